@@ -1,0 +1,1 @@
+//! Images, templates and clones of isolated virtual machines.

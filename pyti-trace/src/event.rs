@@ -1,0 +1,299 @@
+//! One thing the kernel saw, with its process, its outcome and its place in the order.
+
+use bitflags::bitflags;
+use serde::{Deserialize, Serialize};
+
+/// Version of [`Event`]'s meaning. Stored beside the events; readers refuse a newer one.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// What happened. The names are those that rules, reports and the store use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A file was opened, or an open failed.
+    Open,
+    /// A file was written to; one event per open file, when it is closed.
+    Write,
+    /// A file or directory was renamed.
+    Rename,
+    /// A file was unlinked.
+    Unlink,
+    /// A directory was removed.
+    Rmdir,
+    /// A directory was made.
+    Mkdir,
+    /// A hard link was made.
+    Link,
+    /// A symbolic link was made.
+    Symlink,
+    /// A file's mode was changed.
+    Chmod,
+    /// A file's owner was changed.
+    Chown,
+    /// A file was truncated by path.
+    Truncate,
+    /// A program was executed, or an execution failed.
+    Exec,
+    /// A process (not a thread) was forked.
+    Fork,
+    /// A process ended.
+    Exit,
+    /// A socket was made.
+    Socket,
+    /// A socket was connected, or the connection failed.
+    Connect,
+    /// A socket was bound to an address.
+    Bind,
+    /// A socket started to listen.
+    Listen,
+    /// A connection was accepted.
+    Accept,
+    /// Bytes were sent to an address given with the call, or for the first time on a connection.
+    Send,
+    /// An anonymous file was made by `memfd_create`.
+    MemfdCreate,
+    /// A file descriptor was duplicated onto 0, 1 or 2.
+    Dup,
+    /// Credentials changed.
+    Creds,
+    /// A process asked for access to another's memory or state.
+    Ptrace,
+    /// A signal was sent to a process outside the sender's own.
+    Signal,
+    /// Memory was mapped or made executable.
+    MmapExec,
+    /// Somebody used bpf(), mounted, opened perf events or otherwise touched what watches it.
+    Tamper,
+}
+
+/// The unit in which losses are counted and reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Family {
+    /// Open, write, rename, unlink, rmdir, mkdir, link, symlink, chmod, chown, truncate.
+    File = 0,
+    /// Exec, fork, exit, dup, signal.
+    Process = 1,
+    /// Credentials.
+    Privilege = 2,
+    /// Memfd, ptrace, executable mappings.
+    Memory = 3,
+    /// Socket, connect, bind, listen, accept, send.
+    Network = 4,
+    /// What touches the watcher.
+    Tampering = 5,
+}
+
+impl Family {
+    /// Every family, in the order of its number.
+    pub const ALL: [Self; 6] = [
+        Self::File,
+        Self::Process,
+        Self::Privilege,
+        Self::Memory,
+        Self::Network,
+        Self::Tampering,
+    ];
+}
+
+impl Kind {
+    /// The family whose losses concern this kind.
+    #[must_use]
+    pub fn family(self) -> Family {
+        match self {
+            Self::Open
+            | Self::Write
+            | Self::Rename
+            | Self::Unlink
+            | Self::Rmdir
+            | Self::Mkdir
+            | Self::Link
+            | Self::Symlink
+            | Self::Chmod
+            | Self::Chown
+            | Self::Truncate => Family::File,
+            Self::Exec | Self::Fork | Self::Exit | Self::Dup | Self::Signal => Family::Process,
+            Self::Creds => Family::Privilege,
+            Self::MemfdCreate | Self::Ptrace | Self::MmapExec => Family::Memory,
+            Self::Socket
+            | Self::Connect
+            | Self::Bind
+            | Self::Listen
+            | Self::Accept
+            | Self::Send => Family::Network,
+            Self::Tamper => Family::Tampering,
+        }
+    }
+}
+
+bitflags! {
+    /// What in an event is incomplete. A truncated field holds its first bytes; an unreadable one is `None`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+    #[serde(transparent)]
+    pub struct Incomplete: u32 {
+        /// [`Event::path`] was cut.
+        const PATH_TRUNCATED = 1;
+        /// [`Event::path`] could not be read.
+        const PATH_UNREADABLE = 1 << 1;
+        /// [`Event::asked`] was cut.
+        const ASKED_TRUNCATED = 1 << 2;
+        /// [`Event::asked`] could not be read.
+        const ASKED_UNREADABLE = 1 << 3;
+        /// [`Event::target`] was cut.
+        const TARGET_TRUNCATED = 1 << 4;
+        /// [`Event::target`] could not be read.
+        const TARGET_UNREADABLE = 1 << 5;
+        /// [`Event::argv`] was cut.
+        const ARGV_TRUNCATED = 1 << 6;
+        /// [`Event::argv`] could not be read.
+        const ARGV_UNREADABLE = 1 << 7;
+        /// [`Event::env`] was cut.
+        const ENV_TRUNCATED = 1 << 8;
+        /// [`Event::env`] could not be read.
+        const ENV_UNREADABLE = 1 << 9;
+        /// [`Event::cwd`] was cut or could not be read.
+        const CWD_INCOMPLETE = 1 << 10;
+        /// [`Event::data`] was cut (it is a sample by design) or could not be read.
+        const DATA_INCOMPLETE = 1 << 11;
+        /// A dentry walk raced with a rename: the path may mix two moments.
+        const PATH_RACED = 1 << 12;
+        /// A text held bytes that are not UTF-8; they stand as `\xNN`.
+        const ESCAPED = 1 << 13;
+    }
+}
+
+/// A process for as long as the machine runs: pids recycle, the pair does not.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
+pub struct ProcessKey {
+    /// Thread group id in the initial PID namespace.
+    pub tgid: u32,
+    /// Start of the group's leader, nanoseconds of boot time.
+    pub start_ns: u64,
+}
+
+/// One event. The first fields are always there; an `Option` is `None` where the kind has no such
+/// field or where it could not be read (see [`Event::incomplete`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// What happened.
+    pub kind: Kind,
+    /// When, in nanoseconds since boot (`CLOCK_BOOTTIME`).
+    pub time_ns: u64,
+    /// The CPU that recorded it.
+    pub cpu: u32,
+    /// Its number among the events of this CPU, without gaps unless events were lost.
+    pub seq: u64,
+    /// Who did it.
+    pub process: ProcessKey,
+    /// Thread id of the doer.
+    pub tid: u32,
+    /// The doer's parent.
+    pub parent: ProcessKey,
+    /// The tree that the doer belongs to, inherited at fork: 1 is the stage's first process.
+    pub tree: u32,
+    /// Effective user id.
+    pub uid: u32,
+    /// Effective capabilities.
+    pub caps: u64,
+    /// Name of the doing thread.
+    pub comm: String,
+    /// 0 or the call's positive result; a negative errno where it failed.
+    pub result: i64,
+    /// What is cut or missing.
+    pub incomplete: Incomplete,
+
+    /// Resolved absolute path of the object (file kinds, exec's executable, memfd name, unix socket).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Path as it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
+    /// New path of rename, link; text of symlink; interpreter of exec where it differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Open flags (`O_*`), mmap protection, bpf command, by kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flags: Option<u64>,
+    /// File mode for open with create, mkdir, chmod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<u32>,
+    /// Open made the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<bool>,
+    /// Bytes written or sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Device number as `stat` gives it (major << 20 | minor).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dev: Option<u64>,
+    /// Inode number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inode: Option<u64>,
+    /// Link count; 0 on exec says the program has no file name any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nlink: Option<u32>,
+    /// First bytes written or sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Vec<u8>>,
+    /// Arguments of exec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub argv: Option<Vec<String>>,
+    /// Environment of exec, `NAME=value`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<Vec<String>>,
+    /// Working directory at exec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// The process that the event is about: fork's child, ptrace's or signal's target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<ProcessKey>,
+    /// Exit code (exit).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Signal number (exit by signal, signal).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<u32>,
+    /// Old and new file descriptor of dup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fds: Option<(i32, i32)>,
+    /// Address family (`AF_*`): 1 unix, 2 inet, 10 inet6, 16 netlink, 17 packet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<u16>,
+    /// Socket type (`SOCK_*`): 1 stream, 2 dgram, 3 raw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socktype: Option<u16>,
+    /// Address in its usual text form; IPv4-mapped IPv6 addresses as IPv4. Unix paths stand in `path`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub addr: Option<String>,
+    /// Port, host order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}
+
+/// Counters of one family, summed over CPUs. `seen == submitted + full + oversize + missed`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FamilyCounters {
+    /// Hook hits that had to become an event.
+    pub seen: u64,
+    /// Records handed to the ring buffer.
+    pub submitted: u64,
+    /// Lost because the ring buffer was full.
+    pub full: u64,
+    /// Lost because the record did not fit any size class or a scratch map was full.
+    pub oversize: u64,
+}
+
+/// What the probes counted since the stage started.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counters {
+    /// By family, in the order of [`Family::ALL`].
+    pub families: [FamilyCounters; 6],
+    /// Runs of a probe that the kernel skipped because it was already running on that CPU
+    /// (`recursion_misses` of `bpf_prog_info`), over all programs.
+    pub recursion_misses: u64,
+    /// Processes that could not be entered into the tracked set.
+    pub untracked: u64,
+}
