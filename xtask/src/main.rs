@@ -1,2 +1,99 @@
-//! Development tasks.
-fn main() {}
+//! PyTI's development tasks: `cargo xtask setup|build|image|audit|test|lint|bench|ci`.
+//!
+//! Every task is idempotent, does the tasks it stands on first, and says what it does.
+
+mod bpf;
+mod build;
+mod check;
+mod setup;
+mod sh;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// PyTI's development tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Find what is missing on this machine and install it.
+    Setup,
+    /// Build the probes, the agent and `pyti`.
+    Build,
+    /// Build the guest image.
+    Image,
+    /// Set up, build, and audit a package: `cargo xtask audit simplejson==3.19.3`.
+    Audit {
+        /// What `pyti audit` takes.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        args: Vec<String>,
+    },
+    /// Set up, build, and pass every test.
+    Test {
+        /// Only the tests that need no VM.
+        #[arg(long)]
+        no_vm: bool,
+        /// Only the tests whose name contains this.
+        filter: Option<String>,
+    },
+    /// Format and clippy, warnings as errors.
+    Lint,
+    /// Measure, as ratios within one run.
+    Bench {
+        /// Repetitions of each measurement.
+        #[arg(long, default_value_t = 5)]
+        repeat: u32,
+    },
+    /// What continuous integration runs: lint, then test.
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().task {
+        Task::Setup => setup::setup(),
+        Task::Build => setup::setup().and_then(|()| build::build()),
+        Task::Image => ready(),
+        Task::Audit { args } => ready().and_then(|()| match build::pyti_status("audit", &args)? {
+            0 => Ok(()),
+            // The verdict is the audit's exit status, and that of this task.
+            code => std::process::exit(code),
+        }),
+        Task::Test { no_vm, filter } => test(no_vm, filter.as_deref()),
+        Task::Lint => setup::setup().and_then(|()| check::lint()),
+        Task::Bench { repeat } => ready().and_then(|()| check::bench(repeat)),
+        Task::Ci => setup::setup()
+            .and_then(|()| check::lint())
+            .and_then(|()| test(false, None)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Everything an audit stands on.
+fn ready() -> anyhow::Result<()> {
+    setup::setup()?;
+    build::build()?;
+    build::image()
+}
+
+fn test(no_vm: bool, filter: Option<&str>) -> anyhow::Result<()> {
+    setup::setup()?;
+    build::build()?;
+    check::test_without_vm(filter)?;
+    if no_vm {
+        return Ok(());
+    }
+    build::image()?;
+    check::test_with_vm(filter)
+}

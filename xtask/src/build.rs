@@ -1,0 +1,50 @@
+//! Builds the programs and the guest image.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::sh::{cargo, run, status, target};
+
+/// The agent is linked statically for this target, so the guest's libc does not matter.
+const AGENT_TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Builds the agent (with the probes in it) and `pyti`, side by side in `target/release`.
+pub fn build() -> Result<()> {
+    let agent_dir = target().join("agent");
+    run(cargo()
+        .args(["build", "--quiet", "--release", "--package", "pyti-trace", "--features", "agent"])
+        .args(["--bin", "pyti-agent", "--target", AGENT_TARGET, "--target-dir"])
+        .arg(&agent_dir)
+        .env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
+    run(cargo().args(["build", "--quiet", "--release", "--package", "pyti"]))?;
+    let built = agent_dir.join(AGENT_TARGET).join("release/pyti-agent");
+    let beside = agent();
+    // An unchanged agent keeps its file, and with it the template made from it.
+    if std::fs::read(&built).ok() != std::fs::read(&beside).ok() {
+        std::fs::copy(&built, &beside)
+            .with_context(|| format!("failed to copy the agent to {}", beside.display()))?;
+    }
+    Ok(())
+}
+
+/// Builds the guest image and its template where they are missing.
+pub fn image() -> Result<()> {
+    run(Command::new(pyti()).args(["image", "build"]))
+}
+
+/// Runs a `pyti` command and returns its exit status.
+pub fn pyti_status(command: &str, args: &[String]) -> Result<i32> {
+    status(Command::new(pyti()).arg(command).args(args))
+}
+
+/// The built program.
+pub fn pyti() -> PathBuf {
+    target().join("release/pyti")
+}
+
+/// The built agent, where `pyti` looks for it.
+pub fn agent() -> PathBuf {
+    target().join("release/pyti-agent")
+}

@@ -1,0 +1,50 @@
+//! Lint, test, bench.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::build::{agent, pyti};
+use crate::sh::{cargo, run, say};
+
+/// Formatting and clippy, warnings as errors.
+pub fn lint() -> Result<()> {
+    say("cargo fmt --check");
+    run(cargo().args(["fmt", "--all", "--check"]))?;
+    say("cargo clippy");
+    run(cargo()
+        .args(["clippy", "--quiet", "--workspace", "--all-targets"])
+        .args(["--features", "pyti-trace/agent", "--", "-D", "warnings"]))
+}
+
+/// Every test that needs no VM. Release, so that what `build` compiled is compiled once.
+pub fn test_without_vm(filter: Option<&str>) -> Result<()> {
+    say("tests without a VM");
+    run(test_command(filter).args(["--skip", "vm_"]))
+}
+
+/// The tests that start VMs, two at a time: each has two CPUs and most wait for theirs.
+pub fn test_with_vm(filter: Option<&str>) -> Result<()> {
+    say("tests in VMs");
+    run(test_command(filter.or(Some("vm_"))).args(["--test-threads", "2"]))
+}
+
+fn test_command(filter: Option<&str>) -> Command {
+    let mut command = cargo();
+    command
+        .args(["test", "--quiet", "--release", "--workspace", "--features", "pyti-trace/loader"])
+        .args(filter.as_slice())
+        .arg("--")
+        .env("PYTI_BIN", pyti())
+        .env("PYTI_AGENT", agent());
+    command
+}
+
+/// Runs the benchmark.
+pub fn bench(repeat: u32) -> Result<()> {
+    run(cargo()
+        .args(["run", "--quiet", "--release", "--package", "pyti-tests", "--bin", "pyti-bench", "--"])
+        .args(["--repeat", &repeat.to_string()])
+        .env("PYTI_BIN", pyti())
+        .env("PYTI_AGENT", agent()))
+}

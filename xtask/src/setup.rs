@@ -1,0 +1,164 @@
+//! Finds what is missing on this machine and installs it.
+//!
+//! The BPF toolchain comes by one of two routes, see [`crate::bpf`]: a rustup nightly that has
+//! rust-src, or Debian's rustc-web, cargo-web and rust-web-src.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::bpf;
+use crate::sh::{on_path, output, run, say};
+
+/// What is needed: a name, a file or program that shows it is there, Debian's package.
+struct Need {
+    what: &'static str,
+    there: fn() -> bool,
+    package: &'static str,
+}
+
+const NEEDS: &[Need] = &[
+    Need { what: "a C compiler", there: || on_path("cc"), package: "build-essential" },
+    Need { what: "QEMU", there: || on_path("qemu-system-x86_64"), package: "qemu-system-x86" },
+    Need { what: "mmdebstrap", there: || on_path("mmdebstrap"), package: "mmdebstrap" },
+    Need { what: "mkfs.erofs", there: || on_path("mkfs.erofs"), package: "erofs-utils" },
+    Need { what: "Debian's archive keys", there: debian_keyring, package: "debian-archive-keyring" },
+    Need { what: "Python 3", there: || Path::new("/usr/bin/python3").exists(), package: "python3" },
+    Need {
+        what: "certificates",
+        there: || Path::new("/etc/ssl/certs/ca-certificates.crt").exists(),
+        package: "ca-certificates",
+    },
+    // mmdebstrap maps user ids with it where it is not run by root.
+    Need { what: "newuidmap", there: || is_root() || on_path("newuidmap"), package: "uidmap" },
+];
+
+fn debian_keyring() -> bool {
+    Path::new("/usr/share/keyrings/debian-archive-keyring.gpg").exists()
+}
+
+/// Newest first; bpf-linker has a feature of the same name for each.
+const LLVM: &[&str] = &["22", "21", "20"];
+
+/// Installs what is missing; says nothing and takes no time where nothing is.
+pub fn setup() -> Result<()> {
+    let mut packages: Vec<String> = NEEDS
+        .iter()
+        .filter(|need| !(need.there)())
+        .inspect(|need| say(&format!("{} is missing", need.what)))
+        .map(|need| need.package.to_owned())
+        .collect();
+    let debian = on_path("apt-get");
+    if !debian {
+        if packages.is_empty() && bpf::find().is_ok() {
+            return Ok(());
+        }
+        packages.extend(["LLVM 22 with headers".into(), "a nightly Rust with rust-src".into()]);
+        bail!(
+            "this system has no apt-get; install the equivalents of these by hand: {}; then `cargo install bpf-linker`",
+            packages.join(", ")
+        );
+    }
+    if !packages.is_empty() {
+        apt_install(&packages)?;
+    }
+    bpf_toolchain()
+}
+
+fn bpf_toolchain() -> Result<()> {
+    if bpf::find().is_ok() {
+        return Ok(());
+    }
+    if !bpf::has_compiler() {
+        compiler()?;
+    }
+    if bpf::find().is_err() {
+        linker()?;
+    }
+    bpf::find().map(|_| ()).map_err(anyhow::Error::msg)
+}
+
+/// A Rust that builds `core` for the BPF target: Debian's where it is new enough, else rustup's.
+fn compiler() -> Result<()> {
+    say("no Rust for the BPF target");
+    run(sudo("apt-get").arg("update").stdout(Stdio::null()))?;
+    if available("rust-web-src") && available("rustc-web") {
+        return apt_install(&["rustc-web".into(), "cargo-web".into(), "rust-web-src".into()]);
+    }
+    if on_path("rustup") {
+        return run(Command::new("rustup").args([
+            "toolchain", "install", "nightly", "--profile", "minimal", "--component", "rust-src",
+        ]));
+    }
+    bail!(
+        "this system offers no rustc-web and has no rustup: install rustup (your distribution has it, or https://rustup.rs), then run this again"
+    )
+}
+
+/// bpf-linker, built against the newest LLVM that the system offers.
+fn linker() -> Result<()> {
+    say("no bpf-linker");
+    let llvm = |version: &&&str| Path::new(&format!("/usr/lib/llvm-{version}/include/llvm")).exists();
+    let version = match LLVM.iter().find(llvm) {
+        Some(version) => version,
+        None => {
+            run(sudo("apt-get").arg("update").stdout(Stdio::null()))?;
+            let version = LLVM
+                .iter()
+                .find(|version| available(&format!("llvm-{version}-dev")))
+                .context("this system offers no llvm-20-dev or newer: add apt.llvm.org's repository and run this again")?;
+            apt_install(&[format!("llvm-{version}-dev")])?;
+            version
+        }
+    };
+    apt_install(&["libzstd-dev".into(), "zlib1g-dev".into()])?;
+    let root = tools()?;
+    say(&format!("building bpf-linker against LLVM {version} into {}", root.display()));
+    run(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["install", "--quiet", "bpf-linker", "--version", "^0.13", "--no-default-features"])
+        .args(["--features", &format!("llvm-{version}"), "--root"])
+        .arg(root)
+        .env("LLVM_PREFIX", format!("/usr/lib/llvm-{version}"))
+        .env_remove("CARGO_TARGET_DIR"))
+}
+
+/// Where the tools go that no package manager of the system keeps.
+fn tools() -> Result<PathBuf> {
+    bpf::tools_dir().context("failed to find a place for tools: set HOME or PYTI_TOOLS")
+}
+
+fn available(package: &str) -> bool {
+    output(Command::new("apt-cache").args(["policy", package]))
+        .is_ok_and(|text| text.lines().any(|l| l.contains("Candidate:") && !l.contains("(none)")))
+}
+
+fn apt_install(packages: &[String]) -> Result<()> {
+    say(&format!("installing {}", packages.join(" ")));
+    let install = || {
+        run(sudo("apt-get")
+            .args(["install", "--yes", "--quiet", "--no-install-recommends"])
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdout(Stdio::null()))
+    };
+    // The package lists of a fresh machine are empty or old.
+    install().or_else(|_| {
+        run(sudo("apt-get").arg("update").stdout(Stdio::null()))?;
+        install()
+    })
+}
+
+fn is_root() -> bool {
+    output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
+}
+
+fn sudo(program: &str) -> Command {
+    if is_root() {
+        Command::new(program)
+    } else {
+        let mut command = Command::new("sudo");
+        command.arg(program);
+        command
+    }
+}
