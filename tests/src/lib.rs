@@ -1,1 +1,127 @@
-//! Helpers shared by the end-to-end tests.
+//! Helpers shared by the end-to-end tests: they run the built `pyti` as a user would.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The program under test: `$PYTI_BIN`, which `cargo xtask test` sets.
+///
+/// # Panics
+/// Where the variable is not set.
+#[must_use]
+pub fn pyti() -> Command {
+    let path = std::env::var_os("PYTI_BIN").expect("run the tests with `cargo xtask test`");
+    Command::new(path)
+}
+
+/// The directory of a fixture package, such as `bad/writes-pth`.
+///
+/// # Panics
+/// Where there is no such package.
+#[must_use]
+pub fn package(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("packages")
+        .join(name);
+    assert!(path.is_dir(), "no fixture package {}", path.display());
+    path
+}
+
+/// What an audit gave.
+pub struct Audit {
+    /// Exit status.
+    pub status: i32,
+    /// The JSON report; null where there was none.
+    pub report: Value,
+    /// Standard error.
+    pub stderr: String,
+    /// The run's directory is `run` in it.
+    pub directory: TempDir,
+}
+
+impl Audit {
+    /// The verdict.
+    #[must_use]
+    pub fn verdict(&self) -> &str {
+        self.report["verdict"].as_str().unwrap_or("none")
+    }
+
+    /// The ids of the rules that fired, sorted, each once.
+    #[must_use]
+    pub fn rules(&self) -> Vec<&str> {
+        let mut rules: Vec<&str> = self.report["findings"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|finding| finding["rule"].as_str())
+            .collect();
+        rules.sort_unstable();
+        rules.dedup();
+        rules
+    }
+
+    /// The run's directory.
+    #[must_use]
+    pub fn run(&self) -> PathBuf {
+        self.directory.path().join("run")
+    }
+
+    /// Everything, for the message of an assertion.
+    #[must_use]
+    pub fn everything(&self) -> String {
+        format!(
+            "status {}\n{}\n{:#}",
+            self.status, self.stderr, self.report
+        )
+    }
+}
+
+/// Runs `pyti audit --format json TARGET ARGS`.
+///
+/// # Panics
+/// Where the program cannot be started or prints something that is not JSON.
+#[must_use]
+pub fn audit(target: &str, args: &[&str]) -> Audit {
+    let directory = tempfile::tempdir().expect("failed to make a directory");
+    let output = pyti()
+        .args(["audit", "--format", "json", "--out"])
+        .arg(directory.path().join("run"))
+        .args(args)
+        .arg(target)
+        .output()
+        .expect("failed to start pyti");
+    let stdout = text(&output.stdout);
+    Audit {
+        status: output.status.code().unwrap_or(-1),
+        report: if stdout.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(&stdout).expect("standard output is not JSON")
+        },
+        stderr: text(&output.stderr),
+        directory,
+    }
+}
+
+/// Audits a fixture package.
+#[must_use]
+pub fn audit_package(name: &str, args: &[&str]) -> Audit {
+    audit(&package(name).to_string_lossy(), args)
+}
+
+/// Runs `pyti` with these arguments.
+///
+/// # Panics
+/// Where the program cannot be started.
+#[must_use]
+pub fn run(args: &[&str]) -> Output {
+    pyti().args(args).output().expect("failed to start pyti")
+}
+
+/// Bytes as text.
+#[must_use]
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,170 @@
+//! The command line as typed. What it means is checked in the commands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Finds out what a Python package really does, before anyone installs it.
+///
+/// Exit status: 0 unremarkable, 1 suspicious or malicious, 2 the tool or its input failed,
+/// 3 inconclusive.
+#[derive(Debug, Parser)]
+#[command(name = "pyti", version)]
+pub struct Cli {
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Install a package in an isolated VM, watch it, and judge what it did.
+    Audit(AuditArgs),
+    /// Show a run: its report, its processes, its events.
+    Show(ShowArgs),
+    /// Check, test and list detection rules.
+    #[command(subcommand)]
+    Rules(RulesCommand),
+    /// Build, list and remove guest images.
+    #[command(subcommand)]
+    Image(ImageCommand),
+    /// What this host has, what is missing, what to type.
+    Doctor,
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For programs, `pyti.report/1`.
+    Json,
+}
+
+/// What runs the VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AccelArg {
+    /// KVM where a boot proves that it works, emulation elsewhere.
+    Auto,
+    /// KVM or nothing.
+    Kvm,
+    /// Emulation.
+    Tcg,
+}
+
+/// `pyti audit`.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// name, name==version, pkg:pypi/name@version, an sdist or wheel, a directory.
+    pub target: String,
+    /// Audit the wheel rather than the sdist.
+    #[arg(long)]
+    pub wheel: bool,
+    /// The package index (PEP 691), as pip takes it.
+    #[arg(long, value_name = "URL")]
+    pub index_url: Option<String>,
+    /// Report format.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Rule files to use instead of the built-in ones.
+    #[arg(long, value_name = "DIR")]
+    pub rules: Option<PathBuf>,
+    /// Directory of the run, which must not exist yet.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Guest image.
+    #[arg(long, default_value = "trixie")]
+    pub image: String,
+    /// What runs the VM.
+    #[arg(long, value_enum, default_value_t = AccelArg::Auto)]
+    pub accel: AccelArg,
+    /// No progress, also on a terminal.
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Bounds of each stage.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+/// Bounds of a stage.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Limits of a stage")]
+pub struct LimitArgs {
+    /// Wall time in seconds.
+    #[arg(long = "wall", value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub wall_seconds: u64,
+    /// Memory of the package's processes in MiB.
+    #[arg(long = "memory", value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(64..=1536))]
+    pub memory_mib: u64,
+    /// Processes and threads at a time.
+    #[arg(long, value_name = "COUNT", default_value_t = 512, value_parser = clap::value_parser!(u64).range(16..=16_384))]
+    pub pids: u64,
+    /// KiB kept of each output.
+    #[arg(long = "output", value_name = "KIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    pub output_kib: u64,
+    /// Events kept; the rest is counted as lost.
+    #[arg(long = "events", value_name = "COUNT", default_value_t = 5_000_000)]
+    pub events: u64,
+}
+
+/// `pyti show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The run's directory or id; `last` is the newest.
+    #[arg(default_value = "last")]
+    pub run: String,
+    /// The processes, each with its parent, times and end.
+    #[arg(long, conflicts_with_all = ["events", "finding"])]
+    pub tree: bool,
+    /// Every event in order.
+    #[arg(long, conflicts_with = "finding")]
+    pub events: bool,
+    /// Only this stage.
+    #[arg(long, value_name = "STAGE")]
+    pub stage: Option<String>,
+    /// One finding with all of its proof, by its number in the report.
+    #[arg(long, value_name = "NUMBER")]
+    pub finding: Option<usize>,
+    /// Format; JSON events are one object per line.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// `pyti rules`.
+#[derive(Debug, Subcommand)]
+pub enum RulesCommand {
+    /// Read rule files and say what is wrong with them.
+    Check {
+        /// Directory of rule files; the built-in rules without it.
+        dir: Option<PathBuf>,
+    },
+    /// Run every rule over its own traces: those that must fire it and those that must not.
+    Test {
+        /// Directory of rule files; the built-in rules without it.
+        dir: Option<PathBuf>,
+    },
+    /// Every rule with its severity.
+    List {
+        /// Directory of rule files; the built-in rules without it.
+        dir: Option<PathBuf>,
+    },
+}
+
+/// `pyti image`.
+#[derive(Debug, Subcommand)]
+pub enum ImageCommand {
+    /// Build an image and its template; nothing is done where both exist.
+    Build {
+        /// Its name.
+        #[arg(default_value = "trixie")]
+        name: String,
+    },
+    /// The images that are built.
+    List,
+    /// Remove an image and its templates.
+    Rm {
+        /// Its name.
+        name: String,
+    },
+}

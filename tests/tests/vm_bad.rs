@@ -1,0 +1,39 @@
+//! Packages that are bad for one reason each: exactly the rules for that reason fire.
+
+use pyti_tests::audit_package;
+
+/// Audits the package: it is flagged, these rules fire and no other, each with its proof.
+fn flagged(name: &str, verdict: &str, rules: &[&str]) {
+    let audit = audit_package(&format!("bad/{name}"), &[]);
+    assert_eq!(audit.rules(), rules, "{}", audit.everything());
+    assert_eq!(audit.verdict(), verdict, "{}", audit.everything());
+    assert_eq!(audit.status, 1);
+    for finding in audit.report["findings"].as_array().into_iter().flatten() {
+        let evidence = finding["evidence"].as_array().expect("a finding without evidence");
+        assert!(!evidence.is_empty(), "{finding:#}");
+    }
+}
+
+macro_rules! flagged {
+    ($($test:ident: $name:literal $verdict:literal $rules:expr;)*) => {
+        $(#[test] fn $test() { flagged($name, $verdict, &$rules); })*
+    };
+}
+
+flagged! {
+    vm_bad_reads_credentials: "reads-credentials" "malicious" ["credential-file-read"];
+    vm_bad_wipes_home: "wipes-home" "malicious" ["home-destruction"];
+    vm_bad_drops_elf: "drops-elf" "malicious" ["dropped-program"];
+    vm_bad_memfd_exec: "memfd-exec" "malicious" ["fileless-exec"];
+    vm_bad_appends_bashrc: "appends-bashrc" "malicious" ["shell-startup-write"];
+    vm_bad_installs_cron: "installs-cron" "malicious" ["cron-install"];
+    vm_bad_installs_systemd_unit: "installs-systemd-unit" "malicious" ["systemd-unit"];
+    vm_bad_connects_to_ip: "connects-to-ip" "suspicious" ["public-ip-connect"];
+    vm_bad_connects_to_metadata: "connects-to-metadata" "malicious" ["cloud-metadata"];
+    vm_bad_curl_pipe_sh: "curl-pipe-sh" "malicious" ["download-to-shell", "name-lookup"];
+    vm_bad_reverse_shell: "reverse-shell" "malicious" ["reverse-shell"];
+    vm_bad_writes_pth: "writes-pth" "malicious" ["pth-write"];
+    vm_bad_tries_powershell: "tries-powershell" "suspicious" ["windows-shell"];
+    vm_bad_reads_process_memory: "reads-process-memory" "malicious" ["process-memory-read"];
+    vm_bad_adds_authorized_key: "adds-authorized-key" "malicious" ["authorized-keys"];
+}
