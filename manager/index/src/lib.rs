@@ -1,1 +1,44 @@
-//! Package index client.
+//! Everything an audit needs before a VM starts: the target's file and all that it requires,
+//! fetched, checked and resolved, with none of the package's code run on the host.
+//!
+//! The way in is [`prepare`]: a [`Target`] and [`Options`] become a [`Prepared`] wheelhouse.
+
+pub mod archive;
+mod cache;
+pub mod config;
+mod error;
+pub mod filename;
+pub mod hook;
+mod http;
+mod index;
+mod loopback;
+pub mod metadata;
+pub mod name;
+mod pack;
+mod page;
+mod prepare;
+pub mod progress;
+mod pyproject;
+mod redact;
+mod requirement;
+mod resolve;
+mod select;
+pub mod target;
+mod text;
+mod uv;
+mod wheelhouse;
+
+#[cfg(test)]
+mod testing;
+
+pub use config::IndexConfig;
+pub use error::{ErrorKind, IndexError};
+pub use filename::{DistFilename, DistKind, PythonPlatform};
+pub use hook::{HookError, HookRequest, MetadataHook};
+pub use name::PackageName;
+pub use pep440_rs::Version;
+pub use prepare::{Cutoff, Options, prepare};
+pub use progress::{Progress, Quiet, Step};
+pub use target::Target;
+pub use uv::{UV_VERSION, host_python};
+pub use wheelhouse::{Prepared, TargetFile, Timings, WheelhouseFile, write_tar};

