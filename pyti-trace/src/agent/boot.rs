@@ -1,0 +1,51 @@
+//! From the kernel's first process to `Ready`.
+
+use std::path::Path;
+
+use nix::sys::utsname::uname;
+
+use super::cgroup::Cgroup;
+use super::error::AgentError;
+use super::port::Port;
+use super::{harden, modules, mounts, namespace, priority, warm};
+use super::tracer::Tracer;
+use crate::wire::Ready;
+
+/// What a stage needs of the machine.
+pub(super) struct Machine {
+    /// The probes.
+    pub(super) tracer: Tracer,
+    /// The stage's control group.
+    pub(super) cgroup: Cgroup,
+    /// Devices and writable layer.
+    pub(super) hidden: mounts::Hidden,
+}
+
+/// Makes devices appear, the port among them.
+pub(super) fn devices() -> Result<(), AgentError> {
+    mounts::early()?;
+    modules::load(Path::new("/modules"))
+}
+
+/// Brings the machine up. Everything that takes time belongs here: a clone starts after it.
+pub(super) fn boot(port: &mut Port) -> Result<(Machine, Ready), AgentError> {
+    let mut refused = priority::raise();
+    // The probes want the kernel's addresses and types, which are about to be hidden.
+    let tracer = Tracer::load().map_err(|error| AgentError::Probes(error.to_string()))?;
+    refused.extend(harden::settings());
+    harden::loopback_up()?;
+    let hidden = mounts::enter_tree()?;
+    let cgroup = Cgroup::make()?;
+    namespace::make()?;
+    refused.extend(warm::warm());
+    for message in refused {
+        port.log(message);
+    }
+    let ready = Ready {
+        agent: env!("CARGO_PKG_VERSION").into(),
+        kernel: uname().map_or_else(|_| String::new(), |names| names.release().to_string_lossy().into()),
+        attached: tracer.attached().to_vec(),
+        refused: tracer.refused().to_vec(),
+    };
+    Ok((Machine { tracer, cgroup, hidden }, ready))
+}

@@ -1,0 +1,162 @@
+//! Runs one stage.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::statfs::fstatfs;
+
+use super::boot::Machine;
+use super::error::AgentError;
+use super::output::Output;
+use super::port::Port;
+use super::pump::{Pause, Pump, boot_ns};
+use super::spawn::{self, Child, End, Held, Place, Program};
+use super::{collect, identity, slots};
+use crate::wire::{Ending, FrameKind, StageResult, StageSpec, Started};
+use std::os::fd::AsFd as _;
+
+/// Tree id of the stage's first process.
+const TREE: u32 = 1;
+/// How long the kernel may take to end what is left of a stage.
+const KILL: Duration = Duration::from_secs(10);
+
+/// Runs the stage and queues everything but the result. A stage that could not be started is a
+/// result, and the log says why; an error is one of talking to the host.
+pub(super) fn run(
+    machine: &mut Machine,
+    port: &mut Port,
+    spec: &StageSpec,
+) -> Result<StageResult, AgentError> {
+    match prepare(machine, port, spec) {
+        Ok((held, outputs)) => Stage { machine, spec }.run(port, held, outputs),
+        Err(error) => {
+            port.log(error);
+            Ok(StageResult { counters: machine.tracer.counters(), ..nothing() })
+        }
+    }
+}
+
+fn prepare(
+    machine: &mut Machine,
+    port: &mut Port,
+    spec: &StageSpec,
+) -> Result<(Held, [Output; 2]), AgentError> {
+    identity::take(spec)?;
+    for slot in &spec.slots {
+        slots::unpack(slot, &machine.hidden.devices)?;
+    }
+    for (path, content) in &spec.files {
+        slots::plant(path, content)?;
+    }
+    slots::make_directory(&spec.cwd)?;
+    machine.cgroup.limit(spec.memory_bytes, spec.pids)?;
+    let program = Program::find(&spec.argv, &spec.env, &spec.cwd)?;
+    let (out, stdout) = Output::make(FrameKind::Stdout, spec.output_bytes)?;
+    let (error, stderr) = Output::make(FrameKind::Stderr, spec.output_bytes)?;
+    let cgroup = machine.cgroup.open()?;
+    let place = Place { stdout: stdout.as_fd(), stderr: stderr.as_fd(), cgroup: Some(cgroup.as_fd()) };
+    let held = spawn::hold(&program, &place)?;
+    if spec.traced {
+        // The child is dropped, and ends at its gate, where this fails.
+        machine
+            .tracer
+            .track(held.pid, TREE)
+            .map_err(|error| AgentError::Order(format!("failed to watch the stage: {error}")))?;
+    }
+    port.queue_json(FrameKind::Started, &Started { boot_ns: boot_ns(), tgid: held.pid })?;
+    Ok((held, [out, error]))
+}
+
+/// A stage that runs.
+struct Stage<'a> {
+    machine: &'a mut Machine,
+    spec: &'a StageSpec,
+}
+
+impl Stage<'_> {
+    fn run(
+        self,
+        port: &mut Port,
+        held: Held,
+        outputs: [Output; 2],
+    ) -> Result<StageResult, AgentError> {
+        let Machine { tracer, cgroup, hidden } = self.machine;
+        let mut pump = Pump::new(tracer, port, outputs);
+        let begun = Instant::now();
+        let child = held.release();
+        let wall = Duration::from_secs(self.spec.wall_seconds);
+        let pause = pump.watch(child.pidfd(), begun + wall)?;
+        let wall_ns = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+
+        let ended = (pause == Pause::Ended).then(|| child.ended()).flatten();
+        let left_behind = if ended.is_some() { cgroup.processes() } else { 0 };
+        if let Err(error) = cgroup.kill() {
+            pump.port().log(error);
+        }
+        if !pump.wait(KILL, || cgroup.populated())? {
+            pump.port().log("processes of the stage are left that cannot be killed");
+        }
+        if pause == Pause::Gone {
+            return Err(AgentError::Order("the host went away while the stage ran".into()));
+        }
+        pump.finish()?;
+        let ending = ending(pause, ended, &child, &mut pump);
+        let usage = cgroup.usage();
+        let disk_used = fstatfs(&hidden.upper).map_or(0, |disk| {
+            (disk.blocks() - disk.blocks_free()) * disk.block_size() as u64
+        });
+        for (path, bound) in &self.spec.collect {
+            collect::collect(path, *bound, &mut pump)?;
+        }
+        let [stdout_dropped, stderr_dropped] = pump.dropped();
+        Ok(StageResult {
+            ending,
+            wall_ns,
+            user_us: usage.user_us,
+            system_us: usage.system_us,
+            memory_peak: usage.memory_peak,
+            oom_kills: usage.oom_kills,
+            pids_refused: usage.pids_refused,
+            left_behind,
+            stdout_dropped,
+            stderr_dropped,
+            disk_used,
+            counters: pump.counters(),
+        })
+    }
+}
+
+fn ending(pause: Pause, ended: Option<End>, child: &Child, pump: &mut Pump<'_>) -> Ending {
+    match (pause, ended) {
+        (Pause::TimedOut, _) => Ending::TimedOut,
+        (Pause::Stopped | Pause::Gone, _) => Ending::Stopped,
+        (Pause::Ended, ended) => match ended.or_else(|| child.ended()) {
+            Some(End::Exited(status)) => Ending::Exited(status),
+            Some(End::Signaled(signal)) => Ending::Signaled(signal),
+            Some(End::Failed(error)) => {
+                pump.port().log(error);
+                Ending::NotStarted
+            }
+            None => {
+                pump.port().log("the first process ended, but has no status");
+                Ending::NotStarted
+            }
+        },
+    }
+}
+
+fn nothing() -> StageResult {
+    StageResult {
+        ending: Ending::NotStarted,
+        wall_ns: 0,
+        user_us: 0,
+        system_us: 0,
+        memory_peak: 0,
+        oom_kills: 0,
+        pids_refused: 0,
+        left_behind: 0,
+        stdout_dropped: 0,
+        stderr_dropped: 0,
+        disk_used: 0,
+        counters: crate::event::Counters::default(),
+    }
+}
