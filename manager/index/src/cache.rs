@@ -33,7 +33,9 @@ impl Cache {
             let path = root.join(part);
             std::fs::create_dir_all(&path).map_err(IndexError::io("create", &path))?;
         }
-        Ok(Self { root: root.to_owned() })
+        Ok(Self {
+            root: root.to_owned(),
+        })
     }
 
     pub(crate) fn tools(&self) -> PathBuf {
@@ -76,7 +78,8 @@ impl Cache {
         let path = self.file(sha256);
         let parent = self.root.join("files").join(&sha256[..2]);
         std::fs::create_dir_all(&parent).map_err(IndexError::io("create", &parent))?;
-        file.persist(&path).map_err(|error| IndexError::io("store", &path)(error.error))?;
+        file.persist(&path)
+            .map_err(|error| IndexError::io("store", &path)(error.error))?;
         Ok(path)
     }
 
@@ -95,8 +98,10 @@ impl Cache {
         let mut file = self.temporary()?;
         let text = serde_json::to_vec(page)
             .map_err(|error| IndexError::io("store", &path)(error.into()))?;
-        file.write_all(&text).map_err(IndexError::io("store", &path))?;
-        file.persist(&path).map_err(|error| IndexError::io("store", &path)(error.error))?;
+        file.write_all(&text)
+            .map_err(IndexError::io("store", &path))?;
+        file.persist(&path)
+            .map_err(|error| IndexError::io("store", &path)(error.error))?;
         Ok(())
     }
 }
@@ -133,7 +138,10 @@ mod tests {
         let mut file = cache.temporary().unwrap();
         file.write_all(b"abc").unwrap();
         let (sha256, bytes) = digest(file.path()).unwrap();
-        assert_eq!(sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            sha256,
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
         assert_eq!(bytes, 3);
         let path = cache.keep(file, &sha256).unwrap();
         assert_eq!(cache.find(&sha256).unwrap(), Some((path.clone(), 3)));

@@ -21,7 +21,9 @@ pub struct IndexConfig {
 /// Credentials are not shown.
 impl std::fmt::Debug for IndexConfig {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_list().entries(self.urls.iter().map(redact)).finish()
+        out.debug_list()
+            .entries(self.urls.iter().map(redact))
+            .finish()
     }
 }
 
@@ -33,7 +35,9 @@ impl IndexConfig {
     /// [`IndexError::BadSetting`] where an address is not one of `http` or `https`.
     pub fn new(index: &str, extra: &[String]) -> Result<Self, IndexError> {
         let extra = extra.iter().map(|url| parse(url, "--extra-index-url"));
-        let urls = extra.chain([parse(index, "--index-url")]).collect::<Result<_, _>>()?;
+        let urls = extra
+            .chain([parse(index, "--index-url")])
+            .collect::<Result<_, _>>()?;
         Ok(Self { urls })
     }
 
@@ -57,8 +61,10 @@ impl IndexConfig {
         if let Some(index) = index {
             return Self::new(index, extra);
         }
-        let mut urls: Vec<Url> =
-            extra.iter().map(|url| parse(url, "--extra-index-url")).collect::<Result<_, _>>()?;
+        let mut urls: Vec<Url> = extra
+            .iter()
+            .map(|url| parse(url, "--extra-index-url"))
+            .collect::<Result<_, _>>()?;
         let text = |name: &str| {
             let value = environment(name)?.into_string().ok()?;
             (!value.trim().is_empty()).then_some(value)
@@ -75,7 +81,9 @@ impl IndexConfig {
             }
         }
         for file in pip_files(&text, root) {
-            let Some(value) = pip_index_url(&file)? else { continue };
+            let Some(value) = pip_index_url(&file)? else {
+                continue;
+            };
             urls.push(parse(&value, &file.display().to_string())?);
             return Ok(Self { urls });
         }
@@ -123,7 +131,11 @@ fn pip_files(text: &dyn Fn(&str) -> Option<String>, root: &Path) -> Vec<PathBuf>
     }
     let home = text("HOME").map(PathBuf::from);
     let config = text("XDG_CONFIG_HOME").map(PathBuf::from);
-    files.extend(config.or(home.as_ref().map(|home| home.join(".config"))).map(|d| d.join("pip/pip.conf")));
+    files.extend(
+        config
+            .or(home.as_ref().map(|home| home.join(".config")))
+            .map(|d| d.join("pip/pip.conf")),
+    );
     files.extend(home.map(|home| home.join(".pip/pip.conf")));
     files.push(root.join("etc/pip.conf"));
     files.push(root.join("etc/xdg/pip/pip.conf"));
@@ -149,10 +161,15 @@ fn pip_index_url(file: &Path) -> Result<Option<String>, IndexError> {
         if trimmed.starts_with(['#', ';']) {
             continue;
         }
-        if let Some(name) = trimmed.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        if let Some(name) = trimmed
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+        {
             section = name;
         }
-        let Some((key, value)) = trimmed.split_once(['=', ':']) else { continue };
+        let Some((key, value)) = trimmed.split_once(['=', ':']) else {
+            continue;
+        };
         if key.trim().replace('_', "-") != "index-url" {
             continue;
         }
@@ -171,7 +188,10 @@ mod tests {
 
     fn shown(variables: &[(&str, &str)], root: &Path) -> String {
         let environment = |name: &str| {
-            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(*value))
+            variables
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| OsString::from(*value))
         };
         match IndexConfig::discover_in(None, &[], &environment, root) {
             Ok(config) => config.shown(),
@@ -185,8 +205,11 @@ mod tests {
         assert_eq!(shown(&[], root.path()), PYPI);
         std::fs::create_dir_all(root.path().join("etc")).unwrap();
         let etc = root.path().join("etc/pip.conf");
-        std::fs::write(&etc, "[global]\n# index-url = https://no/\nindex-url = https://etc/simple\n")
-            .unwrap();
+        std::fs::write(
+            &etc,
+            "[global]\n# index-url = https://no/\nindex-url = https://etc/simple\n",
+        )
+        .unwrap();
         assert_eq!(shown(&[], root.path()), "https://etc/simple/");
         let home = root.path().join("home");
         std::fs::create_dir_all(home.join(".config/pip")).unwrap();
@@ -196,9 +219,15 @@ mod tests {
         )
         .unwrap();
         let home = home.to_str().unwrap();
-        assert_eq!(shown(&[("HOME", home)], root.path()), "https://***@home/simple/");
+        assert_eq!(
+            shown(&[("HOME", home)], root.path()),
+            "https://***@home/simple/"
+        );
         let pip = ("PIP_INDEX_URL", "https://pip/simple");
-        assert_eq!(shown(&[("HOME", home), pip], root.path()), "https://pip/simple/");
+        assert_eq!(
+            shown(&[("HOME", home), pip], root.path()),
+            "https://pip/simple/"
+        );
         let uv = ("UV_DEFAULT_INDEX", "corp=https://uv/simple");
         assert_eq!(shown(&[pip, uv], root.path()), "https://uv/simple/");
     }
@@ -207,7 +236,10 @@ mod tests {
     fn a_bad_address_names_its_setting() {
         let root = tempfile::tempdir().unwrap();
         let message = shown(&[("PIP_INDEX_URL", "file:///simple")], root.path());
-        assert!(message.contains("PIP_INDEX_URL") && message.contains("https://"), "{message}");
+        assert!(
+            message.contains("PIP_INDEX_URL") && message.contains("https://"),
+            "{message}"
+        );
     }
 
     #[test]

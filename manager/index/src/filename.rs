@@ -71,7 +71,12 @@ impl DistFilename {
         if expected.is_some_and(|expected| *expected != name) {
             return Err("it belongs to another package");
         }
-        Ok(Self { raw: raw.to_owned(), name, version, kind })
+        Ok(Self {
+            raw: raw.to_owned(),
+            name,
+            version,
+            kind,
+        })
     }
 
     /// The file name itself: ASCII letters, digits and `._-+!` only.
@@ -112,7 +117,9 @@ fn sdist_stem(stem: &str, expected: Option<&PackageName>) -> Option<(PackageName
     let split = |at: usize| {
         let name: PackageName = stem.get(..at)?.parse().ok()?;
         let version = Version::from_str(stem.get(at + 1..)?).ok()?;
-        expected.is_none_or(|expected| *expected == name).then_some((name, version))
+        expected
+            .is_none_or(|expected| *expected == name)
+            .then_some((name, version))
     };
     // The last `-` that leaves a version behind it: `a-1.0-1` is version 1.0-1 of a only where
     // the package is known to be a.
@@ -135,7 +142,10 @@ pub struct PythonPlatform {
 impl Default for PythonPlatform {
     /// Debian trixie.
     fn default() -> Self {
-        Self { minor: 13, glibc_minor: 41 }
+        Self {
+            minor: 13,
+            glibc_minor: 41,
+        }
     }
 }
 
@@ -154,7 +164,9 @@ impl PythonPlatform {
         let lower = file.raw.to_ascii_lowercase();
         let stem = lower.strip_suffix(".whl")?;
         let parts: Vec<&str> = stem.split('-').collect();
-        let [.., pythons, abis, platforms] = parts.as_slice() else { return None };
+        let [.., pythons, abis, platforms] = parts.as_slice() else {
+            return None;
+        };
         let build = match parts.as_slice() {
             [_, _, build, _, _, _] => {
                 let digits: String = build.chars().take_while(char::is_ascii_digit).collect();
@@ -162,20 +174,30 @@ impl PythonPlatform {
             }
             _ => 0,
         };
-        let glibc = platforms.split('.').filter_map(|tag| self.platform(tag)).max()?;
+        let glibc = platforms
+            .split('.')
+            .filter_map(|tag| self.platform(tag))
+            .max()?;
         let (abi, python) = pythons
             .split('.')
             .flat_map(|python| abis.split('.').map(move |abi| (python, abi)))
             .filter_map(|(python, abi)| self.interpreter(python, abi))
             .max()?;
-        Some(Fit { abi, python, glibc, build })
+        Some(Fit {
+            abi,
+            python,
+            glibc,
+            build,
+        })
     }
 
     fn interpreter(&self, python: &str, abi: &str) -> Option<(u8, Reverse<u16>)> {
         let own = format!("cp3{}", self.minor);
         let minor: Option<u16> = match python.get(2..) {
             Some("3") => Some(0),
-            Some(digits) => digits.strip_prefix('3').and_then(|minor| minor.parse().ok()),
+            Some(digits) => digits
+                .strip_prefix('3')
+                .and_then(|minor| minor.parse().ok()),
             None => None,
         };
         let minor = minor.filter(|minor| *minor <= self.minor)?;
@@ -222,10 +244,19 @@ mod tests {
 
     #[test]
     fn file_names_are_taken_apart() {
-        assert_eq!(parse("simplejson-3.19.3.tar.gz", None), pair("simplejson", "3.19.3"));
-        assert_eq!(parse("Flask-Login-0.1.1.tar.gz", None), pair("flask-login", "0.1.1"));
+        assert_eq!(
+            parse("simplejson-3.19.3.tar.gz", None),
+            pair("simplejson", "3.19.3")
+        );
+        assert_eq!(
+            parse("Flask-Login-0.1.1.tar.gz", None),
+            pair("flask-login", "0.1.1")
+        );
         assert_eq!(parse("foo-1.0-rc1.zip", Some("foo")), pair("foo", "1.0rc1"));
-        assert_eq!(parse("a_b-1.0+local.1-2-py3-none-any.whl", None), pair("a-b", "1.0+local.1"));
+        assert_eq!(
+            parse("a_b-1.0+local.1-2-py3-none-any.whl", None),
+            pair("a-b", "1.0+local.1")
+        );
     }
 
     #[test]

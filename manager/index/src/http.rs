@@ -24,8 +24,11 @@ const ACCEPTED: &str = "application/vnd.pypi.simple.v1+json, \
 const PAGE_BYTES: u64 = 128 << 20;
 
 /// How long to wait between tries.
-const PAUSES: [Duration; 3] =
-    [Duration::from_millis(300), Duration::from_millis(1000), Duration::from_millis(3000)];
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(300),
+    Duration::from_millis(1000),
+    Duration::from_millis(3000),
+];
 
 /// The longest wait a server may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
@@ -78,9 +81,14 @@ impl Http {
                 .read_timeout(READ_TIMEOUT)
                 .timeout(if files { FILE_TIMEOUT } else { PAGE_TIMEOUT });
             let builder = if files { builder.no_gzip() } else { builder };
-            builder.build().map_err(|error| IndexError::Tool(format!("no HTTP client: {error}")))
+            builder
+                .build()
+                .map_err(|error| IndexError::Tool(format!("no HTTP client: {error}")))
         };
-        Ok(Self { pages: build(false)?, files: build(true)? })
+        Ok(Self {
+            pages: build(false)?,
+            files: build(true)?,
+        })
     }
 
     /// Fetches the index page at `url`.
@@ -94,7 +102,11 @@ impl Http {
         loop {
             match self.page_once(url, etag).await {
                 Ok(reply) => return Ok(reply),
-                Err(failure) => failure.pause_or_give_up(url, &mut attempt, progress).await?,
+                Err(failure) => {
+                    failure
+                        .pause_or_give_up(url, &mut attempt, progress)
+                        .await?
+                }
             }
         }
     }
@@ -104,7 +116,10 @@ impl Http {
         if let Some(etag) = etag {
             request = request.header(IF_NONE_MATCH, etag);
         }
-        let response = request.send().await.map_err(|error| Failure::of(url, &error))?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| Failure::of(url, &error))?;
         match response.status() {
             StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(PageReply::Missing),
             StatusCode::NOT_MODIFIED if etag.is_some() => return Ok(PageReply::Unchanged),
@@ -119,15 +134,27 @@ impl Http {
         let content_type = header(CONTENT_TYPE).unwrap_or_default();
         let from = response.url().clone();
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| Failure::of(url, &error))? {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| Failure::of(url, &error))?
+        {
             if body.len() as u64 + chunk.len() as u64 > PAGE_BYTES {
                 let what = redact(url);
-                return Err(Failure::last(IndexError::TooLarge { what, limit: PAGE_BYTES }));
+                return Err(Failure::last(IndexError::TooLarge {
+                    what,
+                    limit: PAGE_BYTES,
+                }));
             }
             body.extend_from_slice(&chunk);
         }
         let body = String::from_utf8_lossy(&body).into_owned();
-        Ok(PageReply::Page { etag, content_type, body, url: from })
+        Ok(PageReply::Page {
+            etag,
+            content_type,
+            body,
+            url: from,
+        })
     }
 
     /// Fetches the file called `name` at `url`, of at most `limit` bytes, into a new file that
@@ -142,9 +169,16 @@ impl Http {
     ) -> Result<Download, IndexError> {
         let mut attempt = 0;
         loop {
-            match self.download_once(url, name, limit, create()?, progress).await {
+            match self
+                .download_once(url, name, limit, create()?, progress)
+                .await
+            {
                 Ok(download) => return Ok(download),
-                Err(failure) => failure.pause_or_give_up(url, &mut attempt, progress).await?,
+                Err(failure) => {
+                    failure
+                        .pause_or_give_up(url, &mut attempt, progress)
+                        .await?
+                }
             }
         }
     }
@@ -160,15 +194,26 @@ impl Http {
         let response = self.files.get(url.clone()).send().await;
         let response = response.map_err(|error| Failure::of(url, &error))?;
         let mut response = Failure::unless_ok(url, response)?;
-        let too_large =
-            || Failure::last(IndexError::TooLarge { what: printable(name, 200), limit });
-        if response.content_length().is_some_and(|length| length > limit) {
+        let too_large = || {
+            Failure::last(IndexError::TooLarge {
+                what: printable(name, 200),
+                limit,
+            })
+        };
+        if response
+            .content_length()
+            .is_some_and(|length| length > limit)
+        {
             return Err(too_large());
         }
         let mut hash = Sha256::new();
         let mut bytes = 0_u64;
         let mut told = 0;
-        while let Some(chunk) = response.chunk().await.map_err(|error| Failure::of(url, &error))? {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| Failure::of(url, &error))?
+        {
             bytes += chunk.len() as u64;
             if bytes > limit {
                 return Err(too_large());
@@ -178,10 +223,17 @@ impl Http {
                 .map_err(|error| Failure::last(IndexError::io("write", file.path())(error)))?;
             if bytes >> 20 > told {
                 told = bytes >> 20;
-                progress.step(Step::Received { file: printable(name, 200), bytes });
+                progress.step(Step::Received {
+                    file: printable(name, 200),
+                    bytes,
+                });
             }
         }
-        Ok(Download { file, sha256: hex(&hash.finalize()), bytes })
+        Ok(Download {
+            file,
+            sha256: hex(&hash.finalize()),
+            bytes,
+        })
     }
 }
 
@@ -194,7 +246,11 @@ struct Failure {
 
 impl Failure {
     fn last(error: IndexError) -> Self {
-        Self { error, again: false, pause: None }
+        Self {
+            error,
+            again: false,
+            pause: None,
+        }
     }
 
     fn of(url: &Url, error: &reqwest::Error) -> Self {
@@ -203,10 +259,25 @@ impl Failure {
         while let Some(inner) = cause.source() {
             cause = inner;
         }
-        let told = if error.is_timeout() { "no answer in time".to_owned() } else { cause.to_string() };
-        let reason = if std::ptr::addr_eq(cause, error) { "no valid answer".to_owned() } else { told };
-        let error = IndexError::Network { url: redact(url), reason: printable(&reason, 300) };
-        Self { error, again: true, pause: None }
+        let told = if error.is_timeout() {
+            "no answer in time".to_owned()
+        } else {
+            cause.to_string()
+        };
+        let reason = if std::ptr::addr_eq(cause, error) {
+            "no valid answer".to_owned()
+        } else {
+            told
+        };
+        let error = IndexError::Network {
+            url: redact(url),
+            reason: printable(&reason, 300),
+        };
+        Self {
+            error,
+            again: true,
+            pause: None,
+        }
     }
 
     fn unless_ok(url: &Url, response: Response) -> Result<Response, Self> {
@@ -215,11 +286,26 @@ impl Failure {
             return Ok(response);
         }
         let again = status.is_server_error()
-            || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
-        let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let pause = seconds.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
-        let error = IndexError::Status { url: redact(url), status: status.as_u16() };
-        Err(Self { error, again, pause })
+            || matches!(
+                status,
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
+            );
+        let seconds = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok());
+        let pause = seconds
+            .and_then(|seconds| seconds.parse().ok())
+            .map(Duration::from_secs);
+        let error = IndexError::Status {
+            url: redact(url),
+            status: status.as_u16(),
+        };
+        Err(Self {
+            error,
+            again,
+            pause,
+        })
     }
 
     async fn pause_or_give_up(
@@ -229,9 +315,14 @@ impl Failure {
         progress: &dyn Progress,
     ) -> Result<(), IndexError> {
         let pause = PAUSES.get(*attempt).copied().filter(|_| self.again);
-        let Some(pause) = pause else { return Err(self.error) };
+        let Some(pause) = pause else {
+            return Err(self.error);
+        };
         *attempt += 1;
-        progress.step(Step::Retry { url: redact(url), reason: self.error.to_string() });
+        progress.step(Step::Retry {
+            url: redact(url),
+            reason: self.error.to_string(),
+        });
         tokio::time::sleep(self.pause.unwrap_or(pause).min(LONGEST_PAUSE)).await;
         Ok(())
     }

@@ -44,12 +44,24 @@ impl Index {
         progress: Arc<dyn Progress>,
     ) -> Result<Self, IndexError> {
         let http = Http::new()?;
-        Ok(Self { http, cache, config, progress, file_bytes, pages: Mutex::default() })
+        Ok(Self {
+            http,
+            cache,
+            config,
+            progress,
+            file_bytes,
+            pages: Mutex::default(),
+        })
     }
 
     /// The page of `name`, from the first index that has one. Asked for once only.
     pub(crate) async fn project(&self, name: &PackageName) -> Result<Arc<ProjectPage>, IndexError> {
-        let known = self.pages.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        let known = self
+            .pages
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned();
         if let Some(page) = known {
             return Ok(page);
         }
@@ -61,7 +73,10 @@ impl Index {
                 return Ok(page);
             }
         }
-        Err(IndexError::UnknownPackage { name: name.clone(), index: self.config.shown() })
+        Err(IndexError::UnknownPackage {
+            name: name.clone(),
+            index: self.config.shown(),
+        })
     }
 
     async fn project_of(
@@ -69,14 +84,30 @@ impl Index {
         index: &url::Url,
         name: &PackageName,
     ) -> Result<Option<ProjectPage>, IndexError> {
-        let bad = |reason: String| IndexError::BadPage { url: redact(index), reason };
-        let url = index.join(&format!("{name}/")).map_err(|error| bad(error.to_string()))?;
+        let bad = |reason: String| IndexError::BadPage {
+            url: redact(index),
+            reason,
+        };
+        let url = index
+            .join(&format!("{name}/"))
+            .map_err(|error| bad(error.to_string()))?;
         let stored = self.cache.find_page(url.as_str());
         let etag = stored.as_ref().map(|page| page.etag.as_str());
         let (page, from) = match (self.http.page(&url, etag, &*self.progress).await?, stored) {
-            (PageReply::Page { etag, content_type, body, url: from }, _) => {
-                let page =
-                    StoredPage { etag: etag.clone().unwrap_or_default(), content_type, body };
+            (
+                PageReply::Page {
+                    etag,
+                    content_type,
+                    body,
+                    url: from,
+                },
+                _,
+            ) => {
+                let page = StoredPage {
+                    etag: etag.clone().unwrap_or_default(),
+                    content_type,
+                    body,
+                };
                 // After a redirect the links of the page would be joined to the wrong address.
                 if etag.is_some() && from == url {
                     self.cache.keep_page(url.as_str(), &page)?;
@@ -89,7 +120,10 @@ impl Index {
         let from = with_credentials_of(from, &url);
         ProjectPage::parse(name, &page.content_type, &page.body, &from)
             .map(Some)
-            .map_err(|reason| IndexError::BadPage { url: redact(&url), reason })
+            .map_err(|reason| IndexError::BadPage {
+                url: redact(&url),
+                reason,
+            })
     }
 
     /// Fetches a file into the cache, unless it is there, and checks its sha256.
@@ -108,13 +142,24 @@ impl Index {
                 found
             }
             None => {
-                self.progress.step(Step::Fetching { file: name.clone(), size: file.size });
+                self.progress.step(Step::Fetching {
+                    file: name.clone(),
+                    size: file.size,
+                });
                 let found = self.download(file, &expected, self.file_bytes).await?;
-                self.progress.step(Step::Fetched { file: name, bytes: found.1 });
+                self.progress.step(Step::Fetched {
+                    file: name,
+                    bytes: found.1,
+                });
                 found
             }
         };
-        Ok(LocalFile { filename: file.filename.clone(), path, sha256: expected, bytes })
+        Ok(LocalFile {
+            filename: file.filename.clone(),
+            path,
+            sha256: expected,
+            bytes,
+        })
     }
 
     async fn download(
@@ -125,7 +170,10 @@ impl Index {
     ) -> Result<(PathBuf, u64), IndexError> {
         let name = file.filename.as_str();
         let create = || self.cache.temporary();
-        let got = self.http.download(&file.url, name, limit, create, &*self.progress).await?;
+        let got = self
+            .http
+            .download(&file.url, name, limit, create, &*self.progress)
+            .await?;
         if got.sha256 != expected {
             return Err(IndexError::HashMismatch {
                 file: name.to_owned(),
@@ -147,8 +195,10 @@ impl Index {
         let mut url = file.url.clone();
         url.set_path(&format!("{}.metadata", url.path()));
         let create = || self.cache.temporary();
-        let got =
-            self.http.download(&url, &name, METADATA_BYTES, create, &*self.progress).await?;
+        let got = self
+            .http
+            .download(&url, &name, METADATA_BYTES, create, &*self.progress)
+            .await?;
         if let Some(expected) = expected.filter(|expected| **expected != got.sha256) {
             return Err(IndexError::HashMismatch {
                 file: name,
@@ -156,7 +206,8 @@ impl Index {
                 actual: got.sha256,
             });
         }
-        let bytes = std::fs::read(got.file.path()).map_err(IndexError::io("read", got.file.path()))?;
+        let bytes =
+            std::fs::read(got.file.path()).map_err(IndexError::io("read", got.file.path()))?;
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
     }
 
@@ -176,9 +227,15 @@ impl Index {
                 let what = crate::text::printable(&path.display().to_string(), 200);
                 return Err(IndexError::TooLarge { what, limit });
             }
-            let (sha256, bytes) = digest(file.path()).map_err(IndexError::io("read", file.path()))?;
+            let (sha256, bytes) =
+                digest(file.path()).map_err(IndexError::io("read", file.path()))?;
             let path = cache.keep(file, &sha256)?;
-            Ok(LocalFile { filename, path, sha256, bytes })
+            Ok(LocalFile {
+                filename,
+                path,
+                sha256,
+                bytes,
+            })
         })
         .await
     }
@@ -188,7 +245,10 @@ impl Index {
 fn with_credentials_of(mut url: url::Url, asked: &url::Url) -> url::Url {
     if url.origin() == asked.origin() && url.username().is_empty() && url.password().is_none() {
         let kept = url.set_username(asked.username());
-        if kept.and_then(|()| url.set_password(asked.password())).is_err() {
+        if kept
+            .and_then(|()| url.set_password(asked.password()))
+            .is_err()
+        {
             return asked.clone();
         }
     }

@@ -28,16 +28,13 @@ mod text;
 mod uv;
 mod wheelhouse;
 
-#[cfg(test)]
-mod testing;
-
 pub use config::IndexConfig;
 pub use error::{ErrorKind, IndexError};
 pub use filename::{DistFilename, DistKind, PythonPlatform};
 pub use hook::{HookError, HookRequest, MetadataHook};
 pub use name::PackageName;
 pub use pep440_rs::Version;
-pub use prepare::{Cutoff, Options, prepare};
+pub use prepare::{Cutoff, Options, fetch_uv, prepare};
 pub use progress::{Progress, Quiet, Step};
 pub use target::Target;
 pub use uv::{UV_VERSION, host_python};

@@ -110,14 +110,22 @@ async fn page(
         }
     }
     let body = json!({"meta": {"api-version": "1.1"}, "name": name.as_str(), "files": files});
-    ([(CONTENT_TYPE, "application/vnd.pypi.simple.v1+json")], body.to_string()).into_response()
+    (
+        [(CONTENT_TYPE, "application/vnd.pypi.simple.v1+json")],
+        body.to_string(),
+    )
+        .into_response()
 }
 
 async fn metadata(
     State(resolver): State<Arc<Resolver>>,
     Path((token, name, version, file)): Path<(String, String, String, String)>,
 ) -> Response {
-    let parsed = (resolver.session(&token), name.parse::<PackageName>(), version.parse());
+    let parsed = (
+        resolver.session(&token),
+        name.parse::<PackageName>(),
+        version.parse(),
+    );
     let (Some(session), Ok(name), Ok(version)) = parsed else {
         return StatusCode::NOT_FOUND.into_response();
     };
@@ -127,7 +135,11 @@ async fn metadata(
     let known = session.target.as_ref().filter(|target| target.name == name);
     let found = match known {
         Some(target) => Ok(Arc::clone(&target.metadata)),
-        None => resolver.metadata_of(&name, &version, &session.ancestors).await,
+        None => {
+            resolver
+                .metadata_of(&name, &version, &session.ancestors)
+                .await
+        }
     };
     match found {
         Ok(found) => {
@@ -145,7 +157,10 @@ fn failed(session: &Session, error: IndexError) -> Response {
         // Not one of those that the resolver would ask for again.
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     };
-    let mut failure = session.failure.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut failure = session
+        .failure
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     failure.get_or_insert(error);
     status.into_response()
 }

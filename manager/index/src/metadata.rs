@@ -78,11 +78,17 @@ impl CoreMetadata {
     /// Whether an sdist's requirements may be believed: from 2.2 on, what is not called dynamic
     /// is the same in every wheel (PEP 643).
     fn binds_requirements(&self) -> bool {
-        let mut parts = self.metadata_version.split('.').map(|part| part.parse::<u32>().ok());
+        let mut parts = self
+            .metadata_version
+            .split('.')
+            .map(|part| part.parse::<u32>().ok());
         let version = (parts.next().flatten(), parts.next().flatten());
         let new = version >= (Some(2), Some(2));
         let dynamic = ["requires-dist", "provides-extra"];
-        new && !self.dynamic.iter().any(|field| dynamic.contains(&field.as_str()))
+        new && !self
+            .dynamic
+            .iter()
+            .any(|field| dynamic.contains(&field.as_str()))
     }
 }
 
@@ -121,10 +127,22 @@ pub fn examine(
     kind: DistKind,
     limits: &Limits,
 ) -> Result<Examined, IndexError> {
-    let archive = archive::read(path, kind, limits, |member| wanted(kind, member))
-        .map_err(|source| IndexError::Archive { file: printable(file, 200), source })?;
-    let examined = if kind.is_sdist() { examine_sdist(&archive) } else { examine_wheel(&archive) };
-    examined.map_err(|reason| IndexError::Metadata { file: printable(file, 200), reason })
+    let archive =
+        archive::read(path, kind, limits, |member| wanted(kind, member)).map_err(|source| {
+            IndexError::Archive {
+                file: printable(file, 200),
+                source,
+            }
+        })?;
+    let examined = if kind.is_sdist() {
+        examine_sdist(&archive)
+    } else {
+        examine_wheel(&archive)
+    };
+    examined.map_err(|reason| IndexError::Metadata {
+        file: printable(file, 200),
+        reason,
+    })
 }
 
 fn wanted(kind: DistKind, member: &str) -> bool {
@@ -148,22 +166,34 @@ fn examine_wheel(archive: &Archive) -> Result<Examined, String> {
     };
     let metadata = CoreMetadata::parse(&String::from_utf8_lossy(text))?;
     let stated = (Some(metadata.name.clone()), Some(metadata.version.clone()));
-    Ok(Examined { metadata: Static::Known(metadata), build_requires: Vec::new(), stated })
+    Ok(Examined {
+        metadata: Static::Known(metadata),
+        build_requires: Vec::new(),
+        stated,
+    })
 }
 
 fn examine_sdist(archive: &Archive) -> Result<Examined, String> {
-    let pyproject = archive.text("pyproject.toml").map(|text| Pyproject::parse(&text));
+    let pyproject = archive
+        .text("pyproject.toml")
+        .map(|text| Pyproject::parse(&text));
     let pyproject = pyproject.transpose()?;
     // A PKG-INFO that cannot be read is as good as none; pip ignores it too.
-    let pkg_info = archive.text("PKG-INFO").and_then(|text| CoreMetadata::parse(&text).ok());
+    let pkg_info = archive
+        .text("PKG-INFO")
+        .and_then(|text| CoreMetadata::parse(&text).ok());
     let mut build_requires = pyproject::build_requires(pyproject.as_ref());
     build_requires.extend(egg_info(archive, "setup_requires.txt").unwrap_or_default());
-    let project = pyproject.as_ref().and_then(|pyproject| pyproject.project.as_ref());
+    let project = pyproject
+        .as_ref()
+        .and_then(|pyproject| pyproject.project.as_ref());
     let of_project = (
         project.map(|project| project.name.clone()),
         project.and_then(|project| project.version.clone()),
     );
-    let of_info = pkg_info.as_ref().map(|info| (info.name.clone(), info.version.clone()));
+    let of_info = pkg_info
+        .as_ref()
+        .map(|info| (info.name.clone(), info.version.clone()));
     let (info_name, info_version) = of_info.unzip();
     let stated = (info_name.or(of_project.0), info_version.or(of_project.1));
     let metadata = match (pkg_info, project) {
@@ -174,28 +204,49 @@ fn examine_sdist(archive: &Archive) -> Result<Examined, String> {
         },
         (info, None) => needs_hook(archive, info),
     };
-    Ok(Examined { metadata, build_requires, stated })
+    Ok(Examined {
+        metadata,
+        build_requires,
+        stated,
+    })
 }
 
 fn needs_hook(archive: &Archive, info: Option<CoreMetadata>) -> Static {
-    let listed = info.map(|info| info.requires_dist).filter(|list| !list.is_empty());
-    Static::NeedsHook { hint: listed.or_else(|| egg_info(archive, "requires.txt")) }
+    let listed = info
+        .map(|info| info.requires_dist)
+        .filter(|list| !list.is_empty());
+    Static::NeedsHook {
+        hint: listed.or_else(|| egg_info(archive, "requires.txt")),
+    }
 }
 
 /// The requirements before the first section of a list that setuptools wrote.
 fn egg_info(archive: &Archive, name: &str) -> Option<Vec<String>> {
     let (_, text) = archive.texts.iter().find(|(path, _)| {
-        path.strip_suffix(name).is_some_and(|parent| parent.ends_with(".egg-info/"))
+        path.strip_suffix(name)
+            .is_some_and(|parent| parent.ends_with(".egg-info/"))
     })?;
     let text = String::from_utf8_lossy(text);
-    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with('['));
-    Some(lines.filter(|line| !line.is_empty()).map(str::to_owned).collect())
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with('['));
+    Some(
+        lines
+            .filter(|line| !line.is_empty())
+            .map(str::to_owned)
+            .collect(),
+    )
 }
 
 /// The metadata of a `[project]` table, unless what is needed is dynamic.
 fn from_project(project: &pyproject::Project) -> Result<Option<CoreMetadata>, String> {
     let needed = ["dependencies", "optional-dependencies"];
-    if project.dynamic.iter().any(|field| needed.contains(&field.as_str())) {
+    if project
+        .dynamic
+        .iter()
+        .any(|field| needed.contains(&field.as_str()))
+    {
         return Ok(None);
     }
     let mut requires_dist = project.dependencies.clone();

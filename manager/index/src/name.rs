@@ -15,7 +15,9 @@ pub struct PackageName(String);
 
 /// Why a text is no package name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a package name is made of ASCII letters, digits, '-', '_' and '.', and begins and ends with a letter or digit")]
+#[error(
+    "a package name is made of ASCII letters, digits, '-', '_' and '.', and begins and ends with a letter or digit"
+)]
 pub struct BadName;
 
 impl PackageName {
@@ -38,9 +40,12 @@ impl FromStr for PackageName {
     fn from_str(text: &str) -> Result<Self, BadName> {
         let bytes = text.as_bytes();
         let ends = [bytes.first(), bytes.last()];
-        let framed = ends.iter().all(|end| end.is_some_and(u8::is_ascii_alphanumeric));
-        let made_of =
-            bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte));
+        let framed = ends
+            .iter()
+            .all(|end| end.is_some_and(u8::is_ascii_alphanumeric));
+        let made_of = bytes
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte));
         if !framed || !made_of || bytes.len() > LONGEST {
             return Err(BadName);
         }
@@ -83,13 +88,26 @@ mod tests {
     #[test]
     fn names_are_normalised() {
         for spelling in ["Flask-Login", "flask_login", "FLASK.LOGIN", "flask-_.login"] {
-            assert_eq!(spelling.parse::<PackageName>().unwrap().as_str(), "flask-login");
+            assert_eq!(
+                spelling.parse::<PackageName>().unwrap().as_str(),
+                "flask-login"
+            );
         }
     }
 
     #[test]
     fn what_is_no_name_is_refused() {
-        for text in ["", "-a", "a-", "a b", "a/b", "..", "é", "a\0", &"a".repeat(129)] {
+        for text in [
+            "",
+            "-a",
+            "a-",
+            "a b",
+            "a/b",
+            "..",
+            "é",
+            "a\0",
+            &"a".repeat(129),
+        ] {
             assert_eq!(text.parse::<PackageName>(), Err(BadName), "{text:?}");
         }
     }

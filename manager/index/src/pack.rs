@@ -50,8 +50,13 @@ pub(crate) fn pack(root: &Path, cache: &Cache, limits: &Limits) -> Result<Packed
         target: printable(&root.display().to_string(), 200),
         reason: reason.to_owned(),
     };
-    if !["pyproject.toml", "setup.py", "setup.cfg"].iter().any(|name| root.join(name).is_file()) {
-        return Err(refuse("no source tree: it has no pyproject.toml, setup.py or setup.cfg"));
+    if !["pyproject.toml", "setup.py", "setup.cfg"]
+        .iter()
+        .any(|name| root.join(name).is_file())
+    {
+        return Err(refuse(
+            "no source tree: it has no pyproject.toml, setup.py or setup.cfg",
+        ));
     }
     let stem = stem(&root, limits);
     let file = cache.temporary()?;
@@ -63,13 +68,19 @@ pub(crate) fn pack(root: &Path, cache: &Cache, limits: &Limits) -> Result<Packed
     let mut pending = vec![PathBuf::new()];
     while let Some(directory) = pending.pop() {
         for path in children(&root, &directory)? {
-            members = members.checked_sub(1).ok_or_else(|| refuse("it has too many files"))?;
+            members = members
+                .checked_sub(1)
+                .ok_or_else(|| refuse("it has too many files"))?;
             let full = root.join(&path);
             let found = fs::symlink_metadata(&full).map_err(IndexError::io("read", &full))?;
             let name = Path::new(&stem).join(&path);
             let mut header = Header::new_gnu();
             header.set_mtime(MOMENT);
-            let mode = if found.permissions().mode() & 0o111 == 0 { 0o644 } else { 0o755 };
+            let mode = if found.permissions().mode() & 0o111 == 0 {
+                0o644
+            } else {
+                0o755
+            };
             header.set_mode(mode);
             let added = if found.is_dir() {
                 header.set_entry_type(EntryType::Directory);
@@ -83,8 +94,13 @@ pub(crate) fn pack(root: &Path, cache: &Cache, limits: &Limits) -> Result<Packed
                 tar.append_link(&mut header, &name, target)
             } else if found.is_file() {
                 let content = File::open(&full).map_err(IndexError::io("open", &full))?;
-                let size = content.metadata().map_err(IndexError::io("read", &full))?.len();
-                left = left.checked_sub(size).ok_or_else(|| refuse("it is too large"))?;
+                let size = content
+                    .metadata()
+                    .map_err(IndexError::io("read", &full))?
+                    .len();
+                left = left
+                    .checked_sub(size)
+                    .ok_or_else(|| refuse("it is too large"))?;
                 header.set_size(size);
                 tar.append_data(&mut header, &name, io::Read::take(content, size))
             } else {
@@ -93,11 +109,20 @@ pub(crate) fn pack(root: &Path, cache: &Cache, limits: &Limits) -> Result<Packed
             added.map_err(IndexError::io("pack", &full))?;
         }
     }
-    let finished = tar.into_inner().and_then(GzEncoder::finish).and_then(|writer| {
-        writer.into_inner().map(drop).map_err(io::IntoInnerError::into_error)
-    });
+    let finished = tar
+        .into_inner()
+        .and_then(GzEncoder::finish)
+        .and_then(|writer| {
+            writer
+                .into_inner()
+                .map(drop)
+                .map_err(io::IntoInnerError::into_error)
+        });
     finished.map_err(IndexError::io("pack", &root))?;
-    Ok(Packed { file, filename: format!("{stem}.tar.gz") })
+    Ok(Packed {
+        file,
+        filename: format!("{stem}.tar.gz"),
+    })
 }
 
 fn children(root: &Path, directory: &Path) -> Result<Vec<PathBuf>, IndexError> {
@@ -125,10 +150,17 @@ fn stem(root: &Path, limits: &Limits) -> String {
     let info = read("PKG-INFO").and_then(|text| CoreMetadata::parse(&text).ok());
     let directory = || Some(root.file_name()?.to_str()?.to_owned());
     let name = project.as_ref().map(|project| project.name.clone());
-    let name = name.or_else(|| info.as_ref().map(|info| info.name.clone())).or_else(directory);
+    let name = name
+        .or_else(|| info.as_ref().map(|info| info.name.clone()))
+        .or_else(directory);
     let name = name.and_then(|name| name.parse::<PackageName>().ok());
-    let version = project.and_then(|project| project.version).or(info.map(|info| info.version));
+    let version = project
+        .and_then(|project| project.version)
+        .or(info.map(|info| info.version));
     let version = version.and_then(|version| version.parse::<pep440_rs::Version>().ok());
     let name = name.map_or_else(|| "package".to_owned(), |name| name.escaped());
-    format!("{name}-{}", version.map_or_else(|| "0".to_owned(), |version| version.to_string()))
+    format!(
+        "{name}-{}",
+        version.map_or_else(|| "0".to_owned(), |version| version.to_string())
+    )
 }

@@ -59,7 +59,10 @@ impl ProjectPage {
             | "application/vnd.pypi.simple.latest+html" => parse_html(name, body, url)?,
             _ => return Err("the answer is no package page, neither JSON nor HTML".to_owned()),
         };
-        Ok(Self { name: name.clone(), files })
+        Ok(Self {
+            name: name.clone(),
+            files,
+        })
     }
 }
 
@@ -112,9 +115,10 @@ fn parse_json(name: &PackageName, body: &str, base: &Url) -> Result<Vec<IndexFil
         let metadata = match file.core_metadata.or(file.dist_info_metadata) {
             None | Some(JsonMetadata::There(false)) => Metadata::Missing,
             Some(JsonMetadata::There(true)) => Metadata::Unhashed,
-            Some(JsonMetadata::Hashes(hashes)) => {
-                hashes.sha256.and_then(|text| sha256(&text)).map_or(Metadata::Unhashed, Metadata::Hashed)
-            }
+            Some(JsonMetadata::Hashes(hashes)) => hashes
+                .sha256
+                .and_then(|text| sha256(&text))
+                .map_or(Metadata::Unhashed, Metadata::Hashed),
         };
         Some(IndexFile {
             filename: DistFilename::parse(&file.filename, Some(name)).ok()?,
@@ -123,7 +127,10 @@ fn parse_json(name: &PackageName, body: &str, base: &Url) -> Result<Vec<IndexFil
             size: file.size,
             requires_python: file.requires_python,
             // `false`, `true`, or the reason as a string.
-            yanked: !matches!(file.yanked, serde_json::Value::Null | serde_json::Value::Bool(false)),
+            yanked: !matches!(
+                file.yanked,
+                serde_json::Value::Null | serde_json::Value::Bool(false)
+            ),
             upload_time: file.upload_time,
             metadata,
         })
@@ -145,7 +152,11 @@ fn parse_html(name: &PackageName, body: &str, url: &Url) -> Result<Vec<IndexFile
                     Some(String::from_utf8_lossy(value.as_ref()).into_owned())
                 };
                 match &**tag.name {
-                    b"base" => base = attribute("href").and_then(|href| url.join(&href).ok()).unwrap_or(base),
+                    b"base" => {
+                        base = attribute("href")
+                            .and_then(|href| url.join(&href).ok())
+                            .unwrap_or(base)
+                    }
                     b"meta" if attribute("name").as_deref() == Some("pypi:repository-version") => {
                         check_version(&attribute("content").unwrap_or_default())?;
                     }
@@ -159,7 +170,9 @@ fn parse_html(name: &PackageName, body: &str, url: &Url) -> Result<Vec<IndexFile
                 }
             }
             Token::EndTag(tag) if &**tag.name == b"a" => {
-                let file = link.take().and_then(|(link, text)| link.file(name, text.trim(), url, &base));
+                let file = link
+                    .take()
+                    .and_then(|(link, text)| link.file(name, text.trim(), url, &base));
                 files.extend(file);
             }
             _ => {}
@@ -191,7 +204,9 @@ impl IndexLink {
 
     fn file(self, name: &PackageName, text: &str, page: &Url, base: &Url) -> Option<IndexFile> {
         let mut url = join(page, base, &self.href)?;
-        let fragment = url.fragment().and_then(|fragment| sha256(fragment.strip_prefix("sha256=")?));
+        let fragment = url
+            .fragment()
+            .and_then(|fragment| sha256(fragment.strip_prefix("sha256=")?));
         url.set_fragment(None);
         let metadata = match self.metadata.as_deref() {
             None | Some("false") => Metadata::Missing,
@@ -292,6 +307,9 @@ mod tests {
     #[test]
     fn credentials_stay_with_their_server() {
         let html = format!("<a href='https://other.test/a#sha256={HASH}'>a-1.0.tar.gz</a>");
-        assert_eq!(parse("text/html", &html).unwrap()[0].url.as_str(), "https://other.test/a");
+        assert_eq!(
+            parse("text/html", &html).unwrap()[0].url.as_str(),
+            "https://other.test/a"
+        );
     }
 }

@@ -80,18 +80,25 @@ pub async fn prepare(
     let cache = Cache::open(&options.cache)?;
     let limit = options.limits.file_bytes;
     let index = Index::new(cache, options.index.clone(), limit, progress)?;
-    let selection = Selection { platform: options.platform, cutoff: options.cutoff.clone() };
+    let selection = Selection {
+        platform: options.platform,
+        cutoff: options.cutoff.clone(),
+    };
     let found = locate(target, options, &index, &selection).await?;
     // Before anything else is fetched for it.
     check_archive(&found.local, options.limits).await?;
     let fetch = began.elapsed();
 
     let uv = Uv::ensure(&index, options.uv.clone(), options.python.clone()).await?;
-    let (resolver, _loopback) =
-        Resolver::start(index, selection, options.limits, uv, hook).await?;
+    let (resolver, _loopback) = Resolver::start(index, selection, options.limits, uv, hook).await?;
     let (metadata, build_requires) = resolver.metadata_of_file(&found.local, &[]).await?;
     let filename = &found.local.filename;
-    let (name, version) = identity(filename, &metadata.name, &metadata.version, found.from_index);
+    let (name, version) = identity(
+        filename,
+        &metadata.name,
+        &metadata.version,
+        found.from_index,
+    );
     if name != *filename.name() || version != *filename.version() {
         let stated = printable(&format!("{} {}", metadata.name, metadata.version), 120);
         if found.from_index || !found.packed {
@@ -102,18 +109,26 @@ pub async fn prepare(
     let mut closure = if requires.is_empty() {
         crate::resolve::Closure::default()
     } else {
-        let pinned = Pinned { name: name.clone(), version: version.clone(), metadata };
+        let pinned = Pinned {
+            name: name.clone(),
+            version: version.clone(),
+            metadata,
+        };
         resolver.closure_of_target(pinned, &found.extras).await?
     };
     if filename.kind().is_sdist() {
         let ancestors = [found.local.sha256.clone()];
-        let built =
-            resolver.closure_of_build(&build_requires, &ancestors, filename.as_str()).await?;
+        let built = resolver
+            .closure_of_build(&build_requires, &ancestors, filename.as_str())
+            .await?;
         closure.files.extend(built.files);
     }
     let file = wheelhouse_file(&found.local);
     closure.files.insert(file.filename.clone(), file.clone());
-    let pins = closure.pins.into_iter().map(|(name, version)| (name, version.to_string()));
+    let pins = closure
+        .pins
+        .into_iter()
+        .map(|(name, version)| (name, version.to_string()));
     Ok(Prepared {
         target: TargetFile {
             file,
@@ -136,6 +151,20 @@ pub async fn prepare(
     })
 }
 
+/// Fetches the pinned `uv` from the index into the cache, unless it is there, and says where it is.
+///
+/// # Errors
+///
+/// Any [`IndexError`] of fetching and checking it.
+pub async fn fetch_uv(
+    options: &Options,
+    progress: Arc<dyn Progress>,
+) -> Result<PathBuf, IndexError> {
+    let cache = Cache::open(&options.cache)?;
+    let limit = options.limits.file_bytes;
+    crate::uv::fetch(&Index::new(cache, options.index.clone(), limit, progress)?).await
+}
+
 /// The target's file.
 struct Found {
     local: LocalFile,
@@ -153,12 +182,22 @@ async fn locate(
     selection: &Selection,
 ) -> Result<Found, IndexError> {
     match target {
-        Target::Package { name, extras, version } => {
+        Target::Package {
+            name,
+            extras,
+            version,
+        } => {
             let page = index.project(name).await?;
             let file = selection.target(&page, version.as_ref(), options.wheel, options.pre)?;
             let local = index.fetch(file).await?;
             let extras = extras.iter().cloned().collect();
-            Ok(Found { local, extras, yanked: file.yanked, from_index: true, packed: false })
+            Ok(Found {
+                local,
+                extras,
+                yanked: file.yanked,
+                from_index: true,
+                packed: false,
+            })
         }
         Target::File(path) => {
             let shown = printable(&path.display().to_string(), 200);
@@ -174,7 +213,13 @@ async fn locate(
                 return Err(bad("this wheel does not fit the image"));
             }
             let local = index.import(path, filename).await?;
-            Ok(Found { local, extras: vec![], yanked: false, from_index: false, packed: false })
+            Ok(Found {
+                local,
+                extras: vec![],
+                yanked: false,
+                from_index: false,
+                packed: false,
+            })
         }
         Target::Directory(path) => {
             let (cache, path, limits) = (index.cache.clone(), path.clone(), options.limits);
@@ -182,15 +227,29 @@ async fn locate(
                 let packed = pack(&path, &cache, &limits)?;
                 let filename = DistFilename::parse(&packed.filename, None).map_err(|reason| {
                     let target = printable(&path.display().to_string(), 200);
-                    IndexError::BadTarget { target, reason: reason.to_owned() }
+                    IndexError::BadTarget {
+                        target,
+                        reason: reason.to_owned(),
+                    }
                 })?;
-                let (sha256, bytes) =
-                    digest(packed.file.path()).map_err(IndexError::io("read", packed.file.path()))?;
+                let (sha256, bytes) = digest(packed.file.path())
+                    .map_err(IndexError::io("read", packed.file.path()))?;
                 let path = cache.keep(packed.file, &sha256)?;
-                Ok(LocalFile { filename, path, sha256, bytes })
+                Ok(LocalFile {
+                    filename,
+                    path,
+                    sha256,
+                    bytes,
+                })
             });
             let local = local.await?;
-            Ok(Found { local, extras: vec![], yanked: false, from_index: false, packed: true })
+            Ok(Found {
+                local,
+                extras: vec![],
+                yanked: false,
+                from_index: false,
+                packed: true,
+            })
         }
     }
 }

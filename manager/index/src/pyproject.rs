@@ -39,7 +39,10 @@ impl Pyproject {
     /// Reads the text of the file.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         toml::from_str(text).map_err(|error| {
-            format!("pyproject.toml: {}", crate::text::printable(error.message(), 200))
+            format!(
+                "pyproject.toml: {}",
+                crate::text::printable(error.message(), 200)
+            )
         })
     }
 }
@@ -60,10 +63,14 @@ const ASKED_BY_BACKENDS: [(&str, &[&str]); 3] = [
 pub(crate) fn build_requires(pyproject: Option<&Pyproject>) -> Vec<String> {
     let system = pyproject.and_then(|pyproject| pyproject.build_system.as_ref());
     let defaults = || DEFAULT.map(str::to_owned).to_vec();
-    let Some(system) = system else { return defaults() };
+    let Some(system) = system else {
+        return defaults();
+    };
     let mut requires = system.requires.clone().unwrap_or_else(defaults);
     if let Some(backend) = system.build_backend.as_deref() {
-        let known = ASKED_BY_BACKENDS.iter().filter(|(name, _)| *name == backend);
+        let known = ASKED_BY_BACKENDS
+            .iter()
+            .filter(|(name, _)| *name == backend);
         requires.extend(known.flat_map(|(_, asked)| asked.iter().map(|name| (*name).to_owned())));
         // Setuptools before 70.1 asks for wheel when it runs.
         if backend.starts_with("setuptools.build_meta") {

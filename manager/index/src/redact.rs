@@ -8,7 +8,9 @@ pub(crate) fn redact(url: &Url) -> String {
     shown.set_query(None);
     shown.set_fragment(None);
     if !url.username().is_empty() || url.password().is_some() {
-        let hidden = shown.set_username("***").and_then(|()| shown.set_password(None));
+        let hidden = shown
+            .set_username("***")
+            .and_then(|()| shown.set_password(None));
         if hidden.is_err() {
             return format!("{}://***", url.scheme());
         }
@@ -22,7 +24,8 @@ mod tests {
 
     #[test]
     fn credentials_are_hidden() {
-        let url = Url::parse("https://user:secret@example.org/simple/?token=secret#secret").unwrap();
+        let url =
+            Url::parse("https://user:secret@example.org/simple/?token=secret#secret").unwrap();
         assert_eq!(redact(&url), "https://***@example.org/simple/");
         let token = Url::parse("https://secret@example.org/simple/").unwrap();
         assert!(!redact(&token).contains("secret"));

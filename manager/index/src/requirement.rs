@@ -27,7 +27,11 @@ fn parse(text: &str) -> Result<Requirement<VerbatimUrl>, Refused> {
         return Err(malformed());
     }
     let requirement = Requirement::<VerbatimUrl>::from_str(text).map_err(|_| {
-        if text.contains("://") { Refused::Address(printable(text, 120)) } else { malformed() }
+        if text.contains("://") {
+            Refused::Address(printable(text, 120))
+        } else {
+            malformed()
+        }
     })?;
     match requirement.version_or_url {
         Some(VersionOrUrl::Url(_)) => Err(Refused::Address(printable(text, 120))),
@@ -79,14 +83,23 @@ mod tests {
             "https://evil.test/a.whl",
         ] {
             assert!(safe(text).is_err(), "{text:?} became {:?}", safe(text));
-            assert!(lenient(text).is_err() || !text.contains(['@', '/']), "{text:?}");
+            assert!(
+                lenient(text).is_err() || !text.contains(['@', '/']),
+                "{text:?}"
+            );
         }
         assert!(lenient("a\n-r b").is_err());
     }
 
     #[test]
     fn honest_requirements_pass() {
-        assert_eq!(safe("Foo[x] >=1,<2 ; python_version < '3'").unwrap().split('>').next(), Some("foo[x]"));
+        assert_eq!(
+            safe("Foo[x] >=1,<2 ; python_version < '3'")
+                .unwrap()
+                .split('>')
+                .next(),
+            Some("foo[x]")
+        );
         assert!(safe("a (>=1.0)").is_ok());
         assert_eq!(of_extra("a>1", "s").unwrap(), "a>1 ; extra == 's'");
         assert_eq!(lenient("a>=1.0.*").unwrap(), "a>=1.0.*");

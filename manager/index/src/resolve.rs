@@ -118,10 +118,19 @@ impl Resolver {
     ) -> Result<Closure, IndexError> {
         let name = target.name.clone();
         let extras: Vec<&str> = extras.iter().map(PackageName::as_str).collect();
-        let extras = if extras.is_empty() { String::new() } else { format!("[{}]", extras.join(",")) };
+        let extras = if extras.is_empty() {
+            String::new()
+        } else {
+            format!("[{}]", extras.join(","))
+        };
         let requirement = format!("{name}{extras}=={}", target.version);
-        let session = Session { target: Some(target), ..Session::default() };
-        let mut pins = self.compile(&[requirement.clone()], session, &requirement).await?;
+        let session = Session {
+            target: Some(target),
+            ..Session::default()
+        };
+        let mut pins = self
+            .compile(&[requirement.clone()], session, &requirement)
+            .await?;
         pins.retain(|(pinned, _)| *pinned != name);
         self.files_of(pins, &[]).await
     }
@@ -154,8 +163,13 @@ impl Resolver {
                 reason: format!("builds require builds more than {DEEPEST} deep"),
             });
         }
-        let session = Session { ancestors: ancestors.to_vec(), ..Session::default() };
-        let pins = self.compile(&safe, session, &format!("the build of {what}")).await?;
+        let session = Session {
+            ancestors: ancestors.to_vec(),
+            ..Session::default()
+        };
+        let pins = self
+            .compile(&safe, session, &format!("the build of {what}"))
+            .await?;
         let closure = self.files_of(pins, ancestors).await?;
         lock(&self.builds).insert(safe, closure.clone());
         Ok(closure)
@@ -167,7 +181,9 @@ impl Resolver {
         session: Session,
         what: &str,
     ) -> Result<Vec<(PackageName, Version)>, IndexError> {
-        self.index.progress.step(Step::Resolving { what: what.to_owned() });
+        self.index.progress.step(Step::Resolving {
+            what: what.to_owned(),
+        });
         let address = self.loopback.get();
         let address = address.ok_or_else(|| IndexError::Tool("no loopback index".to_owned()))?;
         let directory = self.index.cache.temporary_directory()?;
@@ -181,7 +197,10 @@ impl Resolver {
         lock(&self.sessions).insert(token.clone(), Arc::clone(&session));
         let url = format!("http://{address}/{token}/simple/");
         let platform = self.selection.platform;
-        let compiled = self.uv.compile(requirements, &url, platform, directory.path(), what).await;
+        let compiled = self
+            .uv
+            .compile(requirements, &url, platform, directory.path(), what)
+            .await;
         lock(&self.sessions).remove(&token);
         let failure = lock(&session.failure).take();
         match (compiled, failure) {
@@ -238,7 +257,9 @@ impl Resolver {
         let examined = self.examine(sdist).await?;
         let mut ancestors = ancestors.to_vec();
         ancestors.push(sdist.sha256.clone());
-        let closure = self.closure_of_build(&examined.build_requires, &ancestors, what).await?;
+        let closure = self
+            .closure_of_build(&examined.build_requires, &ancestors, what)
+            .await?;
         Ok((examined, closure))
     }
 
@@ -331,7 +352,9 @@ impl Resolver {
         };
         let turn = self.hook_turn.acquire().await;
         let turn = turn.map_err(|_| IndexError::Tool("the hooks have ended".to_owned()))?;
-        self.index.progress.step(Step::Hook { file: filename.clone() });
+        self.index.progress.step(Step::Hook {
+            file: filename.clone(),
+        });
         let began = Instant::now();
         let answer = self.hook.metadata(request).await;
         *lock(&self.hook_time) += began.elapsed();
@@ -340,8 +363,10 @@ impl Resolver {
             file: filename.clone(),
             reason: crate::text::printable_lines(&error.reason, 2000),
         })?;
-        CoreMetadata::parse(&text)
-            .map_err(|reason| IndexError::Metadata { file: filename, reason: reason.to_owned() })
+        CoreMetadata::parse(&text).map_err(|reason| IndexError::Metadata {
+            file: filename,
+            reason: reason.to_owned(),
+        })
     }
 }
 
@@ -357,7 +382,10 @@ pub(crate) fn wheelhouse_file(local: &LocalFile) -> WheelhouseFile {
 
 /// Runs a few futures at the same time, in one task; the results in their order.
 async fn join_all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
-    let mut pending: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
+    let mut pending: Vec<_> = futures
+        .into_iter()
+        .map(|future| (Box::pin(future), None))
+        .collect();
     std::future::poll_fn(|context| {
         let mut waiting = false;
         for (future, result) in &mut pending {
@@ -368,8 +396,15 @@ async fn join_all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
                 }
             }
         }
-        if waiting { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+        if waiting {
+            std::task::Poll::Pending
+        } else {
+            std::task::Poll::Ready(())
+        }
     })
     .await;
-    pending.into_iter().filter_map(|(_, result)| result).collect()
+    pending
+        .into_iter()
+        .filter_map(|(_, result)| result)
+        .collect()
 }

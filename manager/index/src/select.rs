@@ -20,8 +20,10 @@ impl Cutoff {
     ///
     /// [`IndexError::BadSetting`] where the text is neither.
     pub fn parse(text: &str) -> Result<Self, IndexError> {
-        let shape: String =
-            text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        let shape: String = text
+            .chars()
+            .map(|c| if c.is_ascii_digit() { '0' } else { c })
+            .collect();
         match shape.as_str() {
             "0000-00-00" => Ok(Self(format!("{text}T23:59:59"))),
             "0000-00-00T00:00:00Z" => Ok(Self(text.trim_end_matches('Z').to_owned())),
@@ -34,8 +36,12 @@ impl Cutoff {
 
     /// Whether the file was there at that moment. One without a time is taken for later.
     fn admits(&self, file: &IndexFile) -> bool {
-        let time = file.upload_time.as_deref().filter(|time| time.ends_with('Z'));
-        time.and_then(|time| time.get(..19)).is_some_and(|time| time <= self.0.as_str())
+        let time = file
+            .upload_time
+            .as_deref()
+            .filter(|time| time.ends_with('Z'));
+        time.and_then(|time| time.get(..19))
+            .is_some_and(|time| time <= self.0.as_str())
     }
 }
 
@@ -48,13 +54,18 @@ pub(crate) struct Selection {
 
 impl Selection {
     fn admits(&self, file: &IndexFile) -> bool {
-        self.cutoff.as_ref().is_none_or(|cutoff| cutoff.admits(file))
+        self.cutoff
+            .as_ref()
+            .is_none_or(|cutoff| cutoff.admits(file))
     }
 
     /// Whether the file says that it runs on this Python. What cannot be read forbids nothing.
     fn runs(&self, file: &IndexFile) -> bool {
         let python = Version::new([3, u64::from(self.platform.minor)]);
-        let range = file.requires_python.as_deref().map(VersionSpecifiers::from_str);
+        let range = file
+            .requires_python
+            .as_deref()
+            .map(VersionSpecifiers::from_str);
         !range.is_some_and(|range| range.is_ok_and(|range| !range.contains(&python)))
     }
 
@@ -68,7 +79,10 @@ impl Selection {
         &self,
         page: &'a ProjectPage,
     ) -> BTreeMap<&'a Version, &'a IndexFile> {
-        let files = page.files.iter().filter(|file| self.admits(file) && self.runs(file));
+        let files = page
+            .files
+            .iter()
+            .filter(|file| self.admits(file) && self.runs(file));
         by_version(files)
             .into_iter()
             .filter_map(|(version, files)| Some((version, self.installable(&files)?)))
@@ -108,8 +122,11 @@ impl Selection {
             None => self.newest(page, &versions, pre)?,
         };
         let what = format!("{} {version}", page.name);
-        let runnable: Vec<&IndexFile> =
-            files.iter().copied().filter(|file| self.runs(file)).collect();
+        let runnable: Vec<&IndexFile> = files
+            .iter()
+            .copied()
+            .filter(|file| self.runs(file))
+            .collect();
         if let (true, Some(file)) = (runnable.is_empty(), files.first()) {
             let range = file.requires_python.as_deref().unwrap_or_default();
             let range = crate::text::printable(range, 80);
@@ -144,7 +161,10 @@ impl Selection {
         });
         let first = usable.next();
         let stable = |found: &(&&Version, &Vec<&IndexFile>)| pre || !found.0.any_prerelease();
-        let chosen = first.filter(stable).or_else(|| usable.find(stable)).or(first);
+        let chosen = first
+            .filter(stable)
+            .or_else(|| usable.find(stable))
+            .or(first);
         let reason = "every version is yanked or does not fit the image; name one with ==version";
         let (version, files) = chosen.ok_or_else(|| no_file(page.name.as_str(), reason))?;
         Ok((*version, files))
@@ -156,32 +176,52 @@ fn by_version<'a>(
 ) -> BTreeMap<&'a Version, Vec<&'a IndexFile>> {
     let mut versions: BTreeMap<&Version, Vec<&IndexFile>> = BTreeMap::new();
     for file in files {
-        versions.entry(file.filename.version()).or_default().push(file);
+        versions
+            .entry(file.filename.version())
+            .or_default()
+            .push(file);
     }
     versions
 }
 
 fn best_wheel<'a>(platform: &PythonPlatform, files: &[&'a IndexFile]) -> Option<&'a IndexFile> {
-    let fits = files.iter().filter_map(|file| Some((platform.fit(&file.filename)?, *file)));
+    let fits = files
+        .iter()
+        .filter_map(|file| Some((platform.fit(&file.filename)?, *file)));
     fits.max_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, file)| file)
 }
 
 fn source<'a>(files: &[&'a IndexFile]) -> Option<&'a IndexFile> {
     use crate::filename::DistKind::{SdistTarGz, SdistZip};
-    let of = |kind| files.iter().copied().find(|file| file.filename.kind() == kind);
+    let of = |kind| {
+        files
+            .iter()
+            .copied()
+            .find(|file| file.filename.kind() == kind)
+    };
     of(SdistTarGz).or_else(|| of(SdistZip))
 }
 
 fn no_file(name: &str, reason: &str) -> IndexError {
-    IndexError::NoFile { name: name.to_owned(), reason: reason.to_owned() }
+    IndexError::NoFile {
+        name: name.to_owned(),
+        reason: reason.to_owned(),
+    }
 }
 
 /// Up to three versions below and above `version`, and the newest.
-fn near<'a>(version: &Version, all: impl DoubleEndedIterator<Item = &'a Version> + Clone) -> String {
+fn near<'a>(
+    version: &Version,
+    all: impl DoubleEndedIterator<Item = &'a Version> + Clone,
+) -> String {
     let mut below: Vec<&Version> = all.clone().rev().filter(|v| *v < version).take(3).collect();
     below.reverse();
     let above = all.clone().filter(|v| *v > version).take(3);
-    let list: Vec<String> = below.into_iter().chain(above).map(Version::to_string).collect();
+    let list: Vec<String> = below
+        .into_iter()
+        .chain(above)
+        .map(Version::to_string)
+        .collect();
     let newest = all.last().map(Version::to_string).unwrap_or_default();
     format!("near it are {}; the newest is {newest}", list.join(", "))
 }

@@ -37,7 +37,10 @@ impl Target {
     ///
     /// [`IndexError::BadTarget`] says what is wrong.
     pub fn parse(text: &str) -> Result<Self, IndexError> {
-        let bad = |reason: String| IndexError::BadTarget { target: printable(text, 200), reason };
+        let bad = |reason: String| IndexError::BadTarget {
+            target: printable(text, 200),
+            reason,
+        };
         if text.starts_with("pkg:") {
             return parse_purl(text).map_err(bad);
         }
@@ -72,10 +75,15 @@ fn parse_package(text: &str) -> Result<Target, String> {
     };
     let (name, extras) = match before.trim().split_once('[') {
         Some((name, extras)) => {
-            let list = extras.strip_suffix(']').ok_or("the list of extras has no end")?;
+            let list = extras
+                .strip_suffix(']')
+                .ok_or("the list of extras has no end")?;
             let extras: Result<BTreeSet<PackageName>, _> =
                 list.split(',').map(|extra| extra.trim().parse()).collect();
-            (name, extras.map_err(|_| "an extra is not a valid name".to_owned())?)
+            (
+                name,
+                extras.map_err(|_| "an extra is not a valid name".to_owned())?,
+            )
         }
         None => (before.trim(), BTreeSet::new()),
     };
@@ -84,7 +92,11 @@ fn parse_package(text: &str) -> Result<Target, String> {
         return Err("only one exact version can be audited; write name==version".to_owned());
     }
     let name = name.parse().map_err(|error| format!("{error}"))?;
-    Ok(Target::Package { name, extras, version })
+    Ok(Target::Package {
+        name,
+        extras,
+        version,
+    })
 }
 
 fn parse_version(text: &str) -> Result<Version, String> {
@@ -103,7 +115,11 @@ fn parse_purl(text: &str) -> Result<Target, String> {
     }
     let name = purl.name().parse().map_err(|error| format!("{error}"))?;
     let version = purl.version().map(parse_version).transpose()?;
-    Ok(Target::Package { name, extras: BTreeSet::new(), version })
+    Ok(Target::Package {
+        name,
+        extras: BTreeSet::new(),
+        version,
+    })
 }
 
 #[cfg(test)]
@@ -120,11 +136,26 @@ mod tests {
 
     #[test]
     fn packages_are_understood() {
-        assert_eq!(Target::parse("Flask_Login").unwrap(), package("flask-login", &[], None));
-        assert_eq!(Target::parse("a==1.0-rc1").unwrap(), package("a", &[], Some("1.0rc1")));
-        assert_eq!(Target::parse("a[x, Y_z]==2").unwrap(), package("a", &["x", "y-z"], Some("2")));
-        assert_eq!(Target::parse("pkg:pypi/a@1.2").unwrap(), package("a", &[], Some("1.2")));
-        assert_eq!(Target::parse("pkg:pypi/a").unwrap(), package("a", &[], None));
+        assert_eq!(
+            Target::parse("Flask_Login").unwrap(),
+            package("flask-login", &[], None)
+        );
+        assert_eq!(
+            Target::parse("a==1.0-rc1").unwrap(),
+            package("a", &[], Some("1.0rc1"))
+        );
+        assert_eq!(
+            Target::parse("a[x, Y_z]==2").unwrap(),
+            package("a", &["x", "y-z"], Some("2"))
+        );
+        assert_eq!(
+            Target::parse("pkg:pypi/a@1.2").unwrap(),
+            package("a", &[], Some("1.2"))
+        );
+        assert_eq!(
+            Target::parse("pkg:pypi/a").unwrap(),
+            package("a", &[], None)
+        );
     }
 
     #[test]
@@ -132,9 +163,15 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("a-1.0.tar.gz");
         std::fs::write(&file, "").unwrap();
-        assert_eq!(Target::parse(file.to_str().unwrap()).unwrap(), Target::File(file));
+        assert_eq!(
+            Target::parse(file.to_str().unwrap()).unwrap(),
+            Target::File(file)
+        );
         let directory = home.path().to_str().unwrap();
-        assert_eq!(Target::parse(directory).unwrap(), Target::Directory(directory.into()));
+        assert_eq!(
+            Target::parse(directory).unwrap(),
+            Target::Directory(directory.into())
+        );
     }
 
     #[test]
@@ -150,7 +187,9 @@ mod tests {
             ("pkg:npm/a@1", "pkg:pypi/name@version"),
             ("a\x1b[2J", "made of ASCII letters"),
         ] {
-            let message = Target::parse(text).map_err(|error| error.to_string()).unwrap_err();
+            let message = Target::parse(text)
+                .map_err(|error| error.to_string())
+                .unwrap_err();
             assert!(message.contains(part), "{text:?}: {message}");
             assert!(!message.contains('\x1b'), "{message:?}");
         }

@@ -39,7 +39,10 @@ mod tests {
 
     #[test]
     fn terminal_escapes_do_not_survive() {
-        assert_eq!(printable("a\x1b[2Jb\n\u{202e}", 80), "a\\u{1b}[2Jb\\n\\u{202e}");
+        assert_eq!(
+            printable("a\x1b[2Jb\n\u{202e}", 80),
+            "a\\u{1b}[2Jb\\n\\u{202e}"
+        );
         assert_eq!(printable("abcdef", 3), "abc…");
         assert_eq!(printable_lines("a\nb\x07", 80), "a\nb\\u{7}");
     }

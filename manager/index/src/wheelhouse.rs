@@ -87,7 +87,10 @@ pub fn write_tar(prepared: &Prepared, out: &mut File) -> io::Result<u64> {
         let mut content = File::open(&file.path)?;
         let size = content.metadata()?.len();
         if size != file.bytes {
-            return Err(io::Error::other(format!("{} has changed on disk", file.filename)));
+            return Err(io::Error::other(format!(
+                "{} has changed on disk",
+                file.filename
+            )));
         }
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(tar::EntryType::Regular);
@@ -96,7 +99,11 @@ pub fn write_tar(prepared: &Prepared, out: &mut File) -> io::Result<u64> {
         header.set_gid(0);
         header.set_mtime(MOMENT);
         header.set_size(size);
-        tar.append_data(&mut header, format!("wheelhouse/{}", file.filename), &mut content)?;
+        tar.append_data(
+            &mut header,
+            format!("wheelhouse/{}", file.filename),
+            &mut content,
+        )?;
     }
     let mut writer = tar.into_inner()?;
     io::Write::flush(&mut writer)?;

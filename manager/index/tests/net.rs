@@ -21,7 +21,9 @@ impl MetadataHook for Believing {
                 .iter()
                 .map(|line| format!("Requires-Dist: {line}\n"))
                 .collect();
-            Ok(format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}"))
+            Ok(format!(
+                "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}"
+            ))
         })
     }
 }
@@ -35,7 +37,11 @@ async fn run(target: &str, wheel: bool) -> Prepared {
     let target = Target::parse(target).unwrap();
     let prepared = prepare(&target, &options, Arc::new(Believing), Arc::new(Quiet)).await;
     let prepared = prepared.unwrap_or_else(|error| panic!("{error}"));
-    let files: Vec<&str> = prepared.files.iter().map(|file| file.filename.as_str()).collect();
+    let files: Vec<&str> = prepared
+        .files
+        .iter()
+        .map(|file| file.filename.as_str())
+        .collect();
     println!(
         "{} {}: {files:#?}\n{:?} {:?} {:?}",
         prepared.target.name,
@@ -50,7 +56,10 @@ async fn run(target: &str, wheel: bool) -> Prepared {
 }
 
 fn has(prepared: &Prepared, start: &str) -> bool {
-    prepared.files.iter().any(|file| file.filename.starts_with(start))
+    prepared
+        .files
+        .iter()
+        .any(|file| file.filename.starts_with(start))
 }
 
 #[tokio::test]
@@ -64,7 +73,10 @@ async fn net_simplejson() {
 #[tokio::test]
 #[ignore = "needs PyPI"]
 async fn net_docopt() {
-    assert!(has(&run("docopt==0.6.2", false).await, "docopt-0.6.2.tar.gz"));
+    assert!(has(
+        &run("docopt==0.6.2", false).await,
+        "docopt-0.6.2.tar.gz"
+    ));
 }
 
 #[tokio::test]
@@ -91,6 +103,12 @@ async fn net_hatchling() {
 #[ignore = "needs PyPI"]
 async fn net_wheel() {
     let prepared = run("simplejson==3.19.3", true).await;
-    assert!(prepared.target.file.filename.contains("cp313-cp313-manylinux"));
+    assert!(
+        prepared
+            .target
+            .file
+            .filename
+            .contains("cp313-cp313-manylinux")
+    );
     assert!(prepared.build_requires.is_empty());
 }

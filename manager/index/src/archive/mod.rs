@@ -91,7 +91,9 @@ impl Archive {
     #[must_use]
     pub fn root(&self) -> &str {
         let first = |member: &Member| member.path.split('/').next().map(str::len).unwrap_or(0);
-        let Some(member) = self.members.first() else { return "" };
+        let Some(member) = self.members.first() else {
+            return "";
+        };
         let root = &member.path[..first(member)];
         let inside = self.members.iter().all(|member| {
             let rest = member.path.strip_prefix(root);
@@ -105,8 +107,14 @@ impl Archive {
     #[must_use]
     pub fn text(&self, path: &str) -> Option<String> {
         let root = self.root();
-        let full = if root.is_empty() { path.to_owned() } else { format!("{root}/{path}") };
-        self.texts.get(&full).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+        let full = if root.is_empty() {
+            path.to_owned()
+        } else {
+            format!("{root}/{path}")
+        };
+        self.texts
+            .get(&full)
+            .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
     }
 }
 
@@ -138,7 +146,10 @@ pub enum ArchiveError {
 
 impl ArchiveError {
     fn dangerous(member: &str, reason: &'static str) -> Self {
-        Self::Dangerous { member: printable(member, 120), reason }
+        Self::Dangerous {
+            member: printable(member, 120),
+            reason,
+        }
     }
 }
 
@@ -158,7 +169,9 @@ pub fn read(
     let bytes = file.metadata().map_err(ArchiveError::Io)?.len();
     if bytes > limits.file_bytes {
         let limit = limits.file_bytes;
-        return Err(ArchiveError::Limit(format!("{bytes} bytes, the limit is {limit}")));
+        return Err(ArchiveError::Limit(format!(
+            "{bytes} bytes, the limit is {limit}"
+        )));
     }
     let archive = match kind {
         DistKind::SdistTarGz => tarball::read(file, bytes, limits, &want)?,
@@ -181,7 +194,12 @@ struct Meter<'a> {
 
 impl<'a> Meter<'a> {
     fn new(limits: &'a Limits, compressed: u64) -> Self {
-        Self { limits, members: 0, expanded: 0, compressed }
+        Self {
+            limits,
+            members: 0,
+            expanded: 0,
+            compressed,
+        }
     }
 
     /// Counts one more member of `size` declared bytes.
@@ -194,7 +212,9 @@ impl<'a> Meter<'a> {
         if size > self.limits.member_bytes {
             let limit = self.limits.member_bytes;
             let path = printable(path, 120);
-            return Err(ArchiveError::Limit(format!("'{path}' has more than {limit} bytes")));
+            return Err(ArchiveError::Limit(format!(
+                "'{path}' has more than {limit} bytes"
+            )));
         }
         self.expand(size)
     }
@@ -211,9 +231,14 @@ impl<'a> Meter<'a> {
 /// Says why `expanded` bytes are too many for an archive of `compressed` bytes.
 fn over(limits: &Limits, expanded: u64, compressed: u64) -> Option<String> {
     if expanded > limits.expanded_bytes {
-        return Some(format!("it expands to more than {} bytes", limits.expanded_bytes));
+        return Some(format!(
+            "it expands to more than {} bytes",
+            limits.expanded_bytes
+        ));
     }
-    let allowed = compressed.saturating_mul(limits.ratio).max(limits.ratio_from);
+    let allowed = compressed
+        .saturating_mul(limits.ratio)
+        .max(limits.ratio_from);
     (expanded > allowed)
         .then(|| format!("it expands more than {} times, like a bomb", limits.ratio))
 }

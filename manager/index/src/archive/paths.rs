@@ -19,7 +19,10 @@ pub(super) fn clean(raw: &str, limits: &Limits) -> Result<String, ArchiveError> 
     if raw.split(['/', '\\']).any(|part| part == "..") {
         return refuse("leads out of the archive by '..'");
     }
-    let parts: Vec<&str> = raw.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    let parts: Vec<&str> = raw
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect();
     if parts.len() > limits.depth {
         return refuse("lies deeper than the limit");
     }

@@ -49,7 +49,12 @@ pub(super) fn read(
         return Err(ArchiveError::Truncated);
     }
     let gzip = MultiGzDecoder::new(BufReader::with_capacity(64 << 10, file));
-    let mut stream = tar::Archive::new(Metered { inner: gzip, limits, compressed, expanded: 0 });
+    let mut stream = tar::Archive::new(Metered {
+        inner: gzip,
+        limits,
+        compressed,
+        expanded: 0,
+    });
     let mut meter = Meter::new(limits, compressed);
     let mut archive = Archive::default();
     let mut texts = HashSet::new();
@@ -96,7 +101,9 @@ pub(super) fn read(
                 return Err(ArchiveError::dangerous(&raw, "is there twice"));
             }
             if kind == MemberKind::File {
-                archive.texts.insert(path.clone(), text(&mut entry, &raw, size, limits)?);
+                archive
+                    .texts
+                    .insert(path.clone(), text(&mut entry, &raw, size, limits)?);
             }
         }
         archive.members.push(Member { path, size, kind });
@@ -163,7 +170,10 @@ fn text(
     limits: &Limits,
 ) -> Result<Vec<u8>, ArchiveError> {
     if size > limits.text_bytes {
-        return Err(ArchiveError::dangerous(raw, "is metadata larger than the limit"));
+        return Err(ArchiveError::dangerous(
+            raw,
+            "is metadata larger than the limit",
+        ));
     }
     let mut text = Vec::new();
     entry.read_to_end(&mut text).map_err(from_io)?;

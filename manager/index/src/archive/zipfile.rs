@@ -30,7 +30,10 @@ impl Read for Budgeted {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         let left = self.left.get().checked_sub(count as u64).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::QuotaExceeded, "too many members for one directory")
+            io::Error::new(
+                io::ErrorKind::QuotaExceeded,
+                "too many members for one directory",
+            )
         })?;
         self.left.set(left);
         Ok(count)
@@ -45,8 +48,13 @@ impl Seek for Budgeted {
 
 fn open(file: File, limits: &Limits) -> Result<ZipArchive<Budgeted>, ArchiveError> {
     let entries = u64::try_from(limits.members).unwrap_or(u64::MAX);
-    let left = Rc::new(Cell::new(entries.saturating_mul(DIRECTORY_BYTES_PER_MEMBER) + (1 << 20)));
-    let budgeted = Budgeted { inner: BufReader::new(file), left: Rc::clone(&left) };
+    let left = Rc::new(Cell::new(
+        entries.saturating_mul(DIRECTORY_BYTES_PER_MEMBER) + (1 << 20),
+    ));
+    let budgeted = Budgeted {
+        inner: BufReader::new(file),
+        left: Rc::clone(&left),
+    };
     let zip = ZipArchive::new(budgeted).map_err(from_zip)?;
     left.set(u64::MAX);
     Ok(zip)
@@ -60,7 +68,10 @@ pub(super) fn read(
 ) -> Result<Archive, ArchiveError> {
     let declared = declared_members(&mut file, compressed)?;
     if declared.is_some_and(|count| count > limits.members as u64) {
-        return Err(ArchiveError::Limit(format!("more than {} members", limits.members)));
+        return Err(ArchiveError::Limit(format!(
+            "more than {} members",
+            limits.members
+        )));
     }
     let mut zip = open(file, limits)?;
     if declared.is_some_and(|count| count != zip.len() as u64) {
@@ -79,7 +90,9 @@ pub(super) fn read(
         meter.member(&raw, member.size())?;
         stored = stored.saturating_add(member.compressed_size());
         if stored > compressed {
-            return Err(ArchiveError::Limit("its members overlap, like a bomb".to_owned()));
+            return Err(ArchiveError::Limit(
+                "its members overlap, like a bomb".to_owned(),
+            ));
         }
         if member.encrypted() {
             return Err(ArchiveError::dangerous(&raw, "is encrypted"));
@@ -89,7 +102,9 @@ pub(super) fn read(
             return Err(ArchiveError::dangerous(&raw, "has no name of its own"));
         }
         let size = member.size();
-        let symlink = member.unix_mode().is_some_and(|mode| mode & MODE_KIND == MODE_SYMLINK);
+        let symlink = member
+            .unix_mode()
+            .is_some_and(|mode| mode & MODE_KIND == MODE_SYMLINK);
         let directory = member.is_dir();
         drop(member);
         let kind = if directory {
@@ -101,7 +116,10 @@ pub(super) fn read(
             MemberKind::File
         };
         if kind == MemberKind::File && want(&path) {
-            archive.texts.insert(path.clone(), text(&mut zip, index, &raw, limits.text_bytes)?);
+            archive.texts.insert(
+                path.clone(),
+                text(&mut zip, index, &raw, limits.text_bytes)?,
+            );
         }
         archive.members.push(Member { path, size, kind });
     }
@@ -116,9 +134,15 @@ fn text(
 ) -> Result<Vec<u8>, ArchiveError> {
     let mut text = Vec::new();
     let member = zip.by_index(index).map_err(from_zip)?;
-    member.take(limit.saturating_add(1)).read_to_end(&mut text).map_err(from_io)?;
+    member
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut text)
+        .map_err(from_io)?;
     if text.len() as u64 > limit {
-        return Err(ArchiveError::dangerous(raw, "is metadata larger than the limit"));
+        return Err(ArchiveError::dangerous(
+            raw,
+            "is metadata larger than the limit",
+        ));
     }
     Ok(text)
 }
@@ -130,9 +154,12 @@ fn declared_members(file: &mut File, bytes: u64) -> Result<Option<u64>, ArchiveE
     const END_BYTES: usize = 22;
     const END64: &[u8] = b"PK\x06\x06";
     let window = bytes.min(END_BYTES as u64 + 0xffff + 76);
-    file.seek(SeekFrom::Start(bytes - window)).map_err(ArchiveError::Io)?;
+    file.seek(SeekFrom::Start(bytes - window))
+        .map_err(ArchiveError::Io)?;
     let mut tail = Vec::new();
-    file.take(window).read_to_end(&mut tail).map_err(ArchiveError::Io)?;
+    file.take(window)
+        .read_to_end(&mut tail)
+        .map_err(ArchiveError::Io)?;
     file.seek(SeekFrom::Start(0)).map_err(ArchiveError::Io)?;
     let Some(at) = tail.windows(END.len()).rposition(|four| four == END) else {
         // Without its end a zip archive has no directory.
@@ -142,14 +169,19 @@ fn declared_members(file: &mut File, bytes: u64) -> Result<Option<u64>, ArchiveE
             Err(ArchiveError::Corrupt("it is not a zip archive".to_owned()))
         };
     };
-    let Some(count) = tail.get(at + 10..at + 12) else { return Err(ArchiveError::Truncated) };
+    let Some(count) = tail.get(at + 10..at + 12) else {
+        return Err(ArchiveError::Truncated);
+    };
     let count = u64::from(count[0]) | u64::from(count[1]) << 8;
     if count < 0xffff {
         return Ok(Some(count));
     }
     let record = tail.get(..at).and_then(|head| {
         let at = head.windows(END64.len()).rposition(|four| four == END64)?;
-        head.get(at + 32..at + 40)?.try_into().ok().map(u64::from_le_bytes)
+        head.get(at + 32..at + 40)?
+            .try_into()
+            .ok()
+            .map(u64::from_le_bytes)
     });
     Ok(record)
 }
@@ -166,7 +198,9 @@ pub(crate) fn extract_member(
     let member = zip.by_name(name).map_err(from_zip)?;
     let copied = io::copy(&mut member.take(limit.saturating_add(1)), out).map_err(from_io)?;
     if copied > limit {
-        return Err(ArchiveError::Limit(format!("a member has more than {limit} bytes")));
+        return Err(ArchiveError::Limit(format!(
+            "a member has more than {limit} bytes"
+        )));
     }
     Ok(())
 }
