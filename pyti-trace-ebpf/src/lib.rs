@@ -1,2 +1,18 @@
-//! The event ABI: the layout of the records that the probes write and user space decodes.
+//! The event ABI: the layout of the records that the probes write and user space decodes, the
+//! kernel fields that the probes read, and the hooks they sit on.
+//!
+//! A record is a [`Record`] followed by texts. A text is a [`TextHead`], its bytes, and padding up
+//! to the next multiple of 8. `Record::size` counts all of it, so records that follow one another
+//! need nothing between them.
 #![no_std]
+
+mod hooks;
+mod offsets;
+mod record;
+
+pub use hooks::{Attach, HOOKS, Hook};
+pub use offsets::{OFFSET_PATHS, Offsets};
+pub use record::{
+    CpuCounters, FAMILIES, FamilyCount, Process, RECORD_SIZE, Record, TEXT_MAX, TextHead, VERSION,
+    WAKE_BYTES, has, incomplete, kind, tag,
+};

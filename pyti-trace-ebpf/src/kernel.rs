@@ -1,0 +1,76 @@
+//! Reading the kernel's own structures.
+
+use core::ffi::c_void;
+use core::ptr::read_volatile;
+
+use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_kernel};
+use pyti_trace_ebpf::Offsets;
+
+/// Set by the loader before the programs are loaded. The map that holds it is frozen, so the
+/// verifier knows the values and checks field accesses as if they were constants.
+#[unsafe(no_mangle)]
+pub static OFFSETS: Offsets = Offsets::UNSET;
+
+/// A pointer into the kernel.
+pub type Ptr = *const c_void;
+
+/// Reads one field of [`OFFSETS`]; volatile, since the compiler believes it to be 0.
+macro_rules! offset {
+    ($field:ident) => {
+        // SAFETY: a static that lives as long as the program.
+        unsafe { core::ptr::read_volatile(&raw const $crate::kernel::OFFSETS.$field) as usize }
+    };
+}
+pub(crate) use offset;
+
+/// Loads a field through a pointer whose type the verifier knows; a bad pointer reads as 0.
+#[inline(always)]
+pub fn load<T: Copy>(base: Ptr, offset: usize) -> T {
+    // SAFETY: the verifier accepts only reads inside the structure; faults read as 0.
+    unsafe { read_volatile(base.cast::<u8>().add(offset).cast::<T>()) }
+}
+
+/// The address of a structure inside another one.
+#[inline(always)]
+pub fn inner(base: Ptr, offset: usize) -> Ptr {
+    // SAFETY: pointer arithmetic that the verifier checks at the access.
+    unsafe { base.cast::<u8>().add(offset).cast() }
+}
+
+/// Copies a field through a pointer that the verifier knows nothing of.
+#[inline(always)]
+pub fn peek<T: Copy + Default>(base: Ptr, offset: usize) -> T {
+    let mut value = T::default();
+    // SAFETY: the helper checks the address; the destination is a local of that size.
+    unsafe {
+        bpf_probe_read_kernel(
+            (&raw mut value).cast(),
+            size_of::<T>() as u32,
+            base.cast::<u8>().wrapping_add(offset).cast(),
+        );
+    }
+    value
+}
+
+/// The same, for a field that is a pointer.
+#[inline(always)]
+pub fn peek_ptr(base: Ptr, offset: usize) -> Ptr {
+    peek::<usize>(base, offset) as Ptr
+}
+
+/// The running task.
+#[inline(always)]
+pub fn current() -> Ptr {
+    // SAFETY: has no preconditions.
+    unsafe { bpf_get_current_task_btf() as Ptr }
+}
+
+/// Thread group and start of a task's group leader.
+#[inline(always)]
+pub fn process_key(task: Ptr) -> (u32, u64) {
+    let leader: Ptr = load(task, offset!(task_leader));
+    (
+        load(task, offset!(task_tgid)),
+        load(leader, offset!(task_start)),
+    )
+}

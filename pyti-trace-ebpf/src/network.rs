@@ -1,0 +1,320 @@
+//! Sockets: made, connected, bound, listening, accepting, sending.
+//!
+//! The hooks are the protocols' own functions: whatever system call or ring asked, they run, with
+//! the address in kernel memory and the result at hand.
+
+use aya_ebpf::macros::{fexit, lsm, map};
+use aya_ebpf::maps::LruHashMap;
+use aya_ebpf::programs::{FExitContext, LsmContext};
+use pyti_trace_ebpf::{has, incomplete, kind, tag};
+
+use crate::file::set_inode;
+use crate::kernel::{Ptr, inner, load, offset, peek, peek_ptr};
+use crate::recorder::Recorder;
+use crate::track::{ids, tracked, watching};
+
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+const SOCK_STREAM: u16 = 1;
+const S_IFMT: u16 = 0o170_000;
+const S_IFSOCK: u16 = 0o140_000;
+/// Longest `sockaddr` (include/uapi/linux/socket.h).
+const MAX_SOCKADDR: u32 = 128;
+/// Bytes kept of what is sent: a DNS query with its longest name fits.
+const MAX_SAMPLE: u32 = 320;
+/// `iov_iter.iter_type` (include/linux/uio.h).
+const ITER_UBUF: u8 = 0;
+const ITER_IOVEC: u8 = 1;
+
+/// Connections whose first bytes were recorded: socket and the inode that tells it from others at
+/// the same address. Forgetting one only records another send.
+#[map]
+static SENT: LruHashMap<u64, u64> = LruHashMap::with_max_entries(4096, 0);
+
+/// A socket is asked for by a program, not by the kernel.
+#[lsm(hook = "socket_create")]
+pub fn socket_create(ctx: LsmContext) -> i32 {
+    if ctx.arg::<i32>(3) != 0 {
+        return 0;
+    }
+    if let Some(mut recorder) = Recorder::begin(kind::SOCKET) {
+        let record = recorder.record();
+        record.family = ctx.arg(0);
+        record.socktype = ctx.arg::<u16>(1) & 0xf;
+        record.flags = u64::from(ctx.arg::<u32>(2));
+        record.has |= has::FAMILY | has::SOCKTYPE | has::FLAGS;
+        recorder.emit_as(kind::SOCKET, 0);
+    }
+    0
+}
+
+/// Family, type and inode of a socket.
+#[inline(always)]
+fn describe(recorder: &mut Recorder, socket: Ptr) {
+    let sk = peek_ptr(socket, offset!(socket_sk));
+    let record = recorder.record();
+    record.family = peek(sk, offset!(sock_common) + offset!(skc_family));
+    record.socktype = peek(socket, offset!(socket_type));
+    record.inode = socket_inode(socket);
+    record.has |= has::FAMILY | has::SOCKTYPE | has::INODE;
+}
+
+#[inline(always)]
+fn socket_inode(socket: Ptr) -> u64 {
+    let file = peek_ptr(socket, offset!(socket_file));
+    peek(peek_ptr(file, offset!(file_inode)), offset!(inode_ino))
+}
+
+#[derive(Clone, Copy)]
+enum End {
+    Local,
+    Peer,
+}
+
+/// Appends the address of one end of an internet socket as a `sockaddr`.
+#[inline(always)]
+fn address(recorder: &mut Recorder, sk: Ptr, end: End) {
+    let common = offset!(sock_common);
+    let family: u16 = peek(sk, common + offset!(skc_family));
+    let port: u16 = match end {
+        End::Local => peek::<u16>(sk, common + offset!(skc_num)).to_be(),
+        End::Peer => peek(sk, common + offset!(skc_dport)),
+    };
+    let mut raw = [0u32; 7];
+    raw[0] = u32::from(family) | u32::from(port) << 16;
+    if family == AF_INET {
+        raw[1] = match end {
+            End::Local => peek(sk, common + offset!(skc_rcv_saddr)),
+            End::Peer => peek(sk, common + offset!(skc_daddr)),
+        };
+        recorder.kernel::<16>(tag::SOCKADDR, raw.as_ptr().cast(), 16);
+    } else if family == AF_INET6 {
+        let whole: [u32; 4] = match end {
+            End::Local => peek(sk, common + offset!(skc_v6_rcv_saddr)),
+            End::Peer => peek(sk, common + offset!(skc_v6_daddr)),
+        };
+        raw[2] = whole[0];
+        raw[3] = whole[1];
+        raw[4] = whole[2];
+        raw[5] = whole[3];
+        recorder.kernel::<28>(tag::SOCKADDR, raw.as_ptr().cast(), 28);
+    }
+}
+
+/// What a file is, and whom it talks to where it is a socket.
+#[inline(always)]
+pub fn describe_file(recorder: &mut Recorder, file: Ptr) {
+    let inode: Ptr = load(file, offset!(file_inode));
+    let mode: u16 = load(inode, offset!(inode_mode));
+    recorder.record().mode = u32::from(mode);
+    recorder.record().has |= has::MODE;
+    if mode & S_IFMT == S_IFSOCK {
+        let socket = load::<usize>(file, offset!(file_private)) as Ptr;
+        describe(recorder, socket);
+        address(recorder, peek_ptr(socket, offset!(socket_sk)), End::Peer);
+    } else {
+        set_inode(recorder, inode);
+    }
+}
+
+#[inline(always)]
+fn with_address(kind: u16, socket: Ptr, addr: Ptr, len: u32, result: i32) -> i32 {
+    if let Some(mut recorder) = Recorder::begin(kind) {
+        describe(&mut recorder, socket);
+        recorder.kernel::<MAX_SOCKADDR>(tag::SOCKADDR, addr, len);
+        recorder.emit_as(kind, i64::from(result));
+    }
+    0
+}
+
+#[inline(always)]
+fn connect(ctx: &FExitContext) -> i32 {
+    if !watching() {
+        return 0;
+    }
+    let socket: Ptr = ctx.arg(0);
+    let _ = SENT.remove(socket as u64);
+    with_address(kind::CONNECT, socket, ctx.arg(1), ctx.arg(2), ctx.arg(4))
+}
+
+/// TCP, both address families.
+#[fexit(function = "inet_stream_connect")]
+pub fn connect_stream(ctx: FExitContext) -> i32 {
+    connect(&ctx)
+}
+
+/// UDP and raw, both address families.
+#[fexit(function = "inet_dgram_connect")]
+pub fn connect_dgram(ctx: FExitContext) -> i32 {
+    connect(&ctx)
+}
+
+/// Unix stream and seqpacket.
+#[fexit(function = "unix_stream_connect")]
+pub fn connect_unix(ctx: FExitContext) -> i32 {
+    connect(&ctx)
+}
+
+/// Unix datagram.
+#[fexit(function = "unix_dgram_connect")]
+pub fn connect_unix_dgram(ctx: FExitContext) -> i32 {
+    connect(&ctx)
+}
+
+#[inline(always)]
+fn bind(ctx: &FExitContext) -> i32 {
+    with_address(kind::BIND, ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(3))
+}
+
+/// IPv4.
+#[fexit(function = "inet_bind")]
+pub fn bind_inet(ctx: FExitContext) -> i32 {
+    bind(&ctx)
+}
+
+/// IPv6.
+#[fexit(function = "inet6_bind")]
+pub fn bind_inet6(ctx: FExitContext) -> i32 {
+    bind(&ctx)
+}
+
+/// Unix.
+#[fexit(function = "unix_bind")]
+pub fn bind_unix(ctx: FExitContext) -> i32 {
+    bind(&ctx)
+}
+
+/// TCP. The local address is what it was bound to.
+#[fexit(function = "inet_listen")]
+pub fn listen_inet(ctx: FExitContext) -> i32 {
+    listen(&ctx)
+}
+
+/// Unix; its path stands in the bind before.
+#[fexit(function = "unix_listen")]
+pub fn listen_unix(ctx: FExitContext) -> i32 {
+    listen(&ctx)
+}
+
+#[inline(always)]
+fn listen(ctx: &FExitContext) -> i32 {
+    if let Some(mut recorder) = Recorder::begin(kind::LISTEN) {
+        let socket: Ptr = ctx.arg(0);
+        describe(&mut recorder, socket);
+        address(
+            &mut recorder,
+            peek_ptr(socket, offset!(socket_sk)),
+            End::Local,
+        );
+        recorder.emit_as(kind::LISTEN, i64::from(ctx.arg::<i32>(2)));
+    }
+    0
+}
+
+/// TCP. The address is the peer's.
+#[fexit(function = "inet_accept")]
+pub fn accept(ctx: FExitContext) -> i32 {
+    if let Some(mut recorder) = Recorder::begin(kind::ACCEPT) {
+        let socket: Ptr = ctx.arg(1);
+        describe(&mut recorder, socket);
+        address(
+            &mut recorder,
+            peek_ptr(socket, offset!(socket_sk)),
+            End::Peer,
+        );
+        recorder.emit_as(kind::ACCEPT, i64::from(ctx.arg::<i32>(3)));
+    }
+    0
+}
+
+/// Records datagrams, sends that name a destination, and the first one of a connection.
+#[lsm(hook = "socket_sendmsg")]
+pub fn send_resolve(ctx: LsmContext) -> i32 {
+    let (tgid, _) = ids();
+    if tracked(tgid).is_none() {
+        return 0;
+    }
+    let socket: Ptr = ctx.arg(0);
+    let message: Ptr = ctx.arg(1);
+    let name = load::<usize>(message, offset!(msg_name)) as Ptr;
+    if name.is_null() && load::<u16>(socket, offset!(socket_type)) == SOCK_STREAM {
+        let inode = socket_inode(socket);
+        // SAFETY: read at once; another thread may only change it to another inode.
+        if unsafe { SENT.get(socket as u64) } == Some(&inode) {
+            return 0;
+        }
+        let _ = SENT.insert(socket as u64, inode, 0);
+    }
+    let Some(mut recorder) = Recorder::begin(kind::SEND) else {
+        return 0;
+    };
+    describe(&mut recorder, socket);
+    if name.is_null() {
+        address(
+            &mut recorder,
+            peek_ptr(socket, offset!(socket_sk)),
+            End::Peer,
+        );
+    } else {
+        let len: u32 = load(message, offset!(msg_namelen));
+        recorder.kernel::<MAX_SOCKADDR>(tag::SOCKADDR, name, len);
+    }
+    sample(&mut recorder, inner(message, offset!(msg_iter)), ctx.arg(2));
+    0
+}
+
+/// The first bytes of a message, from its first buffer.
+#[inline(always)]
+fn sample(recorder: &mut Recorder, iter: Ptr, size: i32) {
+    let skip: u64 = peek(iter, offset!(iter_offset));
+    let pointer = peek_ptr(iter, offset!(iter_ubuf));
+    let (base, len) = match peek::<u8>(iter, offset!(iter_type)) {
+        ITER_UBUF => (pointer as u64, size.max(0) as u64 + skip),
+        // struct iovec is user-space ABI: base, length.
+        ITER_IOVEC => (peek::<u64>(pointer, 0), peek::<u64>(pointer, 8)),
+        _ => {
+            recorder.mark(incomplete::DATA_INCOMPLETE);
+            return;
+        }
+    };
+    let len = len.saturating_sub(skip);
+    let base = base.wrapping_add(skip) as usize as Ptr;
+    recorder.user::<MAX_SAMPLE>(tag::DATA, incomplete::DATA_INCOMPLETE, base, len);
+}
+
+#[inline(always)]
+fn send(ctx: &FExitContext) -> i32 {
+    if let Some(mut recorder) = Recorder::resume(kind::SEND) {
+        let result: i32 = ctx.arg(3);
+        if result >= 0 {
+            recorder.record().bytes = result as u64;
+            recorder.record().has |= has::BYTES;
+        }
+        recorder.emit_as(kind::SEND, i64::from(result));
+    }
+    0
+}
+
+/// IPv4.
+#[fexit(function = "inet_sendmsg")]
+pub fn send_inet(ctx: FExitContext) -> i32 {
+    send(&ctx)
+}
+
+/// IPv6.
+#[fexit(function = "inet6_sendmsg")]
+pub fn send_inet6(ctx: FExitContext) -> i32 {
+    send(&ctx)
+}
+
+/// Unix stream.
+#[fexit(function = "unix_stream_sendmsg")]
+pub fn send_unix(ctx: FExitContext) -> i32 {
+    send(&ctx)
+}
+
+/// Unix datagram.
+#[fexit(function = "unix_dgram_sendmsg")]
+pub fn send_unix_dgram(ctx: FExitContext) -> i32 {
+    send(&ctx)
+}

@@ -1,0 +1,87 @@
+//! Fields of kernel structures that the probes read. rustc emits no CO-RE relocations, so the
+//! loader looks the offsets up in the running kernel's BTF and hands them in as one global.
+
+macro_rules! offsets {
+    ($($field:ident: $path:literal,)*) => {
+        /// Offsets in bytes, in the running kernel.
+        #[repr(C)]
+        #[derive(Debug, Clone, Copy)]
+        pub struct Offsets {
+            $(#[doc = concat!("Offset of `", $path, "`.")] pub $field: u32,)*
+        }
+
+        impl Offsets {
+            /// No offset is known yet.
+            pub const UNSET: Self = Self { $($field: 0,)* };
+        }
+
+        /// `structure.field` for each `u32` of [`Offsets`], in its order.
+        pub const OFFSET_PATHS: &[&str] = &[$($path,)*];
+    };
+}
+
+offsets! {
+    task_tgid: "task_struct.tgid",
+    task_pid: "task_struct.pid",
+    task_leader: "task_struct.group_leader",
+    task_start: "task_struct.start_boottime",
+    task_cred: "task_struct.cred",
+    task_fs: "task_struct.fs",
+    task_mm: "task_struct.mm",
+    task_signal: "task_struct.signal",
+    task_exit_code: "task_struct.exit_code",
+    cred_euid: "cred.euid",
+    cred_caps: "cred.cap_effective",
+    file_path: "file.f_path",
+    file_inode: "file.f_inode",
+    file_flags: "file.f_flags",
+    file_mode: "file.f_mode",
+    file_private: "file.private_data",
+    path_dentry: "path.dentry",
+    path_mnt: "path.mnt",
+    vfsmount_root: "vfsmount.mnt_root",
+    mount_mnt: "mount.mnt",
+    mount_parent: "mount.mnt_parent",
+    mount_point: "mount.mnt_mountpoint",
+    dentry_inode: "dentry.d_inode",
+    dentry_name: "dentry.d_name",
+    dentry_parent: "dentry.d_parent",
+    qstr_name: "qstr.name",
+    inode_mode: "inode.i_mode",
+    inode_ino: "inode.i_ino",
+    inode_sb: "inode.i_sb",
+    inode_nlink: "inode.i_nlink",
+    sb_dev: "super_block.s_dev",
+    filename_name: "filename.name",
+    open_flag: "open_flags.open_flag",
+    open_mode: "open_flags.mode",
+    open_lookup: "open_flags.lookup_flags",
+    bprm_file: "linux_binprm.file",
+    bprm_filename: "linux_binprm.filename",
+    mm_arg_start: "mm_struct.arg_start",
+    mm_arg_end: "mm_struct.arg_end",
+    mm_env_start: "mm_struct.env_start",
+    mm_env_end: "mm_struct.env_end",
+    fs_pwd: "fs_struct.pwd",
+    signal_live: "signal_struct.live",
+    signal_flags: "signal_struct.flags",
+    signal_group_exit_code: "signal_struct.group_exit_code",
+    socket_type: "socket.type",
+    socket_file: "socket.file",
+    socket_sk: "socket.sk",
+    sock_common: "sock.__sk_common",
+    skc_family: "sock_common.skc_family",
+    skc_daddr: "sock_common.skc_daddr",
+    skc_rcv_saddr: "sock_common.skc_rcv_saddr",
+    skc_dport: "sock_common.skc_dport",
+    skc_num: "sock_common.skc_num",
+    skc_v6_daddr: "sock_common.skc_v6_daddr",
+    skc_v6_rcv_saddr: "sock_common.skc_v6_rcv_saddr",
+    msg_name: "msghdr.msg_name",
+    msg_namelen: "msghdr.msg_namelen",
+    msg_iter: "msghdr.msg_iter",
+    iter_type: "iov_iter.iter_type",
+    iter_offset: "iov_iter.iov_offset",
+    iter_ubuf: "iov_iter.ubuf",
+    iter_count: "iov_iter.count",
+}

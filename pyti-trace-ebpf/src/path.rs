@@ -1,0 +1,213 @@
+//! What changes names and attributes: rename, unlink, rmdir, mkdir, link, symlink, chmod, chown,
+//! truncate. The LSM hook knows the paths, the system call's common function the result.
+
+use aya_ebpf::macros::{fexit, lsm};
+use aya_ebpf::programs::{FExitContext, LsmContext};
+use pyti_trace_ebpf::{has, incomplete, kind, tag};
+
+use crate::file::set_inode;
+use crate::kernel::{Ptr, load, offset, peek_ptr};
+use crate::recorder::Recorder;
+
+/// Components that a walk up a dentry follows.
+const MAX_COMPONENTS: usize = 24;
+
+#[inline(always)]
+fn begin_at(kind: u16, directory: Ptr, dentry: Ptr) -> Option<Recorder> {
+    let mut recorder = Recorder::begin(kind)?;
+    recorder.path(tag::PATH, incomplete::PATH_UNREADABLE, directory);
+    recorder.name(tag::PATH_NAME, incomplete::PATH_UNREADABLE, dentry);
+    Some(recorder)
+}
+
+#[inline(always)]
+fn target_at(recorder: &mut Recorder, directory: Ptr, dentry: Ptr) {
+    recorder.path(tag::TARGET, incomplete::TARGET_UNREADABLE, directory);
+    recorder.name(tag::TARGET_NAME, incomplete::TARGET_UNREADABLE, dentry);
+}
+
+#[inline(always)]
+fn finish(kind: u16, result: i32) -> i32 {
+    if let Some(recorder) = Recorder::resume(kind) {
+        recorder.emit_as(kind, i64::from(result));
+    }
+    0
+}
+
+/// Resolves both paths.
+#[lsm(hook = "path_rename")]
+pub fn rename_resolve(ctx: LsmContext) -> i32 {
+    if let Some(mut recorder) = begin_at(kind::RENAME, ctx.arg(0), ctx.arg(1)) {
+        target_at(&mut recorder, ctx.arg(2), ctx.arg(3));
+        recorder.record().flags = u64::from(ctx.arg::<u32>(4));
+        recorder.record().has |= has::FLAGS;
+    }
+    0
+}
+
+/// Knows the result.
+#[fexit(function = "do_renameat2")]
+pub fn rename_emit(ctx: FExitContext) -> i32 {
+    finish(kind::RENAME, ctx.arg(5))
+}
+
+/// Resolves the path.
+#[lsm(hook = "path_unlink")]
+pub fn unlink_resolve(ctx: LsmContext) -> i32 {
+    let _ = begin_at(kind::UNLINK, ctx.arg(0), ctx.arg(1));
+    0
+}
+
+/// Knows the result.
+#[fexit(function = "do_unlinkat")]
+pub fn unlink_emit(ctx: FExitContext) -> i32 {
+    finish(kind::UNLINK, ctx.arg(2))
+}
+
+/// Resolves the path.
+#[lsm(hook = "path_rmdir")]
+pub fn rmdir_resolve(ctx: LsmContext) -> i32 {
+    let _ = begin_at(kind::RMDIR, ctx.arg(0), ctx.arg(1));
+    0
+}
+
+/// Knows the result.
+#[fexit(function = "do_rmdir")]
+pub fn rmdir_emit(ctx: FExitContext) -> i32 {
+    finish(kind::RMDIR, ctx.arg(2))
+}
+
+/// Resolves the path.
+#[lsm(hook = "path_mkdir")]
+pub fn mkdir_resolve(ctx: LsmContext) -> i32 {
+    if let Some(mut recorder) = begin_at(kind::MKDIR, ctx.arg(0), ctx.arg(1)) {
+        set_mode(&mut recorder, ctx.arg(2));
+    }
+    0
+}
+
+/// Knows the result.
+#[fexit(function = "do_mkdirat")]
+pub fn mkdir_emit(ctx: FExitContext) -> i32 {
+    finish(kind::MKDIR, ctx.arg(3))
+}
+
+/// Resolves the new path, and walks up the old dentry: the kernel gives no path of it here. Both
+/// are on the same mount, or the kernel would have refused.
+#[lsm(hook = "path_link")]
+pub fn link_resolve(ctx: LsmContext) -> i32 {
+    let Some(mut recorder) = Recorder::begin(kind::LINK) else {
+        return 0;
+    };
+    let directory: Ptr = ctx.arg(1);
+    target_at(&mut recorder, directory, ctx.arg(2));
+    let old: Ptr = ctx.arg(0);
+    let mnt: Ptr = load(directory, offset!(path_mnt));
+    walk(&mut recorder, old, mnt);
+    0
+}
+
+/// Appends the components of a path from its end. It may race with a rename, hence the mark.
+#[inline(always)]
+fn walk(recorder: &mut Recorder, from: Ptr, on: Ptr) {
+    recorder.mark(incomplete::PATH_RACED);
+    let mut dentry = from as usize as Ptr;
+    let mut mnt = on;
+    for _ in 0..MAX_COMPONENTS {
+        let parent = peek_ptr(dentry, offset!(dentry_parent));
+        if dentry == peek_ptr(mnt, offset!(vfsmount_root)) || parent == dentry {
+            let mount = (mnt as usize).wrapping_sub(offset!(mount_mnt)) as Ptr;
+            let above = peek_ptr(mount, offset!(mount_parent));
+            if above == mount {
+                return;
+            }
+            dentry = peek_ptr(mount, offset!(mount_point));
+            mnt = (above as usize).wrapping_add(offset!(mount_mnt)) as Ptr;
+            continue;
+        }
+        let name = peek_ptr(dentry, offset!(dentry_name) + offset!(qstr_name));
+        recorder.string::<256>(tag::WALKED, incomplete::PATH_UNREADABLE, name);
+        dentry = parent;
+    }
+    recorder.mark(incomplete::PATH_TRUNCATED);
+}
+
+/// Knows the result.
+#[fexit(function = "do_linkat")]
+pub fn link_emit(ctx: FExitContext) -> i32 {
+    finish(kind::LINK, ctx.arg(5))
+}
+
+/// Resolves the path; the target is the text as given.
+#[lsm(hook = "path_symlink")]
+pub fn symlink_resolve(ctx: LsmContext) -> i32 {
+    if let Some(mut recorder) = begin_at(kind::SYMLINK, ctx.arg(0), ctx.arg(1)) {
+        recorder.string::<4096>(tag::TARGET, incomplete::TARGET_UNREADABLE, ctx.arg(2));
+    }
+    0
+}
+
+/// Knows the result.
+#[fexit(function = "do_symlinkat")]
+pub fn symlink_emit(ctx: FExitContext) -> i32 {
+    finish(kind::SYMLINK, ctx.arg(3))
+}
+
+/// Resolves the path.
+#[lsm(hook = "path_chmod")]
+pub fn chmod_resolve(ctx: LsmContext) -> i32 {
+    if let Some(mut recorder) = begin_path(kind::CHMOD, ctx.arg(0)) {
+        set_mode(&mut recorder, ctx.arg(1));
+    }
+    0
+}
+
+/// Knows the result.
+#[fexit(function = "chmod_common")]
+pub fn chmod_emit(ctx: FExitContext) -> i32 {
+    finish(kind::CHMOD, ctx.arg(2))
+}
+
+/// Resolves the path; flags are `uid << 32 | gid`, all ones where one is left as it is.
+#[lsm(hook = "path_chown")]
+pub fn chown_resolve(ctx: LsmContext) -> i32 {
+    if let Some(mut recorder) = begin_path(kind::CHOWN, ctx.arg(0)) {
+        let record = recorder.record();
+        record.flags = u64::from(ctx.arg::<u32>(1)) << 32 | u64::from(ctx.arg::<u32>(2));
+        record.has |= has::FLAGS;
+    }
+    0
+}
+
+/// Knows the result.
+#[fexit(function = "chown_common")]
+pub fn chown_emit(ctx: FExitContext) -> i32 {
+    finish(kind::CHOWN, ctx.arg(3))
+}
+
+/// Truncation by path; here the kernel may be asked for the path and knows the result.
+#[fexit(function = "vfs_truncate")]
+pub fn truncate(ctx: FExitContext) -> i32 {
+    if let Some(mut recorder) = begin_path(kind::TRUNCATE, ctx.arg(0)) {
+        recorder.record().bytes = ctx.arg(1);
+        recorder.record().has |= has::BYTES;
+        recorder.emit_as(kind::TRUNCATE, ctx.arg(2));
+    }
+    0
+}
+
+#[inline(always)]
+fn begin_path(kind: u16, path: Ptr) -> Option<Recorder> {
+    let mut recorder = Recorder::begin(kind)?;
+    recorder.path(tag::PATH, incomplete::PATH_UNREADABLE, path);
+    let dentry: Ptr = load(path, offset!(path_dentry));
+    let inode: Ptr = load(dentry, offset!(dentry_inode));
+    set_inode(&mut recorder, inode);
+    Some(recorder)
+}
+
+#[inline(always)]
+fn set_mode(recorder: &mut Recorder, mode: u16) {
+    recorder.record().mode = u32::from(mode) & 0o7777;
+    recorder.record().has |= has::MODE;
+}

@@ -1,0 +1,163 @@
+//! Fork, exit, dup and signals.
+
+use aya_ebpf::macros::{btf_tracepoint, fexit, lsm};
+use aya_ebpf::programs::{BtfTracePointContext, FExitContext, LsmContext};
+use pyti_trace_ebpf::{Process, has, kind};
+
+use crate::kernel::{Ptr, load, offset, process_key};
+use crate::network::describe_file;
+use crate::recorder::{EXECS, Recorder, SLOTS};
+use crate::track::{TRACKED, count_untracked, ids, tracked};
+
+/// `signal_struct.flags`: the whole group exits with `group_exit_code`.
+const SIGNAL_GROUP_EXIT: u32 = 4;
+
+/// The child is entered before it runs its first instruction.
+#[btf_tracepoint(function = "sched_process_fork")]
+pub fn fork(ctx: BtfTracePointContext) -> i32 {
+    let (tgid, _) = ids();
+    let Some(parent) = tracked(tgid) else {
+        return 0;
+    };
+    let child: Ptr = ctx.arg(1);
+    let (child_tgid, child_start) = process_key(child);
+    if child_tgid != load::<u32>(child, offset!(task_pid)) {
+        return 0;
+    }
+    // SAFETY: a value of the map.
+    let process = unsafe {
+        Process {
+            start_ns: child_start,
+            parent_start_ns: (*parent).start_ns,
+            parent_tgid: tgid,
+            tree: (*parent).tree,
+        }
+    };
+    if TRACKED.insert(child_tgid, process, 0).is_err() {
+        count_untracked();
+    }
+    let Some(mut recorder) = Recorder::begin(kind::FORK) else {
+        return 0;
+    };
+    let record = recorder.record();
+    record.other_tgid = child_tgid;
+    record.other_start_ns = child_start;
+    record.has |= has::OTHER;
+    recorder.emit_as(kind::FORK, 0);
+    0
+}
+
+/// Fires for each thread; the process ends with the last one.
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn exit(ctx: BtfTracePointContext) -> i32 {
+    let (tgid, _) = ids();
+    if tracked(tgid).is_none() {
+        return 0;
+    }
+    let task: Ptr = ctx.arg(0);
+    let group: Ptr = load(task, offset!(task_signal));
+    if load::<i32>(group, offset!(signal_live)) > 0 {
+        return 0;
+    }
+    let code: i32 = if load::<u32>(group, offset!(signal_flags)) & SIGNAL_GROUP_EXIT != 0 {
+        load(group, offset!(signal_group_exit_code))
+    } else {
+        load(task, offset!(task_exit_code))
+    };
+    let Some(mut recorder) = Recorder::begin(kind::EXIT) else {
+        return 0;
+    };
+    let record = recorder.record();
+    let signal = (code & 0x7f) as u32;
+    if signal != 0 {
+        record.signal = signal;
+        record.has |= has::SIGNAL;
+    } else {
+        record.exit_code = (code >> 8) & 0xff;
+        record.has |= has::EXIT_CODE;
+    }
+    recorder.emit_as(kind::EXIT, 0);
+    0
+}
+
+/// A dead thread is let go. Files are closed after `sched_process_exit`, so tracking ends here.
+#[btf_tracepoint(function = "sched_process_free")]
+pub fn free(ctx: BtfTracePointContext) -> i32 {
+    let task: Ptr = ctx.arg(0);
+    let tid: u32 = load(task, offset!(task_pid));
+    let tgid: u32 = load(task, offset!(task_tgid));
+    let Some(process) = TRACKED.get_ptr(tgid) else {
+        return 0;
+    };
+    let _ = SLOTS.remove(tid);
+    // SAFETY: a value of the map.
+    if tid == tgid && unsafe { (*process).start_ns } == load::<u64>(task, offset!(task_start)) {
+        let _ = EXECS.remove(tgid);
+        let _ = TRACKED.remove(tgid);
+    }
+    0
+}
+
+/// dup2 and dup3. A shell on a socket begins with this.
+#[fexit(function = "ksys_dup3")]
+pub fn dup(ctx: FExitContext) -> i32 {
+    let new: i32 = ctx.arg(1);
+    let result: i32 = ctx.arg(3);
+    if !(0..=2).contains(&new) {
+        return 0;
+    }
+    dup_event(ctx.arg(0), new, core::ptr::null(), result)
+}
+
+/// The common end of dup2 and dup3, which knows the file; and of the compiler's inlined copies.
+#[fexit(function = "do_dup2")]
+pub fn dup_file(ctx: FExitContext) -> i32 {
+    let new: i32 = ctx.arg(2);
+    if !(0..=2).contains(&new) {
+        return 0;
+    }
+    dup_event(-1, new, ctx.arg(1), ctx.arg(4))
+}
+
+#[inline(always)]
+fn dup_event(old: i32, new: i32, file: Ptr, result: i32) -> i32 {
+    let Some(mut recorder) = Recorder::begin(kind::DUP) else {
+        return 0;
+    };
+    let record = recorder.record();
+    record.fd_old = old;
+    record.fd_new = new;
+    record.has |= has::FDS;
+    if !file.is_null() {
+        describe_file(&mut recorder, file);
+    }
+    recorder.emit_as(kind::DUP, i64::from(result));
+    0
+}
+
+/// A signal to another process. The attempt is recorded: its result is not known here.
+#[lsm(hook = "task_kill")]
+pub fn signal(ctx: LsmContext) -> i32 {
+    let number: i32 = ctx.arg(2);
+    if number == 0 {
+        return 0;
+    }
+    let (tgid, _) = ids();
+    if tracked(tgid).is_none() {
+        return 0;
+    }
+    let (other, start) = process_key(ctx.arg(0));
+    if other == tgid {
+        return 0;
+    }
+    let Some(mut recorder) = Recorder::begin(kind::SIGNAL) else {
+        return 0;
+    };
+    let record = recorder.record();
+    record.signal = number as u32;
+    record.other_tgid = other;
+    record.other_start_ns = start;
+    record.has |= has::SIGNAL | has::OTHER;
+    recorder.emit_as(kind::SIGNAL, 0);
+    0
+}

@@ -1,0 +1,341 @@
+//! Filling a record and handing it to the ring buffer.
+//!
+//! A thread has one slot, so hooks that resolve and hooks that know the result meet there without
+//! copying, whatever CPU they run on.
+
+use core::ffi::c_void;
+use core::ptr::{read_volatile, write_volatile};
+
+use aya_ebpf::helpers::generated::{
+    bpf_d_path, bpf_get_current_comm, bpf_get_smp_processor_id, bpf_ktime_get_boot_ns,
+    bpf_probe_read_kernel, bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_ringbuf_output,
+    bpf_ringbuf_query,
+};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, RingBuf};
+use pyti_trace_ebpf::{
+    Process, RECORD_SIZE, Record, TEXT_MAX, TextHead, VERSION, WAKE_BYTES, kind,
+};
+
+use crate::kernel::{Ptr, current, load, offset};
+use crate::track::{COUNTERS, ids, tracked};
+
+/// A text may begin at this offset of the slot's record at the latest.
+const LAST_TEXT: usize = 20 * 1024;
+/// Bytes of a slot behind the fixed record.
+const TEXTS: usize = LAST_TEXT + size_of::<TextHead>() + TEXT_MAX - RECORD_SIZE;
+/// No record is being filled.
+const NOTHING: u32 = u32::MAX;
+const BPF_RB_NO_WAKEUP: u64 = 1;
+const BPF_RB_FORCE_WAKEUP: u64 = 2;
+const BPF_RB_AVAIL_DATA: u64 = 0;
+
+/// A record in the making.
+#[repr(C)]
+pub struct Slot {
+    /// What is being filled, or [`NOTHING`].
+    pending: u32,
+    _pad: u32,
+    /// The kernel object that the record is about, to match the two hooks.
+    subject: u64,
+    record: Record,
+    texts: [u8; TEXTS],
+}
+
+/// One slot per thread that made an event; freed with the thread.
+#[map]
+pub static SLOTS: HashMap<u32, Slot> = HashMap::with_max_entries(1024, 0);
+
+/// Executions in progress, by thread group: an exec closes files on its way, which are events too,
+/// and may change its thread's id.
+#[map]
+pub static EXECS: HashMap<u32, Slot> = HashMap::with_max_entries(128, 0);
+
+/// A new slot is a copy of this one.
+#[map]
+static EMPTY: Array<Slot> = Array::with_max_entries(1, 0);
+
+/// Records on their way to user space.
+#[map]
+static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+
+/// A record that the running thread fills.
+pub struct Recorder {
+    slot: *mut Slot,
+    process: *const Process,
+}
+
+impl Recorder {
+    /// Begins a record, where the running process is tracked.
+    #[inline(always)]
+    pub fn begin(kind: u16) -> Option<Self> {
+        let (tgid, tid) = ids();
+        let process = tracked(tgid)?;
+        Self::begin_in(&SLOTS, tid, process, kind)
+    }
+
+    /// Begins an execution's record.
+    #[inline(always)]
+    pub fn begin_exec() -> Option<Self> {
+        let (tgid, _) = ids();
+        let process = tracked(tgid)?;
+        Self::begin_in(&EXECS, tgid, process, kind::EXEC)
+    }
+
+    #[inline(always)]
+    fn begin_in(
+        slots: &HashMap<u32, Slot>,
+        key: u32,
+        process: *const Process,
+        kind: u16,
+    ) -> Option<Self> {
+        let slot = match slots.get_ptr_mut(key) {
+            Some(slot) => slot,
+            None => {
+                if let Some(empty) = EMPTY.get(0) {
+                    let _ = slots.insert(key, empty, 0);
+                }
+                let Some(slot) = slots.get_ptr_mut(key) else {
+                    count_lost(kind);
+                    return None;
+                };
+                slot
+            }
+        };
+        // SAFETY: a value of the map, this thread's own.
+        unsafe {
+            (*slot).pending = u32::from(kind);
+            (*slot).subject = 0;
+            (*slot).record.kind = kind;
+            (*slot).record.has = 0;
+            (*slot).record.incomplete = 0;
+            write_volatile(&raw mut (*slot).record.size, RECORD_SIZE as u32);
+        }
+        Some(Self { slot, process })
+    }
+
+    /// The record of this kind that an earlier hook of this thread began.
+    #[inline(always)]
+    pub fn resume(kind: u16) -> Option<Self> {
+        let (tgid, tid) = ids();
+        let process = tracked(tgid)?;
+        Self::resume_in(&SLOTS, tid, process, kind)
+    }
+
+    /// The execution that this process began.
+    #[inline(always)]
+    pub fn resume_exec() -> Option<Self> {
+        let (tgid, _) = ids();
+        let process = tracked(tgid)?;
+        Self::resume_in(&EXECS, tgid, process, kind::EXEC)
+    }
+
+    #[inline(always)]
+    fn resume_in(
+        slots: &HashMap<u32, Slot>,
+        key: u32,
+        process: *const Process,
+        kind: u16,
+    ) -> Option<Self> {
+        let slot = slots.get_ptr_mut(key)?;
+        // SAFETY: a value of the map, this thread's own.
+        (unsafe { (*slot).pending } == u32::from(kind)).then_some(Self { slot, process })
+    }
+
+    /// The fixed part, to set numbers in.
+    #[inline(always)]
+    pub fn record(&mut self) -> &mut Record {
+        // SAFETY: a value of the map, this thread's own.
+        unsafe { &mut (*self.slot).record }
+    }
+
+    /// Marks something as missing.
+    #[inline(always)]
+    pub fn mark(&mut self, bit: u32) {
+        self.record().incomplete |= bit;
+    }
+
+    /// Remembers what the record is about.
+    #[inline(always)]
+    pub fn set_subject(&mut self, subject: u64) {
+        // SAFETY: a value of the map, this thread's own.
+        unsafe { (*self.slot).subject = subject };
+    }
+
+    /// What the record is about.
+    #[inline(always)]
+    pub fn subject(&self) -> u64 {
+        // SAFETY: a value of the map, this thread's own.
+        unsafe { (*self.slot).subject }
+    }
+
+    /// Appends a text that `fill` writes to the address it is given. `fill` returns how many bytes
+    /// there were; it must have written no more than [`TEXT_MAX`].
+    #[inline(always)]
+    fn text(&mut self, tag: u16, unreadable: u32, fill: impl FnOnce(*mut c_void) -> i64) {
+        // SAFETY: a value of the map; the verifier checks what follows against LAST_TEXT.
+        unsafe {
+            let at = read_volatile(&raw const (*self.slot).record.size) as usize;
+            if at > LAST_TEXT {
+                self.mark(unreadable);
+                return;
+            }
+            let head = (&raw mut (*self.slot).record).cast::<u8>().add(at);
+            let full = fill(head.add(size_of::<TextHead>()).cast());
+            if full < 0 {
+                self.mark(unreadable);
+                return;
+            }
+            let full = full as u64;
+            let len = if full > TEXT_MAX as u64 {
+                TEXT_MAX as u64
+            } else {
+                full
+            };
+            let head = head.cast::<TextHead>();
+            write_volatile(&raw mut (*head).tag, tag);
+            write_volatile(&raw mut (*head).len, len as u16);
+            write_volatile(&raw mut (*head).full, full as u32);
+            let next = (at as u64 + size_of::<TextHead>() as u64 + len + 7) & !7;
+            write_volatile(&raw mut (*self.slot).record.size, next as u32);
+        }
+    }
+
+    /// Appends the absolute path of a `struct path`.
+    #[inline(always)]
+    pub fn path(&mut self, tag: u16, unreadable: u32, path: Ptr) {
+        self.text(tag, unreadable, |at| {
+            // SAFETY: the verifier checks that `path` is one, and the room at `at`.
+            unsafe { bpf_d_path(path as *mut _, at.cast(), TEXT_MAX as u32) }
+        });
+    }
+
+    /// Appends a kernel string of at most `MAX` bytes.
+    #[inline(always)]
+    pub fn string<const MAX: u32>(&mut self, tag: u16, unreadable: u32, string: Ptr) {
+        self.text(tag, unreadable, |at| {
+            // SAFETY: the helper checks the source, the verifier the destination.
+            unsafe { bpf_probe_read_kernel_str(at, MAX, string) }
+        });
+    }
+
+    /// Appends the name of a dentry.
+    #[inline(always)]
+    pub fn name(&mut self, tag: u16, unreadable: u32, dentry: Ptr) {
+        let name: Ptr = load(dentry, offset!(dentry_name) + offset!(qstr_name));
+        self.string::<256>(tag, unreadable, name);
+    }
+
+    /// Appends the first `MAX` of `len` bytes of user memory.
+    #[inline(always)]
+    pub fn user<const MAX: u32>(&mut self, tag: u16, unreadable: u32, from: Ptr, len: u64) {
+        self.text(tag, unreadable, |at| {
+            let cut = if len > u64::from(MAX) {
+                u64::from(MAX)
+            } else {
+                len
+            };
+            // SAFETY: the helper checks the source, the verifier the destination.
+            match unsafe { bpf_probe_read_user(at, cut as u32, from) } {
+                0 if len > u64::from(MAX) => cut as i64,
+                0 => len as i64,
+                error => error,
+            }
+        });
+    }
+
+    /// Appends `len`, at most `MAX`, bytes of kernel memory.
+    #[inline(always)]
+    pub fn kernel<const MAX: u32>(&mut self, tag: u16, from: Ptr, len: u32) {
+        self.text(tag, 0, |at| {
+            let cut = if len > MAX { MAX } else { len };
+            // SAFETY: the helper checks the source, the verifier the destination.
+            match unsafe { bpf_probe_read_kernel(at, cut, from) } {
+                0 => i64::from(cut),
+                error => error,
+            }
+        });
+    }
+
+    /// Completes the record with its doer and its result, and hands it over.
+    #[inline(always)]
+    pub fn emit(mut self, result: i64) {
+        let kind = self.record().kind;
+        self.emit_as(kind, result);
+    }
+
+    /// The same where the kind is known when the probe is compiled.
+    #[inline(always)]
+    pub fn emit_as(self, kind: u16, result: i64) {
+        let Some(counters) = COUNTERS.get_ptr_mut(0) else {
+            return;
+        };
+        let (tgid, tid) = ids();
+        // SAFETY: values of maps, this thread's and this CPU's own; helpers without preconditions.
+        unsafe {
+            (*self.slot).pending = NOTHING;
+            let record = &raw mut (*self.slot).record;
+            let process = self.process;
+            (*record).version = VERSION;
+            (*record).cpu = bpf_get_smp_processor_id();
+            (*record).time_ns = bpf_ktime_get_boot_ns();
+            (*record).tgid = tgid;
+            (*record).tid = tid;
+            (*record).start_ns = (*process).start_ns;
+            (*record).parent_tgid = (*process).parent_tgid;
+            (*record).parent_start_ns = (*process).parent_start_ns;
+            (*record).tree = (*process).tree;
+            let cred: Ptr = load(current(), offset!(task_cred));
+            (*record).uid = load(cred, offset!(cred_euid));
+            (*record).caps = load(cred, offset!(cred_caps));
+            bpf_get_current_comm((&raw mut (*record).comm).cast(), 16);
+            (*record).result = result;
+
+            (*record).seq = (*counters).seq;
+            (*counters).seq += 1;
+            let family = &raw mut (*counters).families[kind::family(kind)];
+            (*family).seen += 1;
+            let size = u64::from(read_volatile(&raw const (*record).size));
+            if size > (RECORD_SIZE + TEXTS) as u64 {
+                (*family).oversize += 1;
+                return;
+            }
+            let ring = (&raw const EVENTS).cast_mut().cast();
+            let unread = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
+            let crossing = unread < WAKE_BYTES && unread + size >= WAKE_BYTES;
+            let flags = if crossing || urgent(kind) {
+                BPF_RB_FORCE_WAKEUP
+            } else {
+                BPF_RB_NO_WAKEUP
+            };
+            if bpf_ringbuf_output(ring, record.cast(), size, flags) == 0 {
+                (*family).submitted += 1;
+            } else {
+                (*family).full += 1;
+            }
+        }
+    }
+}
+
+/// What should leave the machine at once, lest the machine be wrecked first.
+#[inline(always)]
+const fn urgent(kind: u16) -> bool {
+    matches!(
+        kind,
+        kind::EXEC | kind::CONNECT | kind::TAMPER | kind::PTRACE
+    )
+}
+
+/// Counts an event that found no slot.
+#[inline(always)]
+pub fn count_lost(kind: u16) {
+    if let Some(counters) = COUNTERS.get_ptr_mut(0) {
+        // SAFETY: this CPU's own value.
+        unsafe {
+            (*counters).seq += 1;
+            let family = &raw mut (*counters).families[kind::family(kind)];
+            (*family).seen += 1;
+            (*family).oversize += 1;
+        }
+    }
+}
