@@ -2,12 +2,16 @@
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use crate::error::IndexError;
+
+/// The age at which a temporary file belongs to nobody any more.
+const LEFT_BEHIND: Duration = Duration::from_secs(24 * 3600);
 
 /// The cache's directory: `files/ab/abcd…`, `pages/…`, `tools/…`, and `tmp` for what is under way.
 #[derive(Debug, Clone)]
@@ -33,9 +37,29 @@ impl Cache {
             let path = root.join(part);
             std::fs::create_dir_all(&path).map_err(IndexError::io("create", &path))?;
         }
-        Ok(Self {
+        let cache = Self {
             root: root.to_owned(),
-        })
+        };
+        cache.sweep();
+        Ok(cache)
+    }
+
+    /// Removes what a killed run left under way. What is young may belong to one that still runs.
+    fn sweep(&self) {
+        let old = |entry: &std::fs::DirEntry| {
+            let age = entry.metadata().ok()?.modified().ok()?.elapsed().ok()?;
+            (age > LEFT_BEHIND).then(|| entry.path())
+        };
+        let entries = std::fs::read_dir(self.root.join("tmp"))
+            .into_iter()
+            .flatten();
+        for path in entries.filter_map(|entry| old(&entry.ok()?)) {
+            let removed = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir_all(&path));
+            if let Err(error) = removed {
+                // Another run may have been quicker; nothing depends on it.
+                tracing::debug!("{} stays: {error}", path.display());
+            }
+        }
     }
 
     pub(crate) fn tools(&self) -> PathBuf {

@@ -38,6 +38,9 @@ pub(crate) struct Closure {
     pub files: BTreeMap<String, WheelhouseFile>,
 }
 
+/// A distribution's metadata, and what its build requires.
+pub(crate) type Learnt = (Arc<CoreMetadata>, Vec<String>);
+
 /// Resolves, with all that was learnt on the way.
 pub(crate) struct Resolver {
     pub index: Index,
@@ -129,7 +132,7 @@ impl Resolver {
             ..Session::default()
         };
         let mut pins = self
-            .compile(&[requirement.clone()], session, &requirement)
+            .compile(std::slice::from_ref(&requirement), session, &requirement)
             .await?;
         pins.retain(|(pinned, _)| *pinned != name);
         self.files_of(pins, &[]).await
@@ -317,7 +320,7 @@ impl Resolver {
         &'a self,
         local: &'a LocalFile,
         ancestors: &'a [String],
-    ) -> BoxFuture<'a, Result<(Arc<CoreMetadata>, Vec<String>), IndexError>> {
+    ) -> BoxFuture<'a, Result<Learnt, IndexError>> {
         Box::pin(async move {
             let examined = self.examine(local).await?;
             let requires = examined.build_requires.clone();

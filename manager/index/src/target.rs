@@ -185,7 +185,7 @@ mod tests {
             ("a[x", "no end"),
             ("./missing-1.0.tar.gz", "No such file"),
             ("pkg:npm/a@1", "pkg:pypi/name@version"),
-            ("a\x1b[2J", "made of ASCII letters"),
+            ("a\x1b[2J", "no end"),
         ] {
             let message = Target::parse(text)
                 .map_err(|error| error.to_string())

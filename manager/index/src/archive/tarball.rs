@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 
 use flate2::bufread::MultiGzDecoder;
-use tar::{EntryType, PaxExtensions};
+use tar::EntryType;
 
 use super::{Archive, ArchiveError, Limits, Member, MemberKind, Meter, from_io, over, paths};
 
@@ -140,16 +140,14 @@ fn apply(kind: EntryType, text: &[u8], extensions: &mut Extensions) -> Result<()
         EntryType::GNULongName => extensions.path = Some(until_nul()),
         EntryType::GNULongLink => extensions.link = Some(until_nul()),
         _ => {
-            for record in PaxExtensions::new(text) {
-                let record = record.map_err(from_io)?;
+            for (key, value) in pax_records(text)? {
                 let refuse = |reason| Err(ArchiveError::dangerous("extension header", reason));
-                let key = record.key().unwrap_or_default();
                 match key {
                     "path" | "linkpath" if kind == EntryType::XGlobalHeader => {
                         return refuse("gives one path to every member");
                     }
-                    "path" => extensions.path = Some(lossy(record.value_bytes())),
-                    "linkpath" => extensions.link = Some(lossy(record.value_bytes())),
+                    "path" => extensions.path = Some(lossy(value)),
+                    "linkpath" => extensions.link = Some(lossy(value)),
                     // Programs differ in whether they heed these, and so would see other members.
                     "size" => return refuse("overrides a member's size"),
                     key if key.starts_with("GNU.sparse") => {
@@ -161,6 +159,30 @@ fn apply(kind: EntryType, text: &[u8], extensions: &mut Extensions) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Splits `length key=value\n` records by their lengths (POSIX.1-2017, pax, "Extended Header"); a
+/// split at line ends would see records that a value only contains.
+fn pax_records(mut text: &[u8]) -> Result<Vec<PaxRecord<'_>>, ArchiveError> {
+    let mut records = Vec::new();
+    while !text.is_empty() {
+        let (record, rest) = pax_record(text)
+            .ok_or_else(|| ArchiveError::Corrupt("an extension header is malformed".to_owned()))?;
+        records.push(record);
+        text = rest;
+    }
+    Ok(records)
+}
+
+type PaxRecord<'a> = (&'a str, &'a [u8]);
+
+fn pax_record(text: &[u8]) -> Option<(PaxRecord<'_>, &[u8])> {
+    let space = text.iter().take(8).position(|byte| *byte == b' ')?;
+    let length: usize = std::str::from_utf8(&text[..space]).ok()?.parse().ok()?;
+    let body = text.get(space + 1..length)?.strip_suffix(b"\n")?;
+    let equals = body.iter().position(|byte| *byte == b'=')?;
+    let key = std::str::from_utf8(&body[..equals]).ok()?;
+    Some(((key, &body[equals + 1..]), &text[length..]))
 }
 
 fn text(

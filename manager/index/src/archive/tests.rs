@@ -251,6 +251,14 @@ fn extension_headers_that_confuse_are_refused() {
         let message = refusal(&tar, DistKind::SdistTarGz);
         assert!(message.contains(reason), "{message}");
     }
+    let hidden = gzip(|tar| {
+        let value = b"a-1/x\n13 path=../e\n".as_slice();
+        tar.append_pax_extensions([("comment", value)]).unwrap();
+        tar.append(&header("a-1/x", EntryType::Regular, 1), &b"x"[..])
+            .unwrap();
+    });
+    let archive = read_with(&hidden, DistKind::SdistTarGz, &Limits::default()).unwrap();
+    assert_eq!(archive.members[0].path, "a-1/x");
     let huge = gzip(|tar| {
         let size = 1 << 20;
         let content = std::io::repeat(b'a').take(size);

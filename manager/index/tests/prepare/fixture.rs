@@ -229,7 +229,8 @@ impl MetadataHook for FakeHook {
 
 /// One cache, one hook, one index.
 pub struct Bench {
-    pub cache: tempfile::TempDir,
+    /// Kept until the end of the test.
+    _cache: tempfile::TempDir,
     pub options: Options,
     pub hook: Arc<FakeHook>,
 }
@@ -244,7 +245,7 @@ impl Bench {
         let index = IndexConfig::new(index, &[]).unwrap();
         let options = Options::new(cache.path().to_owned(), index);
         Self {
-            cache,
+            _cache: cache,
             options,
             hook: Arc::default(),
         }
