@@ -8,7 +8,7 @@ use super::cgroup::Cgroup;
 use super::error::AgentError;
 use super::port::Port;
 use super::{harden, modules, mounts, namespace, priority, warm};
-use super::tracer::Tracer;
+use crate::loader::Tracer;
 use crate::wire::Ready;
 
 /// What a stage needs of the machine.

@@ -35,7 +35,6 @@ mod pump;
 mod slots;
 mod spawn;
 mod stage;
-mod tracer;
 mod user;
 mod warm;
 

@@ -13,7 +13,8 @@ use nix::time::{ClockId, clock_gettime};
 use super::error::{AgentError, Doing as _};
 use super::output::Output;
 use super::port::{Port, Received};
-use super::tracer::Tracer;
+use crate::event::Counters;
+use crate::loader::Tracer;
 use crate::wire::{FrameKind, Heartbeat, WireError};
 
 /// Between two looks while little comes.
@@ -40,6 +41,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) fn boot_ns() -> u64 {
     clock_gettime(ClockId::CLOCK_BOOTTIME)
         .map_or(0, |now| now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
+}
+
+/// What the probes counted so far; zeroes and a line of diagnostics where it cannot be read.
+pub(super) fn counters(tracer: &Tracer, port: &mut Port) -> Counters {
+    tracer.counters().unwrap_or_else(|error| {
+        port.log(error);
+        Counters::default()
+    })
 }
 
 /// Why the pump stopped watching a stage.
@@ -150,8 +159,8 @@ impl<'a> Pump<'a> {
     }
 
     /// What the probes counted so far.
-    pub(super) fn counters(&mut self) -> crate::event::Counters {
-        self.tracer.counters()
+    pub(super) fn counters(&mut self) -> Counters {
+        counters(self.tracer, self.port)
     }
 
     /// One look at everything; returns the bytes that came.

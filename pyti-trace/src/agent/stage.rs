@@ -10,7 +10,7 @@ use super::output::Output;
 use super::port::Port;
 use super::pump::{Pause, Pump, boot_ns};
 use super::spawn::{self, Child, End, Held, Place, Program};
-use super::{collect, identity, slots};
+use super::{collect, identity, pump, slots};
 use crate::wire::{Ending, FrameKind, StageResult, StageSpec, Started};
 use std::os::fd::AsFd as _;
 
@@ -30,7 +30,7 @@ pub(super) fn run(
         Ok((held, outputs)) => Stage { machine, spec }.run(port, held, outputs),
         Err(error) => {
             port.log(error);
-            Ok(StageResult { counters: machine.tracer.counters(), ..nothing() })
+            Ok(StageResult { counters: pump::counters(&machine.tracer, port), ..nothing() })
         }
     }
 }
