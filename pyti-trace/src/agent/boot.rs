@@ -43,9 +43,19 @@ pub(super) fn boot(port: &mut Port) -> Result<(Machine, Ready), AgentError> {
     }
     let ready = Ready {
         agent: env!("CARGO_PKG_VERSION").into(),
-        kernel: uname().map_or_else(|_| String::new(), |names| names.release().to_string_lossy().into()),
+        kernel: uname().map_or_else(
+            |_| String::new(),
+            |names| names.release().to_string_lossy().into(),
+        ),
         attached: tracer.attached().to_vec(),
         refused: tracer.refused().to_vec(),
     };
-    Ok((Machine { tracer, cgroup, hidden }, ready))
+    Ok((
+        Machine {
+            tracer,
+            cgroup,
+            hidden,
+        },
+        ready,
+    ))
 }

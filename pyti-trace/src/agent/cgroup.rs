@@ -98,7 +98,10 @@ fn put(path: &Path, value: &str) -> Result<(), AgentError> {
 }
 
 fn write_existing(path: &Path, value: &str) -> io::Result<()> {
-    io::Write::write_all(&mut File::options().write(true).open(path)?, value.as_bytes())
+    io::Write::write_all(
+        &mut File::options().write(true).open(path)?,
+        value.as_bytes(),
+    )
 }
 
 /// The number after `key` in a flat keyed file, 0 where there is none.
@@ -126,9 +129,15 @@ mod tests {
     #[test]
     fn usage_is_read_from_the_kernels_files() {
         let (_keep, group) = group(&[
-            ("cpu.stat", "usage_usec 30\nuser_usec 20\nsystem_usec 10\nnr_periods 0\n"),
+            (
+                "cpu.stat",
+                "usage_usec 30\nuser_usec 20\nsystem_usec 10\nnr_periods 0\n",
+            ),
             ("memory.peak", "4096\n"),
-            ("memory.events", "low 0\nmax 7\noom 2\noom_kill 3\noom_group_kill 1\n"),
+            (
+                "memory.events",
+                "low 0\nmax 7\noom 2\noom_kill 3\noom_group_kill 1\n",
+            ),
             ("pids.events", "max 5\n"),
         ]);
         let expected = Usage {
@@ -152,8 +161,10 @@ mod tests {
 
     #[test]
     fn the_living_are_counted() {
-        let (_keep, group) =
-            group(&[("cgroup.procs", "12\n13\n"), ("cgroup.events", "populated 1\nfrozen 0\n")]);
+        let (_keep, group) = group(&[
+            ("cgroup.procs", "12\n13\n"),
+            ("cgroup.events", "populated 1\nfrozen 0\n"),
+        ]);
         assert_eq!(group.processes(), 2);
         assert!(group.populated());
     }

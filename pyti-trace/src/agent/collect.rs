@@ -16,7 +16,13 @@ const PIECE: usize = 256 << 10;
 /// never answers, no device, no other file under a name that was asked for.
 fn open(path: &Path) -> io::Result<File> {
     let how = OpenHow::new()
-        .flags(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)
+        .flags(
+            OFlag::O_RDONLY
+                | OFlag::O_NONBLOCK
+                | OFlag::O_NOFOLLOW
+                | OFlag::O_NOCTTY
+                | OFlag::O_CLOEXEC,
+        )
         .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS);
     let file = File::from(openat2(AT_FDCWD, path, how)?);
     if file.metadata()?.is_file() {
@@ -42,7 +48,12 @@ fn pieces(
         let ended = (bytes.len() as u64) < want;
         let cut = !ended && left == 0 && (&file).read(&mut [0])? > 0;
         let last = ended || left == 0;
-        send(FileChunk { path: path.into(), last, cut, bytes })?;
+        send(FileChunk {
+            path: path.into(),
+            last,
+            cut,
+            bytes,
+        })?;
         if last {
             return Ok(());
         }
@@ -57,7 +68,8 @@ pub(super) fn collect(path: &str, bound: u64, pump: &mut Pump<'_>) -> Result<(),
             pump.port().queue(FrameKind::File, &piece.encode())
         }),
         Err(error) => {
-            pump.port().log(format!("failed to collect {path}: {error}"));
+            pump.port()
+                .log(format!("failed to collect {path}: {error}"));
             Ok(())
         }
     }
@@ -87,11 +99,20 @@ mod tests {
         let path = directory.path().join("file");
         fs::write(&path, vec![1; PIECE + 10]).expect("a file");
         let shape = |bound| -> Vec<_> {
-            collected(&path, bound).iter().map(|c| (c.bytes.len(), c.last, c.cut)).collect()
+            collected(&path, bound)
+                .iter()
+                .map(|c| (c.bytes.len(), c.last, c.cut))
+                .collect()
         };
         assert_eq!(shape(1 << 30), [(PIECE, false, false), (10, true, false)]);
-        assert_eq!(shape(PIECE as u64 + 10), [(PIECE, false, false), (10, true, false)]);
-        assert_eq!(shape(PIECE as u64 + 9), [(PIECE, false, false), (9, true, true)]);
+        assert_eq!(
+            shape(PIECE as u64 + 10),
+            [(PIECE, false, false), (10, true, false)]
+        );
+        assert_eq!(
+            shape(PIECE as u64 + 9),
+            [(PIECE, false, false), (9, true, true)]
+        );
         assert_eq!(shape(5), [(5, true, true)]);
         fs::write(&path, b"").expect("a file");
         assert_eq!(shape(5), [(0, true, false)]);

@@ -32,6 +32,9 @@ pub(super) trait Doing<T> {
 
 impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
     fn doing(self, what: impl FnOnce() -> String) -> Result<T, AgentError> {
-        self.map_err(|cause| AgentError::Os { what: what(), cause: cause.into() })
+        self.map_err(|cause| AgentError::Os {
+            what: what(),
+            cause: cause.into(),
+        })
     }
 }

@@ -43,9 +43,13 @@ fn entropy(text: &str) -> Result<Vec<u8>, AgentError> {
         u8::from_str_radix(pair, 16).ok()
     });
     let bytes: Option<Vec<u8>> = digits.take(ENTROPY_MAX).collect();
-    bytes.filter(|bytes| bytes.len() >= ENTROPY_MIN).ok_or_else(|| {
-        AgentError::Order(format!("the host sent less than {ENTROPY_MIN} bytes of entropy"))
-    })
+    bytes
+        .filter(|bytes| bytes.len() >= ENTROPY_MIN)
+        .ok_or_else(|| {
+            AgentError::Order(format!(
+                "the host sent less than {ENTROPY_MIN} bytes of entropy"
+            ))
+        })
 }
 
 /// Writing to /dev/urandom would mix the bytes in without using them before the next reseed.
@@ -72,7 +76,10 @@ mod tests {
 
     #[test]
     fn entropy_is_hexadecimal_and_long_enough() {
-        assert_eq!(entropy(&"0aFf".repeat(16)).ok(), Some([0x0a, 0xff].repeat(16)));
+        assert_eq!(
+            entropy(&"0aFf".repeat(16)).ok(),
+            Some([0x0a, 0xff].repeat(16))
+        );
         assert!(entropy(&"0a".repeat(31)).is_err());
         assert!(entropy(&"zz".repeat(32)).is_err());
         assert!(entropy(&"é".repeat(32)).is_err());

@@ -54,7 +54,9 @@ const FAREWELL: Duration = Duration::from_secs(30);
 #[must_use]
 pub fn main() -> ExitCode {
     if std::process::id() != 1 {
-        eprintln!("pyti-agent is the first process of PyTI's virtual machine, it does nothing here");
+        eprintln!(
+            "pyti-agent is the first process of PyTI's virtual machine, it does nothing here"
+        );
         return ExitCode::from(2);
     }
     // The first process must not end: the kernel would panic before the host knows why.

@@ -46,7 +46,12 @@ pub(super) struct Hidden {
 
 /// What the initramfs needs to go on: device nodes, `/proc`, `/sys`.
 pub(super) fn early() -> Result<(), AgentError> {
-    put("devtmpfs", "/dev", "mode=755", MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC)?;
+    put(
+        "devtmpfs",
+        "/dev",
+        "mode=755",
+        MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC,
+    )?;
     put("proc", "/proc", "", quiet())?;
     put("sysfs", "/sys", "", quiet())
 }
@@ -55,7 +60,12 @@ pub(super) fn early() -> Result<(), AgentError> {
 /// the package's PID namespace. What the initramfs held is deleted.
 pub(super) fn enter_tree() -> Result<Hidden, AgentError> {
     image_under_tmpfs()?;
-    put("tmpfs", "/tree/dev", "mode=755,size=64k,nr_inodes=64", MsFlags::MS_NOSUID)?;
+    put(
+        "tmpfs",
+        "/tree/dev",
+        "mode=755,size=64k,nr_inodes=64",
+        MsFlags::MS_NOSUID,
+    )?;
     safe_devices()?;
     put("sysfs", "/tree/sys", "", quiet() | MsFlags::MS_RDONLY)?;
     put("cgroup2", "/tree/sys/fs/cgroup", "", quiet())?;
@@ -88,8 +98,14 @@ fn quiet() -> MsFlags {
 
 fn image_under_tmpfs() -> Result<(), AgentError> {
     make_directory("/lower")?;
-    mount(Some(ROOT_DISK), "/lower", Some("erofs"), MsFlags::MS_RDONLY, None::<&str>)
-        .doing(|| format!("mount the image on {ROOT_DISK}"))?;
+    mount(
+        Some(ROOT_DISK),
+        "/lower",
+        Some("erofs"),
+        MsFlags::MS_RDONLY,
+        None::<&str>,
+    )
+    .doing(|| format!("mount the image on {ROOT_DISK}"))?;
     put("tmpfs", "/rw", DISK, MsFlags::empty())?;
     for directory in ["/rw/upper", "/rw/work", "/rw/tmp"] {
         make_directory(directory)?;
@@ -103,23 +119,42 @@ fn safe_devices() -> Result<(), AgentError> {
     let everyone = Mode::from_bits_truncate(0o666);
     for &(name, major, minor) in DEVICES {
         let path = format!("{TREE}/dev/{name}");
-        mknod(path.as_str(), SFlag::S_IFCHR, everyone, makedev(major, minor))
-            .doing(|| format!("make the device {path}"))?;
+        mknod(
+            path.as_str(),
+            SFlag::S_IFCHR,
+            everyone,
+            makedev(major, minor),
+        )
+        .doing(|| format!("make the device {path}"))?;
         // The umask had its say.
         set_mode(&path, 0o666)?;
     }
     for (name, target) in LINKS {
         symlink(target, format!("{TREE}/dev/{name}")).doing(|| format!("link /dev/{name}"))?;
     }
-    put("devpts", "/tree/dev/pts", "gid=5,mode=620,ptmxmode=666", MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC)?;
-    put("tmpfs", "/tree/dev/shm", SHM, MsFlags::MS_NOSUID | MsFlags::MS_NODEV)
+    put(
+        "devpts",
+        "/tree/dev/pts",
+        "gid=5,mode=620,ptmxmode=666",
+        MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC,
+    )?;
+    put(
+        "tmpfs",
+        "/tree/dev/shm",
+        SHM,
+        MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+    )
 }
 
 /// The initramfs cannot be unmounted; its files would keep their memory.
 fn forget_initramfs() -> Result<(), AgentError> {
     for gone in ["/init", "/modules"] {
         let path = Path::new(gone);
-        let done = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        let done = if path.is_dir() {
+            fs::remove_dir_all(path)
+        } else {
+            fs::remove_file(path)
+        };
         done.doing(|| format!("delete {gone} of the initramfs"))?;
     }
     Ok(())
@@ -133,8 +168,14 @@ fn put(kind: &str, target: &str, data: &str, flags: MsFlags) -> Result<(), Agent
 
 fn bind(source: &str, target: &str) -> Result<(), AgentError> {
     make_directory(target)?;
-    mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-        .doing(|| format!("bind {source} to {target}"))
+    mount(
+        Some(source),
+        target,
+        None::<&str>,
+        MsFlags::MS_BIND,
+        None::<&str>,
+    )
+    .doing(|| format!("bind {source} to {target}"))
 }
 
 fn make_directory(path: &str) -> Result<(), AgentError> {

@@ -14,8 +14,7 @@ use super::mounts;
 /// which adopts and reaps orphans. The agent itself stays outside, where it has no name.
 pub(super) fn make() -> Result<(), AgentError> {
     unshare(CloneFlags::CLONE_NEWPID).doing(|| "make a PID namespace".into())?;
-    let (answer, ready) =
-        pipe2(nix::fcntl::OFlag::O_CLOEXEC).doing(|| "make a pipe".into())?;
+    let (answer, ready) = pipe2(nix::fcntl::OFlag::O_CLOEXEC).doing(|| "make a pipe".into())?;
     // SAFETY: the agent has one thread, so the child's memory is whole.
     match unsafe { fork() }.doing(|| "start the namespace's first process".into())? {
         ForkResult::Child => {
@@ -31,7 +30,11 @@ pub(super) fn make() -> Result<(), AgentError> {
             let mut mounted = [0];
             let got = nix::unistd::read(&answer, &mut mounted)
                 .doing(|| "hear from the namespace's first process".into())?;
-            if got == 1 && mounted == [1] { Ok(()) } else { Err(ended(child)) }
+            if got == 1 && mounted == [1] {
+                Ok(())
+            } else {
+                Err(ended(child))
+            }
         }
     }
 }

@@ -32,12 +32,20 @@ impl Output {
     /// An output of which `bound` bytes are kept, and the end that the package writes to.
     pub(super) fn make(kind: FrameKind, bound: u64) -> Result<(Self, OwnedFd), AgentError> {
         let (outside, inside) = pipe2(OFlag::O_CLOEXEC).doing(|| "make a pipe".into())?;
-        fcntl(&outside, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
-            .doing(|| "set up a pipe".into())?;
+        fcntl(&outside, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).doing(|| "set up a pipe".into())?;
         // SAFETY: no pointers. A smaller pipe would do as well.
         let _ = Errno::result(unsafe { libc::fcntl(inside.as_raw_fd(), libc::F_SETPIPE_SZ, PIPE) });
         let pipe = File::from(outside);
-        Ok((Self { kind, pipe, left: bound, dropped: 0, open: true }, inside))
+        Ok((
+            Self {
+                kind,
+                pipe,
+                left: bound,
+                dropped: 0,
+                open: true,
+            },
+            inside,
+        ))
     }
 
     /// Takes what has been printed; returns how much that was. What is over the bound is counted

@@ -59,7 +59,9 @@ pub(super) fn open() -> Result<Port, AgentError> {
             return Ok(Port::new(stream));
         }
     }
-    Err(AgentError::Order(format!("this machine has no virtio-serial port named {PORT_NAME}")))
+    Err(AgentError::Order(format!(
+        "this machine has no virtio-serial port named {PORT_NAME}"
+    )))
 }
 
 impl<S> Port<S>
@@ -69,12 +71,18 @@ where
 {
     /// A port over a stream that does not block.
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, outbox: Vec::new(), sent: 0, inbox: Vec::new() }
+        Self {
+            stream,
+            outbox: Vec::new(),
+            sent: 0,
+            inbox: Vec::new(),
+        }
     }
 
     /// Appends a frame to what will be sent.
     pub(super) fn queue(&mut self, kind: FrameKind, payload: &[u8]) -> Result<(), WireError> {
-        self.outbox.extend_from_slice(&wire::header(kind, payload.len())?);
+        self.outbox
+            .extend_from_slice(&wire::header(kind, payload.len())?);
         self.outbox.extend_from_slice(payload);
         Ok(())
     }
@@ -178,7 +186,9 @@ where
                     })?;
                     return Ok(Some(spec));
                 }
-                other => self.log(format!("ignored a frame of kind {other:?} before the start")),
+                other => self.log(format!(
+                    "ignored a frame of kind {other:?} before the start"
+                )),
             }
             self.send()?;
         }
@@ -244,7 +254,8 @@ mod tests {
 
     fn pair() -> (Port<UnixStream>, UnixStream) {
         let (ours, theirs) = UnixStream::pair().expect("a socket pair");
-        ours.set_nonblocking(true).expect("a socket that does not block");
+        ours.set_nonblocking(true)
+            .expect("a socket that does not block");
         (Port::new(ours), theirs)
     }
 
@@ -261,7 +272,13 @@ mod tests {
                 kinds.push((frame.kind, frame.payload));
             }
         }
-        assert_eq!(kinds, [(FrameKind::Stop, vec![]), (FrameKind::Start, b"{}".to_vec())]);
+        assert_eq!(
+            kinds,
+            [
+                (FrameKind::Stop, vec![]),
+                (FrameKind::Start, b"{}".to_vec())
+            ]
+        );
         assert_eq!(port.receive().expect("a good stream"), Received::Nothing);
         drop(host);
         assert_eq!(port.receive().expect("a good stream"), Received::Closed);
@@ -279,11 +296,15 @@ mod tests {
         let reader = std::thread::spawn(move || {
             (0..10).all(|_| {
                 let frame = wire::read_frame(&mut host).ok().flatten();
-                frame.is_some_and(|f| f.kind == FrameKind::Events && f.payload == vec![7; 200 << 10])
+                frame
+                    .is_some_and(|f| f.kind == FrameKind::Events && f.payload == vec![7; 200 << 10])
             })
         });
         port.flush(Duration::from_secs(10)).expect("all sent");
-        assert!(reader.join().expect("a reader"), "a frame was lost or changed");
+        assert!(
+            reader.join().expect("a reader"),
+            "a frame was lost or changed"
+        );
         assert_eq!(port.backlog(), 0);
     }
 
@@ -291,7 +312,8 @@ mod tests {
     fn flush_gives_up_on_a_host_that_never_reads() {
         let (mut port, _host) = pair();
         for _ in 0..10 {
-            port.queue(FrameKind::Events, &vec![0; 500 << 10]).expect("a frame");
+            port.queue(FrameKind::Events, &vec![0; 500 << 10])
+                .expect("a frame");
         }
         assert!(port.flush(Duration::from_millis(50)).is_err());
     }
@@ -308,7 +330,8 @@ mod tests {
     #[test]
     fn a_malformed_stream_is_an_error() {
         let (mut port, mut host) = pair();
-        host.write_all(&[0, 0, 0, 0, 99, 1, 0, 0]).expect("bytes sent");
+        host.write_all(&[0, 0, 0, 0, 99, 1, 0, 0])
+            .expect("bytes sent");
         assert!(matches!(port.receive(), Err(WireError::Version(99))));
     }
 }

@@ -9,7 +9,9 @@ use nix::errno::Errno;
 pub(super) fn raise() -> Vec<String> {
     let mut refused = Vec::new();
     if let Err(error) = fs::write("/proc/self/oom_score_adj", "-1000") {
-        refused.push(format!("failed to exempt the agent from out-of-memory kills: {error}"));
+        refused.push(format!(
+            "failed to exempt the agent from out-of-memory kills: {error}"
+        ));
     }
     let parameters = libc::sched_param { sched_priority: 1 };
     let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;

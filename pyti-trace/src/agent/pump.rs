@@ -39,8 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Nanoseconds since boot, as events count them.
 pub(super) fn boot_ns() -> u64 {
-    clock_gettime(ClockId::CLOCK_BOOTTIME)
-        .map_or(0, |now| now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |now| {
+        now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
+    })
 }
 
 /// What the probes counted so far; zeroes and a line of diagnostics where it cannot be read.
@@ -155,7 +156,11 @@ impl<'a> Pump<'a> {
 
     /// Waits until a slow host has read enough for more to be queued.
     pub(super) fn make_room(&mut self) -> Result<(), WireError> {
-        if self.port.backlog() > BACKLOG { self.port.flush(PATIENCE) } else { self.port.send() }
+        if self.port.backlog() > BACKLOG {
+            self.port.flush(PATIENCE)
+        } else {
+            self.port.send()
+        }
     }
 
     /// What the probes counted so far.
@@ -175,7 +180,10 @@ impl<'a> Pump<'a> {
         }
         if self.beat.elapsed() >= BEAT {
             self.beat = Instant::now();
-            let beat = Heartbeat { boot_ns: boot_ns(), counters: self.counters() };
+            let beat = Heartbeat {
+                boot_ns: boot_ns(),
+                counters: self.counters(),
+            };
             self.port.queue_json(FrameKind::Heartbeat, &beat)?;
         }
         self.port.send()?;
@@ -183,7 +191,12 @@ impl<'a> Pump<'a> {
     }
 
     fn take_records(&mut self) -> Result<usize, WireError> {
-        let Self { tracer, port, records, .. } = self;
+        let Self {
+            tracer,
+            port,
+            records,
+            ..
+        } = self;
         let mut taken = 0;
         let mut sent = Ok(());
         tracer.drain(|record| {
@@ -228,14 +241,22 @@ impl<'a> Pump<'a> {
         }
         let ready = |fd: &PollFd<'_>, flags| fd.revents().is_some_and(|got| got.intersects(flags));
         let heard = PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR;
-        Ok((ready(&fds[0], PollFlags::POLLIN), watched == 1 || ready(&fds[1], heard)))
+        Ok((
+            ready(&fds[0], PollFlags::POLLIN),
+            watched == 1 || ready(&fds[1], heard),
+        ))
     }
 
     fn listen(&mut self) -> Result<Option<Pause>, WireError> {
         match self.port.receive()? {
-            Received::Frame(frame) if frame.kind == FrameKind::Stop => return Ok(Some(Pause::Stopped)),
+            Received::Frame(frame) if frame.kind == FrameKind::Stop => {
+                return Ok(Some(Pause::Stopped));
+            }
             Received::Frame(frame) => {
-                self.port.log(format!("ignored a frame of kind {:?} in a stage", frame.kind));
+                self.port.log(format!(
+                    "ignored a frame of kind {:?} in a stage",
+                    frame.kind
+                ));
             }
             Received::Nothing => self.closed_since = None,
             Received::Closed => {

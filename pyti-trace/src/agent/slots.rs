@@ -108,7 +108,11 @@ mod tests {
             // Past the checks that `append_data` makes.
             header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
             header.set_cksum();
-            let data = if kind.is_file() { content.as_bytes() } else { b"" };
+            let data = if kind.is_file() {
+                content.as_bytes()
+            } else {
+                b""
+            };
             builder.append(&header, data).expect("an entry");
         }
         builder.into_inner().expect("an archive")
@@ -149,7 +153,10 @@ mod tests {
         for entries in hostile {
             let parent = tempfile::tempdir().expect("a directory");
             let into = parent.path().join("in");
-            assert!(unpack_archive(&archive(entries)[..], &into).is_err(), "{entries:?}");
+            assert!(
+                unpack_archive(&archive(entries)[..], &into).is_err(),
+                "{entries:?}"
+            );
             assert!(!parent.path().join("up").exists());
             assert!(!outside.path().join("up").exists());
         }

@@ -48,8 +48,13 @@ impl Program {
         let env = env.iter().map(|(key, value)| format!("{key}={value}"));
         Ok(Self {
             path: text(program.as_os_str().as_bytes())?,
-            argv: argv.iter().map(|argument| text(argument.as_bytes())).collect::<Result<_, _>>()?,
-            envp: env.map(|pair| text(pair.as_bytes())).collect::<Result<_, _>>()?,
+            argv: argv
+                .iter()
+                .map(|argument| text(argument.as_bytes()))
+                .collect::<Result<_, _>>()?,
+            envp: env
+                .map(|pair| text(pair.as_bytes()))
+                .collect::<Result<_, _>>()?,
             cwd: text(cwd.as_bytes())?,
         })
     }
@@ -70,7 +75,9 @@ fn look_up(name: &str, path: &str, cwd: &Path) -> Option<PathBuf> {
     if name.contains('/') {
         return Some(cwd.join(name)).filter(runs);
     }
-    path.split(':').map(|directory| cwd.join(directory).join(name)).find(runs)
+    path.split(':')
+        .map(|directory| cwd.join(directory).join(name))
+        .find(runs)
 }
 
 /// A child that has done all but execute its program.
@@ -129,11 +136,19 @@ pub(super) fn hold(program: &Program, place: &Place<'_>) -> Result<Held, AgentEr
     // SAFETY: without CLONE_VM this is a fork, and the agent has one thread; the arguments outlive
     // the call, and the kernel writes the descriptor to `pidfd`.
     let pid = unsafe {
-        libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<libc::clone_args>())
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw mut arguments,
+            size_of::<libc::clone_args>(),
+        )
     };
     if pid == 0 {
         let inside = Inside {
-            streams: [null.as_raw_fd(), place.stdout.as_raw_fd(), place.stderr.as_raw_fd()],
+            streams: [
+                null.as_raw_fd(),
+                place.stdout.as_raw_fd(),
+                place.stderr.as_raw_fd(),
+            ],
             gate: gate_inside.as_raw_fd(),
             outer_gate: gate.as_raw_fd(),
             verdict: verdict_inside.as_raw_fd(),
@@ -143,7 +158,11 @@ pub(super) fn hold(program: &Program, place: &Place<'_>) -> Result<Held, AgentEr
     let pid = Errno::result(pid).doing(|| "start a process".into())? as u32;
     // SAFETY: the kernel made this descriptor for us just now.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    Ok(Held { pid, gate, child: Child { pidfd, verdict } })
+    Ok(Held {
+        pid,
+        gate,
+        child: Child { pidfd, verdict },
+    })
 }
 
 fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
@@ -168,7 +187,10 @@ impl Child {
 
     /// How the child ended; `None` while it lives.
     pub(super) fn ended(&self) -> Option<End> {
-        let status = waitid(Id::PIDFd(self.pidfd.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG);
+        let status = waitid(
+            Id::PIDFd(self.pidfd.as_fd()),
+            WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG,
+        );
         let end = match status {
             Ok(WaitStatus::Exited(_, code)) => End::Exited(code),
             Ok(WaitStatus::Signaled(_, signal, _)) => End::Signaled(signal as i32),
@@ -214,7 +236,10 @@ impl Step {
             "wait for its release",
             "execute the program",
         ];
-        NAMES.get(usize::from(number)).copied().unwrap_or("an unknown step")
+        NAMES
+            .get(usize::from(number))
+            .copied()
+            .unwrap_or("an unknown step")
     }
 }
 
@@ -227,7 +252,12 @@ struct Inside {
 }
 
 impl Inside {
-    fn run(&self, program: &Program, argv: &[*const libc::c_char], envp: &[*const libc::c_char]) -> ! {
+    fn run(
+        &self,
+        program: &Program,
+        argv: &[*const libc::c_char],
+        envp: &[*const libc::c_char],
+    ) -> ! {
         let (step, errno) = self.prepare(program).err().unwrap_or_else(|| {
             // SAFETY: NUL-terminated strings and NULL-terminated arrays that outlive the call.
             unsafe { libc::execve(program.path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
@@ -264,7 +294,12 @@ impl Inside {
         // Whatever else the agent has open goes away with the execution, not only what it marked.
         // SAFETY: marks descriptors, closes none.
         Errno::result(unsafe {
-            libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
+            libc::syscall(
+                libc::SYS_close_range,
+                3,
+                libc::c_uint::MAX,
+                libc::CLOSE_RANGE_CLOEXEC,
+            )
         })?;
         Ok(())
     }
@@ -273,7 +308,11 @@ impl Inside {
         let mut go = 0_u8;
         // SAFETY: one byte into a variable of one byte.
         let got = Errno::result(unsafe { libc::read(self.gate, (&raw mut go).cast(), 1) })?;
-        if got == 1 { Ok(()) } else { Err(Errno::ECANCELED) }
+        if got == 1 {
+            Ok(())
+        } else {
+            Err(Errno::ECANCELED)
+        }
     }
 }
 
@@ -287,14 +326,21 @@ fn own_session() -> nix::Result<()> {
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
         let mut none = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
-        Errno::result(libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()))?;
+        Errno::result(libc::sigprocmask(
+            libc::SIG_SETMASK,
+            &raw const none,
+            std::ptr::null_mut(),
+        ))?;
     }
     Ok(())
 }
 
 fn limits() -> nix::Result<()> {
     let limit = |resource, soft, hard| {
-        let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+        let limit = libc::rlimit {
+            rlim_cur: soft,
+            rlim_max: hard,
+        };
         // SAFETY: the limit outlives the call.
         Errno::result(unsafe { libc::setrlimit(resource, &raw const limit) })
     };
@@ -316,7 +362,8 @@ fn limits() -> nix::Result<()> {
 fn become_user() -> nix::Result<()> {
     for capability in 0..=CAPABILITIES_MAX {
         // SAFETY: no pointers. A capability that this kernel does not know cannot be had either.
-        let done = Errno::result(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) });
+        let done =
+            Errno::result(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) });
         match done {
             Ok(_) => {}
             Err(Errno::EINVAL) => break,
@@ -326,9 +373,23 @@ fn become_user() -> nix::Result<()> {
     // SAFETY: no pointers but the null one for an empty list. Raw calls: the C library's would
     // look for other threads, and this process has none.
     unsafe {
-        Errno::result(libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()))?;
-        Errno::result(libc::syscall(libc::SYS_setresgid, user::GID, user::GID, user::GID))?;
-        Errno::result(libc::syscall(libc::SYS_setresuid, user::UID, user::UID, user::UID))?;
+        Errno::result(libc::syscall(
+            libc::SYS_setgroups,
+            0,
+            std::ptr::null::<libc::gid_t>(),
+        ))?;
+        Errno::result(libc::syscall(
+            libc::SYS_setresgid,
+            user::GID,
+            user::GID,
+            user::GID,
+        ))?;
+        Errno::result(libc::syscall(
+            libc::SYS_setresuid,
+            user::UID,
+            user::UID,
+            user::UID,
+        ))?;
     }
     Ok(())
 }

@@ -30,7 +30,10 @@ pub(super) fn run(
         Ok((held, outputs)) => Stage { machine, spec }.run(port, held, outputs),
         Err(error) => {
             port.log(error);
-            Ok(StageResult { counters: pump::counters(&machine.tracer, port), ..nothing() })
+            Ok(StageResult {
+                counters: pump::counters(&machine.tracer, port),
+                ..nothing()
+            })
         }
     }
 }
@@ -53,7 +56,11 @@ fn prepare(
     let (out, stdout) = Output::make(FrameKind::Stdout, spec.output_bytes)?;
     let (error, stderr) = Output::make(FrameKind::Stderr, spec.output_bytes)?;
     let cgroup = machine.cgroup.open()?;
-    let place = Place { stdout: stdout.as_fd(), stderr: stderr.as_fd(), cgroup: Some(cgroup.as_fd()) };
+    let place = Place {
+        stdout: stdout.as_fd(),
+        stderr: stderr.as_fd(),
+        cgroup: Some(cgroup.as_fd()),
+    };
     let held = spawn::hold(&program, &place)?;
     if spec.traced {
         // The child is dropped, and ends at its gate, where this fails.
@@ -62,7 +69,13 @@ fn prepare(
             .track(held.pid, TREE)
             .map_err(|error| AgentError::Order(format!("failed to watch the stage: {error}")))?;
     }
-    port.queue_json(FrameKind::Started, &Started { boot_ns: boot_ns(), tgid: held.pid })?;
+    port.queue_json(
+        FrameKind::Started,
+        &Started {
+            boot_ns: boot_ns(),
+            tgid: held.pid,
+        },
+    )?;
     Ok((held, [out, error]))
 }
 
@@ -79,7 +92,11 @@ impl Stage<'_> {
         held: Held,
         outputs: [Output; 2],
     ) -> Result<StageResult, AgentError> {
-        let Machine { tracer, cgroup, hidden } = self.machine;
+        let Machine {
+            tracer,
+            cgroup,
+            hidden,
+        } = self.machine;
         let mut pump = Pump::new(tracer, port, outputs);
         let begun = Instant::now();
         let child = held.release();
@@ -88,15 +105,22 @@ impl Stage<'_> {
         let wall_ns = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
 
         let ended = (pause == Pause::Ended).then(|| child.ended()).flatten();
-        let left_behind = if ended.is_some() { cgroup.processes() } else { 0 };
+        let left_behind = if ended.is_some() {
+            cgroup.processes()
+        } else {
+            0
+        };
         if let Err(error) = cgroup.kill() {
             pump.port().log(error);
         }
         if !pump.wait(KILL, || cgroup.populated())? {
-            pump.port().log("processes of the stage are left that cannot be killed");
+            pump.port()
+                .log("processes of the stage are left that cannot be killed");
         }
         if pause == Pause::Gone {
-            return Err(AgentError::Order("the host went away while the stage ran".into()));
+            return Err(AgentError::Order(
+                "the host went away while the stage ran".into(),
+            ));
         }
         pump.finish()?;
         let ending = ending(pause, ended, &child, &mut pump);
@@ -137,7 +161,8 @@ fn ending(pause: Pause, ended: Option<End>, child: &Child, pump: &mut Pump<'_>) 
                 Ending::NotStarted
             }
             None => {
-                pump.port().log("the first process ended, but has no status");
+                pump.port()
+                    .log("the first process ended, but has no status");
                 Ending::NotStarted
             }
         },

@@ -10,8 +10,8 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::error::{AgentError, Doing as _};
-use super::spawn::{self, End, Place, Program};
 use super::slots;
+use super::spawn::{self, End, Place, Program};
 
 /// Where the warming package lives; deleted afterwards.
 const DIRECTORY: &str = "/tmp/.warm";
@@ -31,10 +31,24 @@ const FILES: &[(&str, &str)] = &[
 ];
 /// The commands, in order.
 const COMMANDS: &[&[&str]] = &[
-    &["sh", "-c", "uname -a; id; cat /etc/passwd; ls -la ~; git --version; curl --version"],
     &[
-        "python3", "-m", "pip", "install", "--no-index", "--no-build-isolation", "--no-cache-dir",
-        "--no-deps", "--break-system-packages", "--target", "/tmp/.warm/target", "/tmp/.warm",
+        "sh",
+        "-c",
+        "uname -a; id; cat /etc/passwd; ls -la ~; git --version; curl --version",
+    ],
+    &[
+        "python3",
+        "-m",
+        "pip",
+        "install",
+        "--no-index",
+        "--no-build-isolation",
+        "--no-cache-dir",
+        "--no-deps",
+        "--break-system-packages",
+        "--target",
+        "/tmp/.warm/target",
+        "/tmp/.warm",
     ],
 ];
 /// The longest one may take.
@@ -51,8 +65,12 @@ pub(super) fn warm() -> Vec<String> {
     for command in COMMANDS {
         match run(command) {
             Ok(End::Exited(0)) => {}
-            Ok(End::Exited(status)) => failures.push(format!("warming: {command:?} exited with {status}")),
-            Ok(End::Signaled(signal)) => failures.push(format!("warming: {command:?} ended by signal {signal}")),
+            Ok(End::Exited(status)) => {
+                failures.push(format!("warming: {command:?} exited with {status}"))
+            }
+            Ok(End::Signaled(signal)) => {
+                failures.push(format!("warming: {command:?} ended by signal {signal}"))
+            }
             Ok(End::Failed(error)) | Err(error) => failures.push(format!("warming: {error}")),
         }
     }
@@ -64,11 +82,22 @@ pub(super) fn warm() -> Vec<String> {
 
 fn run(command: &[&str]) -> Result<End, AgentError> {
     let argv: Vec<String> = command.iter().map(ToString::to_string).collect();
-    let env = [("HOME", "/home/dev"), ("PATH", "/usr/local/bin:/usr/bin:/bin"), ("LANG", "C.UTF-8")];
+    let env = [
+        ("HOME", "/home/dev"),
+        ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+        ("LANG", "C.UTF-8"),
+    ];
     let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let program = Program::find(&argv, &env, DIRECTORY)?;
-    let null = fs::File::options().write(true).open(Path::new("/dev/null")).doing(|| "open /dev/null".into())?;
-    let place = Place { stdout: null.as_fd(), stderr: null.as_fd(), cgroup: None };
+    let null = fs::File::options()
+        .write(true)
+        .open(Path::new("/dev/null"))
+        .doing(|| "open /dev/null".into())?;
+    let place = Place {
+        stdout: null.as_fd(),
+        stderr: null.as_fd(),
+        cgroup: None,
+    };
     let held = spawn::hold(&program, &place)?;
     let group = Pid::from_raw(held.pid as i32);
     let child = held.release();
