@@ -15,7 +15,7 @@ use crate::loopback::Pinned;
 use crate::name::PackageName;
 use crate::pack::pack;
 use crate::progress::Progress;
-use crate::resolve::{Resolver, wheelhouse_file};
+use crate::resolve::{Closure, Resolver, wheelhouse_file};
 pub use crate::select::Cutoff;
 use crate::select::Selection;
 use crate::target::Target;
@@ -106,23 +106,28 @@ pub async fn prepare(
         }
     }
     let requires = metadata.requires_dist.clone();
-    let mut closure = if requires.is_empty() {
-        crate::resolve::Closure::default()
-    } else {
-        let pinned = Pinned {
-            name: name.clone(),
-            version: version.clone(),
-            metadata,
-        };
-        resolver.closure_of_target(pinned, &found.extras).await?
+    let pinned = Pinned {
+        name: name.clone(),
+        version: version.clone(),
+        metadata,
     };
-    if filename.kind().is_sdist() {
-        let ancestors = [found.local.sha256.clone()];
-        let built = resolver
+    let ancestors = [found.local.sha256.clone()];
+    let installed = async {
+        if requires.is_empty() {
+            return Ok(Closure::default());
+        }
+        resolver.closure_of_target(pinned, &found.extras).await
+    };
+    let built = async {
+        if !filename.kind().is_sdist() {
+            return Ok(Closure::default());
+        }
+        resolver
             .closure_of_build(&build_requires, &ancestors, filename.as_str())
-            .await?;
-        closure.files.extend(built.files);
-    }
+            .await
+    };
+    let (mut closure, built) = tokio::try_join!(installed, built)?;
+    closure.files.extend(built.files);
     let file = wheelhouse_file(&found.local);
     closure.files.insert(file.filename.clone(), file.clone());
     let pins = closure

@@ -117,3 +117,17 @@ async fn net_wheel() {
     );
     assert!(prepared.build_requires.is_empty());
 }
+
+#[tokio::test]
+#[ignore = "needs PyPI"]
+async fn net_deep_closure() {
+    let prepared = run("pkg:pypi/pipreqs@0.4.13", false).await;
+    assert!(has(&prepared, "docopt-0.6.2.tar.gz") && has(&prepared, "yarg-"));
+}
+
+#[tokio::test]
+#[ignore = "needs PyPI"]
+async fn net_meson_back_end() {
+    let prepared = run("contourpy==1.3.3", false).await;
+    assert!(has(&prepared, "meson_python-") && has(&prepared, "ninja-"));
+}
