@@ -1,1 +1,30 @@
-//! Images, templates and clones of isolated virtual machines.
+//! Isolated virtual machines for packages that nobody trusts.
+//!
+//! An [`Image`] (root file system, kernel, modules) is built once by mmdebstrap. A [`Template`] is
+//! that image booted to the point where the agent waits for work, saved to disk. A [`Vm`] is a
+//! private copy-on-write clone of a template, thrown away after one stage.
+//!
+//! ```text
+//! Definition → Image::obtain → Template::obtain → Template::start → Vm::send / Vm::next_frame
+//! ```
+
+mod accel;
+mod cpu;
+mod doctor;
+mod error;
+mod home;
+mod image;
+mod initramfs;
+mod qemu;
+mod ram;
+mod template;
+mod vm;
+
+pub use accel::Accel;
+pub use doctor::{Check, Outcome, doctor};
+pub use error::VmError;
+pub use home::{Home, Progress};
+pub use image::{Definition, Image, Record as ImageRecord};
+pub use qemu::{SLOT_BYTES, SLOT_SERIAL};
+pub use template::{StartOptions, Template, TemplateRecord, VmConfig};
+pub use vm::{ExitReport, MemoryUse, Vm};

@@ -1,0 +1,40 @@
+//! Builds image and template, then times a few clones: `clone AGENT [COUNT]`.
+
+use std::{path::PathBuf, time::Instant};
+
+use pyti_trace::wire::FrameKind;
+use pyti_vm::{Definition, Home, Image, StartOptions, Template, VmConfig};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args_os().skip(1);
+    let agent = PathBuf::from(arguments.next().ok_or("usage: clone AGENT [COUNT]")?);
+    let count: u32 = arguments.next().and_then(|n| n.to_str()?.parse().ok()).unwrap_or(5);
+    let home = Home::from_env()?;
+    let progress = |message: &str| eprintln!("· {message}");
+    let image = Image::obtain(&home, &Definition::builtin()?, &progress)?;
+    let began = Instant::now();
+    let template = Template::obtain(&home, &image, &agent, &VmConfig::default(), &progress).await?;
+    println!("template after {:.3?}: {:#?}", began.elapsed(), template.record());
+    let began = Instant::now();
+    template.prepare().await?;
+    println!("prepared in {:.3?}", began.elapsed());
+    for _ in 0..count {
+        let began = Instant::now();
+        let mut vm = template.start(StartOptions::default()).await?;
+        let started = began.elapsed();
+        vm.send(FrameKind::Start, b"{}").await?;
+        let frame = vm.next_frame().await?;
+        let answered = began.elapsed();
+        let memory = vm.memory();
+        let began = Instant::now();
+        let report = vm.kill().await;
+        println!(
+            "start {started:.3?}, answer {answered:.3?} ({:?}), kill {:.3?}, {memory:?}, {:?}",
+            frame.map(|frame| frame.kind),
+            began.elapsed(),
+            report.status,
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! Hardware acceleration: wanted, proven, remembered.
+
+use std::{fmt, fs, fs::OpenOptions, path::PathBuf, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Home, VmError, cpu, home};
+
+/// What the caller wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Accel {
+    /// KVM where it is proven to work, emulation elsewhere.
+    #[default]
+    Auto,
+    /// KVM or an error.
+    Kvm,
+    /// Emulation.
+    Tcg,
+}
+
+impl FromStr for Accel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "kvm" => Ok(Self::Kvm),
+            "tcg" => Ok(Self::Tcg),
+            other => Err(format!("{other:?} is none of auto, kvm, tcg")),
+        }
+    }
+}
+
+/// What a machine runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Engine {
+    /// The kernel's virtualisation.
+    Kvm,
+    /// QEMU's emulation.
+    Tcg,
+}
+
+impl Engine {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        }
+    }
+
+    /// How long a boot to the agent's Ready may take.
+    pub(crate) fn boot_limit(self) -> Duration {
+        match self {
+            // A broken KVM often hangs without a word: waiting is all there is to prove.
+            Self::Kvm => Duration::from_secs(15),
+            Self::Tcg => Duration::from_secs(180),
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The outcome of the last proof on this host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Proof {
+    /// Boot, processor and hypervisor that it holds for.
+    host: String,
+    /// Why KVM does not work; `None` where it does.
+    pub(crate) broken: Option<String>,
+}
+
+impl Proof {
+    fn path(home: &Home) -> PathBuf {
+        home.root().join("kvm.json")
+    }
+
+    fn host(machine_version: &str) -> String {
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        format!("{} | {} | {machine_version}", boot.trim(), cpu::model())
+    }
+
+    /// The proof that was made since this host booted, if any.
+    pub(crate) fn recall(home: &Home, machine_version: &str) -> Option<Self> {
+        let proof: Self = serde_json::from_slice(&fs::read(Self::path(home)).ok()?).ok()?;
+        (proof.host == Self::host(machine_version)).then_some(proof)
+    }
+
+    /// Remembers a proof.
+    pub(crate) fn remember(
+        home: &Home,
+        machine_version: &str,
+        broken: Option<String>,
+    ) -> Result<(), VmError> {
+        let proof = Self {
+            host: Self::host(machine_version),
+            broken,
+        };
+        let json = serde_json::to_vec_pretty(&proof).map_err(|error| VmError::Damaged {
+            what: "kvm.json".into(),
+            reason: error.to_string(),
+        })?;
+        let stage = home.stage()?;
+        let fresh = stage.path().join("kvm.json");
+        home::write(&fresh, &json)?;
+        fs::rename(fresh, Self::path(home)).map_err(VmError::io("put kvm.json in its place"))
+    }
+}
+
+/// Whether the device can be opened at all. That it opens proves nothing.
+pub(crate) fn kvm_device() -> Result<(), String> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm")
+        .map(drop)
+        .map_err(|error| format!("/dev/kvm cannot be opened: {error}"))
+}

@@ -1,0 +1,111 @@
+//! The initial RAM file system: a newc archive (Documentation/driver-api/early-userspace/
+//! buffer-format.rst in the kernel's sources) with the agent as `/init` and the kernel modules.
+//!
+//! It is not compressed: the emulated guest would take longer to unpack it than to copy it.
+
+/// Permission bits and file types, as in `stat.h`.
+const DIRECTORY: u32 = 0o040_755;
+const PROGRAM: u32 = 0o100_755;
+const FILE: u32 = 0o100_644;
+const CHARACTER_DEVICE: u32 = 0o020_600;
+
+/// The archive: `/init`, `/modules/*.ko`, and `/modules/order`, which names them in load order, one
+/// on each line.
+pub(crate) fn build(agent: &[u8], modules: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut archive = Archive::default();
+    for directory in ["dev", "modules", "proc", "sys"] {
+        archive.add(directory, DIRECTORY, (0, 0), &[]);
+    }
+    // The kernel opens it for init's standard streams, before anything is mounted.
+    archive.add("dev/console", CHARACTER_DEVICE, (5, 1), &[]);
+    let mut order = String::new();
+    for (name, bytes) in modules {
+        archive.add(&format!("modules/{name}"), FILE, (0, 0), bytes);
+        order.push_str(name);
+        order.push('\n');
+    }
+    archive.add("modules/order", FILE, (0, 0), order.as_bytes());
+    archive.add("init", PROGRAM, (0, 0), agent);
+    archive.finish()
+}
+
+#[derive(Default)]
+struct Archive {
+    bytes: Vec<u8>,
+    inode: u32,
+}
+
+impl Archive {
+    fn add(&mut self, name: &str, mode: u32, device: (u32, u32), content: &[u8]) {
+        self.inode += 1;
+        let links = 1;
+        let size = content.len() as u32;
+        let name_size = name.len() as u32 + 1;
+        self.bytes.extend_from_slice(b"070701");
+        // ino, mode, uid, gid, nlink, mtime, filesize, devmajor, devminor, rdevmajor, rdevminor,
+        // namesize, check
+        let (major, minor) = device;
+        for field in [
+            self.inode, mode, 0, 0, links, 0, size, 0, 0, major, minor, name_size, 0,
+        ] {
+            self.bytes
+                .extend_from_slice(format!("{field:08X}").as_bytes());
+        }
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.bytes.push(0);
+        self.pad(4);
+        self.bytes.extend_from_slice(content);
+        self.pad(4);
+    }
+
+    fn pad(&mut self, to: usize) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(to), 0);
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.add("TRAILER!!!", 0, (0, 0), &[]);
+        self.pad(512);
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_found_where_the_headers_say() {
+        let modules = [
+            ("b.ko".to_owned(), vec![7; 5]),
+            ("a.ko".to_owned(), vec![8; 3]),
+        ];
+        let bytes = build(b"agent", &modules);
+        let mut at = 0;
+        let mut found = Vec::new();
+        loop {
+            let field = |n: usize| {
+                let text = std::str::from_utf8(&bytes[at + 6 + 8 * n..at + 14 + 8 * n]).unwrap();
+                usize::from_str_radix(text, 16).unwrap()
+            };
+            assert_eq!(&bytes[at..at + 6], b"070701");
+            let (size, name_size) = (field(6), field(11));
+            let name = std::str::from_utf8(&bytes[at + 110..at + 110 + name_size - 1]).unwrap();
+            let content = (at + 110 + name_size).next_multiple_of(4);
+            if name == "TRAILER!!!" {
+                break;
+            }
+            found.push((name.to_owned(), bytes[content..content + size].to_vec()));
+            at = (content + size).next_multiple_of(4);
+        }
+        let content = |name: &str| {
+            found
+                .iter()
+                .find(|(n, _)| n == name)
+                .map(|(_, b)| b.clone())
+        };
+        assert_eq!(content("init").unwrap(), b"agent");
+        assert_eq!(content("modules/order").unwrap(), b"b.ko\na.ko\n");
+        assert_eq!(content("modules/a.ko").unwrap(), vec![8; 3]);
+        assert_eq!(bytes.len() % 512, 0);
+    }
+}

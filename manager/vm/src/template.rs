@@ -1,0 +1,527 @@
+//! Templates: an image booted to the point where the agent waits for work, kept on disk, and the
+//! clones that start from there.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::fd::AsRawFd,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use pyti_trace::wire::{FrameKind, Ready};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tokio::{sync::OnceCell, task::spawn_blocking, time::timeout};
+
+use crate::{
+    Accel, Home, Image, Progress, Vm, VmError,
+    accel::{Engine, Proof, kvm_device},
+    cpu,
+    home::{self, Stage},
+    image::hex,
+    initramfs,
+    qemu::{Launch, Machine, Qemu, SLOT_BYTES},
+    ram,
+};
+
+/// Part of every key: raise it when templates are saved in another way.
+const FORMAT: u32 = 1;
+/// Templates kept; of the others the least recently used go.
+const KEPT: usize = 4;
+
+/// Size of the machines and where they run.
+#[derive(Debug, Clone)]
+pub struct VmConfig {
+    /// Memory of the guest, MiB.
+    pub memory_mib: u64,
+    /// Processors of the guest.
+    pub cpus: u32,
+    /// Wall time of a clone, unless its start says otherwise.
+    pub wall: Duration,
+    /// Hardware acceleration.
+    pub accel: Accel,
+    /// The hypervisor's program, looked up in `PATH`.
+    pub qemu: String,
+}
+
+impl Default for VmConfig {
+    fn default() -> Self {
+        Self {
+            memory_mib: 2048,
+            cpus: 2,
+            wall: Duration::from_secs(600),
+            accel: Accel::Auto,
+            qemu: "qemu-system-x86_64".into(),
+        }
+    }
+}
+
+/// What a clone is started with.
+#[derive(Debug, Default)]
+pub struct StartOptions {
+    /// A tar for the input device (serial `in0`), of at most 4 GiB; it is extended to the device's
+    /// size, so it must be open for writing. The clone only reads it.
+    pub input: Option<File>,
+    /// Wall time, instead of the configuration's.
+    pub wall: Option<Duration>,
+}
+
+/// What is known of a template, kept beside it as `template.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateRecord {
+    /// Hash of everything that shaped it; the name of its directory.
+    pub key: String,
+    /// The image it was booted from.
+    pub image: String,
+    /// `kvm` or `tcg`.
+    pub accel: String,
+    /// The hypervisor and its version.
+    pub machine: String,
+    /// What the agent said when it was ready.
+    pub ready: Ready,
+    /// Bytes of guest memory that are not zero.
+    pub memory_bytes: u64,
+    /// Bytes of the devices' state.
+    pub state_bytes: u64,
+    /// From start to ready, milliseconds.
+    pub boot_ms: u64,
+    /// When it was made, seconds since the epoch.
+    pub built: u64,
+}
+
+/// A template, ready to be cloned.
+#[derive(Debug)]
+pub struct Template {
+    record: TemplateRecord,
+    machine: Arc<dyn Machine>,
+    engine: Engine,
+    config: VmConfig,
+    root: File,
+    saved_memory: Arc<File>,
+    saved_state: File,
+    memory: OnceCell<File>,
+}
+
+/// What a template is made of.
+struct Plan<'a> {
+    home: &'a Home,
+    image: &'a Image,
+    initramfs: Vec<u8>,
+    machine: Arc<dyn Machine>,
+    version: String,
+    config: &'a VmConfig,
+    progress: &'a dyn Progress,
+}
+
+impl Template {
+    /// The template of this image, agent and configuration; booted first where it does not exist.
+    ///
+    /// With [`Accel::Auto`], KVM is taken where a template could be booted with it; the outcome is
+    /// remembered until the host boots again.
+    ///
+    /// # Errors
+    /// No hypervisor, a machine that does not come up, a full disk.
+    pub async fn obtain(
+        home: &Home,
+        image: &Image,
+        agent: &Path,
+        config: &VmConfig,
+        progress: &dyn Progress,
+    ) -> Result<Self, VmError> {
+        let machine: Arc<dyn Machine> = Arc::new(Qemu::new(&config.qemu));
+        let version = machine.version()?;
+        let initramfs = initramfs::build(&home::read(agent)?, &image.modules()?);
+        let plan = Plan {
+            home,
+            image,
+            initramfs,
+            machine,
+            version,
+            config,
+            progress,
+        };
+        match config.accel {
+            Accel::Tcg => plan.obtain(Engine::Tcg).await,
+            Accel::Kvm => {
+                kvm_device().map_err(VmError::Kvm)?;
+                plan.obtain(Engine::Kvm).await
+            }
+            Accel::Auto => plan.obtain_auto().await,
+        }
+    }
+
+    /// Copies the saved memory to where clones start from: once, before the first clone. It is worth
+    /// calling early, while something else is waited for; otherwise the first start does it.
+    ///
+    /// # Errors
+    /// Not enough memory, or a template that was damaged.
+    pub async fn prepare(&self) -> Result<(), VmError> {
+        self.memory().await.map(drop)
+    }
+
+    async fn memory(&self) -> Result<&File, VmError> {
+        let load = || async {
+            let saved = Arc::clone(&self.saved_memory);
+            let loaded = spawn_blocking(move || ram::load(&saved)).await;
+            loaded
+                .unwrap_or_else(|error| Err(io::Error::other(error)))
+                .map_err(VmError::io("load the template's memory"))
+        };
+        self.memory.get_or_try_init(load).await
+    }
+
+    /// Starts a clone. The agent in it waits for the Start frame.
+    ///
+    /// # Errors
+    /// An input that is too large, or a hypervisor that cannot be started.
+    pub async fn start(&self, options: StartOptions) -> Result<Vm, VmError> {
+        let memory = self.memory().await?;
+        let slot = slot(options.input)?;
+        let state = reopen(&self.saved_state)?;
+        let root = self
+            .root
+            .try_clone()
+            .map_err(VmError::io("duplicate a descriptor"))?;
+        let config = VmConfig {
+            wall: options.wall.unwrap_or(self.config.wall),
+            ..self.config.clone()
+        };
+        let launch = |channels| Launch {
+            engine: self.engine,
+            config: &config,
+            memory,
+            boot: None,
+            state,
+            root,
+            slot,
+            channels,
+        };
+        let (mut vm, state) = Vm::launch(&*self.machine, launch, config.wall).await?;
+        let restored = vm.control()?.restore(state).await;
+        match restored {
+            Ok(()) => Ok(vm),
+            Err(error) => Err(VmError::Control(format!(
+                "{error}; {}",
+                vm.kill().await.describe()
+            ))),
+        }
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub fn record(&self) -> &TemplateRecord {
+        &self.record
+    }
+
+    /// All templates on disk, the most recently used first.
+    ///
+    /// # Errors
+    /// The directory of templates cannot be read.
+    pub fn list(home: &Home) -> Result<Vec<TemplateRecord>, VmError> {
+        Ok(records(home)?
+            .into_iter()
+            .map(|(_, record)| record)
+            .collect())
+    }
+
+    /// Removes a template from disk. Clones that run are not disturbed.
+    ///
+    /// # Errors
+    /// No such template, or its files cannot be removed.
+    pub fn remove(home: &Home, key: &str) -> Result<(), VmError> {
+        let found = records(home)?
+            .into_iter()
+            .find(|(_, record)| record.key == key);
+        let (path, _) = found.ok_or_else(|| VmError::Damaged {
+            what: format!("template {key}"),
+            reason: "there is none of this key".into(),
+        })?;
+        fs::remove_dir_all(&path).map_err(VmError::io(format!("remove {}", path.display())))
+    }
+}
+
+impl Plan<'_> {
+    async fn obtain_auto(&self) -> Result<Template, VmError> {
+        if let Err(reason) = kvm_device() {
+            self.progress.step(&format!("no KVM ({reason}): emulating"));
+            return self.obtain(Engine::Tcg).await;
+        }
+        let proof = Proof::recall(self.home, &self.version);
+        match &proof {
+            Some(Proof { broken: None, .. }) => return self.obtain(Engine::Kvm).await,
+            Some(Proof {
+                broken: Some(reason),
+                ..
+            }) => {
+                self.progress.step(&format!(
+                    "KVM does not work on this host ({reason}): emulating"
+                ));
+                return self.obtain(Engine::Tcg).await;
+            }
+            None => self.progress.step("trying KVM"),
+        }
+        match self.obtain(Engine::Kvm).await {
+            Ok(template) => {
+                Proof::remember(self.home, &self.version, None)?;
+                Ok(template)
+            }
+            Err(VmError::Boot { reason, .. }) => {
+                // The hypervisor's own words where it has any; a guest that never spoke has none.
+                let reason = reason
+                    .lines()
+                    .find(|line| line.contains("error"))
+                    .unwrap_or(reason.lines().next().unwrap_or("the guest did not come up"));
+                Proof::remember(self.home, &self.version, Some(reason.to_owned()))?;
+                self.progress.step(&format!(
+                    "KVM does not work on this host ({reason}): emulating"
+                ));
+                self.obtain(Engine::Tcg).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn key(&self, engine: Engine) -> String {
+        let record = self.image.record();
+        let mut hash = Sha256::new();
+        let mut add = |bytes: &[u8]| {
+            hash.update((bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        add(&FORMAT.to_le_bytes());
+        add(record.kernel_sha256.as_bytes());
+        add(record.root_sha256.as_bytes());
+        add(&self.initramfs);
+        add(self.version.as_bytes());
+        add(cpu::model().as_bytes());
+        for argument in self.machine.shape(engine, self.config) {
+            add(argument.as_bytes());
+        }
+        hex(&hash.finalize())[..16].to_owned()
+    }
+
+    async fn obtain(&self, engine: Engine) -> Result<Template, VmError> {
+        let key = self.key(engine);
+        let place = self.home.templates().join(&key);
+        if let Some(template) = self.open(&place, engine)? {
+            return Ok(template);
+        }
+        let home = self.home.clone();
+        let name = format!("template-{key}");
+        let lock = spawn_blocking(move || home.lock(&name)).await;
+        let _lock = lock.map_err(|error| VmError::Control(error.to_string()))??;
+        if let Some(template) = self.open(&place, engine)? {
+            return Ok(template);
+        }
+        self.progress
+            .step(&format!("booting the template ({engine})"));
+        let stage = self.home.stage()?;
+        self.make(&stage, key, engine).await?;
+        stage.publish(&place)?;
+        prune(self.home)?;
+        self.open(&place, engine)?.ok_or_else(|| VmError::Damaged {
+            what: place.display().to_string(),
+            reason: "it vanished as soon as it was made".into(),
+        })
+    }
+
+    fn open(&self, place: &Path, engine: Engine) -> Result<Option<Template>, VmError> {
+        if !place.join("template.json").exists() {
+            return Ok(None);
+        }
+        let record = read_record(place)?;
+        // The time of last use, for `prune`.
+        if let Ok(file) = File::options()
+            .append(true)
+            .open(place.join("template.json"))
+        {
+            let _ = file.set_modified(SystemTime::now());
+        }
+        Ok(Some(Template {
+            record,
+            machine: Arc::clone(&self.machine),
+            engine,
+            config: self.config.clone(),
+            root: home::open(&self.image.root())?,
+            saved_memory: Arc::new(home::open(&place.join("ram"))?),
+            saved_state: home::open(&place.join("state"))?,
+            memory: OnceCell::new(),
+        }))
+    }
+
+    /// Boots, waits for the agent's Ready, saves.
+    async fn make(&self, stage: &Stage, key: String, engine: Engine) -> Result<(), VmError> {
+        let memory = ram::anonymous(self.config.memory_mib << 20)
+            .map_err(VmError::io("make guest memory"))?;
+        let state = ram::anonymous(0).map_err(VmError::io("make room for the state"))?;
+        let initramfs = ram::anonymous(0).map_err(VmError::io("make room for the initramfs"))?;
+        io::Write::write_all(&mut &initramfs, &self.initramfs)
+            .map_err(VmError::io("write the initramfs"))?;
+        let kernel = home::open(&self.image.kernel())?;
+        let root = home::open(&self.image.root())?;
+        let slot = slot(None)?;
+        let state_for_child = state
+            .try_clone()
+            .map_err(VmError::io("duplicate a descriptor"))?;
+        let limit = engine.boot_limit();
+        let began = Instant::now();
+        let launch = |channels| Launch {
+            engine,
+            config: self.config,
+            memory: &memory,
+            boot: Some((kernel, initramfs)),
+            state: state_for_child,
+            root,
+            slot,
+            channels,
+        };
+        let (mut vm, state_number) =
+            Vm::launch(&*self.machine, launch, limit + Duration::from_secs(60)).await?;
+        let waited = |vm: &Vm, waited| VmError::Boot {
+            accel: engine.name(),
+            waited,
+            reason: vm.exit_report().describe(),
+        };
+        let ready = match timeout(limit, ready(&mut vm, self.progress)).await {
+            Ok(Ok(Some(ready))) => ready,
+            Ok(Ok(None)) => {
+                vm.finish().await;
+                return Err(waited(&vm, began.elapsed()));
+            }
+            Ok(Err(error)) => return Err(error),
+            Err(_) => {
+                vm.kill().await;
+                return Err(waited(&vm, began.elapsed()));
+            }
+        };
+        let boot_ms = began.elapsed().as_millis() as u64;
+        self.progress.step("saving the template");
+        vm.control()?.save(state_number).await?;
+        vm.kill().await;
+
+        let directory = stage.path().to_owned();
+        let saved = spawn_blocking(move || save(&directory, &memory, &state)).await;
+        let (memory_bytes, state_bytes) = saved
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+            .map_err(VmError::io("save the template"))?;
+        let record = TemplateRecord {
+            key,
+            image: self.image.id(),
+            accel: engine.name().into(),
+            machine: self.version.clone(),
+            ready,
+            memory_bytes,
+            state_bytes,
+            boot_ms,
+            built: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |time| time.as_secs()),
+        };
+        let json = serde_json::to_vec_pretty(&record).map_err(|error| VmError::Damaged {
+            what: "template.json".into(),
+            reason: error.to_string(),
+        })?;
+        home::write(&stage.path().join("template.json"), &json)
+    }
+}
+
+/// Reads frames up to Ready; the agent's log on the way is worth showing.
+async fn ready(vm: &mut Vm, progress: &dyn Progress) -> Result<Option<Ready>, VmError> {
+    while let Some(frame) = vm.next_frame().await? {
+        match frame.kind {
+            FrameKind::Ready => {
+                let ready = serde_json::from_slice(&frame.payload).map_err(|error| {
+                    VmError::Control(format!("the agent's Ready is no JSON: {error}"))
+                })?;
+                return Ok(Some(ready));
+            }
+            FrameKind::Log => progress.step(&crate::error::printable(&frame.payload, 1)),
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+fn save(directory: &Path, memory: &File, state: &File) -> io::Result<(u64, u64)> {
+    let memory_bytes = ram::save(memory, &File::create_new(directory.join("ram"))?)?;
+    let mut saved = File::create_new(directory.join("state"))?;
+    let state_bytes = io::copy(&mut File::open(proc_path(state))?, &mut saved)?;
+    Ok((memory_bytes, state_bytes))
+}
+
+/// The input device: the caller's tar, or nothing, as large as the device.
+fn slot(input: Option<File>) -> Result<File, VmError> {
+    let file = match input {
+        None => {
+            return ram::anonymous(SLOT_BYTES)
+                .and_then(|file| File::open(proc_path(&file)))
+                .map_err(VmError::io("make an empty input"));
+        }
+        Some(file) => file,
+    };
+    let size = file
+        .metadata()
+        .map_err(VmError::io("look at the input"))?
+        .len();
+    if size > SLOT_BYTES {
+        return Err(VmError::InputTooLarge {
+            size,
+            limit: SLOT_BYTES,
+        });
+    }
+    file.set_len(SLOT_BYTES)
+        .map_err(VmError::io("extend the input to the size of its device"))?;
+    reopen(&file)
+}
+
+/// The same file for reading, with an offset of its own.
+fn reopen(file: &File) -> Result<File, VmError> {
+    File::open(proc_path(file)).map_err(VmError::io("open a file again"))
+}
+
+fn proc_path(file: &File) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+fn read_record(place: &Path) -> Result<TemplateRecord, VmError> {
+    let path = place.join("template.json");
+    serde_json::from_slice(&home::read(&path)?).map_err(|error| VmError::Damaged {
+        what: path.display().to_string(),
+        reason: format!("{error}; remove its directory"),
+    })
+}
+
+/// Directories and records, the most recently used first.
+fn records(home: &Home) -> Result<Vec<(PathBuf, TemplateRecord)>, VmError> {
+    let directory = home.templates();
+    let entries =
+        fs::read_dir(&directory).map_err(VmError::io(format!("read {}", directory.display())))?;
+    let mut found: Vec<_> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let path = entry.path();
+            let used = fs::metadata(path.join("template.json"))
+                .and_then(|meta| meta.modified())
+                .ok()?;
+            let record = read_record(&path)
+                .inspect_err(|error| tracing::warn!("{error}"))
+                .ok()?;
+            Some((used, path, record))
+        })
+        .collect();
+    found.sort_by_key(|(used, ..)| std::cmp::Reverse(*used));
+    Ok(found
+        .into_iter()
+        .map(|(_, path, record)| (path, record))
+        .collect())
+}
+
+/// A template of each agent ever built would fill the disk.
+fn prune(home: &Home) -> Result<(), VmError> {
+    for (path, _) in records(home)?.into_iter().skip(KEPT) {
+        fs::remove_dir_all(&path).map_err(VmError::io(format!("remove {}", path.display())))?;
+    }
+    Ok(())
+}
