@@ -1,1 +1,36 @@
-//! Analyzer.
+//! PyTI's analyzer: it stores events, judges them by rules, and reports.
+//!
+//! The way of the data:
+//!
+//! ```text
+//! events ─► store::StoreWriter ─► events.parquet ─► store::read ─┐
+//!                                                                ├─► RuleSet::judge ─► Report ─► report::render
+//!                 StageFacts (how each stage went, its losses) ──┘                          └─► Report::to_json
+//! ```
+//!
+//! - [`store`] keeps every event that left the VM, whatever happens to this program or the disk.
+//! - [`schema`] says what a rule may ask of which event; [`tree`] derives who descends from whom.
+//! - [`rules`] reads rule files, checks them against the schema, runs them, tests them against
+//!   their traces. Conditions are three-valued: what could not be read is unknown, and a rule that
+//!   needs it says so.
+//! - [`verdict`] weighs findings and what is missing.
+//! - [`report`] is the outcome: a structure, JSON, text for a terminal.
+//!
+//! The analyzer knows no VM and no package index. Everything in an event is hostile: lengths are
+//! bounded, work per rule is bounded, and all text is escaped before it is printed ([`escape`]).
+
+pub mod facts;
+pub mod report;
+pub mod rules;
+pub mod schema;
+pub mod store;
+mod text;
+pub mod tree;
+pub mod verdict;
+
+pub use facts::{Loss, RunFacts, StageFacts, StageStatus, Target};
+pub use report::{Report, Style};
+pub use rules::{RuleErrors, RuleSet, StageRecord, Vars};
+pub use text::{escape, escape_within};
+pub use tree::Tree;
+pub use verdict::Verdict;

@@ -1,0 +1,224 @@
+//! What the manager knows of a run besides its events.
+
+use pyti_trace::event::{Counters, Event, Family};
+use pyti_trace::wire::{Ending, StageResult};
+use serde::{Deserialize, Serialize};
+
+/// What is audited.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Target {
+    /// Name of the distribution, or what the user typed.
+    pub name: String,
+    /// Its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Name of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+    /// SHA-256 of the file, hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Where the file came from: an address or a path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+impl Target {
+    /// Name and version, as one writes them.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match &self.version {
+            Some(version) => format!("{} {version}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+/// How a stage ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum StageStatus {
+    /// With exit status 0.
+    Completed,
+    /// With another exit status.
+    Failed {
+        /// The exit status.
+        exit: i32,
+    },
+    /// By a signal.
+    Signaled {
+        /// Its number.
+        signal: i32,
+    },
+    /// Its wall time was up.
+    TimedOut,
+    /// The host ended it: the user interrupted, or a limit of the host was hit.
+    Stopped {
+        /// Why.
+        reason: String,
+    },
+    /// The VM ended before the stage did.
+    VmDied {
+        /// What is known of it.
+        reason: String,
+    },
+    /// It did not start.
+    NotStarted {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A stage and how it went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageFacts {
+    /// Its name.
+    pub name: String,
+    /// How it ended.
+    pub status: StageStatus,
+    /// Boot time at its start, nanoseconds: reports count from here.
+    #[serde(default)]
+    pub started_ns: u64,
+    /// Wall time, nanoseconds.
+    #[serde(default)]
+    pub wall_ns: u64,
+    /// User CPU time, microseconds.
+    #[serde(default)]
+    pub user_us: u64,
+    /// System CPU time, microseconds.
+    #[serde(default)]
+    pub system_us: u64,
+    /// Peak memory, bytes.
+    #[serde(default)]
+    pub memory_peak: u64,
+    /// Processes that the kernel killed for want of memory.
+    #[serde(default)]
+    pub oom_kills: u64,
+    /// Forks that the limit on processes refused.
+    #[serde(default)]
+    pub pids_refused: u64,
+    /// Processes still alive at the end of the first one.
+    #[serde(default)]
+    pub left_behind: u64,
+    /// Bytes of standard output dropped over the bound.
+    #[serde(default)]
+    pub stdout_dropped: u64,
+    /// Bytes of standard error dropped over the bound.
+    #[serde(default)]
+    pub stderr_dropped: u64,
+    /// Bytes written to the VM's disk.
+    #[serde(default)]
+    pub disk_used: u64,
+    /// The probes' last counters; `None` where none arrived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counters: Option<Counters>,
+    /// Records that could not be decoded.
+    #[serde(default)]
+    pub decode_errors: u64,
+    /// Whatever else keeps the record from being whole, one sentence each: a full disk, a store
+    /// that had to be recovered, a probe that could not be attached.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+}
+
+impl StageFacts {
+    /// A stage of which only the name and the status are known.
+    #[must_use]
+    pub fn new(name: &str, status: StageStatus) -> Self {
+        Self {
+            name: name.to_owned(),
+            status,
+            started_ns: 0,
+            wall_ns: 0,
+            user_us: 0,
+            system_us: 0,
+            memory_peak: 0,
+            oom_kills: 0,
+            pids_refused: 0,
+            left_behind: 0,
+            stdout_dropped: 0,
+            stderr_dropped: 0,
+            disk_used: 0,
+            counters: None,
+            decode_errors: 0,
+            problems: Vec::new(),
+        }
+    }
+
+    /// A stage as the agent reported it; `started_ns` from its `Started` frame.
+    #[must_use]
+    pub fn from_result(name: &str, started_ns: u64, result: &StageResult) -> Self {
+        let status = match result.ending {
+            Ending::Exited(0) => StageStatus::Completed,
+            Ending::Exited(exit) => StageStatus::Failed { exit },
+            Ending::Signaled(signal) => StageStatus::Signaled { signal },
+            Ending::TimedOut => StageStatus::TimedOut,
+            Ending::Stopped => StageStatus::Stopped { reason: "the host said stop".to_owned() },
+            Ending::NotStarted => StageStatus::NotStarted {
+                reason: "its program could not be started in the VM".to_owned(),
+            },
+        };
+        Self {
+            started_ns,
+            wall_ns: result.wall_ns,
+            user_us: result.user_us,
+            system_us: result.system_us,
+            memory_peak: result.memory_peak,
+            oom_kills: result.oom_kills,
+            pids_refused: result.pids_refused,
+            left_behind: result.left_behind,
+            stdout_dropped: result.stdout_dropped,
+            stderr_dropped: result.stderr_dropped,
+            disk_used: result.disk_used,
+            counters: Some(result.counters.clone()),
+            ..Self::new(name, status)
+        }
+    }
+}
+
+/// All that is known of a run besides its events.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RunFacts {
+    /// The stages, in the order in which they ran.
+    pub stages: Vec<StageFacts>,
+}
+
+/// Of one family: what the kernel saw, what is stored, what is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Loss {
+    /// Events that the probes saw; `None` where the last counters did not arrive.
+    pub seen: Option<u64>,
+    /// Events in the store.
+    pub stored: u64,
+    /// The difference; `None` where it is not known.
+    pub lost: Option<u64>,
+}
+
+/// Losses by family, in the order of [`Family::ALL`].
+#[must_use]
+pub fn losses(facts: &StageFacts, events: &[Event]) -> [Loss; 6] {
+    let mut losses = [Loss::default(); 6];
+    for event in events {
+        losses[event.kind.family() as usize].stored += 1;
+    }
+    if let Some(counters) = &facts.counters {
+        for (loss, counted) in losses.iter_mut().zip(&counters.families) {
+            loss.seen = Some(counted.seen);
+            loss.lost = Some(counted.seen.saturating_sub(loss.stored));
+        }
+    }
+    losses
+}
+
+/// Name of a family, as reports write it.
+#[must_use]
+pub fn family_name(family: Family) -> &'static str {
+    match family {
+        Family::File => "file",
+        Family::Process => "process",
+        Family::Privilege => "privilege",
+        Family::Memory => "memory",
+        Family::Network => "network",
+        Family::Tampering => "tampering",
+    }
+}

@@ -1,0 +1,158 @@
+//! The report: the judgement over a run's raw data, as a structure, as JSON, and for a reader.
+
+mod describe;
+mod events;
+mod processes;
+mod table;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use pyti_trace::event::{Kind, ProcessKey};
+use serde::{Deserialize, Serialize};
+
+pub use describe::{describe, time};
+pub use events::{event_lines, event_table};
+pub use processes::process_tree;
+pub use table::render;
+
+use crate::facts::{Loss, StageFacts, Target};
+use crate::rules::{Confidence, Severity};
+use crate::verdict::Verdict;
+
+/// Schema of the JSON report.
+pub const SCHEMA: &str = "pyti.report/1";
+
+/// How reports for readers are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Style {
+    /// Columns that a line may take.
+    pub width: u16,
+    /// Colour with ANSI escapes.
+    pub colour: bool,
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Self { width: 100, colour: false }
+    }
+}
+
+/// The judgement over a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// What was audited.
+    pub target: Target,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why.
+    pub reasons: Vec<String>,
+    /// What keeps the record from being whole, one sentence each.
+    pub missing: Vec<String>,
+    /// The stages and how they went.
+    pub stages: Vec<StageFacts>,
+    /// What fired, worst first.
+    pub findings: Vec<Finding>,
+    /// Rules that could not decide.
+    pub undecided: Vec<Undecided>,
+    /// By stage and family: seen, stored, lost.
+    pub losses: BTreeMap<String, BTreeMap<String, Loss>>,
+    /// Remarks on the rules, such as exceptions that expired.
+    pub notes: Vec<String>,
+}
+
+/// A rule that fired, with the events that prove it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The rule.
+    pub rule: String,
+    /// How bad.
+    pub severity: Severity,
+    /// How sure.
+    pub confidence: Confidence,
+    /// MITRE ATT&CK techniques.
+    pub attack: Vec<String>,
+    /// The stage in which it fired.
+    pub stage: String,
+    /// What happened, in a sentence.
+    pub summary: String,
+    /// How often.
+    pub count: u64,
+    /// What the sentence captured, by its name there; each value once.
+    pub captures: BTreeMap<String, Vec<String>>,
+    /// The clauses of the rule that held.
+    pub clauses: Vec<String>,
+    /// The processes that did it with their ancestors, each after its parent.
+    pub processes: Vec<ProofProcess>,
+    /// The events, in the order of time; the first ones where there are many.
+    pub evidence: Vec<Evidence>,
+}
+
+/// A process of a finding's proof.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofProcess {
+    /// Who.
+    pub process: ProcessKey,
+    /// How many of its ancestors stand before it.
+    pub depth: usize,
+    /// Its program's name.
+    pub name: String,
+    /// Its arguments, cut where they are long.
+    pub argv: Vec<String>,
+}
+
+/// An event that proves a finding.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Its number among the stage's events in the order of time, from 0.
+    pub index: usize,
+    /// Nanoseconds since the stage started.
+    pub time_ns: u64,
+    /// What happened.
+    pub kind: Kind,
+    /// Who did it.
+    pub process: ProcessKey,
+    /// The doer's name.
+    pub name: String,
+    /// The event on one line.
+    pub text: String,
+}
+
+/// A rule that could not decide.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undecided {
+    /// The rule.
+    pub rule: String,
+    /// How bad it would have been.
+    pub severity: Severity,
+    /// The stage.
+    pub stage: String,
+    /// What it missed.
+    pub reason: String,
+}
+
+impl Report {
+    /// The report as JSON, ending in a line end. Characters that could drive a terminal or deceive
+    /// a reader stand as `\uXXXX`.
+    ///
+    /// # Errors
+    /// None is known; serialising is fallible by its signature.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        let json = serde_json::to_string_pretty(self)?;
+        let mut out = String::with_capacity(json.len() + 1);
+        for c in json.chars() {
+            if c == '\n' || !crate::text::is_deceptive(c) {
+                out.push(c);
+            } else {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    // Writing to a String cannot fail.
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+            }
+        }
+        out.push('\n');
+        Ok(out)
+    }
+}

@@ -1,0 +1,24 @@
+//! Rules: read from files, checked against the schema, run over events, tested against traces.
+
+mod condition;
+mod engine;
+mod error;
+mod judge;
+mod operators;
+mod rule;
+mod set;
+mod source;
+mod template;
+mod test;
+mod trace;
+mod traces;
+mod truth;
+mod value;
+mod yaml;
+
+pub use condition::Vars;
+pub use error::{Place, RuleError, RuleErrors};
+pub use rule::{Confidence, Rule, Severity};
+pub use set::{RuleSet, StageRecord};
+pub use source::Source;
+pub use traces::{Fired, Expectation, TraceFailure, TraceSummary};

@@ -1,0 +1,344 @@
+//! What a field of an event holds, when a rule asks.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use pyti_trace::event::{Event, Incomplete, Kind, ProcessKey};
+
+use crate::schema::Field;
+use crate::tree::{Image, Tree, base_name};
+
+/// A field's value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value<'a> {
+    /// A text, and whether it is whole.
+    Text(Cow<'a, str>, bool),
+    /// An integer.
+    Int(i64),
+    /// A truth value.
+    Bool(bool),
+    /// First bytes, and whether they are all.
+    Bytes(&'a [u8], bool),
+    /// A list of texts, and whether it is whole.
+    List(&'a [String], bool),
+    /// An IP address.
+    Addr(IpAddr),
+    /// Values of several processes; a test holds where it holds for one.
+    Many(Vec<Value<'a>>),
+    /// The event has no such thing: every test of it is false.
+    Absent,
+    /// It could not be read: no test of it is true or false.
+    Unknown,
+}
+
+/// A stage's events in the order of time, with what is derived from all of them.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// The events.
+    pub events: &'a [Event],
+    /// Their processes.
+    pub tree: Tree,
+    /// By event: the object was made earlier in the stage.
+    born: Vec<bool>,
+}
+
+impl<'a> View<'a> {
+    /// Derives what rules may ask.
+    #[must_use]
+    pub fn new(events: &'a [Event]) -> Self {
+        let tree = Tree::new(events);
+        let mut made: HashSet<&str> = HashSet::new();
+        let born = events
+            .iter()
+            .map(|event| {
+                let path = event.path.as_deref();
+                let born = path.is_some_and(|path| {
+                    made.contains(path) || parents(path).any(|above| made.contains(above))
+                });
+                if event.result >= 0
+                    && let Some(new) = made_by(event)
+                {
+                    made.insert(new);
+                }
+                born
+            })
+            .collect();
+        Self { events, tree, born }
+    }
+
+    /// The value of `field` in the event at `index`.
+    #[must_use]
+    pub fn value(&self, index: usize, field: Field) -> Value<'_> {
+        let Some(event) = self.events.get(index) else {
+            return Value::Unknown;
+        };
+        let gone = |bit| event.incomplete.contains(bit);
+        match field {
+            Field::Comm => Value::Text(event.comm.as_str().into(), true),
+            Field::Uid => Value::Int(event.uid.into()),
+            Field::Tree => Value::Int(event.tree.into()),
+            Field::Result => Value::Int(event.result),
+            Field::Pid => Value::Int(event.process.tgid.into()),
+            Field::ProcessExe => self.of_image(event, |image| text(image.exe.as_deref())),
+            Field::ProcessName => {
+                let name = self.tree.image(event.process, event.time_ns).and_then(Image::name);
+                text(name.or(Some(&event.comm)))
+            }
+            Field::ProcessArgv => self.of_image(event, argv),
+            Field::AncestorExe => self.of_ancestors(event, |image| text(image.exe.as_deref())),
+            Field::AncestorName => self.of_ancestors(event, |image| text(image.name())),
+            Field::AncestorArgv => self.of_ancestors(event, argv),
+            Field::File => self.file(event),
+            Field::BornHere => Value::Bool(self.born.get(index).copied().unwrap_or(false)),
+            Field::Path => path_of(event),
+            Field::Asked => match &event.asked {
+                Some(asked) => Value::Text(asked.into(), !gone(Incomplete::ASKED_TRUNCATED)),
+                None if gone(Incomplete::ASKED_UNREADABLE) => Value::Unknown,
+                None => Value::Absent,
+            },
+            Field::Target => match &event.target {
+                Some(target) => Value::Text(target.into(), !gone(Incomplete::TARGET_TRUNCATED)),
+                None if gone(Incomplete::TARGET_UNREADABLE) => Value::Unknown,
+                None if event.kind == Kind::Exec => Value::Absent,
+                None => missing(event),
+            },
+            Field::Flags => int(event, event.flags.map(|flags| flags as i64)),
+            // O_ACCMODE: 0 is O_RDONLY, include/uapi/asm-generic/fcntl.h.
+            Field::ForWriting => match event.flags {
+                Some(flags) => Value::Bool(flags & 3 != 0),
+                None => missing(event),
+            },
+            Field::Mode => event.mode.map_or(Value::Absent, |mode| Value::Int(mode.into())),
+            Field::Created => match event.created {
+                Some(created) => Value::Bool(created),
+                None => missing(event),
+            },
+            Field::Bytes => int(event, event.bytes.map(|bytes| bytes as i64)),
+            Field::Dev => int(event, event.dev.map(|dev| dev as i64)),
+            Field::Inode => int(event, event.inode.map(|inode| inode as i64)),
+            Field::Nlink => int(event, event.nlink.map(i64::from)),
+            Field::Data => match &event.data {
+                Some(data) => {
+                    let all = event.bytes.is_some_and(|bytes| bytes <= data.len() as u64);
+                    Value::Bytes(data, all)
+                }
+                None if gone(Incomplete::DATA_INCOMPLETE) => Value::Unknown,
+                None => Value::Absent,
+            },
+            Field::Argv => list(
+                event,
+                event.argv.as_deref(),
+                Incomplete::ARGV_TRUNCATED,
+                Incomplete::ARGV_UNREADABLE,
+            ),
+            Field::Env => list(
+                event,
+                event.env.as_deref(),
+                Incomplete::ENV_TRUNCATED,
+                Incomplete::ENV_UNREADABLE,
+            ),
+            Field::Cwd => match &event.cwd {
+                Some(cwd) => Value::Text(cwd.into(), !gone(Incomplete::CWD_INCOMPLETE)),
+                None => missing(event),
+            },
+            Field::OtherRelated => match event.other {
+                Some(other) => Value::Bool(self.tree.descends(other, event.process)),
+                None => missing(event),
+            },
+            Field::ExitCode => event
+                .exit_code
+                .map_or(Value::Absent, |code| Value::Int(code.into())),
+            Field::Signal => event
+                .signal
+                .map_or(Value::Absent, |signal| Value::Int(signal.into())),
+            Field::FdOld => int(event, event.fds.map(|(old, _)| old.into())),
+            Field::FdNew => int(event, event.fds.map(|(_, new)| new.into())),
+            Field::AddrFamily => int(event, event.family.map(i64::from)),
+            Field::Socktype => int(event, event.socktype.map(i64::from)),
+            Field::Addr => match &event.addr {
+                Some(addr) => addr.parse().map_or(Value::Unknown, Value::Addr),
+                None => no_address(event),
+            },
+            Field::Port => match event.port {
+                Some(port) => Value::Int(port.into()),
+                None => no_address(event),
+            },
+        }
+    }
+
+    fn of_image(&self, event: &Event, get: impl Fn(&Image) -> Value<'_>) -> Value<'_> {
+        self.tree
+            .image(event.process, event.time_ns)
+            .map_or(Value::Unknown, get)
+    }
+
+    fn of_ancestors(&self, event: &Event, get: impl Fn(&Image) -> Value<'_>) -> Value<'_> {
+        Value::Many(
+            self.tree
+                .ancestors(event.process)
+                .filter_map(|process| self.tree.image(process.key, event.time_ns))
+                .map(get)
+                .collect(),
+        )
+    }
+
+    /// [`Field::File`]. A relative path of a failed call is taken from where the process was at its
+    /// exec: it may have moved since, but most do not, and nobody recorded it.
+    fn file<'s>(&'s self, event: &'s Event) -> Value<'s> {
+        let Some(asked) = event.asked.as_deref().filter(|_| event.path.is_none()) else {
+            return path_of(event);
+        };
+        let whole = !event.incomplete.contains(Incomplete::ASKED_TRUNCATED);
+        if asked.starts_with('/') {
+            return Value::Text(normal(asked).into(), whole);
+        }
+        let cwd = self
+            .tree
+            .image(event.process, event.time_ns)
+            .and_then(|image| image.cwd.as_deref());
+        match cwd {
+            Some(cwd) => Value::Text(normal(&format!("{cwd}/{asked}")).into(), whole),
+            None => Value::Text(asked.into(), whole),
+        }
+    }
+
+    /// The doer's name at the event, for messages.
+    #[must_use]
+    pub fn doer(&self, event: &Event) -> String {
+        self.tree.name(event.process, event.time_ns)
+    }
+
+    /// The event's process.
+    #[must_use]
+    pub fn process(&self, index: usize) -> ProcessKey {
+        self.events.get(index).map(|event| event.process).unwrap_or_default()
+    }
+}
+
+/// The path that a successful event brought into being.
+fn made_by(event: &Event) -> Option<&str> {
+    match event.kind {
+        Kind::Open if event.created == Some(true) => event.path.as_deref(),
+        Kind::Mkdir | Kind::Symlink => event.path.as_deref(),
+        Kind::Rename | Kind::Link => event.target.as_deref(),
+        _ => None,
+    }
+}
+
+/// The directories above a path, nearest first.
+fn parents(path: &str) -> impl Iterator<Item = &str> {
+    let mut rest = path;
+    std::iter::from_fn(move || {
+        let (above, _) = rest.rsplit_once('/')?;
+        rest = above;
+        (!above.is_empty()).then_some(above)
+    })
+}
+
+/// `path` without `.`, `..` and doubled slashes, by its text alone.
+fn normal(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+fn text(text: Option<&str>) -> Value<'_> {
+    text.map_or(Value::Unknown, |text| Value::Text(text.into(), true))
+}
+
+fn argv(image: &Image) -> Value<'_> {
+    match &image.argv {
+        Some(argv) => Value::List(argv, image.argv_whole),
+        None => Value::Unknown,
+    }
+}
+
+fn path_of(event: &Event) -> Value<'_> {
+    match &event.path {
+        Some(path) => Value::Text(
+            path.into(),
+            !event
+                .incomplete
+                .intersects(Incomplete::PATH_TRUNCATED | Incomplete::PATH_RACED),
+        ),
+        None if event.incomplete.contains(Incomplete::PATH_UNREADABLE) => Value::Unknown,
+        // Sockets that are not unix ones have no path; a failed call never came to resolve one.
+        None => match event.kind {
+            Kind::Connect | Kind::Bind | Kind::Send | Kind::Tamper | Kind::MmapExec => {
+                Value::Absent
+            }
+            _ => missing(event),
+        },
+    }
+}
+
+/// A field that every successful event of its kind has.
+fn missing(event: &Event) -> Value<'_> {
+    if event.result < 0 {
+        Value::Absent
+    } else {
+        Value::Unknown
+    }
+}
+
+/// An address is due on internet sockets only.
+fn no_address(event: &Event) -> Value<'_> {
+    match (event.kind, event.family) {
+        (Kind::Connect | Kind::Bind, Some(2 | 10) | None) => Value::Unknown,
+        _ => Value::Absent,
+    }
+}
+
+fn int(event: &Event, value: Option<i64>) -> Value<'_> {
+    value.map_or_else(|| missing(event), Value::Int)
+}
+
+fn list<'a>(
+    event: &'a Event,
+    list: Option<&'a [String]>,
+    cut: Incomplete,
+    unreadable: Incomplete,
+) -> Value<'a> {
+    match list {
+        Some(list) => Value::List(list, !event.incomplete.contains(cut)),
+        None if event.incomplete.contains(unreadable) => Value::Unknown,
+        None => missing(event),
+    }
+}
+
+/// A value as a reader would write it.
+#[must_use]
+pub fn show(value: &Value<'_>) -> Option<String> {
+    Some(match value {
+        Value::Text(text, true) => text.to_string(),
+        Value::Text(text, false) => format!("{text}…"),
+        Value::Int(value) => value.to_string(),
+        Value::Bool(value) => value.to_string(),
+        Value::Bytes(bytes, _) => String::from_utf8_lossy(bytes).into_owned(),
+        Value::List(list, whole) => {
+            let mut line = list.join(" ");
+            if !whole {
+                line.push('…');
+            }
+            line
+        }
+        Value::Addr(addr) => addr.to_string(),
+        Value::Many(values) => return values.iter().find_map(show),
+        Value::Absent | Value::Unknown => return None,
+    })
+}
+
+/// The last component of a path value, used by the `name` test.
+#[must_use]
+pub fn last_component(path: &str) -> &str {
+    base_name(path)
+}

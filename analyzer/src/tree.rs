@@ -1,0 +1,236 @@
+//! Who descends from whom, and which program each process ran when.
+
+use std::collections::HashMap;
+
+use pyti_trace::event::{Event, Incomplete, Kind, ProcessKey};
+
+/// Longest chain of ancestors that is followed; a fork chain may be made longer on purpose.
+const MAX_DEPTH: usize = 256;
+
+/// A program that a process ran, from one exec to the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// When it was executed, nanoseconds since boot.
+    pub time_ns: u64,
+    /// Path of the program.
+    pub exe: Option<String>,
+    /// Arguments.
+    pub argv: Option<Vec<String>>,
+    /// The arguments are whole.
+    pub argv_whole: bool,
+    /// Working directory at exec.
+    pub cwd: Option<String>,
+}
+
+impl Image {
+    /// Last component of the program's path.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.exe.as_deref().map(base_name)
+    }
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// When, nanoseconds since boot.
+    pub time_ns: u64,
+    /// Exit status.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<u32>,
+}
+
+/// One process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Who it is.
+    pub key: ProcessKey,
+    /// Its parent, as far as an event told. The one that forked it, where the fork was seen.
+    pub parent: Option<ProcessKey>,
+    /// When it was first seen, nanoseconds since boot.
+    pub start_ns: u64,
+    /// Thread name at its last event.
+    pub comm: String,
+    /// Programs it executed, in order. Empty: it still runs its parent's.
+    pub images: Vec<Image>,
+    /// How it ended; `None`: not seen to end.
+    pub end: Option<End>,
+    /// Number of events it caused.
+    pub events: u64,
+}
+
+/// All processes of a stage, from its events. Works with what there is: where forks or execs are
+/// missing, parents come from any other event and programs stay unknown.
+#[derive(Debug, Clone, Default)]
+pub struct Tree {
+    processes: HashMap<ProcessKey, Process>,
+    /// In the order of their first event.
+    order: Vec<ProcessKey>,
+}
+
+impl Tree {
+    /// Builds the tree; `events` in the order of time.
+    #[must_use]
+    pub fn new(events: &[Event]) -> Self {
+        let mut tree = Self::default();
+        for event in events {
+            tree.add(event);
+        }
+        tree
+    }
+
+    fn add(&mut self, event: &Event) {
+        let process = self.entry(event.process, event.time_ns);
+        process.events += 1;
+        if process.comm != event.comm {
+            process.comm.clone_from(&event.comm);
+        }
+        if process.parent.is_none() && event.parent != ProcessKey::default() {
+            process.parent = Some(event.parent);
+        }
+        match event.kind {
+            Kind::Exec if event.result >= 0 => process.images.push(Image {
+                time_ns: event.time_ns,
+                exe: event.path.clone().or_else(|| event.asked.clone()),
+                argv: event.argv.clone(),
+                argv_whole: !event
+                    .incomplete
+                    .intersects(Incomplete::ARGV_TRUNCATED | Incomplete::ARGV_UNREADABLE),
+                cwd: event.cwd.clone(),
+            }),
+            Kind::Exit => {
+                process.end = Some(End {
+                    time_ns: event.time_ns,
+                    code: event.exit_code,
+                    signal: event.signal,
+                });
+            }
+            Kind::Fork => {
+                if let Some(child) = event.other {
+                    let (parent, comm) = (event.process, event.comm.clone());
+                    let child = self.entry(child, event.time_ns);
+                    child.parent = Some(parent);
+                    if child.comm.is_empty() {
+                        child.comm = comm;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn entry(&mut self, key: ProcessKey, time_ns: u64) -> &mut Process {
+        let order = &mut self.order;
+        self.processes.entry(key).or_insert_with(|| {
+            order.push(key);
+            Process {
+                key,
+                parent: None,
+                start_ns: time_ns,
+                comm: String::new(),
+                images: Vec::new(),
+                end: None,
+                events: 0,
+            }
+        })
+    }
+
+    /// The process, where any event told of it.
+    #[must_use]
+    pub fn get(&self, key: ProcessKey) -> Option<&Process> {
+        self.processes.get(&key)
+    }
+
+    /// All processes, in the order of their first event.
+    pub fn iter(&self) -> impl Iterator<Item = &Process> {
+        self.order.iter().filter_map(|key| self.processes.get(key))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// There are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Processes whose parent is not among them, in the order of their first event.
+    pub fn roots(&self) -> impl Iterator<Item = &Process> {
+        self.iter().filter(|process| {
+            process
+                .parent
+                .is_none_or(|parent| parent == process.key || !self.processes.contains_key(&parent))
+        })
+    }
+
+    /// Children by parent, each in the order of their first event.
+    #[must_use]
+    pub fn children(&self) -> HashMap<ProcessKey, Vec<&Process>> {
+        let mut children: HashMap<ProcessKey, Vec<&Process>> = HashMap::new();
+        for process in self.iter() {
+            if let Some(parent) = process.parent.filter(|parent| *parent != process.key) {
+                children.entry(parent).or_default().push(process);
+            }
+        }
+        children
+    }
+
+    /// The program that the process ran just before `time_ns`, inherited from its parent where it
+    /// had executed none yet.
+    #[must_use]
+    pub fn image(&self, key: ProcessKey, time_ns: u64) -> Option<&Image> {
+        let (mut key, mut time_ns) = (key, time_ns);
+        for _ in 0..MAX_DEPTH {
+            let process = self.processes.get(&key)?;
+            let before = process.images.partition_point(|image| image.time_ns < time_ns);
+            if before > 0 {
+                return process.images.get(before - 1);
+            }
+            time_ns = time_ns.min(process.start_ns);
+            key = process.parent.filter(|parent| *parent != key)?;
+        }
+        None
+    }
+
+    /// The ancestors, nearest first, without the process itself.
+    pub fn ancestors(&self, key: ProcessKey) -> impl Iterator<Item = &Process> {
+        let mut next = self.get(key).and_then(|process| process.parent);
+        let mut last = key;
+        let mut left = MAX_DEPTH;
+        std::iter::from_fn(move || {
+            let key = next.filter(|key| *key != last && left > 0)?;
+            left -= 1;
+            last = key;
+            let process = self.get(key)?;
+            next = process.parent;
+            Some(process)
+        })
+    }
+
+    /// `key` is `ancestor` or descends from it.
+    #[must_use]
+    pub fn descends(&self, key: ProcessKey, ancestor: ProcessKey) -> bool {
+        key == ancestor || self.ancestors(key).any(|process| process.key == ancestor)
+    }
+
+    /// A short name for the process at that time: its program's, or its thread's.
+    #[must_use]
+    pub fn name(&self, key: ProcessKey, time_ns: u64) -> String {
+        self.image(key, time_ns)
+            .and_then(Image::name)
+            .or_else(|| self.get(key).map(|process| process.comm.as_str()))
+            .unwrap_or("?")
+            .to_owned()
+    }
+}
+
+/// The last component of a path.
+#[must_use]
+pub fn base_name(path: &str) -> &str {
+    path.trim_end_matches('/').rsplit('/').next().unwrap_or(path)
+}

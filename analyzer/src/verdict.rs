@@ -1,0 +1,174 @@
+//! The verdict, and what it rests on.
+//!
+//! | findings (notices apart) | record whole | record not whole |
+//! |---|---|---|
+//! | high or critical, confidence medium or high | malicious | malicious |
+//! | any other | suspicious | suspicious |
+//! | none | unremarkable | inconclusive |
+//!
+//! A record is not whole where events were lost, a limit was hit, the VM died, or a stage did not
+//! end with exit status 0: a package whose install failed has not shown what its install does. A
+//! finding stands however much is missing; the report then still says what is missing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::facts::{Loss, StageFacts, StageStatus, family_name};
+use crate::report::{Finding, Undecided};
+use crate::rules::{Confidence, Severity};
+use pyti_trace::event::Family;
+
+/// The judgement. Nothing is ever called safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It does what no honest package does.
+    Malicious,
+    /// It does what honest packages hardly do.
+    Suspicious,
+    /// Nothing stood out in a record that is whole.
+    Unremarkable,
+    /// Nothing stood out, and something is missing.
+    Inconclusive,
+}
+
+impl Verdict {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Malicious => "malicious",
+            Self::Suspicious => "suspicious",
+            Self::Unremarkable => "unremarkable",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+
+    /// The exit status that tells it: 0 unremarkable, 1 suspicious or malicious, 3 inconclusive.
+    #[must_use]
+    pub fn exit_status(self) -> u8 {
+        match self {
+            Self::Unremarkable => 0,
+            Self::Malicious | Self::Suspicious => 1,
+            Self::Inconclusive => 3,
+        }
+    }
+}
+
+/// The verdict on these findings, given that `missing` is missing, with its reasons.
+#[must_use]
+pub fn verdict(findings: &[Finding], missing: &[String]) -> (Verdict, Vec<String>) {
+    let convicts = |finding: &Finding| {
+        finding.severity >= Severity::High && finding.confidence >= Confidence::Medium
+    };
+    let counts: Vec<&Finding> =
+        findings.iter().filter(|finding| finding.severity > Severity::Notice).collect();
+    let verdict = if counts.iter().any(|finding| convicts(finding)) {
+        Verdict::Malicious
+    } else if !counts.is_empty() {
+        Verdict::Suspicious
+    } else if missing.is_empty() {
+        Verdict::Unremarkable
+    } else {
+        Verdict::Inconclusive
+    };
+    let mut reasons = Vec::new();
+    for severity in [Severity::Critical, Severity::High, Severity::Medium, Severity::Low] {
+        let number = counts.iter().filter(|finding| finding.severity == severity).count();
+        if number > 0 {
+            let plural = if number == 1 { "" } else { "s" };
+            reasons.push(format!("{number} finding{plural} of {} severity", severity.name()));
+        }
+    }
+    if reasons.is_empty() && missing.is_empty() {
+        reasons.push("no rule fired, and nothing that the rules need is missing".to_owned());
+    }
+    reasons.extend(missing.iter().cloned());
+    (verdict, reasons)
+}
+
+/// What keeps a stage's record from being whole, one sentence each.
+#[must_use]
+pub fn missing(stage: &StageFacts, losses: &[Loss; 6], undecided: &[Undecided]) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut say = |text: String| out.push(format!("stage {}: {text}", stage.name));
+    match &stage.status {
+        StageStatus::Completed => {}
+        StageStatus::Failed { exit } => say(format!(
+            "it failed with exit status {exit}, so what the package does after that was not seen"
+        )),
+        StageStatus::Signaled { signal } => say(format!("it was ended by signal {signal}")),
+        StageStatus::TimedOut => say("it timed out, so what the package does later was not seen".into()),
+        StageStatus::Stopped { reason } => say(format!("it was stopped: {reason}")),
+        StageStatus::VmDied { reason } => say(format!("the VM died: {reason}")),
+        StageStatus::NotStarted { reason } => say(format!("it was not started: {reason}")),
+    }
+    if stage.oom_kills > 0 {
+        say(format!(
+            "it ran out of memory, and the kernel killed {}",
+            amount(stage.oom_kills, "process", "processes")
+        ));
+    }
+    if stage.pids_refused > 0 {
+        say(format!(
+            "the limit on processes refused {}",
+            amount(stage.pids_refused, "fork", "forks")
+        ));
+    }
+    for (name, dropped) in [("output", stage.stdout_dropped), ("error", stage.stderr_dropped)] {
+        if dropped > 0 {
+            say(format!(
+                "standard {name} went over its limit, and {} of it dropped",
+                amount(dropped, "byte was", "bytes were")
+            ));
+        }
+    }
+    let started = !matches!(stage.status, StageStatus::NotStarted { .. });
+    match &stage.counters {
+        Some(counters) => {
+            for (family, loss) in Family::ALL.into_iter().zip(losses) {
+                if let Some(lost @ 1..) = loss.lost {
+                    say(format!(
+                        "{lost} of {} {} events were lost",
+                        loss.seen.unwrap_or(lost),
+                        family_name(family)
+                    ));
+                }
+            }
+            if counters.recursion_misses > 0 {
+                say(format!(
+                    "the kernel skipped {} of a probe",
+                    amount(counters.recursion_misses, "run", "runs")
+                ));
+            }
+            if counters.untracked > 0 {
+                say(format!(
+                    "{} could not be followed",
+                    amount(counters.untracked, "process", "processes")
+                ));
+            }
+        }
+        None if started => {
+            say("the probes' last counters did not arrive, so losses are not known".into());
+        }
+        None => {}
+    }
+    if stage.decode_errors > 0 {
+        say(format!(
+            "{} could not be decoded",
+            amount(stage.decode_errors, "record", "records")
+        ));
+    }
+    for problem in &stage.problems {
+        say(problem.clone());
+    }
+    for undecided in undecided {
+        if undecided.stage == stage.name && undecided.severity > Severity::Notice {
+            say(format!("rule {} could not decide: {}", undecided.rule, undecided.reason));
+        }
+    }
+    out
+}
+
+fn amount(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
