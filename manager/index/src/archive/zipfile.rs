@@ -174,6 +174,8 @@ fn declared_members(file: &mut File, bytes: u64) -> Result<Option<u64>, ArchiveE
     };
     let count = u64::from(count[0]) | u64::from(count[1]) << 8;
     if count < 0xffff {
+        let end = bytes - window + at as u64;
+        check_directory(file, end, count, &tail[at..])?;
         return Ok(Some(count));
     }
     let record = tail.get(..at).and_then(|head| {
@@ -184,6 +186,47 @@ fn declared_members(file: &mut File, bytes: u64) -> Result<Option<u64>, ArchiveE
             .map(u64::from_le_bytes)
     });
     Ok(record)
+}
+
+/// Refuses a directory that does not hold exactly as many records as its end record says: some
+/// programs go by the number, others by the length, and so would see other members.
+fn check_directory(
+    file: &mut File,
+    end: u64,
+    count: u64,
+    record: &[u8],
+) -> Result<(), ArchiveError> {
+    const RECORD: &[u8] = b"PK\x01\x02";
+    let corrupt = || ArchiveError::Corrupt("its directory is not of the length it says".to_owned());
+    let field = record.get(12..16).and_then(|four| four.try_into().ok());
+    let length = u64::from(
+        field
+            .map(u32::from_le_bytes)
+            .ok_or(ArchiveError::Truncated)?,
+    );
+    let start = end.checked_sub(length).ok_or_else(corrupt)?;
+    file.seek(SeekFrom::Start(start))
+        .map_err(ArchiveError::Io)?;
+    let mut directory = BufReader::new(&mut *file).take(length);
+    for _ in 0..count {
+        let mut fixed = [0; 46];
+        directory.read_exact(&mut fixed).map_err(|_| corrupt())?;
+        if !fixed.starts_with(RECORD) {
+            return Err(corrupt());
+        }
+        // The lengths of name, extra field and comment.
+        let two = |at: usize| u64::from(u16::from_le_bytes([fixed[at], fixed[at + 1]]));
+        let rest = two(28) + two(30) + two(32);
+        let skipped = io::copy(&mut directory.by_ref().take(rest), &mut io::sink());
+        if skipped.map_err(ArchiveError::Io)? != rest {
+            return Err(corrupt());
+        }
+    }
+    if directory.limit() != 0 {
+        return Err(corrupt());
+    }
+    file.seek(SeekFrom::Start(0)).map_err(ArchiveError::Io)?;
+    Ok(())
 }
 
 /// Copies the member called `name` of the zip archive at `path` into `out`.
