@@ -17,6 +17,8 @@ pub(super) struct Machine {
     pub(super) tracer: Tracer,
     /// The stage's control group.
     pub(super) cgroup: Cgroup,
+    /// The mounts that the package sees.
+    pub(super) view: namespace::View,
     /// Devices and writable layer.
     pub(super) hidden: mounts::Hidden,
 }
@@ -36,8 +38,8 @@ pub(super) fn boot(port: &mut Port) -> Result<(Machine, Ready), AgentError> {
     harden::loopback_up()?;
     let hidden = mounts::enter_tree()?;
     let cgroup = Cgroup::make()?;
-    namespace::make()?;
-    refused.extend(warm::warm());
+    let view = namespace::make()?;
+    refused.extend(warm::warm(&view));
     for message in refused {
         port.log(message);
     }
@@ -54,6 +56,7 @@ pub(super) fn boot(port: &mut Port) -> Result<(Machine, Ready), AgentError> {
         Machine {
             tracer,
             cgroup,
+            view,
             hidden,
         },
         ready,

@@ -14,8 +14,8 @@
 //!   user id 0 without one capability.
 //! * User namespaces stay permitted, as Debian ships them: honest sandboxes need them, and what is
 //!   done in them is recorded like everything else.
-//! * There is one file tree, the one that the package sees. What it must not see (block devices, the
-//!   port to the host, the agent's `/proc`) is not in it: the agent holds that by file descriptor.
+//! * The file tree that the package sees holds neither block devices nor the port to the host: the
+//!   agent has those by file descriptor. The agent's `/proc` is in a mount namespace of its own.
 //! * Modules cannot be loaded any more, `kexec` and unprivileged `bpf()` are off, and kernel
 //!   messages and addresses are for root.
 

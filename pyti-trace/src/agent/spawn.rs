@@ -104,12 +104,14 @@ pub(super) enum End {
     Failed(AgentError),
 }
 
-/// Standard output and error of a child, and the control group it starts in.
+/// Where a child starts.
 pub(super) struct Place<'a> {
     /// Its standard output.
     pub(super) stdout: BorrowedFd<'a>,
     /// Its standard error.
     pub(super) stderr: BorrowedFd<'a>,
+    /// The mount namespace it lives in.
+    pub(super) view: BorrowedFd<'a>,
     /// The directory of its control group; the agent's own where there is none.
     pub(super) cgroup: Option<BorrowedFd<'a>>,
 }
@@ -149,6 +151,7 @@ pub(super) fn hold(program: &Program, place: &Place<'_>) -> Result<Held, AgentEr
                 place.stdout.as_raw_fd(),
                 place.stderr.as_raw_fd(),
             ],
+            view: place.view.as_raw_fd(),
             gate: gate_inside.as_raw_fd(),
             outer_gate: gate.as_raw_fd(),
             verdict: verdict_inside.as_raw_fd(),
@@ -217,6 +220,7 @@ impl Child {
 #[derive(Clone, Copy)]
 enum Step {
     Session,
+    View,
     Streams,
     Limits,
     User,
@@ -227,8 +231,9 @@ enum Step {
 
 impl Step {
     fn name(number: u8) -> &'static str {
-        const NAMES: [&str; 7] = [
+        const NAMES: [&str; 8] = [
             "begin a session",
+            "enter the package's mounts",
             "set up its standard streams",
             "set its limits",
             "become the user",
@@ -246,6 +251,7 @@ impl Step {
 /// The child between `clone3` and `execve`. It allocates nothing and calls nothing but the kernel.
 struct Inside {
     streams: [libc::c_int; 3],
+    view: libc::c_int,
     gate: libc::c_int,
     outer_gate: libc::c_int,
     verdict: libc::c_int,
@@ -277,6 +283,9 @@ impl Inside {
         // SAFETY: closing our own copy of a descriptor.
         unsafe { libc::close(self.outer_gate) };
         own_session().map_err(|errno| (Step::Session, errno))?;
+        // SAFETY: a descriptor and a flag.
+        Errno::result(unsafe { libc::setns(self.view, libc::CLONE_NEWNS) })
+            .map_err(|errno| (Step::View, errno))?;
         self.streams().map_err(|errno| (Step::Streams, errno))?;
         limits().map_err(|errno| (Step::Limits, errno))?;
         become_user().map_err(|errno| (Step::User, errno))?;

@@ -59,6 +59,7 @@ fn prepare(
     let place = Place {
         stdout: stdout.as_fd(),
         stderr: stderr.as_fd(),
+        view: machine.view.as_fd(),
         cgroup: Some(cgroup.as_fd()),
     };
     let held = spawn::hold(&program, &place)?;
@@ -96,6 +97,7 @@ impl Stage<'_> {
             tracer,
             cgroup,
             hidden,
+            ..
         } = self.machine;
         let mut pump = Pump::new(tracer, port, outputs);
         let begun = Instant::now();

@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::error::{AgentError, Doing as _};
+use super::namespace::View;
 use super::slots;
 use super::spawn::{self, End, Place, Program};
 
@@ -55,7 +56,7 @@ const COMMANDS: &[&[&str]] = &[
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Warms what it can; returns what could not be run, which makes clones slower and nothing else.
-pub(super) fn warm() -> Vec<String> {
+pub(super) fn warm(view: &View) -> Vec<String> {
     let mut failures = Vec::new();
     for (path, content) in FILES {
         if let Err(error) = slots::plant(path, content) {
@@ -63,7 +64,7 @@ pub(super) fn warm() -> Vec<String> {
         }
     }
     for command in COMMANDS {
-        match run(command) {
+        match run(command, view) {
             Ok(End::Exited(0)) => {}
             Ok(End::Exited(status)) => {
                 failures.push(format!("warming: {command:?} exited with {status}"))
@@ -80,7 +81,7 @@ pub(super) fn warm() -> Vec<String> {
     failures
 }
 
-fn run(command: &[&str]) -> Result<End, AgentError> {
+fn run(command: &[&str], view: &View) -> Result<End, AgentError> {
     let argv: Vec<String> = command.iter().map(ToString::to_string).collect();
     let env = [
         ("HOME", "/home/dev"),
@@ -96,6 +97,7 @@ fn run(command: &[&str]) -> Result<End, AgentError> {
     let place = Place {
         stdout: null.as_fd(),
         stderr: null.as_fd(),
+        view: view.as_fd(),
         cgroup: None,
     };
     let held = spawn::hold(&program, &place)?;
