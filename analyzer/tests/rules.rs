@@ -1,9 +1,18 @@
 //! The rules that are built in: sound, tested by their traces, quiet on honest installs.
 
+use std::path::Path;
+
 use pyti_analyzer::{RuleSet, Vars};
 
 fn rules() -> RuleSet {
-    RuleSet::load(None, &Vars::default()).unwrap_or_else(|errors| panic!("{errors}"))
+    RuleSet::load(Some(Path::new("../rules")), &Vars::default()).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+#[test]
+fn the_program_holds_the_same_rules() {
+    let built_in = RuleSet::load(None, &Vars::default()).unwrap();
+    let ids = |rules: &RuleSet| rules.rules().iter().map(|rule| rule.id.clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&built_in), ids(&rules()));
 }
 
 #[test]

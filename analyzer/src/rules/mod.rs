@@ -21,4 +21,5 @@ pub use error::{Place, RuleError, RuleErrors};
 pub use rule::{Confidence, Rule, Severity};
 pub use set::{RuleSet, StageRecord};
 pub use source::Source;
+pub use trace::Case;
 pub use traces::{Fired, Expectation, TraceFailure, TraceSummary};

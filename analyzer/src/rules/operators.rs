@@ -59,7 +59,7 @@ fn operator(entry: &Entry, ty: Type, name: &str, scope: Scope<'_>) -> Result<Tes
     let known = operators(ty);
     if !known.contains(&entry.key.as_str()) {
         return Err(entry.place.error(format!(
-            "`{name}` is a {}, which has no test `{}`{}",
+            "`{name}` is of type {}, which has no test `{}`{}",
             ty.name(),
             entry.key,
             suggestion(&entry.key, known)
@@ -166,7 +166,7 @@ fn equal(node: &Node, ty: Type, name: &str, scope: Scope<'_>) -> Result<Test, Ru
         Type::Bool => truth(node).map(Test::IsBool),
         Type::Addr => networks(node, scope).map(Test::In),
         Type::Bytes | Type::TextList => Err(node.place.error(format!(
-            "`{name}` is a {}: say what of it, with one of {}",
+            "`{name}` is of type {}: say what of it, with one of {}",
             ty.name(),
             operators(ty).join(", ")
         ))),

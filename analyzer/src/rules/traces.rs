@@ -156,7 +156,10 @@ impl RuleSet {
     }
 
     /// The cases of a trace file: by hand (YAML), or recorded (an event as JSON per line).
-    fn cases(&self, file: &str, text: &str) -> Result<Vec<Case>, RuleErrors> {
+    ///
+    /// # Errors
+    /// Whatever is wrong first, with its place.
+    pub fn cases(&self, file: &str, text: &str) -> Result<Vec<Case>, RuleErrors> {
         if !file.ends_with(".jsonl") {
             return Ok(read_cases(file, text, &self.vars)?);
         }
