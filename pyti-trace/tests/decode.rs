@@ -1,0 +1,264 @@
+//! Decoding the probes' records, honest and hostile ones.
+
+use proptest::prelude::*;
+use pyti_trace::decode::{DecodeError, MAX_SIZE, decode, decode_all};
+use pyti_trace::event::{Incomplete, Kind};
+use pyti_trace_ebpf::{RECORD_SIZE, VERSION, has, kind, tag};
+
+/// A record in the making, written field by field as the C layout has it.
+struct Builder {
+    bytes: Vec<u8>,
+}
+
+impl Builder {
+    fn new(kind: u16) -> Self {
+        let mut builder = Self {
+            bytes: vec![0; RECORD_SIZE],
+        };
+        builder.set(4, &VERSION.to_le_bytes());
+        builder.set(6, &kind.to_le_bytes());
+        builder.set(16, &7u64.to_le_bytes());
+        builder.set(32, &42u32.to_le_bytes());
+        builder.set(40, &1234u64.to_le_bytes());
+        builder.set(80, b"python3\0garbage!");
+        builder
+    }
+
+    fn set(&mut self, at: usize, bytes: &[u8]) {
+        self.bytes[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn has(mut self, bits: u32) -> Self {
+        self.set(68, &bits.to_le_bytes());
+        self
+    }
+
+    fn result(mut self, result: i64) -> Self {
+        self.set(96, &result.to_le_bytes());
+        self
+    }
+
+    fn text(self, tag: u16, bytes: &[u8]) -> Self {
+        let full = bytes.len();
+        self.cut_text(tag, bytes, full)
+    }
+
+    fn cut_text(mut self, tag: u16, bytes: &[u8], full: usize) -> Self {
+        self.bytes.extend(tag.to_le_bytes());
+        self.bytes.extend((bytes.len() as u16).to_le_bytes());
+        self.bytes.extend((full as u32).to_le_bytes());
+        self.bytes.extend(bytes);
+        self.bytes
+            .resize(self.bytes.len().next_multiple_of(8), 0xaa);
+        self
+    }
+
+    fn build(mut self) -> Vec<u8> {
+        let size = self.bytes.len() as u32;
+        self.set(0, &size.to_le_bytes());
+        self.bytes
+    }
+}
+
+#[test]
+fn an_open_that_failed() {
+    let bytes = Builder::new(kind::OPEN)
+        .result(-2)
+        .text(tag::ASKED, b"/home/dev/.ssh/id_rsa\0")
+        .build();
+    let (event, consumed) = decode(&bytes).unwrap();
+    assert_eq!(consumed, bytes.len());
+    assert_eq!(event.kind, Kind::Open);
+    assert_eq!(event.result, -2);
+    assert_eq!(event.seq, 7);
+    assert_eq!(event.process.tgid, 42);
+    assert_eq!(event.process.start_ns, 1234);
+    assert_eq!(event.comm, "python3");
+    assert_eq!(event.asked.as_deref(), Some("/home/dev/.ssh/id_rsa"));
+    assert_eq!((event.path, event.flags, event.inode), (None, None, None));
+    assert!(event.incomplete.is_empty());
+}
+
+#[test]
+fn only_numbers_that_are_set_are_believed() {
+    let mut builder = Builder::new(kind::EXEC).has(has::NLINK | has::DEV);
+    builder.set(104, &u64::MAX.to_le_bytes());
+    let (event, _) = decode(&builder.build()).unwrap();
+    assert_eq!(event.nlink, Some(0));
+    assert_eq!(event.dev, Some(0));
+    assert_eq!(event.flags, None);
+}
+
+#[test]
+fn a_directory_and_a_name_make_a_path() {
+    let bytes = Builder::new(kind::RENAME)
+        .text(tag::PATH, b"/\0")
+        .text(tag::PATH_NAME, b"a\0")
+        .text(tag::TARGET, b"/tmp\0")
+        .text(tag::TARGET_NAME, b"b\0")
+        .build();
+    let (event, _) = decode(&bytes).unwrap();
+    assert_eq!(event.path.as_deref(), Some("/a"));
+    assert_eq!(event.target.as_deref(), Some("/tmp/b"));
+}
+
+#[test]
+fn a_walk_begins_at_the_end() {
+    let bytes = Builder::new(kind::LINK)
+        .text(tag::WALKED, b"file\0")
+        .text(tag::WALKED, b"work\0")
+        .text(tag::WALKED, b"tmp\0")
+        .build();
+    assert_eq!(
+        decode(&bytes).unwrap().0.path.as_deref(),
+        Some("/tmp/work/file")
+    );
+}
+
+#[test]
+fn arguments_and_environment() {
+    let bytes = Builder::new(kind::EXEC)
+        .text(tag::ARGV, b"sh\0-c\0\0two words\0")
+        .cut_text(tag::ENV, b"A=1\0B=2", 9000)
+        .build();
+    let (event, _) = decode(&bytes).unwrap();
+    assert_eq!(event.argv.unwrap(), ["sh", "-c", "", "two words"]);
+    assert_eq!(event.env.unwrap(), ["A=1", "B=2"]);
+    assert_eq!(event.incomplete, Incomplete::ENV_TRUNCATED);
+}
+
+#[test]
+fn bytes_that_are_not_utf8_are_escaped_and_marked() {
+    let bytes = Builder::new(kind::UNLINK)
+        .text(tag::PATH, b"/x\xff\xc3\xa9\0")
+        .build();
+    let (event, _) = decode(&bytes).unwrap();
+    assert_eq!(event.path.as_deref(), Some("/x\\xffé"));
+    assert_eq!(event.incomplete, Incomplete::ESCAPED);
+}
+
+#[test]
+fn addresses() {
+    let of = |raw: &[u8]| {
+        let (event, _) =
+            decode(&Builder::new(kind::CONNECT).text(tag::SOCKADDR, raw).build()).unwrap();
+        (event.family, event.addr, event.port, event.path)
+    };
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        of(&[2, 0, 1, 187, 1, 2, 3, 4]),
+        (Some(2), text("1.2.3.4"), Some(443), None)
+    );
+    let mut six = vec![10, 0, 0, 53, 0, 0, 0, 0];
+    six.extend(
+        "2001:db8::1"
+            .parse::<std::net::Ipv6Addr>()
+            .unwrap()
+            .octets(),
+    );
+    assert_eq!(of(&six), (Some(10), text("2001:db8::1"), Some(53), None));
+    let mut mapped = vec![10, 0, 0, 53, 0, 0, 0, 0];
+    mapped.extend(
+        "::ffff:9.8.7.6"
+            .parse::<std::net::Ipv6Addr>()
+            .unwrap()
+            .octets(),
+    );
+    assert_eq!(of(&mapped), (Some(10), text("9.8.7.6"), Some(53), None));
+    assert_eq!(of(b"\x01\0/run/x\0"), (Some(1), None, None, text("/run/x")));
+    assert_eq!(
+        of(b"\x01\0\0hidden"),
+        (Some(1), None, None, text("@hidden"))
+    );
+    assert_eq!(of(&[2, 0, 1]), (Some(2), None, None, None));
+    assert_eq!(of(&[2]), (None, None, None, None));
+}
+
+#[test]
+fn records_follow_one_another() {
+    let mut payload = Builder::new(kind::FORK).build();
+    payload.extend(Builder::new(kind::EXIT).text(tag::ASKED, b"odd\0").build());
+    let kinds: Vec<Kind> = decode_all(&payload)
+        .map(|event| event.unwrap().kind)
+        .collect();
+    assert_eq!(kinds, [Kind::Fork, Kind::Exit]);
+}
+
+#[test]
+fn an_error_ends_the_payload() {
+    let mut payload = Builder::new(kind::FORK).build();
+    payload.extend(Builder::new(999).build());
+    payload.extend(Builder::new(kind::FORK).build());
+    let results: Vec<_> = decode_all(&payload).collect();
+    assert_eq!(results.len(), 2);
+    assert_eq!(results[1], Err(DecodeError::Kind(999)));
+}
+
+#[test]
+fn lies_about_sizes_are_errors() {
+    let good = Builder::new(kind::OPEN)
+        .text(tag::PATH, b"/etc/passwd\0")
+        .build();
+    for len in 0..good.len() {
+        assert!(
+            matches!(decode(&good[..len]), Err(DecodeError::Truncated { .. })),
+            "{len}"
+        );
+    }
+    for size in [
+        0,
+        8,
+        RECORD_SIZE as u32 - 8,
+        RECORD_SIZE as u32 + 1,
+        MAX_SIZE as u32 + 8,
+        u32::MAX,
+    ] {
+        let mut bad = good.clone();
+        bad[..4].copy_from_slice(&size.to_le_bytes());
+        assert_eq!(decode(&bad), Err(DecodeError::Size(size)));
+    }
+    let mut bad = good.clone();
+    bad[RECORD_SIZE + 2..RECORD_SIZE + 4].copy_from_slice(&100u16.to_le_bytes());
+    assert!(matches!(
+        decode(&bad),
+        Err(DecodeError::Text { len: 100, .. })
+    ));
+    let mut bad = good.clone();
+    bad[RECORD_SIZE..RECORD_SIZE + 2].copy_from_slice(&77u16.to_le_bytes());
+    assert_eq!(decode(&bad), Err(DecodeError::Tag(77)));
+    let mut bad = good;
+    bad[4] ^= 0x40;
+    assert!(matches!(decode(&bad), Err(DecodeError::Version(_))));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..2048)) {
+        for event in decode_all(&bytes) {
+            let _ = event;
+        }
+    }
+
+    /// Random bytes rarely get past the fixed part; these do.
+    #[test]
+    fn no_texts_make_it_panic(
+        number in 0u16..40,
+        bits in any::<u32>(),
+        tail in prop::collection::vec(any::<u8>(), 0..1024),
+        texts in prop::collection::vec((0u16..14, prop::collection::vec(any::<u8>(), 0..64), any::<u32>()), 0..8),
+    ) {
+        let mut builder = Builder::new(number).has(bits);
+        for (tag, bytes, full) in texts {
+            builder = builder.cut_text(tag, &bytes, full as usize);
+        }
+        builder.bytes.extend(&tail);
+        builder.bytes.resize(builder.bytes.len().next_multiple_of(8), 0);
+        let bytes = builder.build();
+        if let Ok((event, consumed)) = decode(&bytes) {
+            prop_assert_eq!(consumed, bytes.len());
+            // What was decoded survives the store.
+            let json = serde_json::to_string(&event).unwrap();
+            prop_assert_eq!(serde_json::from_str::<pyti_trace::event::Event>(&json).unwrap(), event);
+        }
+    }
+}
