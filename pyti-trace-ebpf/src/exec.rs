@@ -76,7 +76,7 @@ pub fn exec_emit(_ctx: BtfTracePointContext) -> i32 {
         start as usize as Ptr,
         end.saturating_sub(start),
     );
-    recorder.emit_as(kind::EXEC, 0);
+    recorder.emit(kind::EXEC, 0);
     let _ = EXECS.remove(ids().0);
     0
 }
@@ -99,7 +99,7 @@ pub fn exec_fail(ctx: FExitContext) -> i32 {
             recorder
         }
     };
-    recorder.emit_as(kind::EXEC, i64::from(result));
+    recorder.emit(kind::EXEC, i64::from(result));
     let _ = EXECS.remove(ids().0);
     0
 }

@@ -1,11 +1,11 @@
 //! Open and write.
 
 use aya_ebpf::EbpfContext;
-use aya_ebpf::helpers::generated::{bpf_get_func_ret, bpf_probe_read_user};
+use aya_ebpf::helpers::generated::{bpf_d_path, bpf_get_func_ret, bpf_probe_read_user};
 use aya_ebpf::macros::{fentry, fexit, lsm, map};
-use aya_ebpf::maps::HashMap;
+use aya_ebpf::maps::{Array, HashMap};
 use aya_ebpf::programs::{FEntryContext, FExitContext, LsmContext};
-use pyti_trace_ebpf::{has, incomplete, kind, tag};
+use pyti_trace_ebpf::{TEXT_MAX, has, incomplete, kind, tag};
 
 use crate::kernel::{Ptr, inner, load, offset};
 use crate::recorder::{Recorder, count_lost};
@@ -71,7 +71,7 @@ pub fn open_emit(ctx: FExitContext) -> i32 {
                 return 0;
             };
             recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, name);
-            recorder.emit_as(kind::EXEC, result);
+            recorder.emit(kind::EXEC, result);
             return 0;
         }
         let Some(mut recorder) = Recorder::begin(kind::OPEN) else {
@@ -79,7 +79,7 @@ pub fn open_emit(ctx: FExitContext) -> i32 {
         };
         recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, name);
         set_flags(&mut recorder, op, flags);
-        recorder.emit_as(kind::OPEN, result);
+        recorder.emit(kind::OPEN, result);
         return 0;
     }
     if flags & FMODE_EXEC != 0 {
@@ -109,7 +109,7 @@ pub fn open_emit(ctx: FExitContext) -> i32 {
     record.created = created;
     record.has |= has::CREATED;
     set_inode(&mut recorder, inode);
-    recorder.emit_as(kind::OPEN, 0);
+    recorder.emit(kind::OPEN, 0);
     0
 }
 
@@ -146,24 +146,21 @@ struct WriteKey {
 }
 
 #[repr(C)]
-#[derive(Clone, Copy)]
 struct Written {
     bytes: u64,
+    path_len: u32,
     sample_len: u32,
-    pad: u32,
     sample: [u8; SAMPLE],
+    path: [u8; TEXT_MAX],
 }
-
-const NOTHING_WRITTEN: Written = Written {
-    bytes: 0,
-    sample_len: 0,
-    pad: 0,
-    sample: [0; SAMPLE],
-};
 
 /// Files that a process wrote to and has not closed.
 #[map]
-static WRITTEN: HashMap<WriteKey, Written> = HashMap::with_max_entries(4096, 0);
+static WRITTEN: HashMap<WriteKey, Written> = HashMap::with_max_entries(1024, 0);
+
+/// A new entry is a copy of this one.
+#[map]
+static UNWRITTEN: Array<Written> = Array::with_max_entries(1, 0);
 
 #[inline(always)]
 fn write_key(file: Ptr, tgid: u32) -> WriteKey {
@@ -192,8 +189,28 @@ pub fn write_mark(ctx: FEntryContext) -> i32 {
         return 0;
     }
     let key = write_key(file, tgid);
-    if WRITTEN.get_ptr(key).is_none() && WRITTEN.insert(key, NOTHING_WRITTEN, 0).is_err() {
+    if WRITTEN.get_ptr(key).is_some() {
+        return 0;
+    }
+    if let Some(unwritten) = UNWRITTEN.get(0) {
+        let _ = WRITTEN.insert(key, unwritten, 0);
+    }
+    let Some(entry) = WRITTEN.get_ptr_mut(key) else {
         count_lost(kind::WRITE);
+        return 0;
+    };
+    // close() passes no hook where the kernel may be asked for a path: it is asked here.
+    // SAFETY: a value of the map; the verifier checks that the second is a path.
+    unsafe {
+        let path = inner(file, offset!(file_path));
+        let len = bpf_d_path(
+            path as *mut _,
+            (&raw mut (*entry).path).cast(),
+            TEXT_MAX as u32,
+        );
+        if len > 0 {
+            (*entry).path_len = len as u32;
+        }
     }
     0
 }
@@ -250,8 +267,8 @@ fn count_only(file: Ptr, written: i64) -> i32 {
     0
 }
 
-/// A descriptor is closed: what its process wrote through the file is complete.
-#[fentry(function = "filp_close")]
+/// A descriptor is closed, by close() or else: what its process wrote through the file is complete.
+#[fentry(function = "filp_flush")]
 pub fn write_emit(ctx: FEntryContext) -> i32 {
     let (tgid, _) = ids();
     let file: Ptr = ctx.arg(0);
@@ -262,13 +279,15 @@ pub fn write_emit(ctx: FEntryContext) -> i32 {
     let Some(mut recorder) = Recorder::begin(kind::WRITE) else {
         return 0;
     };
-    recorder.path(
-        tag::PATH,
-        incomplete::PATH_UNREADABLE,
-        inner(file, offset!(file_path)),
-    );
     // SAFETY: a value of the map.
     unsafe {
+        let path_len = (*entry).path_len;
+        if path_len > 0 {
+            let path = (&raw const (*entry).path).cast();
+            recorder.kernel::<{ TEXT_MAX as u32 }>(tag::PATH, path, path_len);
+        } else {
+            recorder.mark(incomplete::PATH_UNREADABLE);
+        }
         let len = (*entry).sample_len;
         if (*entry).bytes > 0 {
             recorder.record().bytes = (*entry).bytes;
@@ -288,6 +307,6 @@ pub fn write_emit(ctx: FEntryContext) -> i32 {
     let inode: Ptr = load(file, offset!(file_inode));
     set_inode(&mut recorder, inode);
     let _ = WRITTEN.remove(key);
-    recorder.emit_as(kind::WRITE, 0);
+    recorder.emit(kind::WRITE, 0);
     0
 }

@@ -55,7 +55,7 @@ pub const HOOKS: &[Hook] = &[
         CORE,
     ),
     hook("write_count", Attach::Fexit, "vfs_write", CORE),
-    hook("write_emit", Attach::Fentry, "filp_close", CORE),
+    hook("write_emit", Attach::Fentry, "filp_flush", CORE),
     hook(
         "write_count_copy",
         Attach::Fexit,
@@ -113,7 +113,7 @@ pub const HOOKS: &[Hook] = &[
     hook("socket_create", Attach::Lsm, "socket_create", EXTRA),
     hook("memfd", Attach::Fexit, "shmem_file_setup", EXTRA),
     hook("ptrace", Attach::Lsm, "ptrace_access_check", EXTRA),
-    hook("dup", Attach::Fexit, "ksys_dup3", EXTRA),
+    hook("dup", Attach::Fentry, "ksys_dup3", EXTRA),
     hook("dup_file", Attach::Fexit, "do_dup2", EXTRA),
     hook("signal", Attach::Lsm, "task_kill", EXTRA),
     hook("creds", Attach::Fentry, "commit_creds", EXTRA),

@@ -25,7 +25,7 @@ pub fn memfd(ctx: FExitContext) -> i32 {
     }
     if let Some(mut recorder) = Recorder::begin(kind::MEMFD_CREATE) {
         recorder.string::<256>(tag::PATH, incomplete::PATH_UNREADABLE, name);
-        recorder.emit_as(kind::MEMFD_CREATE, 0);
+        recorder.emit(kind::MEMFD_CREATE, 0);
     }
     0
 }
@@ -49,7 +49,7 @@ pub fn ptrace(ctx: LsmContext) -> i32 {
         record.other_tgid = other;
         record.other_start_ns = start;
         record.has |= has::FLAGS | has::OTHER;
-        recorder.emit_as(kind::PTRACE, 0);
+        recorder.emit(kind::PTRACE, 0);
     }
     0
 }

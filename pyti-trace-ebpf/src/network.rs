@@ -43,7 +43,7 @@ pub fn socket_create(ctx: LsmContext) -> i32 {
         record.socktype = ctx.arg::<u16>(1) & 0xf;
         record.flags = u64::from(ctx.arg::<u32>(2));
         record.has |= has::FAMILY | has::SOCKTYPE | has::FLAGS;
-        recorder.emit_as(kind::SOCKET, 0);
+        recorder.emit(kind::SOCKET, 0);
     }
     0
 }
@@ -122,7 +122,7 @@ fn with_address(kind: u16, socket: Ptr, addr: Ptr, len: u32, result: i32) -> i32
     if let Some(mut recorder) = Recorder::begin(kind) {
         describe(&mut recorder, socket);
         recorder.kernel::<MAX_SOCKADDR>(tag::SOCKADDR, addr, len);
-        recorder.emit_as(kind, i64::from(result));
+        recorder.emit(kind, i64::from(result));
     }
     0
 }
@@ -206,7 +206,7 @@ fn listen(ctx: &FExitContext) -> i32 {
             peek_ptr(socket, offset!(socket_sk)),
             End::Local,
         );
-        recorder.emit_as(kind::LISTEN, i64::from(ctx.arg::<i32>(2)));
+        recorder.emit(kind::LISTEN, i64::from(ctx.arg::<i32>(2)));
     }
     0
 }
@@ -222,7 +222,7 @@ pub fn accept(ctx: FExitContext) -> i32 {
             peek_ptr(socket, offset!(socket_sk)),
             End::Peer,
         );
-        recorder.emit_as(kind::ACCEPT, i64::from(ctx.arg::<i32>(3)));
+        recorder.emit(kind::ACCEPT, i64::from(ctx.arg::<i32>(3)));
     }
     0
 }
@@ -290,7 +290,7 @@ fn send(ctx: &FExitContext) -> i32 {
             recorder.record().bytes = result as u64;
             recorder.record().has |= has::BYTES;
         }
-        recorder.emit_as(kind::SEND, i64::from(result));
+        recorder.emit(kind::SEND, i64::from(result));
     }
     0
 }

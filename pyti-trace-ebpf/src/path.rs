@@ -29,7 +29,7 @@ fn target_at(recorder: &mut Recorder, directory: Ptr, dentry: Ptr) {
 #[inline(always)]
 fn finish(kind: u16, result: i32) -> i32 {
     if let Some(recorder) = Recorder::resume(kind) {
-        recorder.emit_as(kind, i64::from(result));
+        recorder.emit(kind, i64::from(result));
     }
     0
 }
@@ -191,7 +191,7 @@ pub fn truncate(ctx: FExitContext) -> i32 {
     if let Some(mut recorder) = begin_path(kind::TRUNCATE, ctx.arg(0)) {
         recorder.record().bytes = ctx.arg(1);
         recorder.record().has |= has::BYTES;
-        recorder.emit_as(kind::TRUNCATE, ctx.arg(2));
+        recorder.emit(kind::TRUNCATE, ctx.arg(2));
     }
     0
 }

@@ -27,7 +27,7 @@ pub fn creds(ctx: FEntryContext) -> i32 {
         record.mode = uid;
         record.flags = caps;
         record.has |= has::MODE | has::FLAGS;
-        recorder.emit_as(kind::CREDS, 0);
+        recorder.emit(kind::CREDS, 0);
     }
     0
 }

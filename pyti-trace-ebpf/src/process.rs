@@ -1,7 +1,7 @@
 //! Fork, exit, dup and signals.
 
-use aya_ebpf::macros::{btf_tracepoint, fexit, lsm};
-use aya_ebpf::programs::{BtfTracePointContext, FExitContext, LsmContext};
+use aya_ebpf::macros::{btf_tracepoint, fentry, fexit, lsm};
+use aya_ebpf::programs::{BtfTracePointContext, FEntryContext, FExitContext, LsmContext};
 use pyti_trace_ebpf::{Process, has, kind};
 
 use crate::kernel::{Ptr, load, offset, process_key};
@@ -43,7 +43,7 @@ pub fn fork(ctx: BtfTracePointContext) -> i32 {
     record.other_tgid = child_tgid;
     record.other_start_ns = child_start;
     record.has |= has::OTHER;
-    recorder.emit_as(kind::FORK, 0);
+    recorder.emit(kind::FORK, 0);
     0
 }
 
@@ -76,7 +76,7 @@ pub fn exit(ctx: BtfTracePointContext) -> i32 {
         record.exit_code = (code >> 8) & 0xff;
         record.has |= has::EXIT_CODE;
     }
-    recorder.emit_as(kind::EXIT, 0);
+    recorder.emit(kind::EXIT, 0);
     0
 }
 
@@ -99,39 +99,39 @@ pub fn free(ctx: BtfTracePointContext) -> i32 {
 }
 
 /// dup2 and dup3. A shell on a socket begins with this.
-#[fexit(function = "ksys_dup3")]
-pub fn dup(ctx: FExitContext) -> i32 {
+#[fentry(function = "ksys_dup3")]
+pub fn dup(ctx: FEntryContext) -> i32 {
     let new: i32 = ctx.arg(1);
-    let result: i32 = ctx.arg(3);
-    if !(0..=2).contains(&new) {
-        return 0;
+    if (0..=2).contains(&new)
+        && let Some(mut recorder) = Recorder::begin(kind::DUP)
+    {
+        recorder.record().fd_old = ctx.arg(0);
     }
-    dup_event(ctx.arg(0), new, core::ptr::null(), result)
+    0
 }
 
-/// The common end of dup2 and dup3, which knows the file; and of the compiler's inlined copies.
+/// What dup2 and dup3 come to, which knows the file; others come here too.
 #[fexit(function = "do_dup2")]
 pub fn dup_file(ctx: FExitContext) -> i32 {
     let new: i32 = ctx.arg(2);
     if !(0..=2).contains(&new) {
         return 0;
     }
-    dup_event(-1, new, ctx.arg(1), ctx.arg(4))
-}
-
-#[inline(always)]
-fn dup_event(old: i32, new: i32, file: Ptr, result: i32) -> i32 {
-    let Some(mut recorder) = Recorder::begin(kind::DUP) else {
-        return 0;
+    let mut recorder = match Recorder::resume(kind::DUP) {
+        Some(recorder) => recorder,
+        None => {
+            let Some(mut recorder) = Recorder::begin(kind::DUP) else {
+                return 0;
+            };
+            recorder.record().fd_old = -1;
+            recorder
+        }
     };
     let record = recorder.record();
-    record.fd_old = old;
     record.fd_new = new;
     record.has |= has::FDS;
-    if !file.is_null() {
-        describe_file(&mut recorder, file);
-    }
-    recorder.emit_as(kind::DUP, i64::from(result));
+    describe_file(&mut recorder, ctx.arg(1));
+    recorder.emit(kind::DUP, i64::from(ctx.arg::<i32>(4)));
     0
 }
 
@@ -158,6 +158,6 @@ pub fn signal(ctx: LsmContext) -> i32 {
     record.other_tgid = other;
     record.other_start_ns = start;
     record.has |= has::SIGNAL | has::OTHER;
-    recorder.emit_as(kind::SIGNAL, 0);
+    recorder.emit(kind::SIGNAL, 0);
     0
 }

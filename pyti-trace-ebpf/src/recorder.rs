@@ -257,20 +257,17 @@ impl Recorder {
         });
     }
 
-    /// Completes the record with its doer and its result, and hands it over.
+    /// Completes the record with its doer and its result, and hands it over. The kind is given
+    /// again so that it is known when the probe is compiled.
     #[inline(always)]
-    pub fn emit(mut self, result: i64) {
-        let kind = self.record().kind;
-        self.emit_as(kind, result);
-    }
-
-    /// The same where the kind is known when the probe is compiled.
-    #[inline(always)]
-    pub fn emit_as(self, kind: u16, result: i64) {
+    pub fn emit(self, kind: u16, result: i64) {
         let Some(counters) = COUNTERS.get_ptr_mut(0) else {
             return;
         };
         let (tgid, tid) = ids();
+        let cred: Ptr = load(current(), offset!(task_cred));
+        let uid = load(cred, offset!(cred_euid));
+        let caps = load(cred, offset!(cred_caps));
         // SAFETY: values of maps, this thread's and this CPU's own; helpers without preconditions.
         unsafe {
             (*self.slot).pending = NOTHING;
@@ -285,9 +282,8 @@ impl Recorder {
             (*record).parent_tgid = (*process).parent_tgid;
             (*record).parent_start_ns = (*process).parent_start_ns;
             (*record).tree = (*process).tree;
-            let cred: Ptr = load(current(), offset!(task_cred));
-            (*record).uid = load(cred, offset!(cred_euid));
-            (*record).caps = load(cred, offset!(cred_caps));
+            (*record).uid = uid;
+            (*record).caps = caps;
             bpf_get_current_comm((&raw mut (*record).comm).cast(), 16);
             (*record).result = result;
 

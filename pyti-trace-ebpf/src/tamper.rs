@@ -17,7 +17,7 @@ fn tamper(name: &'static [u8], flags: u64) -> i32 {
         );
         recorder.record().flags = flags;
         recorder.record().has |= has::FLAGS;
-        recorder.emit_as(kind::TAMPER, 0);
+        recorder.emit(kind::TAMPER, 0);
     }
     0
 }
@@ -60,7 +60,7 @@ pub fn tamper_mount(ctx: LsmContext) -> i32 {
         recorder.path(tag::PATH, incomplete::PATH_UNREADABLE, path);
         recorder.record().flags = ctx.arg(3);
         recorder.record().has |= has::FLAGS;
-        recorder.emit_as(kind::TAMPER, 0);
+        recorder.emit(kind::TAMPER, 0);
     }
     0
 }
