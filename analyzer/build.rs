@@ -6,14 +6,21 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../rules").canonicalize()?;
+    let root = Path::new(&env::var("CARGO_MANIFEST_DIR")?)
+        .join("../rules")
+        .canonicalize()?;
     let mut files = Vec::new();
     walk(&root, &mut files)?;
     files.sort();
     let mut code = String::from("const EMBEDDED: &[(&str, &str)] = &[\n");
     for file in files {
         let name = Path::new("rules").join(file.strip_prefix(&root)?);
-        writeln!(code, "    ({:?}, include_str!({:?})),", name.to_string_lossy(), file)?;
+        writeln!(
+            code,
+            "    ({:?}, include_str!({:?})),",
+            name.to_string_lossy(),
+            file
+        )?;
     }
     code.push_str("];\n");
     fs::write(Path::new(&env::var("OUT_DIR")?).join("embedded.rs"), code)?;
@@ -27,7 +34,10 @@ fn walk(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>
         let path = entry?.path();
         if path.is_dir() {
             walk(&path, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "yaml") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "yaml")
+        {
             files.push(path);
         }
     }

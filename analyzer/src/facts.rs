@@ -153,7 +153,9 @@ impl StageFacts {
             Ending::Exited(exit) => StageStatus::Failed { exit },
             Ending::Signaled(signal) => StageStatus::Signaled { signal },
             Ending::TimedOut => StageStatus::TimedOut,
-            Ending::Stopped => StageStatus::Stopped { reason: "the host said stop".to_owned() },
+            Ending::Stopped => StageStatus::Stopped {
+                reason: "the host said stop".to_owned(),
+            },
             Ending::NotStarted => StageStatus::NotStarted {
                 reason: "its program could not be started in the VM".to_owned(),
             },

@@ -45,7 +45,10 @@ impl Type {
 
 /// A field that rules may name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "FIELDS documents each, where rule authors read it too")]
+#[expect(
+    missing_docs,
+    reason = "FIELDS documents each, where rule authors read it too"
+)]
 pub enum Field {
     Comm,
     Uid,
@@ -109,14 +112,54 @@ use Kind::{
 
 /// Every kind of event.
 pub const KINDS: [Kind; 27] = [
-    Open, Write, Rename, Unlink, Rmdir, Mkdir, Link, Symlink, Chmod, Chown, Truncate, Exec, Fork,
-    Exit, Socket, Connect, Bind, Listen, Accept, Send, MemfdCreate, Dup, Creds, Ptrace, Signal,
-    MmapExec, Tamper,
+    Open,
+    Write,
+    Rename,
+    Unlink,
+    Rmdir,
+    Mkdir,
+    Link,
+    Symlink,
+    Chmod,
+    Chown,
+    Truncate,
+    Exec,
+    Fork,
+    Exit,
+    Socket,
+    Connect,
+    Bind,
+    Listen,
+    Accept,
+    Send,
+    MemfdCreate,
+    Dup,
+    Creds,
+    Ptrace,
+    Signal,
+    MmapExec,
+    Tamper,
 ];
 
 const FILES: &[Kind] = &[
-    Open, Write, Rename, Unlink, Rmdir, Mkdir, Link, Symlink, Chmod, Chown, Truncate, Exec,
-    MmapExec, MemfdCreate, Connect, Bind, Send, Tamper,
+    Open,
+    Write,
+    Rename,
+    Unlink,
+    Rmdir,
+    Mkdir,
+    Link,
+    Symlink,
+    Chmod,
+    Chown,
+    Truncate,
+    Exec,
+    MmapExec,
+    MemfdCreate,
+    Connect,
+    Bind,
+    Send,
+    Tamper,
 ];
 const NET: &[Kind] = &[Socket, Connect, Bind, Listen, Accept, Send];
 const NET_ADDR: &[Kind] = &[Connect, Bind, Listen, Accept, Send];
@@ -298,7 +341,10 @@ pub fn result_name(result: i64) -> String {
     ERRNOS
         .iter()
         .find(|(_, number)| *number == -result)
-        .map_or_else(|| format!("errno {}", -result), |(name, _)| (*name).to_owned())
+        .map_or_else(
+            || format!("errno {}", -result),
+            |(name, _)| (*name).to_owned(),
+        )
 }
 
 #[cfg(test)]

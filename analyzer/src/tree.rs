@@ -187,7 +187,9 @@ impl Tree {
         let (mut key, mut time_ns) = (key, time_ns);
         for _ in 0..MAX_DEPTH {
             let process = self.processes.get(&key)?;
-            let before = process.images.partition_point(|image| image.time_ns < time_ns);
+            let before = process
+                .images
+                .partition_point(|image| image.time_ns < time_ns);
             if before > 0 {
                 return process.images.get(before - 1);
             }
@@ -232,5 +234,8 @@ impl Tree {
 /// The last component of a path.
 #[must_use]
 pub fn base_name(path: &str) -> &str {
-    path.trim_end_matches('/').rsplit('/').next().unwrap_or(path)
+    path.trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .unwrap_or(path)
 }

@@ -60,8 +60,10 @@ pub fn verdict(findings: &[Finding], missing: &[String]) -> (Verdict, Vec<String
     let convicts = |finding: &Finding| {
         finding.severity >= Severity::High && finding.confidence >= Confidence::Medium
     };
-    let counts: Vec<&Finding> =
-        findings.iter().filter(|finding| finding.severity > Severity::Notice).collect();
+    let counts: Vec<&Finding> = findings
+        .iter()
+        .filter(|finding| finding.severity > Severity::Notice)
+        .collect();
     let verdict = if counts.iter().any(|finding| convicts(finding)) {
         Verdict::Malicious
     } else if !counts.is_empty() {
@@ -72,11 +74,22 @@ pub fn verdict(findings: &[Finding], missing: &[String]) -> (Verdict, Vec<String
         Verdict::Inconclusive
     };
     let mut reasons = Vec::new();
-    for severity in [Severity::Critical, Severity::High, Severity::Medium, Severity::Low] {
-        let number = counts.iter().filter(|finding| finding.severity == severity).count();
+    for severity in [
+        Severity::Critical,
+        Severity::High,
+        Severity::Medium,
+        Severity::Low,
+    ] {
+        let number = counts
+            .iter()
+            .filter(|finding| finding.severity == severity)
+            .count();
         if number > 0 {
             let plural = if number == 1 { "" } else { "s" };
-            reasons.push(format!("{number} finding{plural} of {} severity", severity.name()));
+            reasons.push(format!(
+                "{number} finding{plural} of {} severity",
+                severity.name()
+            ));
         }
     }
     if reasons.is_empty() && missing.is_empty() {
@@ -97,7 +110,9 @@ pub fn missing(stage: &StageFacts, losses: &[Loss; 6], undecided: &[Undecided]) 
             "it failed with exit status {exit}, so what the package does after that was not seen"
         )),
         StageStatus::Signaled { signal } => say(format!("it was ended by signal {signal}")),
-        StageStatus::TimedOut => say("it timed out, so what the package does later was not seen".into()),
+        StageStatus::TimedOut => {
+            say("it timed out, so what the package does later was not seen".into())
+        }
         StageStatus::Stopped { reason } => say(format!("it was stopped: {reason}")),
         StageStatus::VmDied { reason } => say(format!("the VM died: {reason}")),
         StageStatus::NotStarted { reason } => say(format!("it was not started: {reason}")),
@@ -114,7 +129,10 @@ pub fn missing(stage: &StageFacts, losses: &[Loss; 6], undecided: &[Undecided]) 
             amount(stage.pids_refused, "fork", "forks")
         ));
     }
-    for (name, dropped) in [("output", stage.stdout_dropped), ("error", stage.stderr_dropped)] {
+    for (name, dropped) in [
+        ("output", stage.stdout_dropped),
+        ("error", stage.stderr_dropped),
+    ] {
         if dropped > 0 {
             say(format!(
                 "standard {name} went over its limit, and {} of it dropped",
@@ -163,7 +181,10 @@ pub fn missing(stage: &StageFacts, losses: &[Loss; 6], undecided: &[Undecided]) 
     }
     for undecided in undecided {
         if undecided.stage == stage.name && undecided.severity > Severity::Notice {
-            say(format!("rule {} could not decide: {}", undecided.rule, undecided.reason));
+            say(format!(
+                "rule {} could not decide: {}",
+                undecided.rule, undecided.reason
+            ));
         }
     }
     out

@@ -7,15 +7,23 @@ fn load(body: &str) -> Result<RuleSet, String> {
     let rule = format!(
         "id: r\nsummary: s\nseverity: high\nconfidence: high\nattack: T1059\ndescription: d\n{body}"
     );
-    let source = Source { files: vec![("rules/r.yaml".to_owned(), rule)] };
+    let source = Source {
+        files: vec![("rules/r.yaml".to_owned(), rule)],
+    };
     RuleSet::from_source(&source, &Vars::default()).map_err(|errors| errors.to_string())
 }
 
 /// What fires for a rule with this body on these events: `Some(true)` fired, `None` undecided.
 fn fire(body: &str, events: &str) -> Option<bool> {
     let rules = load(body).unwrap_or_else(|error| panic!("{error}"));
-    let trace = format!("- case: c\n  events:\n    - {}", events.trim().replace('\n', "\n    - "));
-    let fired = rules.fire("t.yaml", &trace).unwrap_or_else(|errors| panic!("{errors}")).remove(0);
+    let trace = format!(
+        "- case: c\n  events:\n    - {}",
+        events.trim().replace('\n', "\n    - ")
+    );
+    let fired = rules
+        .fire("t.yaml", &trace)
+        .unwrap_or_else(|errors| panic!("{errors}"))
+        .remove(0);
     match (fired.rules.is_empty(), fired.undecided.is_empty()) {
         (false, _) => Some(true),
         (true, true) => Some(false),
@@ -26,28 +34,79 @@ fn fire(body: &str, events: &str) -> Option<bool> {
 #[test]
 fn errors_say_where_and_what_is_allowed() {
     for (body, error) in [
-        ("match: {kind: open, where: {pth: /x}}", "rules/r.yaml:7:29: there is no field `pth` (did you mean `path`?)"),
-        ("match: {kind: opn}", "rules/r.yaml:7:15: no event is of kind `opn` (did you mean `open`?)"),
-        ("match: {kind: unlink, where: {argv: {first: x}}}", "rules/r.yaml:7:31: no `unlink` event has a field `argv`; these have: exec"),
-        ("match: {kind: open, where: {path: id_rsa}}", "`path` is an absolute path and never `id_rsa`"),
-        ("match: {kind: open, where: {path: {name: a/b}}}", "never holds a slash"),
-        ("match: {kind: connect, where: {port: 70000}}", "`port` is never 70000"),
-        ("match: {kind: connect, where: {addr: 300.1.1.1}}", "no IP address or network"),
-        ("match: {kind: open, where: {result: ENOENTT}}", "no result is called `ENOENTT` (did you mean `ENOENT`?)"),
-        ("match: {kind: open, where: {uid: {under: /x}}}", "`uid` is of type integer, which has no test `under`"),
-        ("match: {kind: open, where: {path: {matches: '('}}}", "not a regular expression"),
-        ("match: {kind: open, where: {path: {glob: $nothing}}}", "there is no list `nothing`"),
-        ("match: {kind: open, where: {macro: nothing}}", "there is no macro `nothing`"),
-        ("match: {kind: open}\nserverity: x", "unknown key `serverity` (did you mean `severity`?)"),
-        ("sequence: {by: tree, within: 1s, steps: [{kind: open}]}", "two steps or more"),
-        ("sequence: {by: tree, within: 1x, steps: [{kind: open}, {kind: open}]}", "a time looks like"),
-        ("sequence: {by: tree, within: 1s, steps: [{kind: open, as: a}, {kind: open, where: {path: {same: b.path}}}]}", "no earlier step is called `b` (did you mean `a`?)"),
+        (
+            "match: {kind: open, where: {pth: /x}}",
+            "rules/r.yaml:7:29: there is no field `pth` (did you mean `path`?)",
+        ),
+        (
+            "match: {kind: opn}",
+            "rules/r.yaml:7:15: no event is of kind `opn` (did you mean `open`?)",
+        ),
+        (
+            "match: {kind: unlink, where: {argv: {first: x}}}",
+            "rules/r.yaml:7:31: no `unlink` event has a field `argv`; these have: exec",
+        ),
+        (
+            "match: {kind: open, where: {path: id_rsa}}",
+            "`path` is an absolute path and never `id_rsa`",
+        ),
+        (
+            "match: {kind: open, where: {path: {name: a/b}}}",
+            "never holds a slash",
+        ),
+        (
+            "match: {kind: connect, where: {port: 70000}}",
+            "`port` is never 70000",
+        ),
+        (
+            "match: {kind: connect, where: {addr: 300.1.1.1}}",
+            "no IP address or network",
+        ),
+        (
+            "match: {kind: open, where: {result: ENOENTT}}",
+            "no result is called `ENOENTT` (did you mean `ENOENT`?)",
+        ),
+        (
+            "match: {kind: open, where: {uid: {under: /x}}}",
+            "`uid` is of type integer, which has no test `under`",
+        ),
+        (
+            "match: {kind: open, where: {path: {matches: '('}}}",
+            "not a regular expression",
+        ),
+        (
+            "match: {kind: open, where: {path: {glob: $nothing}}}",
+            "there is no list `nothing`",
+        ),
+        (
+            "match: {kind: open, where: {macro: nothing}}",
+            "there is no macro `nothing`",
+        ),
+        (
+            "match: {kind: open}\nserverity: x",
+            "unknown key `serverity` (did you mean `severity`?)",
+        ),
+        (
+            "sequence: {by: tree, within: 1s, steps: [{kind: open}]}",
+            "two steps or more",
+        ),
+        (
+            "sequence: {by: tree, within: 1x, steps: [{kind: open}, {kind: open}]}",
+            "a time looks like",
+        ),
+        (
+            "sequence: {by: tree, within: 1s, steps: [{kind: open, as: a}, {kind: open, where: {path: {same: b.path}}}]}",
+            "no earlier step is called `b` (did you mean `a`?)",
+        ),
         ("description: again", "rules/r.yaml:7:1:"),
         ("", "a rule needs `match`, `sequence` or `count`"),
         ("match: [", "rules/r.yaml:"),
     ] {
         let message = load(body).expect_err(body);
-        assert!(message.contains(error), "{body}\n got: {message}\nwant: {error}");
+        assert!(
+            message.contains(error),
+            "{body}\n got: {message}\nwant: {error}"
+        );
     }
 }
 
@@ -57,24 +116,48 @@ fn unknown_is_never_false() {
     assert_eq!(fire(under, "{open: ~/.ssh/x}"), Some(true));
     assert_eq!(fire(under, "{open: /etc/passwd}"), Some(false));
     // A cut path: its beginning may prove or disprove, or neither.
-    assert_eq!(fire(under, "{open: ~/.ssh/lo, incomplete: PATH_TRUNCATED}"), Some(true));
-    assert_eq!(fire(under, "{open: /etc/pas, incomplete: PATH_TRUNCATED}"), Some(false));
-    assert_eq!(fire(under, "{open: /home/d, incomplete: PATH_TRUNCATED}"), None);
+    assert_eq!(
+        fire(under, "{open: ~/.ssh/lo, incomplete: PATH_TRUNCATED}"),
+        Some(true)
+    );
+    assert_eq!(
+        fire(under, "{open: /etc/pas, incomplete: PATH_TRUNCATED}"),
+        Some(false)
+    );
+    assert_eq!(
+        fire(under, "{open: /home/d, incomplete: PATH_TRUNCATED}"),
+        None
+    );
     let not = "match: {kind: open, where: {path: {not: {name: '*.txt'}}}}";
     assert_eq!(fire(not, "{open: /a.tx, incomplete: PATH_TRUNCATED}"), None);
     // Another clause that is false decides all the same.
     let and = "match: {kind: open, where: {path: {name: x}, result: failed}}";
-    assert_eq!(fire(and, "{open: /a, incomplete: PATH_TRUNCATED}"), Some(false));
+    assert_eq!(
+        fire(and, "{open: /a, incomplete: PATH_TRUNCATED}"),
+        Some(false)
+    );
 }
 
 #[test]
 fn a_sequence_that_hangs_on_an_unknown_is_undecided_only_if_all_else_holds() {
     let body = r#"sequence: {by: tree, within: 10s, steps: [{kind: write, as: w, where: {data: {starts: "\x7fELF"}}}, {kind: exec, where: {path: {same: w.path}}}]}"#;
     let unseen = "{pid: 1, write: /tmp/x, incomplete: DATA_INCOMPLETE}\n";
-    assert_eq!(fire(body, &format!("{unseen}{{exec: [/tmp/y]}}")), Some(false));
+    assert_eq!(
+        fire(body, &format!("{unseen}{{exec: [/tmp/y]}}")),
+        Some(false)
+    );
     assert_eq!(fire(body, &format!("{unseen}{{exec: [/tmp/x]}}")), None);
-    assert_eq!(fire(body, &format!("{unseen}{{exec: [/tmp/x], after: 11s}}")), Some(false));
-    assert_eq!(fire(body, "{write: /tmp/x, data: \"\\x7fELF\"}\n{exec: [/tmp/x]}"), Some(true));
+    assert_eq!(
+        fire(body, &format!("{unseen}{{exec: [/tmp/x], after: 11s}}")),
+        Some(false)
+    );
+    assert_eq!(
+        fire(
+            body,
+            "{write: /tmp/x, data: \"\\x7fELF\"}\n{exec: [/tmp/x]}"
+        ),
+        Some(true)
+    );
 }
 
 #[test]
@@ -82,9 +165,18 @@ fn counts_within_their_window() {
     let body = "count: {kind: unlink, by: process, within: 1s, distinct: path, at_least: 3}";
     let three = "{unlink: /a}\n{unlink: /b}\n{unlink: /c}";
     assert_eq!(fire(body, three), Some(true));
-    assert_eq!(fire(body, "{unlink: /a}\n{unlink: /b}\n{unlink: /a}"), Some(false));
-    assert_eq!(fire(body, "{unlink: /a}\n{unlink: /b}\n{unlink: /c, after: 2s}"), Some(false));
-    assert_eq!(fire(body, "{unlink: /a}\n{unlink: /b}\n{pid: 2, unlink: /c}"), Some(false));
+    assert_eq!(
+        fire(body, "{unlink: /a}\n{unlink: /b}\n{unlink: /a}"),
+        Some(false)
+    );
+    assert_eq!(
+        fire(body, "{unlink: /a}\n{unlink: /b}\n{unlink: /c, after: 2s}"),
+        Some(false)
+    );
+    assert_eq!(
+        fire(body, "{unlink: /a}\n{unlink: /b}\n{pid: 2, unlink: /c}"),
+        Some(false)
+    );
 }
 
 #[test]
@@ -99,8 +191,14 @@ fn an_exception_holds_until_its_day() {
     assert_eq!(fire(&body("2001-01-01"), "{open: /x/ok}"), Some(true));
     let failures = load(&body("2001-01-01")).unwrap().test().unwrap().failures;
     let text: Vec<String> = failures.iter().map(ToString::to_string).collect();
-    assert!(text.iter().any(|t| t.contains("expired on 2001-01-01")), "{text:?}");
-    assert!(text.iter().any(|t| t.contains("no trace that fires it")), "{text:?}");
+    assert!(
+        text.iter().any(|t| t.contains("expired on 2001-01-01")),
+        "{text:?}"
+    );
+    assert!(
+        text.iter().any(|t| t.contains("no trace that fires it")),
+        "{text:?}"
+    );
 }
 
 #[test]
@@ -108,5 +206,8 @@ fn ancestors_and_variables() {
     let body = "match: {kind: open, where: {path: {under: $HOME/x}, process.ancestor.name: pip}}";
     let tree = "{pid: 1, exec: [/usr/bin/pip]}\n{pid: 2, exec: [/bin/sh]}\n{pid: 3, parent: 2, exec: [/bin/cat]}\n{open: ~/x/y}";
     assert_eq!(fire(body, tree), Some(true));
-    assert_eq!(fire(body, "{pid: 1, exec: [/usr/bin/pip]}\n{open: ~/x/y}"), Some(false));
+    assert_eq!(
+        fire(body, "{pid: 1, exec: [/usr/bin/pip]}\n{open: ~/x/y}"),
+        Some(false)
+    );
 }

@@ -36,7 +36,11 @@ fn rules() -> RuleSet {
 }
 
 fn events(text: &str) -> Vec<Event> {
-    rules().cases("case.yaml", text).unwrap_or_else(|e| panic!("{e}")).remove(0).events
+    rules()
+        .cases("case.yaml", text)
+        .unwrap_or_else(|e| panic!("{e}"))
+        .remove(0)
+        .events
 }
 
 /// A stage that went well, its counters saying that nothing was lost.
@@ -73,7 +77,13 @@ fn judge(facts: &StageFacts, events: &[Event]) -> Report {
 fn a_report_reads_well() {
     let events = events(BAD);
     let report = judge(&facts(&events), &events);
-    insta::assert_snapshot!(render(&report, Style { width: 100, colour: false }));
+    insta::assert_snapshot!(render(
+        &report,
+        Style {
+            width: 100,
+            colour: false
+        }
+    ));
 }
 
 #[test]
@@ -81,8 +91,19 @@ fn nothing_wider_than_asked_for() {
     let events = events(BAD);
     let report = judge(&facts(&events), &events);
     for width in [60, 80, 140] {
-        for line in render(&report, Style { width, colour: false }).lines() {
-            assert!(line.chars().count() <= usize::from(width), "{width}: {line}");
+        for line in render(
+            &report,
+            Style {
+                width,
+                colour: false,
+            },
+        )
+        .lines()
+        {
+            assert!(
+                line.chars().count() <= usize::from(width),
+                "{width}: {line}"
+            );
         }
     }
 }
@@ -94,7 +115,13 @@ fn only_our_own_colours_reach_the_terminal() {
     for c in render(&report, Style::default()).chars() {
         assert!(c == '\n' || (!c.is_control() && c != '\u{202e}'), "{c:?}");
     }
-    let coloured = render(&report, Style { width: 100, colour: true });
+    let coloured = render(
+        &report,
+        Style {
+            width: 100,
+            colour: true,
+        },
+    );
     assert!(coloured.contains("\u{1b}[1;31mMALICIOUS\u{1b}[0m"));
     assert!(!coloured.contains("[31mred\u{1b}") && !coloured.contains("\u{1b}[31m"));
     let json = report.to_json().unwrap();
@@ -111,23 +138,42 @@ fn json_has_its_schema_and_status() {
     assert_eq!(report["verdict"], "malicious");
     assert_eq!(report["stages"][0]["status"]["state"], "completed");
     assert_eq!(report["losses"]["install"]["file"]["lost"], 0);
-    let fired: Vec<&str> =
-        report["findings"].as_array().unwrap().iter().filter_map(|f| f["rule"].as_str()).collect();
-    assert_eq!(fired, ["credential-file-read", "dropped-program", "name-lookup"]);
+    let fired: Vec<&str> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|f| f["rule"].as_str())
+        .collect();
+    assert_eq!(
+        fired,
+        ["credential-file-read", "dropped-program", "name-lookup"]
+    );
     assert_eq!(report["findings"][0]["count"], 2);
-    assert_eq!(report["findings"][0]["evidence"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        report["findings"][0]["evidence"].as_array().unwrap().len(),
+        2
+    );
 }
 
 #[test]
 fn the_tree_and_the_events() {
     let events = events(BAD);
-    let style = Style { width: 90, colour: false };
-    insta::assert_snapshot!("tree", process_tree(&Tree::new(&events), 1_000_000_000, style));
+    let style = Style {
+        width: 90,
+        colour: false,
+    };
+    insta::assert_snapshot!(
+        "tree",
+        process_tree(&Tree::new(&events), 1_000_000_000, style)
+    );
     insta::assert_snapshot!("events", event_table(&events, 1_000_000_000, style));
     let mut lines = Vec::new();
     event_lines(&events, &mut lines).unwrap();
     let text = String::from_utf8(lines).unwrap();
-    let read: Vec<Event> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let read: Vec<Event> = text
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
     assert_eq!(read, events);
     assert!(!text.contains('\u{202e}'));
 }
@@ -149,16 +195,29 @@ fn whatever_is_missing_makes_it_inconclusive() {
         change(&mut facts);
         let report = judge(&facts, &events);
         assert_eq!(report.verdict, Verdict::Inconclusive, "{reason}");
-        assert!(report.reasons.iter().any(|r| r.contains(reason)), "{reason}: {:?}", report.reasons);
+        assert!(
+            report.reasons.iter().any(|r| r.contains(reason)),
+            "{reason}: {:?}",
+            report.reasons
+        );
     };
-    inconclusive(&|f| f.status = StageStatus::Failed { exit: 1 }, "exit status 1");
+    inconclusive(
+        &|f| f.status = StageStatus::Failed { exit: 1 },
+        "exit status 1",
+    );
     inconclusive(&|f| f.status = StageStatus::TimedOut, "timed out");
-    inconclusive(&|f| f.status = StageStatus::Signaled { signal: 9 }, "signal 9");
+    inconclusive(
+        &|f| f.status = StageStatus::Signaled { signal: 9 },
+        "signal 9",
+    );
     inconclusive(&|f| f.oom_kills = 1, "memory");
     inconclusive(&|f| f.pids_refused = 3, "refused 3 forks");
     inconclusive(&|f| f.decode_errors = 2, "2 records could not be decoded");
     inconclusive(&|f| f.counters = None, "counters did not arrive");
-    inconclusive(&|f| f.problems.push("the disk was full".into()), "the disk was full");
+    inconclusive(
+        &|f| f.problems.push("the disk was full".into()),
+        "the disk was full",
+    );
     inconclusive(
         &|f| {
             if let Some(counters) = &mut f.counters {
@@ -179,13 +238,19 @@ fn losses_leave_only_the_rules_undecided_that_need_them() {
     let report = judge(&facts, &events);
     let undecided: Vec<&str> = report.undecided.iter().map(|u| u.rule.as_str()).collect();
     assert!(undecided.contains(&"cloud-metadata") && undecided.contains(&"reverse-shell"));
-    assert!(!undecided.contains(&"credential-file-read"), "{undecided:?}");
+    assert!(
+        !undecided.contains(&"credential-file-read"),
+        "{undecided:?}"
+    );
 }
 
 #[test]
 fn a_finding_stands_though_the_record_is_cut() {
     let events = events(BAD);
-    let facts = StageFacts { status: StageStatus::TimedOut, ..facts(&events) };
+    let facts = StageFacts {
+        status: StageStatus::TimedOut,
+        ..facts(&events)
+    };
     let report = judge(&facts, &events);
     assert_eq!(report.verdict, Verdict::Malicious);
     assert!(report.missing[0].contains("timed out"));

@@ -32,7 +32,9 @@ pub fn describe(event: &Event) -> String {
         }
         Kind::Connect | Kind::Bind | Kind::Listen | Kind::Accept | Kind::Send => {
             match (&event.addr, event.port, path) {
-                (Some(addr), Some(port), _) if addr.contains(':') => write!(out, " [{addr}]:{port}"),
+                (Some(addr), Some(port), _) if addr.contains(':') => {
+                    write!(out, " [{addr}]:{port}")
+                }
                 (Some(addr), Some(port), _) => write!(out, " {addr}:{port}"),
                 (_, _, Some(path)) => write!(out, " {path}"),
                 _ => write!(out, " family {}", event.family.unwrap_or(0)),

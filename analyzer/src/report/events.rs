@@ -63,7 +63,10 @@ pub fn event_lines(events: &[Event], out: &mut impl std::io::Write) -> std::io::
 
 /// Without the blanks that a table leaves at the ends of its lines.
 pub(super) fn trimmed(text: &str) -> String {
-    let mut out: String = text.lines().flat_map(|line| [line.trim_end(), "\n"]).collect();
+    let mut out: String = text
+        .lines()
+        .flat_map(|line| [line.trim_end(), "\n"])
+        .collect();
     if out.is_empty() {
         out.push('\n');
     }

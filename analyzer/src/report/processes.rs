@@ -22,7 +22,11 @@ pub fn process_tree(tree: &Tree, started_ns: u64, style: Style) -> String {
     let mut stack: Vec<Row<'_>> = Vec::new();
     let mut roots: Vec<&Process> = tree.roots().collect();
     roots.reverse();
-    stack.extend(roots.into_iter().map(|process| Row { process, bars: Vec::new(), last: None }));
+    stack.extend(roots.into_iter().map(|process| Row {
+        process,
+        bars: Vec::new(),
+        last: None,
+    }));
     while let Some(row) = stack.pop() {
         if !seen.insert(row.process.key) {
             continue;
@@ -52,10 +56,16 @@ fn push_children<'t>(
     {
         bars.push(!last);
     }
-    let own = children.get(&row.process.key).map_or(&[][..], Vec::as_slice);
+    let own = children
+        .get(&row.process.key)
+        .map_or(&[][..], Vec::as_slice);
     for (number, process) in own.iter().enumerate().rev() {
         let last = Some(number + 1 == own.len());
-        stack.push(Row { process, bars: bars.clone(), last });
+        stack.push(Row {
+            process,
+            bars: bars.clone(),
+            last,
+        });
     }
 }
 
@@ -73,7 +83,11 @@ fn write_row(out: &mut String, row: &Row<'_>, tree: &Tree, started_ns: u64, styl
         ),
         None => (String::new(), "still there".to_owned()),
     };
-    let mut branch: String = row.bars.iter().map(|bar| if *bar { "│  " } else { "   " }).collect();
+    let mut branch: String = row
+        .bars
+        .iter()
+        .map(|bar| if *bar { "│  " } else { "   " })
+        .collect();
     match row.last {
         Some(true) => branch.push_str("└─ "),
         Some(false) => branch.push_str("├─ "),
@@ -88,13 +102,18 @@ fn write_row(out: &mut String, row: &Row<'_>, tree: &Tree, started_ns: u64, styl
         })
         .collect();
     if programs.is_empty() {
-        programs.push(format!("({})", escape(&tree.name(process.key, process.start_ns))));
+        programs.push(format!(
+            "({})",
+            escape(&tree.name(process.key, process.start_ns))
+        ));
     }
     let head = format!(
         "{start:>9} {lived:>9}  {ending:<11}  {branch}{} ",
         process.key.tgid
     );
-    let room = usize::from(style.width).saturating_sub(head.chars().count()).max(24);
+    let room = usize::from(style.width)
+        .saturating_sub(head.chars().count())
+        .max(24);
     // Writing to a String cannot fail.
     let _ = writeln!(out, "{head}{}", escape_within(&programs.join(" ⇒ "), room));
 }

@@ -20,7 +20,10 @@ const MAX_LINES: usize = 12;
 /// The report as text. Everything that came from outside is escaped.
 #[must_use]
 pub fn render(report: &Report, style: Style) -> String {
-    let mut page = Page { out: String::new(), style };
+    let mut page = Page {
+        out: String::new(),
+        style,
+    };
     page.head(report);
     let (counted, notices): (Vec<&Finding>, Vec<&Finding>) = report
         .findings
@@ -31,7 +34,10 @@ pub fn render(report: &Report, style: Style) -> String {
             page.title(title);
         }
         for finding in findings {
-            let number = report.findings.iter().position(|other| std::ptr::eq(other, finding));
+            let number = report
+                .findings
+                .iter()
+                .position(|other| std::ptr::eq(other, finding));
             page.finding(number.map_or(0, |number| number + 1), finding);
         }
     }
@@ -75,7 +81,9 @@ impl Page {
 
     /// `text`, escaped, wrapped at blanks, every line after `indent` blanks.
     fn paragraph(&mut self, indent: usize, bullet: &str, text: &str) {
-        let room = usize::from(self.style.width).saturating_sub(indent + bullet.chars().count()).max(20);
+        let room = usize::from(self.style.width)
+            .saturating_sub(indent + bullet.chars().count())
+            .max(20);
         let mut lead = format!("{}{bullet}", " ".repeat(indent));
         let rest = " ".repeat(indent + bullet.chars().count());
         let mut line = String::new();
@@ -91,7 +99,10 @@ impl Page {
             }
             // A word longer than a line is broken where the line ends.
             while word.chars().count() > room {
-                let at = word.char_indices().nth(room).map_or(word.len(), |(at, _)| at);
+                let at = word
+                    .char_indices()
+                    .nth(room)
+                    .map_or(word.len(), |(at, _)| at);
                 let (head, tail) = word.split_at(at);
                 self.line(&format!("{lead}{head}"));
                 lead.clone_from(&rest);
@@ -129,7 +140,10 @@ impl Page {
             if let Some(sha256) = &report.target.sha256 {
                 let _ = write!(line, "  sha256 {}", escape(sha256));
             }
-            let line = self.paint(DIM, &escape_within(&line, usize::from(self.style.width).max(40)));
+            let line = self.paint(
+                DIM,
+                &escape_within(&line, usize::from(self.style.width).max(40)),
+            );
             self.line(&line);
         }
         let reasons = report
@@ -155,17 +169,27 @@ impl Page {
         self.line("");
         let severity = self.paint(colour, &finding.severity.name().to_uppercase());
         let rule = self.paint(BOLD, &finding.rule);
-        let times = if finding.count > 1 { format!(", {} times", finding.count) } else { String::new() };
-        let details = self.paint(
-            DIM,
-            &format!(
-                "{} confidence, {}, stage {}{times}",
-                finding.confidence.name(),
-                finding.attack.join(" "),
-                escape(&finding.stage)
-            ),
+        let times = if finding.count > 1 {
+            format!(", {} times", finding.count)
+        } else {
+            String::new()
+        };
+        let details = format!(
+            "{} confidence, {}, stage {}{times}",
+            finding.confidence.name(),
+            finding.attack.join(" "),
+            escape(&finding.stage)
         );
-        self.line(&format!("{number}. {severity}  {rule}  {details}"));
+        let head =
+            number.to_string().len() + finding.severity.name().len() + finding.rule.len() + 6;
+        let head_line = format!("{number}. {severity}  {rule}");
+        if head + details.chars().count() <= usize::from(self.style.width) {
+            let details = self.paint(DIM, &details);
+            self.line(&format!("{head_line}  {details}"));
+        } else {
+            self.line(&head_line);
+            self.paragraph(3, "", &details);
+        }
         self.paragraph(3, "", &finding.summary);
         self.out.push('\n');
         self.processes(finding);
@@ -204,7 +228,9 @@ impl Page {
                 process.argv.join(" ")
             };
             let head = format!("     {branch}{} ", process.process.tgid);
-            let room = usize::from(self.style.width).saturating_sub(head.chars().count()).max(24);
+            let room = usize::from(self.style.width)
+                .saturating_sub(head.chars().count())
+                .max(24);
             self.line(&format!("{head}{}", escape_within(&command, room)));
         }
     }
@@ -217,7 +243,11 @@ impl Page {
                 String::new(),
                 time(evidence.time_ns),
                 format!("#{}", evidence.index),
-                format!("{} {}", evidence.process.tgid, escape_within(&evidence.name, 24)),
+                format!(
+                    "{} {}",
+                    evidence.process.tgid,
+                    escape_within(&evidence.name, 24)
+                ),
                 escape(&evidence.text),
             ]);
         }
@@ -254,7 +284,16 @@ impl Page {
         }
         self.title("Stages");
         let mut table = self.table();
-        table.set_header(["", "stage", "ended", "wall", "CPU", "peak memory", "disk", "left behind"]);
+        table.set_header([
+            "",
+            "stage",
+            "ended",
+            "wall",
+            "CPU",
+            "peak memory",
+            "disk",
+            "left behind",
+        ]);
         for stage in stages {
             table.add_row([
                 String::new(),
@@ -277,7 +316,8 @@ impl Page {
         self.title("Events");
         let mut table = self.table();
         table.set_header(["", "stage", "family", "seen", "stored", "lost"]);
-        let unknown = |number: Option<u64>| number.map_or("?".to_owned(), |number| number.to_string());
+        let unknown =
+            |number: Option<u64>| number.map_or("?".to_owned(), |number| number.to_string());
         for stage in &report.stages {
             let Some(losses) = report.losses.get(&stage.name) else {
                 continue;
@@ -316,5 +356,5 @@ fn status(status: &StageStatus) -> String {
 
 /// Bytes in mebibytes.
 fn size(bytes: u64) -> String {
-    format!("{}.{} MiB", bytes >> 20, (bytes % (1 << 20)) * 10 >> 20)
+    format!("{}.{} MiB", bytes >> 20, ((bytes % (1 << 20)) * 10) >> 20)
 }

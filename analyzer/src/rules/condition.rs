@@ -63,7 +63,13 @@ impl<'a> Scope<'a> {
         kinds: &'a [Kind],
         steps: &'a [(String, Vec<Kind>)],
     ) -> Self {
-        Self { shared, vars, kinds, steps, depth: 0 }
+        Self {
+            shared,
+            vars,
+            kinds,
+            steps,
+            depth: 0,
+        }
     }
 }
 
@@ -123,9 +129,14 @@ impl Condition {
             "not" => Self::parse(&entry.value, scope).map(|inner| Self::Not(Box::new(inner))),
             "macro" => {
                 if scope.depth >= 8 {
-                    return Err(entry.place.error("macros nested too deeply: one contains itself"));
+                    return Err(entry
+                        .place
+                        .error("macros nested too deeply: one contains itself"));
                 }
-                let inner = Scope { depth: scope.depth + 1, ..scope };
+                let inner = Scope {
+                    depth: scope.depth + 1,
+                    ..scope
+                };
                 entry
                     .value
                     .items()
@@ -208,12 +219,17 @@ fn lookup(entry: &Entry, name: &str, kinds: &[Kind]) -> Result<&'static FieldInf
             .into_iter()
             .chain(["any", "all", "not", "macro"])
             .collect();
-        entry
-            .place
-            .error(format!("there is no field `{name}`{}", suggestion(name, &known)))
+        entry.place.error(format!(
+            "there is no field `{name}`{}",
+            suggestion(name, &known)
+        ))
     })?;
     if let Some(kind) = kinds.iter().find(|kind| !info.kinds.contains(kind)) {
-        let carriers: Vec<&str> = info.kinds.iter().map(|kind| schema::kind_name(*kind)).collect();
+        let carriers: Vec<&str> = info
+            .kinds
+            .iter()
+            .map(|kind| schema::kind_name(*kind))
+            .collect();
         return Err(entry.place.error(format!(
             "no `{}` event has a field `{name}`; these have: {}",
             schema::kind_name(*kind),
@@ -235,13 +251,21 @@ fn describe(node: &Node, top: bool) -> String {
         Yaml::Text(value) => value.clone(),
         Yaml::List(items) => {
             let items: Vec<String> = items.iter().map(|item| describe(item, false)).collect();
-            format!("{}[{}]", if top { "is one of " } else { "" }, items.join(", "))
+            format!(
+                "{}[{}]",
+                if top { "is one of " } else { "" },
+                items.join(", ")
+            )
         }
         Yaml::Map(entries) => {
             let entries: Vec<String> = entries
                 .iter()
                 .map(|entry| {
-                    format!("{} {}", entry.key.replace('_', " "), describe(&entry.value, false))
+                    format!(
+                        "{} {}",
+                        entry.key.replace('_', " "),
+                        describe(&entry.value, false)
+                    )
                 })
                 .collect();
             entries.join(", ")

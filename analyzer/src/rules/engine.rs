@@ -133,7 +133,12 @@ impl<'r> Run<'r> {
                     self.hit(number, vec![index], view.process(index));
                 }
             }
-            Detection::Sequence { by, within_ns, steps, unless } => {
+            Detection::Sequence {
+                by,
+                within_ns,
+                steps,
+                unless,
+            } => {
                 for step in unless.iter().filter(|step| step.kinds.contains(&kind)) {
                     for waiting in &mut self.states[number].partial {
                         self.looks += waiting.len() as u64;
@@ -144,7 +149,13 @@ impl<'r> Run<'r> {
                 }
                 self.advance(number, (*by, *within_ns), steps, view, index, kind);
             }
-            Detection::Count { by, within_ns, step, distinct, at_least } => {
+            Detection::Count {
+                by,
+                within_ns,
+                step,
+                distinct,
+                at_least,
+            } => {
                 if self.holds(step, view, index, &[]) && !self.excepted(number, view, index, &[]) {
                     self.count(number, (*by, *within_ns), *distinct, *at_least, view, index);
                 }
@@ -179,9 +190,8 @@ impl<'r> Run<'r> {
         for (number, exception) in self.rule.exceptions.iter().enumerate() {
             let condition = exception.conditions.get(detection).and_then(Option::as_ref);
             if self.valid[number]
-                && condition.is_some_and(|condition| {
-                    condition.eval(view, index, captured) == Truth::True
-                })
+                && condition
+                    .is_some_and(|condition| condition.eval(view, index, captured) == Truth::True)
             {
                 self.outcome.excepted[number] += 1;
                 return true;
@@ -191,7 +201,11 @@ impl<'r> Run<'r> {
     }
 
     fn hit(&mut self, detection: usize, events: Vec<usize>, who: ProcessKey) {
-        self.outcome.hits.push(Hit { detection, events, who });
+        self.outcome.hits.push(Hit {
+            detection,
+            events,
+            who,
+        });
     }
 
     fn advance(
@@ -213,7 +227,14 @@ impl<'r> Run<'r> {
                 let truth = step.condition.eval(view, index, &[]);
                 if truth != Truth::False {
                     let sure = truth == Truth::True;
-                    self.wait(number, 1, Partial { captured: vec![index], sure });
+                    self.wait(
+                        number,
+                        1,
+                        Partial {
+                            captured: vec![index],
+                            sure,
+                        },
+                    );
                 }
                 continue;
             }
@@ -227,7 +248,10 @@ impl<'r> Run<'r> {
                 return;
             }
             waiting.retain(|partial| {
-                let first = partial.captured.first().map(|first| view.events[*first].time_ns);
+                let first = partial
+                    .captured
+                    .first()
+                    .map(|first| view.events[*first].time_ns);
                 first.is_some_and(|first| now.saturating_sub(first) <= within_ns)
             });
             for partial in &waiting {
@@ -281,7 +305,10 @@ impl<'r> Run<'r> {
         let event = &view.events[index];
         let key = match by {
             By::Process | By::Descendants => event.process,
-            By::Tree => ProcessKey { tgid: event.tree, start_ns: u64::MAX },
+            By::Tree => ProcessKey {
+                tgid: event.tree,
+                start_ns: u64::MAX,
+            },
         };
         let value = match distinct {
             Some(field) => match show(&view.value(index, field)) {
@@ -342,7 +369,9 @@ fn related(by: By, view: &View<'_>, captured: &[usize], index: usize) -> bool {
     };
     match by {
         By::Process => view.process(index) == view.process(*first),
-        By::Descendants => view.tree.descends(view.process(index), view.process(*first)),
+        By::Descendants => view
+            .tree
+            .descends(view.process(index), view.process(*first)),
         By::Tree => view.events[index].tree == view.events[*first].tree,
     }
 }

@@ -100,8 +100,14 @@ mod tests {
 
     #[test]
     fn suggests_the_closest() {
-        assert_eq!(suggestion("pth", &["path", "mode"]), " (did you mean `path`?)");
-        assert_eq!(suggestion("colour", &["path", "mode"]), " (known: path, mode)");
+        assert_eq!(
+            suggestion("pth", &["path", "mode"]),
+            " (did you mean `path`?)"
+        );
+        assert_eq!(
+            suggestion("colour", &["path", "mode"]),
+            " (known: path, mode)"
+        );
         assert_eq!(distance("kitten", "sitting"), 3);
     }
 }

@@ -75,7 +75,9 @@ fn why_undecided(
     let lost: Vec<&str> = Family::ALL
         .into_iter()
         .zip(losses)
-        .filter(|(family, loss)| rule.families().contains(family) && loss.lost.is_some_and(|n| n > 0))
+        .filter(|(family, loss)| {
+            rule.families().contains(family) && loss.lost.is_some_and(|n| n > 0)
+        })
         .map(|(family, _)| family_name(family))
         .collect();
     (!lost.is_empty()).then(|| format!("{} events were lost", lost.join(" and ")))
@@ -133,9 +135,14 @@ fn findings_of(
                     Detection::Match(step) | Detection::Count { step, .. } => Some(step),
                     Detection::Sequence { steps, .. } => steps.get(number),
                 };
-                let before = if counted { &[][..] } else { &hit.events[..number] };
+                let before = if counted {
+                    &[][..]
+                } else {
+                    &hit.events[..number]
+                };
                 if let Some(step) = step {
-                    step.condition.held(view, *index, before, &mut group.clauses);
+                    step.condition
+                        .held(view, *index, before, &mut group.clauses);
                 }
                 if group.events.len() < MAX_EVIDENCE && !group.events.contains(index) {
                     group.events.push(*index);
@@ -195,8 +202,11 @@ fn proof_processes(events: &[usize], view: &View<'_>) -> Vec<ProofProcess> {
     let mut out: Vec<ProofProcess> = Vec::new();
     let mut seen: HashSet<ProcessKey> = HashSet::new();
     for event in events.iter().filter_map(|index| view.events.get(*index)) {
-        let mut chain: Vec<ProcessKey> =
-            view.tree.ancestors(event.process).map(|process| process.key).collect();
+        let mut chain: Vec<ProcessKey> = view
+            .tree
+            .ancestors(event.process)
+            .map(|process| process.key)
+            .collect();
         chain.reverse();
         chain.push(event.process);
         for (depth, key) in chain.into_iter().enumerate() {
@@ -219,7 +229,9 @@ fn proof_processes(events: &[usize], view: &View<'_>) -> Vec<ProofProcess> {
             };
             // After the last one of its parent's subtree.
             let parent = view.tree.get(key).and_then(|process| process.parent);
-            let place = out.iter().position(|process| Some(process.process) == parent);
+            let place = out
+                .iter()
+                .position(|process| Some(process.process) == parent);
             match place {
                 Some(parent) => {
                     let end = out[parent + 1..]

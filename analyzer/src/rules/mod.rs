@@ -22,4 +22,4 @@ pub use rule::{Confidence, Rule, Severity};
 pub use set::{RuleSet, StageRecord};
 pub use source::Source;
 pub use trace::Case;
-pub use traces::{Fired, Expectation, TraceFailure, TraceSummary};
+pub use traces::{Expectation, Fired, TraceFailure, TraceSummary};

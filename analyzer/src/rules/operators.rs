@@ -32,20 +32,26 @@ fn of_type(node: &Node, ty: Type, name: &str, scope: Scope<'_>) -> Result<Test, 
         .iter()
         .map(|entry| operator(entry, ty, name, scope))
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(if tests.len() == 1 { tests.remove(0) } else { Test::All(tests) })
+    Ok(if tests.len() == 1 {
+        tests.remove(0)
+    } else {
+        Test::All(tests)
+    })
 }
 
 /// The operators of a type, as messages list them.
 fn operators(ty: Type) -> &'static [&'static str] {
     match ty {
-        Type::Text => {
-            &["is", "starts", "ends", "contains", "glob", "matches", "any", "not", "same"]
-        }
+        Type::Text => &[
+            "is", "starts", "ends", "contains", "glob", "matches", "any", "not", "same",
+        ],
         Type::Path => &[
             "is", "under", "name", "glob", "starts", "ends", "contains", "matches", "any", "not",
             "same",
         ],
-        Type::Int => &["is", "at_least", "at_most", "has", "has_any", "any", "not", "same"],
+        Type::Int => &[
+            "is", "at_least", "at_most", "has", "has_any", "any", "not", "same",
+        ],
         Type::Result => &["is", "any", "not"],
         Type::Bool => &["is"],
         Type::Bytes => &["starts", "any", "not"],
@@ -110,9 +116,9 @@ fn operator(entry: &Entry, ty: Type, name: &str, scope: Scope<'_>) -> Result<Tes
             }
             Test::Glob(globs(value, &globs_)?)
         }
-        "starts" if ty == Type::Bytes => Test::StartsBytes(
-            value.items().iter().map(bytes).collect::<Result<_, _>>()?,
-        ),
+        "starts" if ty == Type::Bytes => {
+            Test::StartsBytes(value.items().iter().map(bytes).collect::<Result<_, _>>()?)
+        }
         "starts" => Test::Starts(texts(value, scope)?),
         "ends" => Test::Ends(texts(value, scope)?),
         "contains" => Test::Contains(texts(value, scope)?),
@@ -120,7 +126,11 @@ fn operator(entry: &Entry, ty: Type, name: &str, scope: Scope<'_>) -> Result<Tes
             RegexSetBuilder::new(value.texts()?)
                 .size_limit(REGEX_LIMIT)
                 .build()
-                .map_err(|error| value.place.error(format!("not a regular expression: {error}")))?,
+                .map_err(|error| {
+                    value
+                        .place
+                        .error(format!("not a regular expression: {error}"))
+                })?,
         ),
         "at_least" => Test::AtLeast(value.int()?),
         "at_most" => Test::AtMost(value.int()?),
@@ -146,13 +156,19 @@ fn equal(node: &Node, ty: Type, name: &str, scope: Scope<'_>) -> Result<Test, Ru
             }
         }
         Type::Int => {
-            let values: Vec<i64> =
-                node.items().iter().map(Node::int).collect::<Result<_, _>>()?;
+            let values: Vec<i64> = node
+                .items()
+                .iter()
+                .map(Node::int)
+                .collect::<Result<_, _>>()?;
             let most = match name {
                 "port" | "family" => Some(65535),
                 _ => None,
             };
-            if let Some(bad) = values.iter().find(|value| most.is_some_and(|most| **value > most)) {
+            if let Some(bad) = values
+                .iter()
+                .find(|value| most.is_some_and(|most| **value > most))
+            {
                 return Err(node.place.error(format!("`{name}` is never {bad}")));
             }
             Ok(Test::IsInt(values))
@@ -186,9 +202,10 @@ fn result(node: &Node) -> Result<Test, RuleError> {
                     .map(|(name, _)| *name)
                     .chain(["ok", "failed"])
                     .collect();
-                Err(node
-                    .place
-                    .error(format!("no result is called `{text}`{}", suggestion(text, &known))))
+                Err(node.place.error(format!(
+                    "no result is called `{text}`{}",
+                    suggestion(text, &known)
+                )))
             }
         },
         _ => Err(node.expected("ok, failed, an errno's name or a number")),
@@ -205,8 +222,8 @@ fn truth(node: &Node) -> Result<bool, RuleError> {
 /// `step.field` of an earlier step, of the same type.
 fn same(node: &Node, ty: Type, scope: Scope<'_>) -> Result<Test, RuleError> {
     let text = node.text()?;
-    let (step, field) = reference(text, scope.steps)
-        .map_err(|message| node.place.error(message))?;
+    let (step, field) =
+        reference(text, scope.steps).map_err(|message| node.place.error(message))?;
     let comparable = |ty| if ty == Type::Path { Type::Text } else { ty };
     if comparable(field.ty) != comparable(ty) {
         return Err(node.place.error(format!(
@@ -233,7 +250,12 @@ pub fn reference(
     let step = known
         .iter()
         .position(|known| *known == name)
-        .ok_or_else(|| format!("no earlier step is called `{name}`{}", suggestion(name, &known)))?;
+        .ok_or_else(|| {
+            format!(
+                "no earlier step is called `{name}`{}",
+                suggestion(name, &known)
+            )
+        })?;
     let kinds = &steps[step].1;
     let info = schema::field_named(field)
         .filter(|info| kinds.iter().all(|kind| info.kinds.contains(kind)))
@@ -255,13 +277,17 @@ fn texts(node: &Node, scope: Scope<'_>) -> Result<Vec<String>, RuleError> {
             Yaml::Int(value) => value.to_string(),
             _ => return Err(item.expected("a text")),
         };
-        match text.strip_prefix('$').filter(|name| name.starts_with(|c: char| c.is_lowercase())) {
+        match text
+            .strip_prefix('$')
+            .filter(|name| name.starts_with(|c: char| c.is_lowercase()))
+        {
             Some(name) => {
                 let list = scope.shared.lists.get(name).ok_or_else(|| {
-                    let known: Vec<&str> =
-                        scope.shared.lists.keys().map(String::as_str).collect();
-                    item.place
-                        .error(format!("there is no list `{name}`{}", suggestion(name, &known)))
+                    let known: Vec<&str> = scope.shared.lists.keys().map(String::as_str).collect();
+                    item.place.error(format!(
+                        "there is no list `{name}`{}",
+                        suggestion(name, &known)
+                    ))
                 })?;
                 out.extend(list.iter().map(|text| expand(text, scope.vars)));
             }
@@ -282,7 +308,11 @@ fn texts(node: &Node, scope: Scope<'_>) -> Result<Vec<String>, RuleError> {
 /// `text` with a leading `~`, `$HOME` or `$WORK` replaced.
 #[must_use]
 pub fn expand(text: &str, vars: &Vars) -> String {
-    for (name, value) in [("~", &vars.home), ("$HOME", &vars.home), ("$WORK", &vars.work)] {
+    for (name, value) in [
+        ("~", &vars.home),
+        ("$HOME", &vars.home),
+        ("$WORK", &vars.work),
+    ] {
         if let Some(rest) = text.strip_prefix(name)
             && (rest.is_empty() || rest.starts_with('/'))
         {
@@ -311,8 +341,9 @@ fn networks(node: &Node, scope: Scope<'_>) -> Result<Vec<Network>, RuleError> {
         .iter()
         .map(|text| {
             Network::parse(text).ok_or_else(|| {
-                node.place
-                    .error(format!("`{text}` is no IP address or network such as 10.0.0.0/8"))
+                node.place.error(format!(
+                    "`{text}` is no IP address or network such as 10.0.0.0/8"
+                ))
             })
         })
         .collect()
@@ -327,8 +358,9 @@ pub fn bytes(node: &Node) -> Result<Vec<u8>, RuleError> {
         .chars()
         .map(|c| {
             u8::try_from(u32::from(c)).map_err(|_| {
-                node.place
-                    .error(format!("`{c}` is more than a byte: write \"\\xNN\" in double quotes"))
+                node.place.error(format!(
+                    "`{c}` is more than a byte: write \"\\xNN\" in double quotes"
+                ))
             })
         })
         .collect()

@@ -10,9 +10,7 @@ use super::yaml::{Entry, Node};
 use crate::schema::{self, Field};
 
 /// How bad it is if true. A notice is worth a look and never changes a verdict.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Worth an auditor's look.
@@ -28,9 +26,7 @@ pub enum Severity {
 }
 
 /// How sure it is that what fired is what the rule says.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Confidence {
     /// Honest packages do it too.
@@ -136,9 +132,10 @@ impl Detection {
             Self::Match(step) | Self::Count { step, .. } => {
                 vec![(step.name.clone(), step.kinds.clone())]
             }
-            Self::Sequence { steps, .. } => {
-                steps.iter().map(|step| (step.name.clone(), step.kinds.clone())).collect()
-            }
+            Self::Sequence { steps, .. } => steps
+                .iter()
+                .map(|step| (step.name.clone(), step.kinds.clone()))
+                .collect(),
         }
     }
 }
@@ -184,8 +181,18 @@ pub struct Rule {
 }
 
 const KEYS: &[&str] = &[
-    "id", "summary", "severity", "confidence", "attack", "description", "references", "stages",
-    "exceptions", "match", "sequence", "count",
+    "id",
+    "summary",
+    "severity",
+    "confidence",
+    "attack",
+    "description",
+    "references",
+    "stages",
+    "exceptions",
+    "match",
+    "sequence",
+    "count",
 ];
 
 impl Rule {
@@ -198,16 +205,20 @@ impl Rule {
         let id = need(node, "id")?;
         let id_text = id.text()?;
         if id_text.is_empty()
-            || !id_text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            || !id_text
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
         {
-            return Err(id.place.error("an id is lower-case words joined by hyphens"));
+            return Err(id
+                .place
+                .error("an id is lower-case words joined by hyphens"));
         }
         let attack = need(node, "attack")?;
         for item in attack.items() {
             if !is_technique(item.text()?) {
-                return Err(item.place.error(
-                    "not a MITRE ATT&CK technique, which looks like T1059 or T1059.004",
-                ));
+                return Err(item
+                    .place
+                    .error("not a MITRE ATT&CK technique, which looks like T1059 or T1059.004"));
             }
         }
         let summary = need(node, "summary")?;
@@ -273,11 +284,13 @@ impl Rule {
 
 /// `T` and four digits, and a dot and three digits for a sub-technique.
 fn is_technique(text: &str) -> bool {
-    let digits = |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
-    text.strip_prefix('T').is_some_and(|rest| match rest.split_once('.') {
-        Some((technique, sub)) => digits(technique, 4) && digits(sub, 3),
-        None => digits(rest, 4),
-    })
+    let digits =
+        |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
+    text.strip_prefix('T')
+        .is_some_and(|rest| match rest.split_once('.') {
+            Some((technique, sub)) => digits(technique, 4) && digits(sub, 3),
+            None => digits(rest, 4),
+        })
 }
 
 fn need<'n>(node: &'n Node, key: &str) -> Result<&'n Node, RuleError> {
@@ -287,7 +300,11 @@ fn need<'n>(node: &'n Node, key: &str) -> Result<&'n Node, RuleError> {
 
 /// The mapping has no other keys than these.
 fn only(node: &Node, known: &[&str]) -> Result<(), RuleError> {
-    match node.map()?.iter().find(|entry| !known.contains(&entry.key.as_str())) {
+    match node
+        .map()?
+        .iter()
+        .find(|entry| !known.contains(&entry.key.as_str()))
+    {
         Some(Entry { key, place, .. }) => {
             Err(place.error(format!("unknown key `{key}`{}", suggestion(key, known))))
         }
@@ -315,8 +332,10 @@ fn step(
         .map(|item| {
             let name = item.text()?;
             schema::kind_named(name).ok_or_else(|| {
-                let known: Vec<&str> =
-                    schema::KINDS.iter().map(|kind| schema::kind_name(*kind)).collect();
+                let known: Vec<&str> = schema::KINDS
+                    .iter()
+                    .map(|kind| schema::kind_name(*kind))
+                    .collect();
                 item.place.error(format!(
                     "no event is of kind `{name}`{}",
                     suggestion(name, &known)
@@ -332,7 +351,11 @@ fn step(
         Some(name) => name.text()?.to_owned(),
         None => format!("step{}", before.len() + 1),
     };
-    Ok(Step { name, kinds, condition })
+    Ok(Step {
+        name,
+        kinds,
+        condition,
+    })
 }
 
 fn sequence(node: &Node, shared: &Shared, vars: &Vars) -> Result<Detection, RuleError> {
@@ -343,7 +366,9 @@ fn sequence(node: &Node, shared: &Shared, vars: &Vars) -> Result<Detection, Rule
     for item in steps_node.items() {
         let step = step(item, shared, vars, &names, &["as"])?;
         if names.iter().any(|(name, _)| *name == step.name) {
-            return Err(item.place.error(format!("two steps are called `{}`", step.name)));
+            return Err(item
+                .place
+                .error(format!("two steps are called `{}`", step.name)));
         }
         names.push((step.name.clone(), step.kinds.clone()));
         steps.push(step);
@@ -420,7 +445,11 @@ fn by(node: &Node) -> Result<By, RuleError> {
 /// `500ms`, `10s`, `5m`, in nanoseconds.
 pub(super) fn duration(node: &Node) -> Result<u64, RuleError> {
     let text = node.text()?;
-    let units = [("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000)];
+    let units = [
+        ("ms", 1_000_000),
+        ("s", 1_000_000_000),
+        ("m", 60_000_000_000),
+    ];
     units
         .iter()
         .find_map(|(unit, ns)| {

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use pyti_trace::event::{Event, Family};
 
 use super::condition::{Shared, Vars};
-use super::error::{Place, RuleErrors, RuleError, suggestion};
+use super::error::{Place, RuleError, RuleErrors, suggestion};
 use super::judge::judge_stage;
 use super::rule::Rule;
 use super::source::Source;
@@ -59,7 +59,10 @@ impl RuleSet {
         let mut traces: HashMap<String, Vec<(String, String)>> = HashMap::new();
         for (path, text) in &source.files {
             let file = Path::new(path);
-            let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            let stem = file
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .unwrap_or_default();
             let directory = file
                 .parent()
                 .and_then(Path::file_name)
@@ -87,7 +90,10 @@ impl RuleSet {
                     rule.id, rule.id
                 ))),
                 Ok(rule) if rules.iter().any(|other| other.id == rule.id) => {
-                    errors.push(rule.place.error(format!("there are two rules `{}`", rule.id)));
+                    errors.push(
+                        rule.place
+                            .error(format!("there are two rules `{}`", rule.id)),
+                    );
                 }
                 Ok(rule) => rules.push(rule),
                 Err(error) => errors.push(error),
@@ -104,7 +110,11 @@ impl RuleSet {
             }
         }
         if errors.is_empty() {
-            Ok(Self { rules, traces, vars: vars.clone() })
+            Ok(Self {
+                rules,
+                traces,
+                vars: vars.clone(),
+            })
         } else {
             Err(RuleErrors(errors))
         }
@@ -169,7 +179,11 @@ impl RuleSet {
     fn expired(&self, today: &str) -> Vec<String> {
         self.rules
             .iter()
-            .flat_map(|rule| rule.exceptions.iter().map(move |exception| (rule, exception)))
+            .flat_map(|rule| {
+                rule.exceptions
+                    .iter()
+                    .map(move |exception| (rule, exception))
+            })
             .filter(|(_, exception)| exception.expires.as_str() < today)
             .map(|(rule, exception)| {
                 format!(
@@ -188,22 +202,35 @@ fn read_shared(path: &str, text: &str, shared: &mut Shared) -> Result<(), RuleEr
         match entry.key.as_str() {
             "lists" => {
                 for list in entry.value.map()? {
-                    if shared.lists.insert(list.key.clone(), list.value.texts()?).is_some() {
-                        return Err(list.place.error(format!("two lists are called `{}`", list.key)));
+                    if shared
+                        .lists
+                        .insert(list.key.clone(), list.value.texts()?)
+                        .is_some()
+                    {
+                        return Err(list
+                            .place
+                            .error(format!("two lists are called `{}`", list.key)));
                     }
                 }
             }
             "macros" => {
                 for item in entry.value.map()? {
-                    if shared.macros.insert(item.key.clone(), item.value.clone()).is_some() {
-                        return Err(item.place.error(format!("two macros are called `{}`", item.key)));
+                    if shared
+                        .macros
+                        .insert(item.key.clone(), item.value.clone())
+                        .is_some()
+                    {
+                        return Err(item
+                            .place
+                            .error(format!("two macros are called `{}`", item.key)));
                     }
                 }
             }
             other => {
-                return Err(entry
-                    .place
-                    .error(format!("unknown key `{other}`{}", suggestion(other, &["lists", "macros"]))));
+                return Err(entry.place.error(format!(
+                    "unknown key `{other}`{}",
+                    suggestion(other, &["lists", "macros"])
+                )));
             }
         }
     }
@@ -228,7 +255,11 @@ fn date(days: u64) -> String {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let month = if from_march < 10 {
+        from_march + 3
+    } else {
+        from_march - 9
+    };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02}")
 }

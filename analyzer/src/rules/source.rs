@@ -49,11 +49,13 @@ impl Source {
     }
 
     fn walk(&mut self, directory: &Path, depth: usize) -> Result<(), RuleErrors> {
-        let entries = fs::read_dir(directory)
-            .map_err(|error| failed(directory, &format!("failed to read the directory: {error}")))?;
+        let entries = fs::read_dir(directory).map_err(|error| {
+            failed(directory, &format!("failed to read the directory: {error}"))
+        })?;
         for entry in entries {
-            let entry = entry
-                .map_err(|error| failed(directory, &format!("failed to read the directory: {error}")))?;
+            let entry = entry.map_err(|error| {
+                failed(directory, &format!("failed to read the directory: {error}"))
+            })?;
             let path = entry.path();
             let extension = path.extension().and_then(|extension| extension.to_str());
             if path.is_dir() {
@@ -64,7 +66,11 @@ impl Source {
                 if self.files.len() >= MAX_FILES {
                     return Err(failed(directory, "holds too many files"));
                 }
-                let limit = if extension == Some("jsonl") { MAX_TRACE } else { MAX_FILE };
+                let limit = if extension == Some("jsonl") {
+                    MAX_TRACE
+                } else {
+                    MAX_FILE
+                };
                 let mut text = String::new();
                 let read = fs::File::open(&path)
                     .and_then(|file| file.take(limit as u64 + 1).read_to_string(&mut text))
@@ -80,5 +86,7 @@ impl Source {
 }
 
 fn failed(path: &Path, message: &str) -> RuleErrors {
-    Place::new(&path.to_string_lossy(), 1, 1).error(message).into()
+    Place::new(&path.to_string_lossy(), 1, 1)
+        .error(message)
+        .into()
 }

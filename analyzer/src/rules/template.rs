@@ -25,7 +25,11 @@ pub struct Template {
 #[derive(Debug, Clone)]
 enum Part {
     Text(String),
-    Capture { name: String, step: usize, field: Field },
+    Capture {
+        name: String,
+        step: usize,
+        field: Field,
+    },
     Count,
 }
 
@@ -78,7 +82,11 @@ impl Template {
                 })?;
             (last, info)
         };
-        Ok(Part::Capture { name: name.to_owned(), step, field: info.field })
+        Ok(Part::Capture {
+            name: name.to_owned(),
+            step,
+            field: info.field,
+        })
     }
 
     /// Adds the values of the events in `captured` (by step) to `into`.

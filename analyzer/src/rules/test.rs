@@ -128,11 +128,7 @@ fn is_public(addr: IpAddr) -> bool {
 
 impl Test {
     /// Applies the test; `same` gives the value of an earlier step's field.
-    pub fn eval<'v>(
-        &self,
-        value: &Value<'_>,
-        same: &dyn Fn(usize, Field) -> Value<'v>,
-    ) -> Truth {
+    pub fn eval<'v>(&self, value: &Value<'_>, same: &dyn Fn(usize, Field) -> Value<'v>) -> Truth {
         match self {
             Self::All(tests) => Truth::all(tests.iter().map(|test| test.eval(value, same))),
             Self::Any(tests) => Truth::any(tests.iter().map(|test| test.eval(value, same))),
@@ -151,15 +147,22 @@ impl Test {
     fn leaf<'v>(&self, value: &Value<'_>, same: &dyn Fn(usize, Field) -> Value<'v>) -> Truth {
         match (self, value) {
             (Self::Item(test), Value::List(items, whole)) => {
-                let found = Truth::any(items.iter().map(|item| {
-                    test.eval(&Value::Text(item.as_str().into(), true), same)
-                }));
-                if *whole { found } else { found.max(Truth::Unknown) }
+                let found = Truth::any(
+                    items
+                        .iter()
+                        .map(|item| test.eval(&Value::Text(item.as_str().into(), true), same)),
+                );
+                if *whole {
+                    found
+                } else {
+                    found.max(Truth::Unknown)
+                }
             }
             (Self::First(test), Value::List(items, whole)) => match items.first() {
-                Some(item) => {
-                    test.eval(&Value::Text(item.as_str().into(), *whole || items.len() > 1), same)
-                }
+                Some(item) => test.eval(
+                    &Value::Text(item.as_str().into(), *whole || items.len() > 1),
+                    same,
+                ),
                 None if *whole => Truth::False,
                 None => Truth::Unknown,
             },
@@ -190,9 +193,10 @@ impl Test {
                     }
                 }))
             }
-            (Self::In(networks), Value::Addr(addr)) => {
-                networks.iter().any(|network| network.contains(*addr)).into()
-            }
+            (Self::In(networks), Value::Addr(addr)) => networks
+                .iter()
+                .any(|network| network.contains(*addr))
+                .into(),
             (Self::Public(expected), Value::Addr(addr)) => (is_public(*addr) == *expected).into(),
             // The loader lets no test stand behind a field of another type.
             _ => Truth::False,
@@ -218,7 +222,11 @@ impl Test {
         match self {
             Self::Is(values) if whole => values.iter().any(|value| value == text).into(),
             Self::Is(values) => Truth::any(values.iter().map(|value| {
-                if value.starts_with(text) { Truth::Unknown } else { Truth::False }
+                if value.starts_with(text) {
+                    Truth::Unknown
+                } else {
+                    Truth::False
+                }
             })),
             Self::Under(directories) => Truth::any(directories.iter().map(|directory| {
                 match text.strip_prefix(directory.as_str()) {
@@ -240,18 +248,28 @@ impl Test {
             })),
             Self::Contains(parts) => {
                 let holds = parts.iter().any(|part| text.contains(part.as_str()));
-                if holds { Truth::True } else { unless_cut(false) }
+                if holds {
+                    Truth::True
+                } else {
+                    unless_cut(false)
+                }
             }
-            Self::Ends(suffixes) => {
-                unless_cut(suffixes.iter().any(|suffix| text.ends_with(suffix.as_str())))
-            }
+            Self::Ends(suffixes) => unless_cut(
+                suffixes
+                    .iter()
+                    .any(|suffix| text.ends_with(suffix.as_str())),
+            ),
             Self::Name(globs) => unless_cut(globs.is_match(last_component(text))),
             Self::Glob(globs) => unless_cut(globs.is_match(text)),
             Self::Matches(expressions) => {
                 let holds = expressions.is_match(text);
                 // An expression may be anchored at the end, so only the whole text disproves or,
                 // where it is cut, nothing does.
-                if holds && !whole { Truth::Unknown } else { unless_cut(holds) }
+                if holds && !whole {
+                    Truth::Unknown
+                } else {
+                    unless_cut(holds)
+                }
             }
             _ => Truth::False,
         }

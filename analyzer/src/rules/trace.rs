@@ -37,8 +37,28 @@ pub struct Case {
 }
 
 const KEYS: &[&str] = &[
-    "pid", "parent", "after", "path", "asked", "result", "created", "writes", "mode", "bytes", "data",
-    "env", "cwd", "target", "nlink", "inode", "flags", "uid", "family", "socktype", "incomplete", "tree",
+    "pid",
+    "parent",
+    "after",
+    "path",
+    "asked",
+    "result",
+    "created",
+    "writes",
+    "mode",
+    "bytes",
+    "data",
+    "env",
+    "cwd",
+    "target",
+    "nlink",
+    "inode",
+    "flags",
+    "uid",
+    "family",
+    "socktype",
+    "incomplete",
+    "tree",
 ];
 
 /// Reads the cases of a file written by hand.
@@ -53,7 +73,9 @@ pub fn read_cases(file: &str, text: &str, vars: &Vars) -> Result<Vec<Case>, Rule
     cases
         .iter()
         .map(|case| {
-            let name = case.get("case").ok_or_else(|| case.place.error("`case`, its name, is missing"))?;
+            let name = case
+                .get("case")
+                .ok_or_else(|| case.place.error("`case`, its name, is missing"))?;
             let events = case
                 .get("events")
                 .ok_or_else(|| case.place.error("`events` is missing"))?;
@@ -61,7 +83,10 @@ pub fn read_cases(file: &str, text: &str, vars: &Vars) -> Result<Vec<Case>, Rule
             for event in events.items() {
                 writer.add(event)?;
             }
-            Ok(Case { name: name.text()?.to_owned(), events: writer.events })
+            Ok(Case {
+                name: name.text()?.to_owned(),
+                events: writer.events,
+            })
         })
         .collect()
 }
@@ -77,7 +102,10 @@ struct Writer<'a> {
 }
 
 fn key(pid: u32) -> ProcessKey {
-    ProcessKey { tgid: pid, start_ns: u64::from(pid) * 1000 }
+    ProcessKey {
+        tgid: pid,
+        start_ns: u64::from(pid) * 1000,
+    }
 }
 
 impl<'a> Writer<'a> {
@@ -103,7 +131,11 @@ impl<'a> Writer<'a> {
             seq: self.events.len() as u64,
             process: key(self.pid),
             tid: self.pid,
-            parent: if parent == 0 { ProcessKey::default() } else { key(parent) },
+            parent: if parent == 0 {
+                ProcessKey::default()
+            } else {
+                key(parent)
+            },
             tree: 1,
             uid: 1000,
             caps: 0,
@@ -166,7 +198,8 @@ impl<'a> Writer<'a> {
             }
             let parent = parent.unwrap_or(0);
             let comm = self.processes.get(&parent).map(|(_, comm)| comm.clone());
-            self.processes.insert(pid, (parent, comm.unwrap_or_else(|| "python3".to_owned())));
+            self.processes
+                .insert(pid, (parent, comm.unwrap_or_else(|| "python3".to_owned())));
         }
         self.pid = pid;
     }
@@ -216,8 +249,11 @@ impl<'a> Writer<'a> {
         };
         match event.kind {
             Kind::Exec => {
-                let argv: Vec<String> =
-                    value.texts()?.iter().map(|word| expand(word, self.vars)).collect();
+                let argv: Vec<String> = value
+                    .texts()?
+                    .iter()
+                    .map(|word| expand(word, self.vars))
+                    .collect();
                 let program = event
                     .path
                     .clone()
@@ -250,7 +286,9 @@ impl<'a> Writer<'a> {
                     Some((addr, port)) => {
                         event.addr = Some(addr.trim_matches(['[', ']']).to_owned());
                         event.port = Some(port.parse().map_err(|_| value.place.error("no port"))?);
-                        event.family.get_or_insert(if addr.contains(':') { 10 } else { 2 });
+                        event
+                            .family
+                            .get_or_insert(if addr.contains(':') { 10 } else { 2 });
                     }
                     None => {
                         event.path = Some(to);
@@ -331,7 +369,10 @@ fn kind_of(node: &Node) -> Result<(&Entry, Kind), RuleError> {
             }
         }
     }
-    found.ok_or_else(|| node.place.error("the event has no kind: write it as a key, such as `open: /path`"))
+    found.ok_or_else(|| {
+        node.place
+            .error("the event has no kind: write it as a key, such as `open: /path`")
+    })
 }
 
 fn number(node: &Node) -> Result<u32, RuleError> {

@@ -89,7 +89,10 @@ impl RuleSet {
     /// A trace that cannot be read.
     pub fn test(&self) -> Result<TraceSummary, RuleErrors> {
         let today = today();
-        let mut summary = TraceSummary { rules: self.rules.len(), ..TraceSummary::default() };
+        let mut summary = TraceSummary {
+            rules: self.rules.len(),
+            ..TraceSummary::default()
+        };
         let mut errors = Vec::new();
         for rule in &self.rules {
             let mut excepted = vec![0; rule.exceptions.len()];
@@ -105,7 +108,15 @@ impl RuleSet {
                 };
                 number[expectation as usize] += cases.len();
                 for case in cases {
-                    self.test_case(rule, file, expectation, &case, &today, &mut excepted, &mut summary);
+                    self.test_case(
+                        rule,
+                        file,
+                        expectation,
+                        &case,
+                        &today,
+                        &mut excepted,
+                        &mut summary,
+                    );
                 }
             }
             summary.fires += number[0];
@@ -113,12 +124,18 @@ impl RuleSet {
             for expectation in [Expectation::Fires, Expectation::Quiet] {
                 if number[expectation as usize] == 0 {
                     let rule = rule.id.clone();
-                    summary.failures.push(TraceFailure::Missing { rule, expectation });
+                    summary
+                        .failures
+                        .push(TraceFailure::Missing { rule, expectation });
                 }
             }
             exceptions(rule, &excepted, &today, &mut summary.failures);
         }
-        if errors.is_empty() { Ok(summary) } else { Err(RuleErrors(errors)) }
+        if errors.is_empty() {
+            Ok(summary)
+        } else {
+            Err(RuleErrors(errors))
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the state of one loop")]
@@ -169,11 +186,15 @@ impl RuleSet {
             .filter(|(_, line)| !line.trim().is_empty())
             .map(|(number, line)| {
                 serde_json::from_str(line).map_err(|error| {
-                    Place::new(file, number + 1, error.column()).error(format!("not an event: {error}"))
+                    Place::new(file, number + 1, error.column())
+                        .error(format!("not an event: {error}"))
                 })
             })
             .collect::<Result<Vec<Event>, _>>()?;
-        Ok(vec![Case { name: "recorded".to_owned(), events }])
+        Ok(vec![Case {
+            name: "recorded".to_owned(),
+            events,
+        }])
     }
 
     /// The ids of the rules that fire on each case of `path`, a trace file, for rule authors and
@@ -234,9 +255,18 @@ fn exceptions(rule: &Rule, excepted: &[u64], today: &str, failures: &mut Vec<Tra
         let rule = rule.id.clone();
         if exception.expires.as_str() < today {
             let expires = exception.expires.clone();
-            failures.push(TraceFailure::ExpiredException { place, rule, reason, expires });
+            failures.push(TraceFailure::ExpiredException {
+                place,
+                rule,
+                reason,
+                expires,
+            });
         } else if *used == 0 {
-            failures.push(TraceFailure::UnusedException { place, rule, reason });
+            failures.push(TraceFailure::UnusedException {
+                place,
+                rule,
+                reason,
+            });
         }
     }
 }

@@ -82,7 +82,10 @@ impl<'a> View<'a> {
             Field::Pid => Value::Int(event.process.tgid.into()),
             Field::ProcessExe => self.of_image(event, |image| text(image.exe.as_deref())),
             Field::ProcessName => {
-                let name = self.tree.image(event.process, event.time_ns).and_then(Image::name);
+                let name = self
+                    .tree
+                    .image(event.process, event.time_ns)
+                    .and_then(Image::name);
                 text(name.or(Some(&event.comm)))
             }
             Field::ProcessArgv => self.of_image(event, argv),
@@ -109,7 +112,9 @@ impl<'a> View<'a> {
                 Some(flags) => Value::Bool(flags & 3 != 0),
                 None => missing(event),
             },
-            Field::Mode => event.mode.map_or(Value::Absent, |mode| Value::Int(mode.into())),
+            Field::Mode => event
+                .mode
+                .map_or(Value::Absent, |mode| Value::Int(mode.into())),
             Field::Created => match event.created {
                 Some(created) => Value::Bool(created),
                 None => missing(event),
@@ -212,7 +217,10 @@ impl<'a> View<'a> {
     /// The event's process.
     #[must_use]
     pub fn process(&self, index: usize) -> ProcessKey {
-        self.events.get(index).map(|event| event.process).unwrap_or_default()
+        self.events
+            .get(index)
+            .map(|event| event.process)
+            .unwrap_or_default()
     }
 }
 

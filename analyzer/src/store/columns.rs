@@ -23,10 +23,14 @@ pub(super) fn frame(events: &[Event]) -> PolarsResult<DataFrame> {
         column!(UInt32Chunked, "cpu", |e| Some(e.cpu)),
         column!(UInt64Chunked, "seq", |e| Some(e.seq)),
         column!(UInt32Chunked, "process_tgid", |e| Some(e.process.tgid)),
-        column!(UInt64Chunked, "process_start_ns", |e| Some(e.process.start_ns)),
+        column!(UInt64Chunked, "process_start_ns", |e| Some(
+            e.process.start_ns
+        )),
         column!(UInt32Chunked, "tid", |e| Some(e.tid)),
         column!(UInt32Chunked, "parent_tgid", |e| Some(e.parent.tgid)),
-        column!(UInt64Chunked, "parent_start_ns", |e| Some(e.parent.start_ns)),
+        column!(UInt64Chunked, "parent_start_ns", |e| Some(
+            e.parent.start_ns
+        )),
         column!(UInt32Chunked, "tree", |e| Some(e.tree)),
         column!(UInt32Chunked, "uid", |e| Some(e.uid)),
         column!(UInt64Chunked, "caps", |e| Some(e.caps)),
@@ -38,7 +42,12 @@ pub(super) fn frame(events: &[Event]) -> PolarsResult<DataFrame> {
         column!(StringChunked, "target", |e| e.target.as_deref()),
         column!(UInt64Chunked, "flags", |e| e.flags),
         column!(UInt32Chunked, "mode", |e| e.mode),
-        events.iter().map(|e| e.created).collect::<BooleanChunked>().with_name("created".into()).into_column(),
+        events
+            .iter()
+            .map(|e| e.created)
+            .collect::<BooleanChunked>()
+            .with_name("created".into())
+            .into_column(),
         column!(UInt64Chunked, "bytes", |e| e.bytes),
         column!(UInt64Chunked, "dev", |e| e.dev),
         column!(UInt64Chunked, "inode", |e| e.inode),
@@ -47,8 +56,12 @@ pub(super) fn frame(events: &[Event]) -> PolarsResult<DataFrame> {
         texts("argv", events, |e| e.argv.as_deref()),
         texts("env", events, |e| e.env.as_deref()),
         column!(StringChunked, "cwd", |e| e.cwd.as_deref()),
-        column!(UInt32Chunked, "other_tgid", |e| e.other.map(|other| other.tgid)),
-        column!(UInt64Chunked, "other_start_ns", |e| e.other.map(|other| other.start_ns)),
+        column!(UInt32Chunked, "other_tgid", |e| e
+            .other
+            .map(|other| other.tgid)),
+        column!(UInt64Chunked, "other_start_ns", |e| e
+            .other
+            .map(|other| other.start_ns)),
         column!(Int32Chunked, "exit_code", |e| e.exit_code),
         column!(UInt32Chunked, "signal", |e| e.signal),
         column!(Int32Chunked, "fd_old", |e| e.fds.map(|fds| fds.0)),
@@ -83,7 +96,10 @@ pub(super) fn events(frame: &DataFrame) -> PolarsResult<Vec<Event>> {
     let time_ns = column!(u64, "time_ns");
     let cpu = column!(u32, "cpu");
     let seq = column!(u64, "seq");
-    let process = (column!(u32, "process_tgid"), column!(u64, "process_start_ns"));
+    let process = (
+        column!(u32, "process_tgid"),
+        column!(u64, "process_start_ns"),
+    );
     let tid = column!(u32, "tid");
     let parent = (column!(u32, "parent_tgid"), column!(u64, "parent_start_ns"));
     let tree = column!(u32, "tree");
@@ -116,9 +132,13 @@ pub(super) fn events(frame: &DataFrame) -> PolarsResult<Vec<Event>> {
     let port = column!(u32, "port");
 
     let text = |column: &StringChunked, i| column.get(i).map(str::to_owned);
-    let small = |column: &UInt32Chunked, i| column.get(i).and_then(|value| u16::try_from(value).ok());
+    let small =
+        |column: &UInt32Chunked, i| column.get(i).and_then(|value| u16::try_from(value).ok());
     let key = |(tgid, start): (&UInt32Chunked, &UInt64Chunked), i| {
-        Some(ProcessKey { tgid: tgid.get(i)?, start_ns: start.get(i)? })
+        Some(ProcessKey {
+            tgid: tgid.get(i)?,
+            start_ns: start.get(i)?,
+        })
     };
     (0..frame.height())
         .map(|i| {
@@ -126,7 +146,10 @@ pub(super) fn events(frame: &DataFrame) -> PolarsResult<Vec<Event>> {
                 PolarsError::ComputeError(format!("row {i}: bad or missing `{what}`").into())
             };
             Ok(Event {
-                kind: kind.get(i).and_then(kind_named).ok_or_else(|| bad("kind"))?,
+                kind: kind
+                    .get(i)
+                    .and_then(kind_named)
+                    .ok_or_else(|| bad("kind"))?,
                 time_ns: time_ns.get(i).ok_or_else(|| bad("time_ns"))?,
                 cpu: cpu.get(i).ok_or_else(|| bad("cpu"))?,
                 seq: seq.get(i).ok_or_else(|| bad("seq"))?,
@@ -173,7 +196,11 @@ fn list(column: &ListChunked, index: usize) -> PolarsResult<Option<Vec<String>>>
         return Ok(None);
     };
     if series.dtype() != &DataType::String {
-        return Err(PolarsError::SchemaMismatch("expected a list of texts".into()));
+        return Err(PolarsError::SchemaMismatch(
+            "expected a list of texts".into(),
+        ));
     }
-    Ok(Some(series.str()?.iter().flatten().map(str::to_owned).collect()))
+    Ok(Some(
+        series.str()?.iter().flatten().map(str::to_owned).collect(),
+    ))
 }

@@ -27,7 +27,12 @@ impl Journal {
             .append(true)
             .open(path)
             .map_err(io_error("create", path))?;
-        Ok(Self { path: path.to_owned(), file, length: 0, batch: Vec::new() })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            length: 0,
+            batch: Vec::new(),
+        })
     }
 
     pub(super) fn append(&mut self, events: &[Event]) -> Result<(), StoreError> {
@@ -78,12 +83,16 @@ pub(super) fn read(path: &Path, limit: usize) -> Result<Loaded, StoreError> {
             _ => torn += read as u64,
         }
     }
-    let mut problem = "the events come from the journal of a program that did not end properly".to_owned();
+    let mut problem =
+        "the events come from the journal of a program that did not end properly".to_owned();
     if torn > 0 {
         problem.push_str(&format!("; {torn} bytes of it are torn and were left out"));
     }
     if cut {
         problem.push_str(&format!("; only the first {limit} events were read"));
     }
-    Ok(Loaded { events, problem: Some(problem) })
+    Ok(Loaded {
+        events,
+        problem: Some(problem),
+    })
 }

@@ -78,7 +78,9 @@ pub fn read(directory: &Path, limit: usize) -> Result<Loaded, StoreError> {
     } else {
         return Err(StoreError::Nothing(directory.to_owned()));
     };
-    loaded.events.sort_by_key(|event| (event.time_ns, event.cpu, event.seq));
+    loaded
+        .events
+        .sort_by_key(|event| (event.time_ns, event.cpu, event.seq));
     Ok(loaded)
 }
 
@@ -103,5 +105,9 @@ pub fn recover(directory: &Path) -> Result<Loaded, StoreError> {
 }
 
 fn io_error<'p>(what: &'static str, path: &'p Path) -> impl Fn(io::Error) -> StoreError + use<'p> {
-    move |source| StoreError::Io { what, path: path.to_owned(), source }
+    move |source| StoreError::Io {
+        what,
+        path: path.to_owned(),
+        source,
+    }
 }

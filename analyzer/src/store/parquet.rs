@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::{
-    BatchedWriter, KeyValueMetadata, ParquetCompression, ParquetReader, ParquetWriter, PolarsError,
-    SerReader,
+    KeyValueMetadata, ParquetCompression, ParquetReader, ParquetWriter, PolarsError, SerReader,
 };
 use pyti_trace::event::{Event, SCHEMA_VERSION};
 
@@ -22,7 +22,9 @@ pub(super) struct Writer {
 
 impl std::fmt::Debug for Writer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Writer").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Writer")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -30,7 +32,11 @@ fn parquet_error<'p>(
     what: &'static str,
     path: &'p Path,
 ) -> impl Fn(PolarsError) -> StoreError + use<'p> {
-    move |error| StoreError::Parquet { what, path: path.to_owned(), message: error.to_string() }
+    move |error| StoreError::Parquet {
+        what,
+        path: path.to_owned(),
+        message: error.to_string(),
+    }
 }
 
 impl Writer {
@@ -40,13 +46,21 @@ impl Writer {
         let handle = file.try_clone().map_err(io_error("create", path))?;
         let metadata =
             KeyValueMetadata::from_static(vec![(VERSION_KEY.into(), SCHEMA_VERSION.to_string())]);
-        let schema = columns::frame(&[]).map_err(&failed)?.schema().as_ref().clone();
+        let schema = columns::frame(&[])
+            .map_err(&failed)?
+            .schema()
+            .as_ref()
+            .clone();
         let writer = ParquetWriter::new(file)
             .with_compression(ParquetCompression::Zstd(None))
             .with_key_value_metadata(Some(metadata))
             .batched(&schema)
             .map_err(failed)?;
-        Ok(Self { path: path.to_owned(), file: handle, writer })
+        Ok(Self {
+            path: path.to_owned(),
+            file: handle,
+            writer,
+        })
     }
 
     pub(super) fn write(&mut self, events: &[Event]) -> Result<(), StoreError> {
@@ -55,8 +69,10 @@ impl Writer {
         self.writer.write_batch(&frame).map_err(failed)
     }
 
-    pub(super) fn finish(self) -> Result<(), StoreError> {
-        self.writer.finish().map_err(parquet_error("finish", &self.path))?;
+    pub(super) fn finish(mut self) -> Result<(), StoreError> {
+        self.writer
+            .finish()
+            .map_err(parquet_error("finish", &self.path))?;
         self.file.sync_all().map_err(io_error("sync", &self.path))
     }
 }
@@ -85,8 +101,12 @@ pub(super) fn read(path: &Path, limit: usize) -> Result<Loaded, StoreError> {
         )));
     }
     let rows = metadata.num_rows;
-    let frame = reader.with_slice(Some((0, limit.min(rows)))).finish().map_err(&failed)?;
+    let frame = reader
+        .with_slice(Some((0, limit.min(rows))))
+        .finish()
+        .map_err(&failed)?;
     let events = columns::events(&frame).map_err(failed)?;
-    let problem = (rows > limit).then(|| format!("only the first {limit} of {rows} events were read"));
+    let problem =
+        (rows > limit).then(|| format!("only the first {limit} of {rows} events were read"));
     Ok(Loaded { events, problem })
 }

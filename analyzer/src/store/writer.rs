@@ -117,7 +117,10 @@ impl StoreWriter {
             0 => format!("the events are only in the journal: {failure}"),
             dropped => format!("{dropped} events could not be stored: {failure}"),
         });
-        Stored { families: self.stored, problem }
+        Stored {
+            families: self.stored,
+            problem,
+        }
     }
 }
 
