@@ -10,12 +10,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map_or(Ok(500_000), |count| count.parse())?;
     let rules = RuleSet::load(None, &Vars::default())?;
     let honest = rules.cases("honest.yaml", include_str!("../tests/honest.yaml"))?;
-    let mut events: Vec<_> = honest
-        .into_iter()
-        .flat_map(|case| case.events)
-        .cycle()
-        .take(count)
-        .collect();
+    let some: Vec<_> = honest.into_iter().flat_map(|case| case.events).collect();
+    let mut events: Vec<_> = some.iter().cycle().take(count).cloned().collect();
     for (number, event) in events.iter_mut().enumerate() {
         event.time_ns = number as u64 * 1000;
     }
