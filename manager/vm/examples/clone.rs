@@ -1,4 +1,4 @@
-//! Builds image and template, then times a few clones: `clone AGENT [COUNT]`.
+//! Builds image and template, then times a few clones: `clone AGENT [COUNT [IMAGE-DIRECTORY]]`.
 
 use std::{path::PathBuf, time::Instant};
 
@@ -8,11 +8,14 @@ use pyti_vm::{Definition, Home, Image, StartOptions, Template, VmConfig};
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args_os().skip(1);
-    let agent = PathBuf::from(arguments.next().ok_or("usage: clone AGENT [COUNT]")?);
+    let agent = PathBuf::from(arguments.next().ok_or("usage: clone AGENT [COUNT [IMAGE-DIRECTORY]]")?);
     let count: u32 = arguments.next().and_then(|n| n.to_str()?.parse().ok()).unwrap_or(5);
     let home = Home::from_env()?;
     let progress = |message: &str| eprintln!("· {message}");
-    let image = Image::obtain(&home, &Definition::builtin()?, &progress)?;
+    let image = match arguments.next() {
+        Some(directory) => Image::open(directory.as_ref())?,
+        None => Image::obtain(&home, &Definition::builtin()?, &progress)?,
+    };
     let began = Instant::now();
     let template = Template::obtain(&home, &image, &agent, &VmConfig::default(), &progress).await?;
     println!("template after {:.3?}: {:#?}", began.elapsed(), template.record());

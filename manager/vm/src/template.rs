@@ -269,10 +269,8 @@ impl Plan<'_> {
             }
             Err(VmError::Boot { reason, .. }) => {
                 // The hypervisor's own words where it has any; a guest that never spoke has none.
-                let reason = reason
-                    .lines()
-                    .find(|line| line.contains("error"))
-                    .unwrap_or(reason.lines().next().unwrap_or("the guest did not come up"));
+                let words = reason.lines().skip_while(|line| *line != "hypervisor:").nth(1);
+                let reason = words.or(reason.lines().next()).unwrap_or("no reason given");
                 Proof::remember(self.home, &self.version, Some(reason.to_owned()))?;
                 self.progress.step(&format!(
                     "KVM does not work on this host ({reason}): emulating"
@@ -377,7 +375,7 @@ impl Plan<'_> {
             slot,
             channels,
         };
-        let (mut vm, state_number) =
+        let (mut vm, _) =
             Vm::launch(&*self.machine, launch, limit + Duration::from_secs(60)).await?;
         let waited = |vm: &Vm, waited| VmError::Boot {
             accel: engine.name(),
@@ -398,7 +396,7 @@ impl Plan<'_> {
         };
         let boot_ms = began.elapsed().as_millis() as u64;
         self.progress.step("saving the template");
-        vm.control()?.save(state_number).await?;
+        vm.control()?.save(&state).await?;
         vm.kill().await;
 
         let directory = stage.path().to_owned();

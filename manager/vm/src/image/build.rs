@@ -26,13 +26,17 @@ echo 'dev:x:1000:' >> "$1/etc/group"
 echo 'dev:!:20000:0:99999:7:::' >> "$1/etc/shadow""#;
 
 /// The root file system as an erofs image: uncompressed, since under emulation the guest would pay
-/// for every page it unpacks, while the host's page cache is shared by all clones.
+/// for every page it unpacks, while the host's page cache is shared by all clones. Taken through a
+/// bind mount that leaves out what is mounted below: /proc, /sys and /dev.
 const EROFS: &str = r#"
-mkdir -p "$1/.pyti"
+set -e
+mkdir -p "$1/.pyti/root"
+mount --bind "$1" "$1/.pyti/root"
 mkfs.erofs --quiet -U 70797469-0000-4000-8000-000000000001 \
   --exclude-regex='^\.pyti' --exclude-regex='^(proc|sys|dev|run|tmp|boot)/.' \
   --exclude-regex='^var/(cache/apt|cache/debconf|lib/apt/lists|log)/.' \
-  "$1/.pyti/root.erofs" "$1""#;
+  "$1/.pyti/root.erofs" "$1/.pyti/root"
+umount "$1/.pyti/root""#;
 
 /// Fetches the kernel's package without installing it: its scripts would make an initramfs that
 /// nobody needs, and its files would sit in the root file system.
@@ -155,7 +159,10 @@ fn run(
             .is_ok_and(|n| n > 0)
         {
             if let Some(message) = line.strip_prefix(b"I: ") {
-                progress.step(&printable(message, 1));
+                // A hook is announced with its whole text.
+                if !message.starts_with(b"running") {
+                    progress.step(&printable(message, 1));
+                }
             }
             tail.append(&mut line);
             let excess = tail.len().saturating_sub(16 << 10);

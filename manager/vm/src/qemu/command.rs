@@ -1,9 +1,12 @@
 //! QEMU's `microvm`, with nothing in it that the guest does not need.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
-    os::fd::{AsRawFd, RawFd},
+    os::{
+        fd::{AsRawFd, RawFd},
+        unix::fs::MetadataExt,
+    },
     process::Command,
 };
 
@@ -128,6 +131,7 @@ impl Machine for Qemu {
             files: files.0,
             state,
             limits,
+            group: (*engine == Engine::Kvm).then(kvm_group).flatten(),
         })
     }
 }
@@ -172,6 +176,12 @@ fn machine(engine: Engine, config: &VmConfig) -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec()
+}
+
+/// Group that may open KVM's device, so that the unprivileged hypervisor may.
+fn kvm_group() -> Option<u32> {
+    let device = fs::metadata("/dev/kvm").ok()?;
+    (device.mode() & 0o060 == 0o060).then(|| device.gid())
 }
 
 /// BPF comes early among the security modules that can deny: one before it would hide an attempt.

@@ -1,11 +1,17 @@
 //! QMP, the hypervisor's control protocol: JSON objects, one on each line
 //! (docs/interop/qmp-spec.txt in QEMU's sources).
 
-use std::{io, os::fd::RawFd, time::Duration};
+use std::{
+    fs::File,
+    io::{self, IoSlice},
+    os::fd::{AsRawFd, RawFd},
+    time::Duration,
+};
 
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, Interest},
     net::UnixStream,
     time::sleep,
 };
@@ -53,13 +59,13 @@ impl Control {
     }
 
     /// Stops a booted machine and writes its state, without the memory that it shares with us.
-    pub(crate) async fn save(&mut self, state: RawFd) -> Result<(), VmError> {
+    pub(crate) async fn save(&mut self, state: &File) -> Result<(), VmError> {
         self.execute("qmp_capabilities", json!({})).await?;
         self.execute("migrate-set-capabilities", ignore_shared())
             .await?;
         self.execute("stop", json!({})).await?;
-        self.execute("migrate", json!({ "uri": format!("fd:{state}") }))
-            .await?;
+        self.pass("state", state).await?;
+        self.execute("migrate", json!({ "uri": "fd:state" })).await?;
         loop {
             let progress = self.execute("query-migrate", json!({})).await?;
             match progress["status"].as_str() {
@@ -94,6 +100,24 @@ impl Control {
             "{}\n",
             json!({ "execute": command, "arguments": arguments, "id": id })
         )
+    }
+
+    /// Hands a file over under a name. (Unlike an incoming state, an outgoing one cannot be named by
+    /// the number of an inherited descriptor.)
+    async fn pass(&mut self, name: &str, file: &File) -> Result<(), VmError> {
+        let id = self.next_id;
+        let line = self.line("getfd", &json!({ "fdname": name }));
+        let socket = self.stream.as_raw_fd();
+        let send = || {
+            let numbers = [file.as_raw_fd()];
+            let rights = [ControlMessage::ScmRights(&numbers)];
+            let text = [IoSlice::new(line.as_bytes())];
+            Ok(sendmsg::<()>(socket, &text, &rights, MsgFlags::empty(), None)?)
+        };
+        let sent = self.stream.async_io(Interest::WRITABLE, send).await.map_err(lost)?;
+        // The descriptor went with the first byte.
+        self.write(&line[sent..]).await?;
+        self.answer(id).await.map(drop)
     }
 
     async fn write(&mut self, lines: &str) -> Result<(), VmError> {

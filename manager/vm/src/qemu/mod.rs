@@ -64,6 +64,8 @@ pub(crate) struct Spawn {
     /// Number of the state file.
     pub state: RawFd,
     pub limits: Limits,
+    /// Group of the process where it needs one, to open a device.
+    pub group: Option<u32>,
 }
 
 /// Resource limits of the hypervisor's process, see `setrlimit(2)`.

@@ -173,12 +173,14 @@ fn start(spawn: Spawn) -> io::Result<Child> {
         mut command,
         files,
         limits,
+        group,
         ..
     } = spawn;
     let numbers: Vec<RawFd> = files.iter().map(AsRawFd::as_raw_fd).collect();
     // SAFETY: getpid and geteuid have no preconditions.
     let (parent, root) = unsafe { (libc::getpid(), libc::geteuid() == 0) };
     let user = unused_uid();
+    let group = group.unwrap_or(user);
     command
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
@@ -192,7 +194,7 @@ fn start(spawn: Spawn) -> io::Result<Child> {
             for &number in &numbers {
                 check(libc::fcntl(number, libc::F_SETFD, 0))?;
             }
-            confine(root, user, limits)?;
+            confine(root, user, group, limits)?;
             // Last: a change of user clears it.
             check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
             if libc::getppid() != parent {
@@ -205,7 +207,7 @@ fn start(spawn: Spawn) -> io::Result<Child> {
 }
 
 /// Runs in the child before exec.
-fn confine(root: bool, user: u32, limits: Limits) -> io::Result<()> {
+fn confine(root: bool, user: u32, group: u32, limits: Limits) -> io::Result<()> {
     // SAFETY: all calls take integers or pointers to live locals, and are async-signal-safe.
     unsafe {
         check(libc::setsid())?;
@@ -220,7 +222,7 @@ fn confine(root: bool, user: u32, limits: Limits) -> io::Result<()> {
             }
             limit(libc::RLIMIT_NPROC, 64)?;
             check(libc::setgroups(0, std::ptr::null()))?;
-            check(libc::setresgid(user, user, user))?;
+            check(libc::setresgid(group, group, group))?;
             check(libc::setresuid(user, user, user))?;
         } else {
             // Many distributions refuse user namespaces to ordinary users: then do without.
