@@ -26,6 +26,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let began = Instant::now();
         let mut vm = template.start(StartOptions::default()).await?;
         let started = began.elapsed();
+        eprintln!("pid {} started {started:?}", vm.id());
         vm.send(FrameKind::Start, b"{}").await?;
         let frame = vm.next_frame().await?;
         let answered = began.elapsed();

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Part of every key: raise it when templates are saved in another way.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Templates kept; of the others the least recently used go.
 const KEPT: usize = 4;
 

@@ -58,12 +58,13 @@ impl Control {
         Ok(())
     }
 
-    /// Stops a booted machine and writes its state, without the memory that it shares with us.
+    /// Writes a booted machine's state, without the memory that it shares with us, and leaves it
+    /// stopped. It is not stopped before: the state would say so, and a clone that was told to run
+    /// while it still loaded would stay stopped.
     pub(crate) async fn save(&mut self, state: &File) -> Result<(), VmError> {
         self.execute("qmp_capabilities", json!({})).await?;
         self.execute("migrate-set-capabilities", ignore_shared())
             .await?;
-        self.execute("stop", json!({})).await?;
         self.pass("state", state).await?;
         self.execute("migrate", json!({ "uri": "fd:state" })).await?;
         loop {
