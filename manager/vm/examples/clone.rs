@@ -1,15 +1,25 @@
 //! Builds image and template, then times a few clones: `clone AGENT [COUNT [IMAGE-DIRECTORY]]`.
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::PathBuf,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
 
-use pyti_trace::wire::FrameKind;
+use pyti_trace::wire::{FrameKind, StageSpec};
 use pyti_vm::{Definition, Home, Image, StartOptions, Template, VmConfig};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args_os().skip(1);
-    let agent = PathBuf::from(arguments.next().ok_or("usage: clone AGENT [COUNT [IMAGE-DIRECTORY]]")?);
-    let count: u32 = arguments.next().and_then(|n| n.to_str()?.parse().ok()).unwrap_or(5);
+    let agent = PathBuf::from(
+        arguments
+            .next()
+            .ok_or("usage: clone AGENT [COUNT [IMAGE-DIRECTORY]]")?,
+    );
+    let count: u32 = arguments
+        .next()
+        .and_then(|n| n.to_str()?.parse().ok())
+        .unwrap_or(5);
     let home = Home::from_env()?;
     let progress = |message: &str| eprintln!("· {message}");
     let image = match arguments.next() {
@@ -18,16 +28,36 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let began = Instant::now();
     let template = Template::obtain(&home, &image, &agent, &VmConfig::default(), &progress).await?;
-    println!("template after {:.3?}: {:#?}", began.elapsed(), template.record());
+    println!(
+        "template after {:.3?}: {:#?}",
+        began.elapsed(),
+        template.record()
+    );
     let began = Instant::now();
     template.prepare().await?;
     println!("prepared in {:.3?}", began.elapsed());
+    let start = serde_json::to_vec(&StageSpec {
+        stage: "clock".into(),
+        argv: vec!["/bin/true".into()],
+        env: vec![("PATH".into(), "/usr/bin:/bin".into())],
+        cwd: "/home/dev".into(),
+        traced: true,
+        wall_seconds: 60,
+        memory_bytes: 1 << 30,
+        pids: 100,
+        output_bytes: 1 << 20,
+        hostname: "laptop".into(),
+        unix_time_ns: u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos())?,
+        entropy: "5a".repeat(64),
+        slots: Vec::new(),
+        files: Vec::new(),
+        collect: Vec::new(),
+    })?;
     for _ in 0..count {
         let began = Instant::now();
         let mut vm = template.start(StartOptions::default()).await?;
         let started = began.elapsed();
-        eprintln!("pid {} started {started:?}", vm.id());
-        vm.send(FrameKind::Start, b"{}").await?;
+        vm.send(FrameKind::Start, &start).await?;
         let frame = vm.next_frame().await?;
         let answered = began.elapsed();
         let memory = vm.memory();
@@ -35,7 +65,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let report = vm.kill().await;
         println!(
             "start {started:.3?}, answer {answered:.3?} ({:?}), kill {:.3?}, {memory:?}, {:?}",
-            frame.map(|frame| frame.kind),
+            frame.map(|frame| (frame.kind, frame.payload.escape_ascii().to_string())),
             began.elapsed(),
             report.status,
         );

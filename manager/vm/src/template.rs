@@ -269,7 +269,10 @@ impl Plan<'_> {
             }
             Err(VmError::Boot { reason, .. }) => {
                 // The hypervisor's own words where it has any; a guest that never spoke has none.
-                let words = reason.lines().skip_while(|line| *line != "hypervisor:").nth(1);
+                let words = reason
+                    .lines()
+                    .skip_while(|line| *line != "hypervisor:")
+                    .nth(1);
                 let reason = words.or(reason.lines().next()).unwrap_or("no reason given");
                 Proof::remember(self.home, &self.version, Some(reason.to_owned()))?;
                 self.progress.step(&format!(

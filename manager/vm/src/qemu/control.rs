@@ -66,7 +66,8 @@ impl Control {
         self.execute("migrate-set-capabilities", ignore_shared())
             .await?;
         self.pass("state", state).await?;
-        self.execute("migrate", json!({ "uri": "fd:state" })).await?;
+        self.execute("migrate", json!({ "uri": "fd:state" }))
+            .await?;
         loop {
             let progress = self.execute("query-migrate", json!({})).await?;
             match progress["status"].as_str() {
@@ -113,9 +114,19 @@ impl Control {
             let numbers = [file.as_raw_fd()];
             let rights = [ControlMessage::ScmRights(&numbers)];
             let text = [IoSlice::new(line.as_bytes())];
-            Ok(sendmsg::<()>(socket, &text, &rights, MsgFlags::empty(), None)?)
+            Ok(sendmsg::<()>(
+                socket,
+                &text,
+                &rights,
+                MsgFlags::empty(),
+                None,
+            )?)
         };
-        let sent = self.stream.async_io(Interest::WRITABLE, send).await.map_err(lost)?;
+        let sent = self
+            .stream
+            .async_io(Interest::WRITABLE, send)
+            .await
+            .map_err(lost)?;
         // The descriptor went with the first byte.
         self.write(&line[sent..]).await?;
         self.answer(id).await.map(drop)
