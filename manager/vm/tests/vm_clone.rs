@@ -1,0 +1,224 @@
+//! Clones of a real template: what goes in, what comes out, and how they end.
+//!
+//! They need the image, which is built where it is missing, and the agent in `$PYTI_AGENT`.
+
+use std::{
+    env,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use pyti_trace::wire::{Ending, FrameKind, Slot, StageResult, StageSpec};
+use pyti_vm::{
+    Definition, Home, Image, SLOT_BYTES, SLOT_SERIAL, StartOptions, Template, Vm, VmConfig, VmError,
+};
+
+async fn template() -> (Home, Template) {
+    let home = Home::from_env().unwrap();
+    let agent = env::var_os("PYTI_AGENT").expect("set PYTI_AGENT to the agent's program");
+    let progress = |message: &str| eprintln!("{message}");
+    let image = Image::obtain(&home, &Definition::builtin().unwrap(), &progress).unwrap();
+    let template = Template::obtain(
+        &home,
+        &image,
+        agent.as_ref(),
+        &VmConfig::default(),
+        &progress,
+    )
+    .await
+    .unwrap();
+    (home, template)
+}
+
+fn stage(script: &str, slots: Vec<Slot>) -> Vec<u8> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let spec = StageSpec {
+        stage: "test".into(),
+        argv: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
+        env: vec![("PATH".into(), "/usr/bin:/bin".into())],
+        cwd: "/home/dev".into(),
+        traced: true,
+        wall_seconds: 120,
+        memory_bytes: 1 << 30,
+        pids: 100,
+        output_bytes: 1 << 20,
+        hostname: "laptop".into(),
+        unix_time_ns: u64::try_from(now.as_nanos()).unwrap(),
+        entropy: "5a".repeat(64),
+        slots,
+        files: Vec::new(),
+        collect: Vec::new(),
+    };
+    serde_json::to_vec(&spec).unwrap()
+}
+
+/// Standard output and the result, read to the end.
+async fn outcome(vm: &mut Vm) -> (String, Option<StageResult>) {
+    let mut output = Vec::new();
+    while let Some(frame) = vm.next_frame().await.unwrap() {
+        match frame.kind {
+            FrameKind::Stdout => output.extend(frame.payload),
+            FrameKind::Done => {
+                let result = serde_json::from_slice(&frame.payload).unwrap();
+                return (String::from_utf8_lossy(&output).into_owned(), Some(result));
+            }
+            FrameKind::Log => eprintln!("{}", frame.payload.escape_ascii()),
+            _ => {}
+        }
+    }
+    (String::from_utf8_lossy(&output).into_owned(), None)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_clones_read_their_own_input_and_share_nothing() {
+    let (_home, template) = template().await;
+    for content in ["first", "second"] {
+        let mut tar = tar::Builder::new(tempfile::tempfile().unwrap());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, "input.txt", content.as_bytes())
+            .unwrap();
+        let input = Some(tar.into_inner().unwrap());
+        let mut vm = template
+            .start(StartOptions { input, wall: None })
+            .await
+            .unwrap();
+        let slot = Slot {
+            serial: SLOT_SERIAL.into(),
+            directory: "/home/dev/in".into(),
+        };
+        // A file that the first clone leaves must not be there in the second.
+        let script = "cat in/input.txt; ls left 2>/dev/null; touch left; id -u; ls /sys/class/net";
+        vm.send(FrameKind::Start, &stage(script, vec![slot]))
+            .await
+            .unwrap();
+        let (output, result) = outcome(&mut vm).await;
+        assert_eq!(result.unwrap().ending, Ending::Exited(0));
+        assert_eq!(output, format!("{content}1000\nlo\n"));
+        let report = vm.kill().await;
+        assert!(
+            report.status.is_some_and(|status| status.success()),
+            "{}",
+            report.describe()
+        );
+        assert!(report.memory.unwrap().private > 1 << 20);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_is_killed_from_outside_when_its_wall_time_is_up() {
+    let (_home, template) = template().await;
+    let wall = Duration::from_secs(3);
+    let mut vm = template
+        .start(StartOptions {
+            input: None,
+            wall: Some(wall),
+        })
+        .await
+        .unwrap();
+    let began = Instant::now();
+    vm.send(FrameKind::Start, &stage("sleep 100", Vec::new()))
+        .await
+        .unwrap();
+    let error = loop {
+        match vm.next_frame().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the stream ended without a word"),
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        matches!(error, VmError::WallLimit(limit) if limit == wall),
+        "{error}"
+    );
+    assert!(began.elapsed() < wall + Duration::from_secs(3));
+    assert!(vm.kill().await.wall_limit);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_refuses_an_input_larger_than_the_slot() {
+    let (_home, template) = template().await;
+    let input = tempfile::tempfile().unwrap();
+    input.set_len(SLOT_BYTES + 1).unwrap();
+    let error = template
+        .start(StartOptions {
+            input: Some(input),
+            wall: None,
+        })
+        .await
+        .unwrap_err();
+    assert!(matches!(error, VmError::InputTooLarge { .. }), "{error}");
+}
+
+/// The owner is this same test in another process, told by its environment.
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_dies_with_its_owner() {
+    const OWNER: &str = "PYTI_TEST_OWNER";
+    let (home, template) = template().await;
+    if env::var_os(OWNER).is_some() {
+        let vm = template.start(StartOptions::default()).await.unwrap();
+        println!("\nvm {}", vm.id());
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        return;
+    }
+    let mut owner = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "vm_dies_with_its_owner", "--nocapture"])
+        .env(OWNER, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(owner.stdout.take().unwrap()).lines();
+    let vm = lines
+        .map_while(Result::ok)
+        .find_map(|line| line.strip_prefix("vm ").map(str::to_owned));
+    let process = Path::new("/proc").join(vm.unwrap());
+    let status = std::fs::read_to_string(process.join("status")).unwrap();
+    assert!(
+        status.lines().any(|line| line == "NoNewPrivs:\t1"),
+        "{status}"
+    );
+    assert!(
+        status
+            .lines()
+            .any(|line| line == "CapEff:\t0000000000000000"),
+        "{status}"
+    );
+    let user = status
+        .lines()
+        .find(|line| line.starts_with("Uid:"))
+        .unwrap();
+    assert!(!user.split_whitespace().any(|id| id == "0"), "{user}");
+
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while alive(&process) {
+        assert!(
+            Instant::now() < deadline,
+            "the hypervisor outlived its owner"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let left: Vec<_> = std::fs::read_dir(home.root().join("tmp"))
+        .unwrap()
+        .flatten()
+        .collect();
+    assert!(
+        left.iter().all(|entry| !entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with(&format!("{}-", owner.id()))),
+        "{left:?}"
+    );
+}
+
+/// A zombie that nobody has waited for yet is dead.
+fn alive(process: &Path) -> bool {
+    let status = std::fs::read_to_string(process.join("status")).unwrap_or_default();
+    status
+        .lines()
+        .any(|line| line.starts_with("State:") && !line.contains('Z'))
+}
