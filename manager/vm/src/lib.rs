@@ -17,6 +17,7 @@ mod image;
 mod initramfs;
 mod qemu;
 mod ram;
+mod slot;
 mod template;
 mod vm;
 

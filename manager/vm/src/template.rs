@@ -4,7 +4,6 @@
 use std::{
     fs::{self, File},
     io,
-    os::fd::AsRawFd,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -22,8 +21,9 @@ use crate::{
     home::{self, Stage},
     image::hex,
     initramfs,
-    qemu::{Launch, Machine, Qemu, SLOT_BYTES},
+    qemu::{Launch, Machine, Qemu},
     ram,
+    slot::{proc_path, reopen, slot},
 };
 
 /// Part of every key: raise it when templates are saved in another way.
@@ -450,40 +450,6 @@ fn save(directory: &Path, memory: &File, state: &File) -> io::Result<(u64, u64)>
     let mut saved = File::create_new(directory.join("state"))?;
     let state_bytes = io::copy(&mut File::open(proc_path(state))?, &mut saved)?;
     Ok((memory_bytes, state_bytes))
-}
-
-/// The input device: the caller's tar, or nothing, as large as the device.
-fn slot(input: Option<File>) -> Result<File, VmError> {
-    let file = match input {
-        None => {
-            return ram::anonymous(SLOT_BYTES)
-                .and_then(|file| File::open(proc_path(&file)))
-                .map_err(VmError::io("make an empty input"));
-        }
-        Some(file) => file,
-    };
-    let size = file
-        .metadata()
-        .map_err(VmError::io("look at the input"))?
-        .len();
-    if size > SLOT_BYTES {
-        return Err(VmError::InputTooLarge {
-            size,
-            limit: SLOT_BYTES,
-        });
-    }
-    file.set_len(SLOT_BYTES)
-        .map_err(VmError::io("extend the input to the size of its device"))?;
-    reopen(&file)
-}
-
-/// The same file for reading, with an offset of its own.
-fn reopen(file: &File) -> Result<File, VmError> {
-    File::open(proc_path(file)).map_err(VmError::io("open a file again"))
-}
-
-fn proc_path(file: &File) -> String {
-    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 fn read_record(place: &Path) -> Result<TemplateRecord, VmError> {

@@ -2,6 +2,12 @@
 //!
 //! They need the image, which is built where it is missing, and the agent in `$PYTI_AGENT`.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends where something is missing"
+)]
+
 use std::{
     env,
     io::{BufRead, BufReader},
