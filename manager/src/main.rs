@@ -1,2 +1,51 @@
-//! `pyti`.
-fn main() {}
+//! `pyti`: reads the command line, runs the command, sets the exit status.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use pyti::cli::Cli;
+use pyti::commands;
+
+/// The tool or its input failed.
+const FAILED: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            // Nobody to tell where the terminal is gone.
+            let _ = error.print();
+            return if asked { ExitCode::SUCCESS } else { ExitCode::from(FAILED) };
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("PYTI_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off")),
+        )
+        .init();
+    let code = match commands::run(cli.command) {
+        Ok(code) => code,
+        Err(error) if broken_pipe(&error) => 0,
+        Err(error) => {
+            let text = pyti_analyzer::escape(&format!("{error:#}")).into_owned();
+            // Nobody to tell where the terminal is gone.
+            let _ = writeln!(std::io::stderr(), "pyti: {text}");
+            FAILED
+        }
+    };
+    ExitCode::from(code)
+}
+
+/// The reader of standard output went away: `pyti show --events | head` is no failure.
+fn broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use describe::{describe, time};
 pub use events::{event_lines, event_table};
 pub use processes::process_tree;
-pub use table::render;
+pub use table::{render, render_finding};
 
 use crate::facts::{Loss, StageFacts, Target};
 use crate::rules::{Confidence, Severity};

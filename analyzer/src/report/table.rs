@@ -52,6 +52,17 @@ pub fn render(report: &Report, style: Style) -> String {
     page.out
 }
 
+/// One finding with its proof as text, under its `number` in the report.
+#[must_use]
+pub fn render_finding(number: usize, finding: &Finding, style: Style) -> String {
+    let mut page = Page {
+        out: String::new(),
+        style,
+    };
+    page.finding(number, finding);
+    page.out
+}
+
 struct Page {
     out: String,
     style: Style,
@@ -307,6 +318,21 @@ impl Page {
             ]);
         }
         self.put(&mut table, &[3, 4, 5, 6, 7]);
+        for stage in stages {
+            for (name, dropped) in [
+                ("output", stage.stdout_dropped),
+                ("error", stage.stderr_dropped),
+            ] {
+                if dropped > 0 {
+                    let text = format!(
+                        "{}: standard {name} went over its bound, and {} of it were not kept",
+                        stage.name,
+                        size(dropped)
+                    );
+                    self.paragraph(2, "", &text);
+                }
+            }
+        }
     }
 
     fn losses(&mut self, report: &Report) {

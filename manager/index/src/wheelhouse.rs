@@ -75,15 +75,15 @@ pub struct Prepared {
     pub timings: Timings,
 }
 
-/// Writes the wheelhouse as a plain tar: every file under `wheelhouse/`, mode 0644, at a fixed
+/// Writes `files` as a plain tar: every one under `wheelhouse/`, mode 0644, at a fixed
 /// time. Returns the tar's size in bytes.
 ///
 /// # Errors
 ///
 /// What the file system said.
-pub fn write_tar(prepared: &Prepared, out: &mut File) -> io::Result<u64> {
+pub fn write_tar(files: &[WheelhouseFile], out: &mut File) -> io::Result<u64> {
     let mut tar = tar::Builder::new(io::BufWriter::with_capacity(1 << 20, out));
-    for file in &prepared.files {
+    for file in files {
         let mut content = File::open(&file.path)?;
         let size = content.metadata()?.len();
         if size != file.bytes {

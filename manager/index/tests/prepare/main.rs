@@ -178,7 +178,7 @@ async fn closure_with_extras_from_html_too() {
         assert!(bench.hook.asked.lock().unwrap().is_empty());
 
         let mut file = tempfile::tempfile().unwrap();
-        let length = pyti_index::write_tar(&prepared, &mut file).unwrap();
+        let length = pyti_index::write_tar(&prepared.files, &mut file).unwrap();
         assert_eq!(length, file.metadata().unwrap().len());
         std::io::Seek::rewind(&mut file).unwrap();
         let mut tar = tar::Archive::new(file);

@@ -1,0 +1,60 @@
+//! `pyti image`.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use pyti_vm::{Image, Template};
+
+use crate::cli::{AccelArg, ImageCommand};
+use crate::home::Home;
+use crate::machine::Machine;
+use crate::progress::Progress;
+
+/// Builds, lists or removes.
+pub async fn run(command: ImageCommand, home: &Home, out: &mut impl Write) -> Result<()> {
+    match command {
+        ImageCommand::Build { name } => {
+            let progress = Arc::new(Progress::new(false));
+            let machine = Machine::new(home, &name, AccelArg::Auto)?;
+            machine.template(&progress).await?;
+            progress.finish();
+        }
+        ImageCommand::List => {
+            let home = pyti_vm::Home::at(&home.cache)?;
+            let templates = Template::list(&home)?;
+            for image in Image::list(&home)? {
+                let record = image.record();
+                let count = templates.iter().filter(|template| template.image == image.id()).count();
+                writeln!(
+                    out,
+                    "{}  kernel {}  {} MiB  {count} template{}",
+                    image.id(),
+                    record.kernel,
+                    record.root_bytes >> 20,
+                    if count == 1 { "" } else { "s" },
+                )?;
+            }
+        }
+        ImageCommand::Rm { name } => {
+            let home = pyti_vm::Home::at(&home.cache)?;
+            let mut found = false;
+            for image in Image::list(&home)? {
+                if image.id() != name && image.record().definition.name != name {
+                    continue;
+                }
+                found = true;
+                for template in Template::list(&home)? {
+                    if template.image == image.id() {
+                        Template::remove(&home, &template.key)?;
+                    }
+                }
+                image.remove()?;
+            }
+            if !found {
+                bail!("no image `{name}`: `pyti image list` names those that are built");
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! The commands: from the command line to an exit status.
+
+mod doctor;
+mod image;
+mod rules;
+
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use pyti_analyzer::report::render;
+use pyti_analyzer::{RuleSet, Style};
+
+use crate::audit::audit;
+use crate::cli::{AuditArgs, Command, Format};
+use crate::home::Home;
+use crate::interrupt::Interrupt;
+use crate::progress::Progress;
+use crate::{order, show};
+
+/// Runs a command; the result is the exit status.
+///
+/// # Errors
+/// The tool or its input failed: exit status 2.
+pub fn run(command: Command) -> Result<u8> {
+    let home = Home::find()?;
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    match command {
+        Command::Audit(args) => return run_audit(args, &home, &mut out),
+        Command::Show(args) => show::show(&args, &home, style(), &mut out)?,
+        Command::Rules(command) => return rules::run(&command, &mut out),
+        Command::Image(command) => runtime()?.block_on(image::run(command, &home, &mut out))?,
+        Command::Doctor => return doctor::run(&home, &mut out),
+    }
+    out.flush()?;
+    Ok(0)
+}
+
+fn run_audit(args: AuditArgs, home: &Home, out: &mut impl Write) -> Result<u8> {
+    let format = args.format;
+    let rules = RuleSet::load(args.rules.as_deref(), &order::vars())?;
+    let progress = Arc::new(Progress::new(args.quiet));
+    let runtime = runtime()?;
+    let audited = runtime.block_on(async {
+        let interrupt = Interrupt::listen().context("failed to listen for Ctrl-C")?;
+        audit(args, home, &rules, interrupt, progress).await
+    });
+    // What still runs in the background serves nobody now.
+    runtime.shutdown_background();
+    let audited = audited?;
+    match format {
+        Format::Json => writeln!(out, "{}", audited.report.to_json()?)?,
+        Format::Table => {
+            write!(out, "{}", render(&audited.report, style()))?;
+            writeln!(out, "run: {}", pyti_analyzer::escape(&audited.run.display().to_string()))?;
+        }
+    }
+    out.flush()?;
+    Ok(audited.report.verdict.exit_status())
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the asynchronous runtime")
+}
+
+/// The width of the terminal, and colours where standard output is one and `NO_COLOR` is not set.
+fn style() -> Style {
+    let terminal = std::io::stdout().is_terminal();
+    let width = terminal_size::terminal_size().map_or(100, |(width, _)| width.0);
+    Style {
+        width: width.clamp(60, 200),
+        colour: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+    }
+}

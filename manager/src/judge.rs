@@ -1,0 +1,50 @@
+//! From a run on disk to its report: for fresh runs, interrupted ones and old ones.
+
+use anyhow::Result;
+use pyti_analyzer::store::{self, Loaded, StoreError};
+use pyti_analyzer::{Report, RuleSet, StageFacts, StageRecord, StageStatus};
+
+use crate::run_dir::{RunDir, RunRecord, State};
+
+/// Reads the stages' events and judges them.
+///
+/// # Errors
+/// A store that cannot be read.
+pub fn judge(run_dir: &RunDir, record: &RunRecord, rules: &RuleSet) -> Result<Report> {
+    let stages = stages(run_dir, record)?;
+    let records: Vec<StageRecord<'_>> = stages
+        .iter()
+        .map(|(facts, events)| StageRecord { facts, events: &events.events })
+        .collect();
+    Ok(rules.judge(&record.target, &records))
+}
+
+/// Every stage with its events. A stage that its program did not live to describe is told by its
+/// directory.
+///
+/// # Errors
+/// A store that cannot be read.
+pub fn stages(run_dir: &RunDir, record: &RunRecord) -> Result<Vec<(StageFacts, Loaded)>> {
+    let mut all = record.facts.stages.clone();
+    if record.state == State::Running {
+        for name in run_dir.stage_names()? {
+            if all.iter().all(|stage| stage.name != name) {
+                let reason = "the program that ran it ended before it did".to_owned();
+                all.push(StageFacts::new(&name, StageStatus::Stopped { reason }));
+            }
+        }
+    }
+    all.into_iter()
+        .map(|mut facts| {
+            let directory = run_dir.path().join(&facts.name);
+            let loaded = match store::read(&directory, store::MAX_EVENTS) {
+                Ok(loaded) => loaded,
+                // A stage that was not started has no store.
+                Err(StoreError::Nothing(_)) => Loaded::default(),
+                Err(error) => return Err(error.into()),
+            };
+            facts.problems.extend(loaded.problem.clone());
+            Ok((facts, loaded))
+        })
+        .collect()
+}

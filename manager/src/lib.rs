@@ -1,0 +1,24 @@
+//! PyTI's host program: what an unknown Python package really does, before anyone installs it.
+//!
+//! ```text
+//! target ─ fetch ─ metadata* ─ resolve ─ wheelhouse ─ install* ─ judge ─ report     * in a clone
+//! ```
+//!
+//! `audit` walks that path; `stages` runs what needs a VM, `watch` keeps what comes out of it,
+//! `judge` reads it back and applies the rules. Everything of a run is in its directory (`run_dir`).
+
+pub mod audit;
+pub mod cli;
+pub mod commands;
+pub mod home;
+pub mod interrupt;
+pub mod judge;
+pub mod machine;
+pub mod metadata_hook;
+pub mod order;
+pub mod output_file;
+pub mod progress;
+pub mod run_dir;
+pub mod show;
+pub mod stages;
+pub mod watch;

@@ -1,0 +1,93 @@
+//! What a stage is ordered to do: the parts that every stage has in common.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use pyti_analyzer::Vars;
+use pyti_trace::wire::{Slot, StageSpec};
+
+use crate::cli::LimitArgs;
+
+/// The user's home directory in the guest.
+pub const HOME: &str = "/home/dev";
+/// Where the wheelhouse is unpacked; the tar holds `wheelhouse/`.
+const INPUT: &str = "/home/dev/.cache/pyti";
+/// See [`INPUT`].
+pub const WHEELHOUSE: &str = "/home/dev/.cache/pyti/wheelhouse";
+/// Serial number of the slot that holds the wheelhouse.
+const SLOT: &str = "in0";
+
+/// The order for a stage that runs `argv` as the guest's ordinary user, traced.
+///
+/// # Errors
+/// The host has no entropy to give.
+pub fn order(stage: &str, argv: Vec<String>, limits: &LimitArgs) -> Result<StageSpec> {
+    let mut entropy = [0_u8; 64];
+    getrandom::fill(&mut entropy).context("failed to get entropy for the VM")?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(StageSpec {
+        stage: stage.to_owned(),
+        argv,
+        env: environment(),
+        cwd: HOME.to_owned(),
+        traced: true,
+        wall_seconds: limits.wall_seconds,
+        memory_bytes: limits.memory_mib << 20,
+        pids: limits.pids,
+        output_bytes: limits.output_kib << 10,
+        hostname: format!("dev-{}", hex(&entropy[..2])),
+        unix_time_ns: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
+        entropy: hex(&entropy),
+        slots: vec![Slot {
+            serial: SLOT.to_owned(),
+            directory: INPUT.to_owned(),
+        }],
+        files: vec![],
+        collect: vec![],
+    })
+}
+
+/// What rules mean by `$HOME` and `$WORK`.
+#[must_use]
+pub fn vars() -> Vars {
+    Vars {
+        home: HOME.to_owned(),
+        work: INPUT.to_owned(),
+    }
+}
+
+/// The environment of an ordinary login.
+fn environment() -> Vec<(String, String)> {
+    [
+        ("HOME", HOME),
+        ("USER", "dev"),
+        ("LOGNAME", "dev"),
+        ("SHELL", "/bin/bash"),
+        ("LANG", "C.UTF-8"),
+        (
+            "PATH",
+            "/home/dev/.local/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games:/usr/sbin:/sbin",
+        ),
+        // Debian marks its Python as its own (PEP 668); a user's install is what is wanted here.
+        ("PIP_BREAK_SYSTEM_PACKAGES", "1"),
+        ("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// `python3 -m pip install`, from the wheelhouse and nothing else.
+#[must_use]
+pub fn pip_install(options: &[&str], file: &str) -> Vec<String> {
+    ["python3", "-m", "pip", "install", "--no-index", "--find-links", WHEELHOUSE]
+        .iter()
+        .chain(&["--no-input", "--no-color", "--progress-bar", "off"])
+        .chain(options)
+        .map(|&word| word.to_owned())
+        .chain([file.to_owned()])
+        .collect()
+}

@@ -1,0 +1,77 @@
+//! `pyti show`: a run's report, processes or events.
+
+use std::io::Write;
+
+use anyhow::{Context, Result, bail};
+use pyti_analyzer::report::{event_lines, event_table, process_tree, render, render_finding};
+use pyti_analyzer::{Report, RuleSet, Style, Tree};
+
+use crate::cli::{Format, ShowArgs};
+use crate::home::Home;
+use crate::judge;
+use crate::run_dir::{RunDir, State};
+
+/// Writes what was asked for.
+///
+/// # Errors
+/// No such run, stage or finding; a store that cannot be read; an output that is closed.
+pub fn show(args: &ShowArgs, home: &Home, style: Style, out: &mut impl Write) -> Result<()> {
+    let run_dir = RunDir::find(&args.run, &home.runs)?;
+    let record = run_dir.read_record()?;
+    if !args.tree && !args.events {
+        let report = match record.state {
+            State::Finished => run_dir.read_json("report.json")?,
+            // Its program died: what it left is judged now.
+            State::Running => {
+                let rules = RuleSet::load(None, &crate::order::vars())?;
+                judge::judge(&run_dir, &record, &rules)?
+            }
+        };
+        return show_report(args, &report, style, out);
+    }
+    let mut stages = judge::stages(&run_dir, &record)?;
+    if let Some(wanted) = &args.stage {
+        stages.retain(|(facts, _)| facts.name == *wanted);
+    }
+    if stages.is_empty() {
+        match &args.stage {
+            Some(stage) => bail!("the run has no stage `{stage}`"),
+            None => bail!("no stage of the run was started"),
+        }
+    }
+    let several = stages.len() > 1 && args.format == Format::Table;
+    for (facts, loaded) in &stages {
+        if several {
+            writeln!(out, "stage {}", facts.name)?;
+        }
+        if args.tree {
+            let tree = Tree::new(&loaded.events);
+            write!(out, "{}", process_tree(&tree, facts.started_ns, style))?;
+        } else if args.format == Format::Json {
+            event_lines(&loaded.events, out)?;
+        } else {
+            writeln!(out, "{}", event_table(&loaded.events, facts.started_ns, style))?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn show_report(args: &ShowArgs, report: &Report, style: Style, out: &mut impl Write) -> Result<()> {
+    match (args.finding, args.format) {
+        (Some(number), format) => {
+            let finding = number
+                .checked_sub(1)
+                .and_then(|index| report.findings.get(index))
+                .with_context(|| format!("the report has {} findings", report.findings.len()))?;
+            match format {
+                Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(finding)?)?,
+                Format::Table => write!(out, "{}", render_finding(number, finding, style))?,
+            }
+        }
+        (None, Format::Json) => writeln!(out, "{}", report.to_json()?)?,
+        (None, Format::Table) => write!(out, "{}", render(report, style))?,
+    }
+    out.flush()?;
+    Ok(())
+}

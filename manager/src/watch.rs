@@ -1,0 +1,370 @@
+//! Watches one stage: sends the order, takes the frames, keeps what arrives.
+//!
+//! The VM is hostile once the package runs: every frame is bounded, what is malformed is counted,
+//! and a VM that falls silent or dies leaves a stage that says so.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use pyti_analyzer::{StageFacts, StageStatus, StoreWriter};
+use pyti_trace::decode;
+use pyti_trace::event::Counters;
+use pyti_trace::wire::{FileChunk, Frame, FrameKind, Heartbeat, StageResult, StageSpec, Started};
+use pyti_vm::Vm;
+use tokio::time::{Instant, timeout_at};
+
+use crate::interrupt::Interrupt;
+use crate::output_file::OutputFile;
+
+/// An agent that sends nothing for so long is dead or starved; it beats once a second.
+const SILENCE: Duration = Duration::from_secs(60);
+/// What the host allows over the agent's own wall limit before it ends the VM itself.
+const GRACE: Duration = Duration::from_secs(45);
+/// How long an interrupted stage may take to report what there is.
+const STOP: Duration = Duration::from_secs(5);
+/// Frames that wait for the disk; then the VM waits.
+const QUEUE: usize = 64;
+/// Bytes of collected files kept in all.
+const COLLECTED: usize = 64 << 20;
+/// Lines of the agent's log kept.
+const LOG_LINES: usize = 200;
+
+/// What is left of a stage.
+#[derive(Debug)]
+pub struct Watched {
+    /// For the report.
+    pub facts: StageFacts,
+    /// The files that the stage was asked for, whole ones only.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// From the order to the release of the stage's first process; `None` where it never came.
+    pub to_start: Option<Duration>,
+    /// Bytes of memory that the clone did not share with its template, at the end.
+    pub private_bytes: u64,
+}
+
+/// Runs `spec` in `vm` and keeps events and outputs in `directory`.
+///
+/// # Errors
+/// The disk refuses before the stage starts. Whatever happens later is in the facts.
+pub async fn watch(
+    mut vm: Vm,
+    spec: &StageSpec,
+    directory: &Path,
+    max_events: u64,
+    interrupt: &Interrupt,
+) -> Result<Watched> {
+    let recorder = Recorder::start(directory, max_events)?;
+    let mut stage = Stage::new(spec, directory)?;
+    let order = serde_json::to_vec(spec).context("failed to write the stage's order")?;
+    let sent = Instant::now();
+    let end = match vm.send(FrameKind::Start, &order).await {
+        Ok(()) => stage.take_all(&mut vm, &recorder, sent, interrupt).await,
+        Err(error) => End::Died(error.to_string()),
+    };
+    let exit = vm.kill().await;
+    if let End::Died(_) = end {
+        stage.problems.push(exit.describe());
+    }
+    let kept = recorder.finish().await;
+    let private_bytes = exit.memory.map_or(0, |memory| memory.private);
+    Ok(stage.finish(end, kept, private_bytes))
+}
+
+/// Why no more frames are read.
+enum End {
+    Done(Box<StageResult>),
+    Died(String),
+    Stopped(String),
+}
+
+struct Stage {
+    name: String,
+    deadline: Instant,
+    stdout: OutputFile,
+    stderr: OutputFile,
+    started_ns: u64,
+    to_start: Option<Duration>,
+    counters: Option<Counters>,
+    chunks: BTreeMap<String, Vec<u8>>,
+    files: BTreeMap<String, Vec<u8>>,
+    wanted: Vec<String>,
+    collected: usize,
+    log: Vec<String>,
+    problems: Vec<String>,
+}
+
+impl Stage {
+    fn new(spec: &StageSpec, directory: &Path) -> Result<Self> {
+        let output = |name: &str| {
+            let path = directory.join(name);
+            OutputFile::create(&path, spec.output_bytes)
+                .with_context(|| format!("failed to make {}", path.display()))
+        };
+        Ok(Self {
+            name: spec.stage.clone(),
+            deadline: Instant::now() + Duration::from_secs(spec.wall_seconds) + GRACE,
+            stdout: output("stdout")?,
+            stderr: output("stderr")?,
+            started_ns: 0,
+            to_start: None,
+            counters: None,
+            chunks: BTreeMap::new(),
+            files: BTreeMap::new(),
+            wanted: spec.collect.iter().map(|(path, _)| path.clone()).collect(),
+            collected: 0,
+            log: vec![],
+            problems: vec![],
+        })
+    }
+
+    async fn take_all(
+        &mut self,
+        vm: &mut Vm,
+        recorder: &Recorder,
+        sent: Instant,
+        interrupt: &Interrupt,
+    ) -> End {
+        let mut stopping = false;
+        loop {
+            let silence = Instant::now() + if stopping { STOP } else { SILENCE };
+            let next = timeout_at(silence.min(self.deadline), vm.next_frame());
+            let frame = tokio::select! {
+                frame = next => frame,
+                () = interrupt.wait(), if !stopping => {
+                    stopping = true;
+                    self.deadline = Instant::now() + STOP;
+                    if let Err(error) = vm.send(FrameKind::Stop, &[]).await {
+                        return End::Stopped(format!("interrupted; {error}"));
+                    }
+                    continue;
+                }
+            };
+            let frame = match frame {
+                Err(_) if stopping => return End::Stopped("interrupted".into()),
+                Err(_) if Instant::now() >= self.deadline => {
+                    return End::Stopped(
+                        "the agent did not end it at its wall limit, so the VM was ended".into(),
+                    );
+                }
+                Err(_) => {
+                    return End::Died(format!(
+                        "the agent was silent for {} seconds",
+                        SILENCE.as_secs()
+                    ));
+                }
+                Ok(Err(error)) => return End::Died(describe(&error)),
+                Ok(Ok(None)) => return End::Died("it ended before the stage did".into()),
+                Ok(Ok(Some(frame))) => frame,
+            };
+            match self.take(frame, recorder, sent).await {
+                Some(End::Done(_)) if stopping => return End::Stopped("interrupted".into()),
+                Some(end) => return end,
+                None => {}
+            }
+        }
+    }
+
+    async fn take(&mut self, frame: Frame, recorder: &Recorder, sent: Instant) -> Option<End> {
+        let Frame { kind, payload } = frame;
+        match kind {
+            FrameKind::Events => {
+                if !recorder.push(payload).await {
+                    return Some(End::Stopped("the events could not be stored".into()));
+                }
+            }
+            FrameKind::Stdout => keep(&mut self.problems, self.stdout.push(&payload)),
+            FrameKind::Stderr => keep(&mut self.problems, self.stderr.push(&payload)),
+            FrameKind::Started => {
+                let started: Option<Started> = self.json(&payload);
+                self.started_ns = started.map_or(0, |started| started.boot_ns);
+                self.to_start = Some(sent.elapsed());
+            }
+            FrameKind::Heartbeat => {
+                let beat: Option<Heartbeat> = self.json(&payload);
+                if let Some(beat) = beat {
+                    self.counters = Some(beat.counters);
+                }
+            }
+            FrameKind::File => self.take_file(&payload),
+            FrameKind::Log => {
+                if self.log.len() < LOG_LINES {
+                    let line: String =
+                        String::from_utf8_lossy(&payload).chars().take(400).collect();
+                    tracing::debug!("agent: {}", pyti_analyzer::escape(&line));
+                    self.log.push(line);
+                }
+            }
+            FrameKind::Done => {
+                let result: Option<StageResult> = self.json(&payload);
+                return Some(match result {
+                    Some(result) => End::Done(Box::new(result)),
+                    None => End::Died("its last report could not be read".into()),
+                });
+            }
+            FrameKind::Start | FrameKind::Stop | FrameKind::Ready => {
+                self.problem("the agent sent a frame that only the host sends".into());
+            }
+        }
+        None
+    }
+
+    fn take_file(&mut self, payload: &[u8]) {
+        let Some(chunk) = FileChunk::decode(payload) else {
+            return self.problem("the agent sent a malformed piece of a file".into());
+        };
+        self.collected = self.collected.saturating_add(chunk.bytes.len());
+        if !self.wanted.contains(&chunk.path) || self.collected > COLLECTED {
+            return self.problem("the agent sent a file that nobody asked for".into());
+        }
+        let bytes = self.chunks.entry(chunk.path.clone()).or_default();
+        bytes.extend_from_slice(&chunk.bytes);
+        if chunk.last
+            && let Some(bytes) = self.chunks.remove(&chunk.path)
+            && !chunk.cut
+        {
+            self.files.insert(chunk.path, bytes);
+        }
+    }
+
+    fn json<T: serde::de::DeserializeOwned>(&mut self, payload: &[u8]) -> Option<T> {
+        serde_json::from_slice(payload)
+            .inspect_err(|_| self.problem("the agent sent a report that could not be read".into()))
+            .ok()
+    }
+
+    fn problem(&mut self, problem: String) {
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
+    fn finish(mut self, end: End, kept: Kept, private_bytes: u64) -> Watched {
+        let mut facts = match end {
+            End::Done(result) => StageFacts::from_result(&self.name, self.started_ns, &result),
+            End::Died(reason) => self.unfinished(StageStatus::VmDied { reason }),
+            End::Stopped(reason) => self.unfinished(StageStatus::Stopped { reason }),
+        };
+        if let StageStatus::NotStarted { reason } = &mut facts.status
+            && let Some(last) = self.log.last()
+        {
+            *reason = last.clone();
+        }
+        for (output, dropped) in [
+            (self.stdout, &mut facts.stdout_dropped),
+            (self.stderr, &mut facts.stderr_dropped),
+        ] {
+            match output.finish(*dropped) {
+                Ok(missing) => *dropped = missing,
+                Err(error) => self.problems.push(disk(&error)),
+            }
+        }
+        facts.decode_errors = kept.malformed;
+        facts.problems = self.problems;
+        facts.problems.extend(kept.problem);
+        Watched {
+            facts,
+            files: self.files,
+            to_start: self.to_start,
+            private_bytes,
+        }
+    }
+
+    fn unfinished(&self, status: StageStatus) -> StageFacts {
+        StageFacts {
+            started_ns: self.started_ns,
+            counters: self.counters.clone(),
+            ..StageFacts::new(&self.name, status)
+        }
+    }
+}
+
+fn keep(problems: &mut Vec<String>, result: std::io::Result<()>) {
+    if let Err(error) = result {
+        let problem = disk(&error);
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+}
+
+fn disk(error: &std::io::Error) -> String {
+    format!("an output could not be kept: {error}")
+}
+
+/// An error with its causes, in one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Decodes and stores events on a thread of its own, so that a slow disk holds the VM back and
+/// nothing else.
+struct Recorder {
+    queue: tokio::sync::mpsc::Sender<Vec<u8>>,
+    done: tokio::sync::oneshot::Receiver<Kept>,
+}
+
+/// What the recorder has to say in the end.
+#[derive(Debug, Default)]
+struct Kept {
+    malformed: u64,
+    problem: Option<String>,
+}
+
+impl Recorder {
+    fn start(directory: &Path, max_events: u64) -> Result<Self> {
+        let mut writer = StoreWriter::create(directory)
+            .with_context(|| format!("failed to make the event store in {}", directory.display()))?;
+        let (queue, mut frames) = tokio::sync::mpsc::channel::<Vec<u8>>(QUEUE);
+        let (tell, done) = tokio::sync::oneshot::channel();
+        std::thread::Builder::new()
+            .name("recorder".into())
+            .spawn(move || {
+                let mut kept = Kept::default();
+                let mut room = max_events;
+                while let Some(payload) = frames.blocking_recv() {
+                    let mut events = vec![];
+                    for record in decode::decode_all(&payload) {
+                        match record {
+                            // What is over the bound is counted as lost: it was seen, not stored.
+                            Ok(_) if room == 0 => {}
+                            Ok(event) => {
+                                room -= 1;
+                                events.push(event);
+                            }
+                            Err(_) => kept.malformed += 1,
+                        }
+                    }
+                    if writer.append(&events).is_err() {
+                        break;
+                    }
+                }
+                kept.problem = writer.finish().problem;
+                // Nobody listens where the audit itself was dropped.
+                let _ = tell.send(kept);
+            })
+            .context("failed to start the recorder")?;
+        Ok(Self { queue, done })
+    }
+
+    /// Hands over a frame; false where the recorder has given up.
+    async fn push(&self, payload: Vec<u8>) -> bool {
+        self.queue.send(payload).await.is_ok()
+    }
+
+    async fn finish(self) -> Kept {
+        drop(self.queue);
+        self.done.await.unwrap_or_else(|_| Kept {
+            malformed: 0,
+            problem: Some("the recorder ended early".into()),
+        })
+    }
+}
