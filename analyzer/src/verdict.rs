@@ -8,7 +8,8 @@
 //!
 //! A record is not whole where events were lost, a limit was hit, the VM died, or a stage did not
 //! end with exit status 0: a package whose install failed has not shown what its install does. A
-//! finding stands however much is missing; the report then still says what is missing.
+//! finding stands however much is missing; the report then still says what is missing. What a stage
+//! printed is no evidence: output that went over its bound is a remark and no reason.
 
 use serde::{Deserialize, Serialize};
 
@@ -128,17 +129,6 @@ pub fn missing(stage: &StageFacts, losses: &[Loss; 6], undecided: &[Undecided]) 
             "the limit on processes refused {}",
             amount(stage.pids_refused, "fork", "forks")
         ));
-    }
-    for (name, dropped) in [
-        ("output", stage.stdout_dropped),
-        ("error", stage.stderr_dropped),
-    ] {
-        if dropped > 0 {
-            say(format!(
-                "standard {name} went over its limit, and {} of it dropped",
-                amount(dropped, "byte was", "bytes were")
-            ));
-        }
     }
     let started = !matches!(stage.status, StageStatus::NotStarted { .. });
     match &stage.counters {

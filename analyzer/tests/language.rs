@@ -196,7 +196,8 @@ fn an_exception_holds_until_its_day() {
         "{text:?}"
     );
     assert!(
-        text.iter().any(|t| t.contains("no trace that fires it")),
+        text.iter()
+            .any(|t| t == "rules/r/fires.yaml: missing: rule r needs a trace that fires it"),
         "{text:?}"
     );
 }
@@ -209,5 +210,38 @@ fn ancestors_and_variables() {
     assert_eq!(
         fire(body, "{pid: 1, exec: [/usr/bin/pip]}\n{open: ~/x/y}"),
         Some(false)
+    );
+}
+
+#[test]
+fn failures_of_traces_say_file_rule_and_what_was_expected() {
+    let rule = "id: r\nsummary: s\nseverity: high\nconfidence: high\nattack: T1059\ndescription: d\nmatch: {kind: open, where: {path: /x}}";
+    let quiet = "- case: fired\n  events: [{open: /x}]\n- case: unknown\n  events: [{open: /, incomplete: PATH_TRUNCATED}]";
+    let file = |path: &str, text: &str| (path.to_owned(), text.to_owned());
+    let source = Source {
+        files: vec![
+            file("rules/r.yaml", rule),
+            file(
+                "rules/r/fires.yaml",
+                "- case: silent\n  events: [{open: /y}]",
+            ),
+            file("rules/r/quiet.yaml", quiet),
+        ],
+    };
+    let rules = RuleSet::from_source(&source, &Vars::default()).unwrap();
+    let failures: Vec<String> = rules
+        .test()
+        .unwrap()
+        .failures
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        failures,
+        [
+            r#"rules/r/fires.yaml: case "silent": rule r must fire and did not"#,
+            r#"rules/r/quiet.yaml: case "fired": rule r must not fire and did"#,
+            r#"rules/r/quiet.yaml: case "unknown": rule r must not fire and could not decide"#,
+        ]
     );
 }

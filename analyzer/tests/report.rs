@@ -229,6 +229,23 @@ fn whatever_is_missing_makes_it_inconclusive() {
 }
 
 #[test]
+fn output_over_its_bound_is_a_remark_and_no_reason() {
+    let events = events(GOOD);
+    let facts = StageFacts {
+        stdout_dropped: 3 << 20,
+        ..facts(&events)
+    };
+    let report = judge(&facts, &events);
+    assert_eq!(report.verdict, Verdict::Unremarkable);
+    assert!(report.missing.is_empty(), "{:?}", report.missing);
+    let text = render(&report, Style::default());
+    assert!(
+        text.contains("standard output went over its bound, and 3.0 MiB"),
+        "{text}"
+    );
+}
+
+#[test]
 fn losses_leave_only_the_rules_undecided_that_need_them() {
     let events = events(GOOD);
     let mut facts = facts(&events);

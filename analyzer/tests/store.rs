@@ -1,7 +1,10 @@
 //! Events survive: whole, after a kill, and when the disk is full.
 
+use std::env;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
 use pyti_analyzer::store::{self, JOURNAL, MAX_EVENTS, PARQUET, StoreWriter};
 use pyti_analyzer::{RuleSet, Vars};
@@ -127,4 +130,85 @@ fn nothing_there_and_damaged_files_are_said() {
         fs::write(directory.path().join(PARQUET), damage).unwrap();
         assert!(store::read(directory.path(), MAX_EVENTS).is_err());
     }
+}
+
+/// Where the process that may write only small files has its store.
+const SMALL: &str = "PYTI_TEST_STORE_WITH_SMALL_FILES";
+
+/// The limit on a file's size fails a write after its first bytes, as a full disk does, and needs
+/// no privilege. It holds for a process, so the store is written by one of its own.
+#[test]
+fn what_was_stored_before_the_disk_was_full_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let child = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 200; exec \"$0\" \"$@\""])
+        .arg(env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "writes_until_no_more_fits"])
+        .env(SMALL, directory.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(
+        child.status.success() && said.contains("1 passed"),
+        "{said}{}",
+        String::from_utf8_lossy(&child.stderr)
+    );
+    let loaded = store::read(directory.path(), MAX_EVENTS).unwrap();
+    let written = events(4_000);
+    assert!(loaded.events.len() > 1 && loaded.events.len() < written.len());
+    let (last, first) = loaded.events.split_last().unwrap();
+    assert!(first == &written[..first.len()]);
+    assert_eq!(Some(last), written.last(), "stored when there was room");
+}
+
+#[test]
+#[ignore = "run by the test above, under a limit"]
+fn writes_until_no_more_fits() {
+    let Some(directory) = env::var_os(SMALL) else {
+        return;
+    };
+    let events = events(4_000);
+    let mut writer = StoreWriter::create(Path::new(&directory)).unwrap();
+    let mut refused = 0;
+    for batch in events[..3_990].chunks(30) {
+        if let Err(error) = writer.append(batch) {
+            let text = error.to_string();
+            assert!(
+                text.starts_with("failed to write") && text.contains("events.journal"),
+                "{text}"
+            );
+            refused += batch.len();
+        }
+    }
+    assert!(refused > 0, "the limit held nothing back");
+    // A small batch fits behind the last whole one: no half line is in its way.
+    writer.append(&events[3_999..]).unwrap();
+    let stored = writer.finish();
+    assert_eq!(
+        stored.families.iter().sum::<u64>() as usize,
+        3_990 - refused + 1
+    );
+    let problem = stored.problem.unwrap();
+    assert!(
+        problem.starts_with(&format!("{refused} events could not be stored")),
+        "{problem}"
+    );
+}
+
+#[test]
+fn without_room_for_the_parquet_file_the_journal_has_all() {
+    let directory = tempfile::tempdir().unwrap();
+    symlink("/dev/full", directory.path().join("events.parquet.part")).unwrap();
+    let events = events(100);
+    let mut writer = StoreWriter::create(directory.path()).unwrap();
+    writer.append(&events).unwrap();
+    let problem = writer.finish().problem.unwrap();
+    assert!(
+        problem.contains("only in the journal") && problem.contains("No space left"),
+        "{problem}"
+    );
+    assert!(!directory.path().join(PARQUET).exists());
+    let loaded = store::read(directory.path(), MAX_EVENTS).unwrap();
+    assert!(loaded.events == events);
+    assert!(loaded.problem.unwrap().contains("journal"));
 }

@@ -115,11 +115,10 @@ pub async fn audit(
             return Err(error);
         }
         let reason = format!("{error:#}");
-        stages
-            .record()
-            .facts
-            .stages
-            .push(StageFacts::new("install", StageStatus::NotStarted { reason }));
+        stages.record().facts.stages.push(StageFacts::new(
+            "install",
+            StageStatus::NotStarted { reason },
+        ));
     }
 
     progress.step("judge");
@@ -184,7 +183,9 @@ fn show_step(progress: &Progress, step: &Step) {
             progress.detail(&format!("fetching {file}, {} MiB", bytes >> 20));
         }
         Step::Resolving { what } => progress.detail(&format!("resolving {what}")),
-        Step::Hook { file } => progress.detail(&format!("asking {file} for its metadata in the VM")),
+        Step::Hook { file } => {
+            progress.detail(&format!("asking {file} for its metadata in the VM"))
+        }
         Step::Retry { url, reason } => progress.line(&format!("trying {url} again: {reason}")),
         _ => {}
     }

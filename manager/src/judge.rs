@@ -14,7 +14,10 @@ pub fn judge(run_dir: &RunDir, record: &RunRecord, rules: &RuleSet) -> Result<Re
     let stages = stages(run_dir, record)?;
     let records: Vec<StageRecord<'_>> = stages
         .iter()
-        .map(|(facts, events)| StageRecord { facts, events: &events.events })
+        .map(|(facts, events)| StageRecord {
+            facts,
+            events: &events.events,
+        })
         .collect();
     Ok(rules.judge(&record.target, &records))
 }

@@ -47,7 +47,9 @@ impl Machine {
     #[must_use]
     pub fn is_built(&self) -> bool {
         Image::list(&self.home).is_ok_and(|images| {
-            images.iter().any(|image| image.record().definition == self.definition)
+            images
+                .iter()
+                .any(|image| image.record().definition == self.definition)
         })
     }
 
@@ -60,16 +62,17 @@ impl Machine {
         let listener = move |message: &str| listener.step(message);
         let (home, definition, teller) =
             (self.home.clone(), self.definition.clone(), listener.clone());
-        let image =
-            tokio::task::spawn_blocking(move || Image::obtain(&home, &definition, &teller))
-                .await
-                .context("failed to make the guest image")?
-                .context("failed to make the guest image")?;
-        let template =
-            Template::obtain(&self.home, &image, &self.agent, &self.config, &listener)
-                .await
-                .context("failed to make the VM ready")?;
-        template.prepare().await.context("failed to make the VM ready")?;
+        let image = tokio::task::spawn_blocking(move || Image::obtain(&home, &definition, &teller))
+            .await
+            .context("failed to make the guest image")?
+            .context("failed to make the guest image")?;
+        let template = Template::obtain(&self.home, &image, &self.agent, &self.config, &listener)
+            .await
+            .context("failed to make the VM ready")?;
+        template
+            .prepare()
+            .await
+            .context("failed to make the VM ready")?;
         Ok(template)
     }
 }
@@ -83,7 +86,10 @@ fn definition(image: &str) -> Result<Definition> {
     if image.contains('/') {
         return Ok(Definition::load(Path::new(image))?);
     }
-    bail!("no image `{image}`: take {}, or the path of a definition file", builtin.name)
+    bail!(
+        "no image `{image}`: take {}, or the path of a definition file",
+        builtin.name
+    )
 }
 
 /// The agent: `$PYTI_AGENT`, or `pyti-agent` beside this program.

@@ -15,10 +15,17 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let asked = matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            );
             // Nobody to tell where the terminal is gone.
             let _ = error.print();
-            return if asked { ExitCode::SUCCESS } else { ExitCode::from(FAILED) };
+            return if asked {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(FAILED)
+            };
         }
     };
     tracing_subscriber::fmt()

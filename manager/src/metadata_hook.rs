@@ -37,7 +37,13 @@ impl VmHook {
     async fn ask(&self, request: &HookRequest) -> anyhow::Result<String> {
         let name = self.next_name();
         let sdist = format!("{}/{}", order::WHEELHOUSE, request.filename);
-        let options = ["--dry-run", "--ignore-installed", "--no-deps", "--report", REPORT];
+        let options = [
+            "--dry-run",
+            "--ignore-installed",
+            "--no-deps",
+            "--report",
+            REPORT,
+        ];
         let mut order = order::order(
             &name,
             order::pip_install(&options, &sdist),
@@ -62,7 +68,10 @@ impl VmHook {
 
     /// `metadata`, then `metadata-2` and so on: requirements may need it too.
     fn next_name(&self) -> String {
-        let mut count = self.count.lock().unwrap_or_else(|poison| poison.into_inner());
+        let mut count = self
+            .count
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner());
         *count += 1;
         match *count {
             1 => "metadata".to_owned(),
@@ -100,7 +109,10 @@ fn metadata_text(report: &[u8]) -> anyhow::Result<String> {
     let report: Report = serde_json::from_slice(report)
         .map_err(|error| anyhow::anyhow!("pip's report from the VM could not be read: {error}"))?;
     let [Installed { metadata }] = report.install.as_slice() else {
-        anyhow::bail!("pip's report from the VM names {} packages, not one", report.install.len());
+        anyhow::bail!(
+            "pip's report from the VM names {} packages, not one",
+            report.install.len()
+        );
     };
     let mut text = String::new();
     let mut field = |name: &str, value: &str| {
@@ -111,9 +123,18 @@ fn metadata_text(report: &[u8]) -> anyhow::Result<String> {
     field("Metadata-Version", &metadata.metadata_version);
     field("Name", &metadata.name);
     field("Version", &metadata.version);
-    metadata.requires_python.iter().for_each(|value| field("Requires-Python", value));
-    metadata.requires_dist.iter().for_each(|value| field("Requires-Dist", value));
-    metadata.provides_extra.iter().for_each(|value| field("Provides-Extra", value));
+    metadata
+        .requires_python
+        .iter()
+        .for_each(|value| field("Requires-Python", value));
+    metadata
+        .requires_dist
+        .iter()
+        .for_each(|value| field("Requires-Dist", value));
+    metadata
+        .provides_extra
+        .iter()
+        .for_each(|value| field("Provides-Extra", value));
     Ok(text)
 }
 
@@ -134,6 +155,9 @@ mod tests {
     #[test]
     fn a_report_of_two_packages_is_refused() {
         let error = metadata_text(br#"{"install": []}"#).unwrap_err();
-        assert_eq!(error.to_string(), "pip's report from the VM names 0 packages, not one");
+        assert_eq!(
+            error.to_string(),
+            "pip's report from the VM names 0 packages, not one"
+        );
     }
 }

@@ -24,7 +24,9 @@ const SLOT: &str = "in0";
 pub fn order(stage: &str, argv: Vec<String>, limits: &LimitArgs) -> Result<StageSpec> {
     let mut entropy = [0_u8; 64];
     getrandom::fill(&mut entropy).context("failed to get entropy for the VM")?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Ok(StageSpec {
         stage: stage.to_owned(),
         argv,
@@ -83,11 +85,19 @@ fn hex(bytes: &[u8]) -> String {
 /// `python3 -m pip install`, from the wheelhouse and nothing else.
 #[must_use]
 pub fn pip_install(options: &[&str], file: &str) -> Vec<String> {
-    ["python3", "-m", "pip", "install", "--no-index", "--find-links", WHEELHOUSE]
-        .iter()
-        .chain(&["--no-input", "--no-color", "--progress-bar", "off"])
-        .chain(options)
-        .map(|&word| word.to_owned())
-        .chain([file.to_owned()])
-        .collect()
+    [
+        "python3",
+        "-m",
+        "pip",
+        "install",
+        "--no-index",
+        "--find-links",
+        WHEELHOUSE,
+    ]
+    .iter()
+    .chain(&["--no-input", "--no-color", "--progress-bar", "off"])
+    .chain(options)
+    .map(|&word| word.to_owned())
+    .chain([file.to_owned()])
+    .collect()
 }

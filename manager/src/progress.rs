@@ -39,7 +39,8 @@ impl Progress {
     /// A detail of the running step: bytes fetched, a count.
     pub fn detail(&self, detail: &str) {
         if let Some((what, _)) = &*self.lock() {
-            self.bar.set_message(format!("{what}: {}", pyti_analyzer::escape(detail)));
+            self.bar
+                .set_message(format!("{what}: {}", pyti_analyzer::escape(detail)));
         }
     }
 
@@ -68,6 +69,8 @@ impl Progress {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<(String, Instant)>> {
         // A panic elsewhere leaves the message as it was; it is only a message.
-        self.current.lock().unwrap_or_else(|poison| poison.into_inner())
+        self.current
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner())
     }
 }

@@ -68,9 +68,8 @@ impl RunDir {
                 "{} exists already: a run needs a directory of its own, choose another with --out",
                 path.display()
             ),
-            Err(error) => {
-                Err(error).with_context(|| format!("failed to make the run directory {}", path.display()))
-            }
+            Err(error) => Err(error)
+                .with_context(|| format!("failed to make the run directory {}", path.display())),
         }
     }
 
@@ -80,16 +79,18 @@ impl RunDir {
     /// There is no such run.
     pub fn find(run: &str, runs: &Path) -> Result<Self> {
         let path = if run == "last" {
-            newest(runs).with_context(|| {
-                format!("no run in {}: audit something first", runs.display())
-            })?
+            newest(runs)
+                .with_context(|| format!("no run in {}: audit something first", runs.display()))?
         } else if Path::new(run).join("run.json").is_file() {
             PathBuf::from(run)
         } else {
             runs.join(run)
         };
         if !path.join("run.json").is_file() {
-            bail!("no run `{run}`: give its directory, its id below {}, or `last`", runs.display());
+            bail!(
+                "no run `{run}`: give its directory, its id below {}, or `last`",
+                runs.display()
+            );
         }
         Ok(Self { path })
     }
@@ -182,7 +183,9 @@ impl RunDir {
         let path = self.path.join(name);
         let read = || -> Result<T> {
             let mut text = String::new();
-            File::open(&path)?.take(MAX_JSON).read_to_string(&mut text)?;
+            File::open(&path)?
+                .take(MAX_JSON)
+                .read_to_string(&mut text)?;
             Ok(serde_json::from_str(&text)?)
         };
         read().with_context(|| format!("failed to read {}", path.display()))
@@ -204,10 +207,18 @@ fn new_id(target: &str) -> String {
         .next()
         .unwrap_or_default()
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || ".-_".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
         .take(60)
         .collect();
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     format!("{}-{:09}-{name}", since.as_secs(), since.subsec_nanos())
 }
 

@@ -50,7 +50,11 @@ pub fn show(args: &ShowArgs, home: &Home, style: Style, out: &mut impl Write) ->
         } else if args.format == Format::Json {
             event_lines(&loaded.events, out)?;
         } else {
-            writeln!(out, "{}", event_table(&loaded.events, facts.started_ns, style))?;
+            writeln!(
+                out,
+                "{}",
+                event_table(&loaded.events, facts.started_ns, style)
+            )?;
         }
     }
     out.flush()?;

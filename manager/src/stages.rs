@@ -77,13 +77,18 @@ impl Stages {
     #[must_use]
     pub fn record(&self) -> MutexGuard<'_, RunRecord> {
         // Whoever panicked had the record whole: it is only replaced field by field.
-        self.record.lock().unwrap_or_else(|poison| poison.into_inner())
+        self.record
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner())
     }
 
     /// How long the stages took.
     #[must_use]
     pub fn timings(&self) -> Vec<Timing> {
-        self.timings.lock().unwrap_or_else(|poison| poison.into_inner()).clone()
+        self.timings
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner())
+            .clone()
     }
 
     /// A file for a stage's input that has no name, so that nothing is left of it.
@@ -103,22 +108,33 @@ impl Stages {
     pub async fn run(&self, order: &StageSpec, input: File) -> Result<BTreeMap<String, Vec<u8>>> {
         let template = self.template().await?;
         let directory = self.run_dir.stage(&order.stage)?;
-        self.progress.step(format!("stage {} in the VM", order.stage));
+        self.progress
+            .step(format!("stage {} in the VM", order.stage));
         let began = Instant::now();
         let options = StartOptions {
             input: Some(input),
             ..StartOptions::default()
         };
-        let vm = template.start(options).await.context("failed to start a clone")?;
+        let vm = template
+            .start(options)
+            .await
+            .context("failed to start a clone")?;
         let clone = began.elapsed();
         let watched = watch(vm, order, &directory, self.limits.events, &self.interrupt).await?;
-        let Watched { facts, files, to_start } = watched;
-        self.timings.lock().unwrap_or_else(|poison| poison.into_inner()).push(Timing {
-            stage: order.stage.clone(),
-            clone,
-            start: to_start,
-            stage_total: began.elapsed(),
-        });
+        let Watched {
+            facts,
+            files,
+            to_start,
+        } = watched;
+        self.timings
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner())
+            .push(Timing {
+                stage: order.stage.clone(),
+                clone,
+                start: to_start,
+                stage_total: began.elapsed(),
+            });
         self.keep(facts)?;
         if self.interrupt.came() {
             anyhow::bail!("interrupted");

@@ -190,8 +190,10 @@ impl Stage {
             FrameKind::File => self.take_file(&payload),
             FrameKind::Log => {
                 if self.log.len() < LOG_LINES {
-                    let line: String =
-                        String::from_utf8_lossy(&payload).chars().take(400).collect();
+                    let line: String = String::from_utf8_lossy(&payload)
+                        .chars()
+                        .take(400)
+                        .collect();
                     tracing::debug!("agent: {}", pyti_analyzer::escape(&line));
                     self.log.push(line);
                 }
@@ -321,8 +323,9 @@ struct Kept {
 
 impl Recorder {
     fn start(directory: &Path, max_events: u64) -> Result<Self> {
-        let mut writer = StoreWriter::create(directory)
-            .with_context(|| format!("failed to make the event store in {}", directory.display()))?;
+        let mut writer = StoreWriter::create(directory).with_context(|| {
+            format!("failed to make the event store in {}", directory.display())
+        })?;
         let (queue, mut frames) = tokio::sync::mpsc::channel::<Vec<u8>>(QUEUE);
         let (tell, done) = tokio::sync::oneshot::channel();
         std::thread::Builder::new()

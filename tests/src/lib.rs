@@ -71,10 +71,7 @@ impl Audit {
     /// Everything, for the message of an assertion.
     #[must_use]
     pub fn everything(&self) -> String {
-        format!(
-            "status {}\n{}\n{:#}",
-            self.status, self.stderr, self.report
-        )
+        format!("status {}\n{}\n{:#}", self.status, self.stderr, self.report)
     }
 }
 

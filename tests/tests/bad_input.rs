@@ -8,7 +8,12 @@ use pyti_tests::{Audit, audit};
 fn refused(target: &str, args: &[&str], parts: &[&str]) -> Audit {
     let audit = audit(target, args);
     assert_eq!(audit.status, 2, "{}", audit.everything());
-    assert_eq!(audit.stderr.trim_end().lines().count(), 1, "{}", audit.stderr);
+    assert_eq!(
+        audit.stderr.trim_end().lines().count(),
+        1,
+        "{}",
+        audit.stderr
+    );
     for part in parts {
         assert!(audit.stderr.contains(part), "no `{part}`: {}", audit.stderr);
     }
@@ -17,7 +22,11 @@ fn refused(target: &str, args: &[&str], parts: &[&str]) -> Audit {
 
 #[test]
 fn unknown_package() {
-    refused("pyti-there-is-no-such-package", &[], &["pyti-there-is-no-such-package"]);
+    refused(
+        "pyti-there-is-no-such-package",
+        &[],
+        &["pyti-there-is-no-such-package"],
+    );
 }
 
 #[test]

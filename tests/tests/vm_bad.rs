@@ -9,7 +9,9 @@ fn flagged(name: &str, verdict: &str, rules: &[&str]) {
     assert_eq!(audit.verdict(), verdict, "{}", audit.everything());
     assert_eq!(audit.status, 1);
     for finding in audit.report["findings"].as_array().into_iter().flatten() {
-        let evidence = finding["evidence"].as_array().expect("a finding without evidence");
+        let evidence = finding["evidence"]
+            .as_array()
+            .expect("a finding without evidence");
         assert!(!evidence.is_empty(), "{finding:#}");
     }
 }

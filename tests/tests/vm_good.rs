@@ -9,8 +9,16 @@ fn quiet(name: &str, notices: &[&str]) {
     assert_eq!(audit.status, 0);
     assert_eq!(audit.rules(), notices, "{}", audit.everything());
     let stages = audit.report["stages"].as_array().expect("no stages");
-    let install = stages.iter().find(|s| s["name"] == "install").expect("no install stage");
-    assert_eq!(install["status"]["state"], "completed", "{}", audit.everything());
+    let install = stages
+        .iter()
+        .find(|s| s["name"] == "install")
+        .expect("no install stage");
+    assert_eq!(
+        install["status"]["state"],
+        "completed",
+        "{}",
+        audit.everything()
+    );
 }
 
 macro_rules! quiet {

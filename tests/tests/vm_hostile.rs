@@ -14,7 +14,11 @@ fn bounded(name: &str, args: &[&str], seconds: u64, reason: &str) -> Audit {
     assert_eq!(audit.verdict(), "inconclusive", "{}", audit.everything());
     assert_eq!(audit.status, 3, "{}", audit.everything());
     let reasons = audit.report["reasons"].to_string();
-    assert!(reasons.contains(reason), "no `{reason}`: {}", audit.everything());
+    assert!(
+        reasons.contains(reason),
+        "no `{reason}`: {}",
+        audit.everything()
+    );
     assert!(events(&audit) > 0, "no events kept: {}", audit.everything());
     audit
 }
@@ -22,7 +26,13 @@ fn bounded(name: &str, args: &[&str], seconds: u64, reason: &str) -> Audit {
 /// How many events `pyti show --events` has.
 fn events(audit: &Audit) -> usize {
     let run_dir = audit.run();
-    let output = run(&["show", "--events", "--format", "json", &run_dir.to_string_lossy()]);
+    let output = run(&[
+        "show",
+        "--events",
+        "--format",
+        "json",
+        &run_dir.to_string_lossy(),
+    ]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     text(&output.stdout).lines().count()
 }
@@ -54,7 +64,12 @@ fn vm_hostile_kills_everything() {
 
 #[test]
 fn vm_hostile_prints_a_gigabyte() {
-    let audit = bounded("prints-a-gigabyte", &["--wall", "30", "--output", "64"], 240, "");
+    let audit = bounded(
+        "prints-a-gigabyte",
+        &["--wall", "30", "--output", "64"],
+        240,
+        "",
+    );
     for entry in std::fs::read_dir(audit.run()).expect("no run directory") {
         let stage = entry.expect("unreadable run directory").path();
         for output in ["stdout", "stderr"] {
@@ -62,7 +77,12 @@ fn vm_hostile_prints_a_gigabyte() {
                 continue;
             };
             // What was cut is marked in a line at the end.
-            assert!(metadata.len() < 66 * 1024, "{}: {}", stage.display(), metadata.len());
+            assert!(
+                metadata.len() < 66 * 1024,
+                "{}: {}",
+                stage.display(),
+                metadata.len()
+            );
         }
     }
 }
@@ -71,7 +91,11 @@ fn vm_hostile_prints_a_gigabyte() {
 fn vm_hostile_prints_escapes() {
     let audit = bounded("prints-escapes", &[], 120, "exit");
     let run_dir = audit.run();
-    for args in [vec!["show"], vec!["show", "--tree"], vec!["show", "--events"]] {
+    for args in [
+        vec!["show"],
+        vec!["show", "--tree"],
+        vec!["show", "--events"],
+    ] {
         let mut args = args;
         let path = run_dir.to_string_lossy().into_owned();
         args.push(&path);
@@ -90,7 +114,13 @@ fn vm_hostile_crashes_kernel() {
     let audit = audit_package("hostile/crashes-kernel", &[]);
     assert_ne!(audit.verdict(), "none", "{}", audit.everything());
     let run_dir = audit.run();
-    let output = run(&["show", "--events", "--format", "json", &run_dir.to_string_lossy()]);
+    let output = run(&[
+        "show",
+        "--events",
+        "--format",
+        "json",
+        &run_dir.to_string_lossy(),
+    ]);
     let events = text(&output.stdout);
     let attempt = events
         .lines()
@@ -102,9 +132,17 @@ fn vm_hostile_crashes_kernel() {
 fn vm_hostile_floods_events() {
     let audit = audit_package("hostile/floods-events", &[]);
     let losses = &audit.report["losses"]["file"];
-    let number = |name: &str| losses[name].as_u64().unwrap_or_else(|| panic!("no {name}: {losses}"));
+    let number = |name: &str| {
+        losses[name]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no {name}: {losses}"))
+    };
     assert!(number("seen") > 200_000, "{losses}");
-    assert_eq!(number("seen"), number("stored") + number("lost"), "{losses}");
+    assert_eq!(
+        number("seen"),
+        number("stored") + number("lost"),
+        "{losses}"
+    );
     if number("lost") > 0 {
         assert_eq!(audit.verdict(), "inconclusive", "{}", audit.everything());
     }

@@ -47,10 +47,16 @@ fn wait_for(what: &str, condition: impl Fn() -> bool) {
 /// The processes below this one, itself not included.
 fn descendants(pid: u32) -> Vec<u32> {
     let mut found = vec![];
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
     for task in tasks {
         let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        for child in children.split_whitespace().filter_map(|text| text.parse().ok()) {
+        for child in children
+            .split_whitespace()
+            .filter_map(|text| text.parse().ok())
+        {
             found.push(child);
             found.extend(descendants(child));
         }
@@ -60,13 +66,21 @@ fn descendants(pid: u32) -> Vec<u32> {
 
 fn kept_events(directory: &TempDir) -> usize {
     let path = directory.path().join("run");
-    let output = run(&["show", "--events", "--format", "json", &path.to_string_lossy()]);
+    let output = run(&[
+        "show",
+        "--events",
+        "--format",
+        "json",
+        &path.to_string_lossy(),
+    ]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     text(&output.stdout).lines().count()
 }
 
 fn signal(pid: u32, name: &str) {
-    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    let status = Command::new("kill")
+        .args([&format!("-{name}"), &pid.to_string()])
+        .status();
     assert!(status.expect("failed to start kill").success());
 }
 
@@ -78,12 +92,18 @@ fn vm_sigkill_takes_the_machine_along_and_keeps_events() {
     signal(child.id(), "KILL");
     child.wait().expect("failed to wait");
     wait_for("the machines to die", || {
-        machines.iter().all(|pid| !Path::new(&format!("/proc/{pid}/exe")).exists())
+        machines
+            .iter()
+            .all(|pid| !Path::new(&format!("/proc/{pid}/exe")).exists())
     });
     assert!(kept_events(&directory) > 0);
     let path = directory.path().join("run");
     let shown = run(&["show", &path.to_string_lossy()]);
-    assert!(text(&shown.stdout).contains("inconclusive"), "{}", text(&shown.stdout));
+    assert!(
+        text(&shown.stdout).contains("inconclusive"),
+        "{}",
+        text(&shown.stdout)
+    );
 }
 
 #[test]
@@ -93,7 +113,15 @@ fn vm_interrupt_ends_with_a_report() {
     signal(child.id(), "INT");
     let output = child.wait_with_output().expect("failed to wait");
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
-    assert!(text(&output.stdout).contains("interrupted"), "{}", text(&output.stdout));
-    assert!(machines.iter().all(|pid| !Path::new(&format!("/proc/{pid}/exe")).exists()));
+    assert!(
+        text(&output.stdout).contains("interrupted"),
+        "{}",
+        text(&output.stdout)
+    );
+    assert!(
+        machines
+            .iter()
+            .all(|pid| !Path::new(&format!("/proc/{pid}/exe")).exists())
+    );
     assert!(kept_events(&directory) > 0);
 }

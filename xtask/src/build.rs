@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::sh::{cargo, run, status, target};
 
@@ -11,14 +11,41 @@ use crate::sh::{cargo, run, status, target};
 const AGENT_TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Builds the agent (with the probes in it) and `pyti`, side by side in `target/release`.
+///
+/// Both at the same time: they share nothing, and each has long stretches on one core.
 pub fn build() -> Result<()> {
     let agent_dir = target().join("agent");
-    run(cargo()
-        .args(["build", "--quiet", "--release", "--package", "pyti-trace", "--features", "agent"])
-        .args(["--bin", "pyti-agent", "--target", AGENT_TARGET, "--target-dir"])
+    let mut agent_build = cargo();
+    agent_build
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--package",
+            "pyti-trace",
+            "--features",
+            "agent",
+        ])
+        .args([
+            "--bin",
+            "pyti-agent",
+            "--target",
+            AGENT_TARGET,
+            "--target-dir",
+        ])
         .arg(&agent_dir)
-        .env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
-    run(cargo().args(["build", "--quiet", "--release", "--package", "pyti"]))?;
+        .env(
+            "RUSTFLAGS",
+            "-C target-feature=+crt-static -C strip=debuginfo",
+        );
+    let mut agent_building = agent_build.spawn().context("failed to start cargo")?;
+    let pyti_built = run(cargo().args(["build", "--quiet", "--release", "--package", "pyti"]));
+    let agent_built = agent_building.wait().context("failed to wait for cargo")?;
+    pyti_built?;
+    ensure!(
+        agent_built.success(),
+        "the build of the agent ended with {agent_built}"
+    );
     let built = agent_dir.join(AGENT_TARGET).join("release/pyti-agent");
     let beside = agent();
     // An unchanged agent keeps its file, and with it the template made from it.

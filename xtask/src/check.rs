@@ -32,7 +32,14 @@ pub fn test_with_vm(filter: Option<&str>) -> Result<()> {
 fn test_command(filter: Option<&str>) -> Command {
     let mut command = cargo();
     command
-        .args(["test", "--quiet", "--release", "--workspace", "--features", "pyti-trace/loader"])
+        .args([
+            "test",
+            "--quiet",
+            "--release",
+            "--workspace",
+            "--features",
+            "pyti-trace/loader",
+        ])
         .args(filter.as_slice())
         .arg("--")
         .env("PYTI_BIN", pyti())
@@ -43,7 +50,16 @@ fn test_command(filter: Option<&str>) -> Command {
 /// Runs the benchmark.
 pub fn bench(repeat: u32) -> Result<()> {
     run(cargo()
-        .args(["run", "--quiet", "--release", "--package", "pyti-tests", "--bin", "pyti-bench", "--"])
+        .args([
+            "run",
+            "--quiet",
+            "--release",
+            "--package",
+            "pyti-tests",
+            "--bin",
+            "pyti-bench",
+            "--",
+        ])
         .args(["--repeat", &repeat.to_string()])
         .env("PYTI_BIN", pyti())
         .env("PYTI_AGENT", agent()))

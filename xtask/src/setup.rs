@@ -19,19 +19,47 @@ struct Need {
 }
 
 const NEEDS: &[Need] = &[
-    Need { what: "a C compiler", there: || on_path("cc"), package: "build-essential" },
-    Need { what: "QEMU", there: || on_path("qemu-system-x86_64"), package: "qemu-system-x86" },
-    Need { what: "mmdebstrap", there: || on_path("mmdebstrap"), package: "mmdebstrap" },
-    Need { what: "mkfs.erofs", there: || on_path("mkfs.erofs"), package: "erofs-utils" },
-    Need { what: "Debian's archive keys", there: debian_keyring, package: "debian-archive-keyring" },
-    Need { what: "Python 3", there: || Path::new("/usr/bin/python3").exists(), package: "python3" },
+    Need {
+        what: "a C compiler",
+        there: || on_path("cc"),
+        package: "build-essential",
+    },
+    Need {
+        what: "QEMU",
+        there: || on_path("qemu-system-x86_64"),
+        package: "qemu-system-x86",
+    },
+    Need {
+        what: "mmdebstrap",
+        there: || on_path("mmdebstrap"),
+        package: "mmdebstrap",
+    },
+    Need {
+        what: "mkfs.erofs",
+        there: || on_path("mkfs.erofs"),
+        package: "erofs-utils",
+    },
+    Need {
+        what: "Debian's archive keys",
+        there: debian_keyring,
+        package: "debian-archive-keyring",
+    },
+    Need {
+        what: "Python 3",
+        there: || Path::new("/usr/bin/python3").exists(),
+        package: "python3",
+    },
     Need {
         what: "certificates",
         there: || Path::new("/etc/ssl/certs/ca-certificates.crt").exists(),
         package: "ca-certificates",
     },
     // mmdebstrap maps user ids with it where it is not run by root.
-    Need { what: "newuidmap", there: || is_root() || on_path("newuidmap"), package: "uidmap" },
+    Need {
+        what: "newuidmap",
+        there: || is_root() || on_path("newuidmap"),
+        package: "uidmap",
+    },
 ];
 
 fn debian_keyring() -> bool {
@@ -54,7 +82,10 @@ pub fn setup() -> Result<()> {
         if packages.is_empty() && bpf::find().is_ok() {
             return Ok(());
         }
-        packages.extend(["LLVM 22 with headers".into(), "a nightly Rust with rust-src".into()]);
+        packages.extend([
+            "LLVM 22 with headers".into(),
+            "a nightly Rust with rust-src".into(),
+        ]);
         bail!(
             "this system has no apt-get; install the equivalents of these by hand: {}; then `cargo install bpf-linker`",
             packages.join(", ")
@@ -70,11 +101,12 @@ fn bpf_toolchain() -> Result<()> {
     if bpf::find().is_ok() {
         return Ok(());
     }
-    if !bpf::has_compiler() {
-        compiler()?;
+    let linker_there = on_path("bpf-linker") || tools()?.join("bin/bpf-linker").is_file();
+    if !linker_there {
+        linker()?;
     }
     if bpf::find().is_err() {
-        linker()?;
+        compiler()?;
     }
     bpf::find().map(|_| ()).map_err(anyhow::Error::msg)
 }
@@ -84,11 +116,21 @@ fn compiler() -> Result<()> {
     say("no Rust for the BPF target");
     run(sudo("apt-get").arg("update").stdout(Stdio::null()))?;
     if available("rust-web-src") && available("rustc-web") {
-        return apt_install(&["rustc-web".into(), "cargo-web".into(), "rust-web-src".into()]);
+        return apt_install(&[
+            "rustc-web".into(),
+            "cargo-web".into(),
+            "rust-web-src".into(),
+        ]);
     }
     if on_path("rustup") {
         return run(Command::new("rustup").args([
-            "toolchain", "install", "nightly", "--profile", "minimal", "--component", "rust-src",
+            "toolchain",
+            "install",
+            "nightly",
+            "--profile",
+            "minimal",
+            "--component",
+            "rust-src",
         ]));
     }
     bail!(
@@ -99,7 +141,8 @@ fn compiler() -> Result<()> {
 /// bpf-linker, built against the newest LLVM that the system offers.
 fn linker() -> Result<()> {
     say("no bpf-linker");
-    let llvm = |version: &&&str| Path::new(&format!("/usr/lib/llvm-{version}/include/llvm")).exists();
+    let llvm =
+        |version: &&&str| Path::new(&format!("/usr/lib/llvm-{version}/include/llvm")).exists();
     let version = match LLVM.iter().find(llvm) {
         Some(version) => version,
         None => {
@@ -114,13 +157,25 @@ fn linker() -> Result<()> {
     };
     apt_install(&["libzstd-dev".into(), "zlib1g-dev".into()])?;
     let root = tools()?;
-    say(&format!("building bpf-linker against LLVM {version} into {}", root.display()));
-    run(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["install", "--quiet", "bpf-linker", "--version", "^0.13", "--no-default-features"])
-        .args(["--features", &format!("llvm-{version}"), "--root"])
-        .arg(root)
-        .env("LLVM_PREFIX", format!("/usr/lib/llvm-{version}"))
-        .env_remove("CARGO_TARGET_DIR"))
+    say(&format!(
+        "building bpf-linker against LLVM {version} into {}",
+        root.display()
+    ));
+    run(
+        Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .args([
+                "install",
+                "--quiet",
+                "bpf-linker",
+                "--version",
+                "^0.13",
+                "--no-default-features",
+            ])
+            .args(["--features", &format!("llvm-{version}"), "--root"])
+            .arg(root)
+            .env("LLVM_PREFIX", format!("/usr/lib/llvm-{version}"))
+            .env_remove("CARGO_TARGET_DIR"),
+    )
 }
 
 /// Where the tools go that no package manager of the system keeps.
@@ -129,8 +184,10 @@ fn tools() -> Result<PathBuf> {
 }
 
 fn available(package: &str) -> bool {
-    output(Command::new("apt-cache").args(["policy", package]))
-        .is_ok_and(|text| text.lines().any(|l| l.contains("Candidate:") && !l.contains("(none)")))
+    output(Command::new("apt-cache").args(["policy", package])).is_ok_and(|text| {
+        text.lines()
+            .any(|l| l.contains("Candidate:") && !l.contains("(none)"))
+    })
 }
 
 fn apt_install(packages: &[String]) -> Result<()> {

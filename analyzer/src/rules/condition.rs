@@ -89,8 +89,8 @@ pub enum Condition {
 /// A field, its test, and how the rule's author wrote it.
 #[derive(Debug, Clone)]
 pub struct Clause {
-    field: Field,
-    test: Test,
+    pub(super) field: Field,
+    pub(super) test: Test,
     text: String,
 }
 

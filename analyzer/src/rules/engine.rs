@@ -7,10 +7,9 @@ use pyti_trace::event::{Kind, ProcessKey};
 use super::rule::{By, Detection, Rule, Step};
 use super::truth::Truth;
 use super::value::{View, show};
+use super::waiting::{Partial, Waiting};
 use crate::schema::{Field, KINDS};
 
-/// Unfinished sequences kept per step; the oldest goes first, and the rule says so.
-const MAX_PARTIAL: usize = 16_384;
 /// How often one rule may look at an unfinished sequence in a stage: a package that floods the
 /// record must not stop the analysis.
 const MAX_LOOKS: u64 = 20_000_000;
@@ -55,7 +54,9 @@ pub fn run(rules: &[&Rule], view: &View<'_>, today: &str) -> Vec<Outcome> {
     for (rule, run) in runs.iter().enumerate() {
         for (detection, (kinds, _)) in run.rule.detections.iter().enumerate() {
             for kind in KINDS {
-                if kinds.steps().any(|step| step.kinds.contains(&kind)) {
+                // The end of a process ends the sequences that only it could go on with.
+                let ends = kind == Kind::Exit && matches!(kinds, Detection::Sequence { .. });
+                if ends || kinds.steps().any(|step| step.kinds.contains(&kind)) {
                     wanted[kind as usize].push((rule, detection));
                 }
             }
@@ -80,21 +81,11 @@ struct Run<'r> {
     outcome: Outcome,
 }
 
-#[derive(Default)]
 struct State {
     /// By step that comes next (from the second on): unfinished sequences.
-    partial: Vec<VecDeque<Partial>>,
+    waiting: Vec<Waiting>,
     /// By process or tree: what was counted.
     groups: HashMap<ProcessKey, Group>,
-}
-
-/// An unfinished sequence.
-#[derive(Clone)]
-struct Partial {
-    /// The events of the steps done.
-    captured: Vec<usize>,
-    /// Every step held; otherwise for one it could not be told.
-    sure: bool,
 }
 
 #[derive(Default)]
@@ -108,7 +99,12 @@ impl<'r> Run<'r> {
     fn new(rule: &'r Rule, today: &str) -> Self {
         Self {
             rule,
-            states: rule.detections.iter().map(|_| State::default()).collect(),
+            states: (0..rule.detections.len())
+                .map(|number| State {
+                    waiting: waiting(rule, number),
+                    groups: HashMap::new(),
+                })
+                .collect(),
             valid: rule
                 .exceptions
                 .iter()
@@ -134,20 +130,32 @@ impl<'r> Run<'r> {
                 }
             }
             Detection::Sequence {
-                by,
-                within_ns,
-                steps,
-                unless,
+                by, steps, unless, ..
             } => {
-                for step in unless.iter().filter(|step| step.kinds.contains(&kind)) {
-                    for waiting in &mut self.states[number].partial {
-                        self.looks += waiting.len() as u64;
-                        waiting.retain(|partial| {
-                            step.condition.eval(view, index, &partial.captured) != Truth::True
-                        });
+                if self.looks > MAX_LOOKS {
+                    return;
+                }
+                let waiting = &mut self.states[number].waiting;
+                for (unless, step) in unless.iter().enumerate() {
+                    if step.kinds.contains(&kind) {
+                        for waiting in &mut *waiting {
+                            self.looks += waiting.call_off(unless, step, view, index);
+                        }
                     }
                 }
-                self.advance(number, (*by, *within_ns), steps, view, index, kind);
+                self.advance(number, *by, steps, view, index, kind);
+                if kind == Kind::Exit {
+                    for waiting in &mut self.states[number].waiting {
+                        waiting.ended(view, view.process(index));
+                    }
+                }
+                if self.looks > MAX_LOOKS {
+                    self.outcome.overflowed = true;
+                    self.states[number]
+                        .waiting
+                        .iter_mut()
+                        .for_each(Waiting::clear);
+                }
             }
             Detection::Count {
                 by,
@@ -211,13 +219,12 @@ impl<'r> Run<'r> {
     fn advance(
         &mut self,
         number: usize,
-        (by, within_ns): (By, u64),
+        by: By,
         steps: &[Step],
         view: &View<'_>,
         index: usize,
         kind: Kind,
     ) {
-        let now = view.events[index].time_ns;
         // Later steps first, so that one event never serves two steps of one sequence.
         for (next, step) in steps.iter().enumerate().rev() {
             if !step.kinds.contains(&kind) {
@@ -227,70 +234,45 @@ impl<'r> Run<'r> {
                 let truth = step.condition.eval(view, index, &[]);
                 if truth != Truth::False {
                     let sure = truth == Truth::True;
-                    self.wait(
-                        number,
-                        1,
-                        Partial {
-                            captured: vec![index],
-                            sure,
-                        },
-                    );
+                    let captured = vec![index];
+                    self.wait(number, 1, Partial { captured, sure }, view, index);
                 }
                 continue;
             }
-            let mut waiting = match self.states[number].partial.get_mut(next - 1) {
-                Some(waiting) => std::mem::take(waiting),
-                None => continue,
+            let Some(waiting) = self.states[number].waiting.get_mut(next - 1) else {
+                continue;
             };
-            self.looks += waiting.len() as u64;
-            if self.looks > MAX_LOOKS {
-                self.outcome.overflowed = true;
-                return;
-            }
-            waiting.retain(|partial| {
-                let first = partial
-                    .captured
-                    .first()
-                    .map(|first| view.events[*first].time_ns);
-                first.is_some_and(|first| now.saturating_sub(first) <= within_ns)
-            });
-            for partial in &waiting {
-                let captured = &partial.captured;
-                if !related(by, view, captured, index) {
+            for partial in waiting.candidates(view, index) {
+                self.looks += 1;
+                if !related(by, view, &partial.captured, index) {
                     continue;
                 }
-                let truth = step.condition.eval(view, index, captured);
+                let truth = step.condition.eval(view, index, &partial.captured);
                 if truth == Truth::False {
                     continue;
                 }
-                let mut longer = partial.clone();
+                let mut longer = partial;
                 longer.sure &= truth == Truth::True;
-                longer.captured.push(index);
                 if next + 1 < steps.len() {
-                    self.wait(number, next + 1, longer);
+                    longer.captured.push(index);
+                    self.wait(number, next + 1, longer, view, index);
                 } else if !longer.sure {
                     self.unknown(index);
-                } else if !self.excepted(number, view, index, captured) {
-                    let who = captured.first().map(|first| view.process(*first));
+                } else if !self.excepted(number, view, index, &longer.captured) {
+                    let who = longer.captured.first().map(|first| view.process(*first));
+                    longer.captured.push(index);
                     self.hit(number, longer.captured, who.unwrap_or_default());
                 }
             }
-            self.states[number].partial[next - 1] = waiting;
         }
     }
 
     /// Keeps a sequence that waits for step `next`.
-    fn wait(&mut self, number: usize, next: usize, partial: Partial) {
-        let all = &mut self.states[number].partial;
-        if all.len() < next {
-            all.resize_with(next, VecDeque::new);
+    fn wait(&mut self, number: usize, next: usize, partial: Partial, view: &View<'_>, now: usize) {
+        if let Some(waiting) = self.states[number].waiting.get_mut(next - 1) {
+            let room = waiting.push(view, partial, view.events[now].time_ns);
+            self.outcome.overflowed |= !room;
         }
-        let waiting = &mut all[next - 1];
-        if waiting.len() >= MAX_PARTIAL {
-            waiting.pop_front();
-            self.outcome.overflowed = true;
-        }
-        waiting.push_back(partial);
     }
 
     fn count(
@@ -360,6 +342,38 @@ impl<'r> Run<'r> {
             self.hit(number, events, key);
         }
     }
+}
+
+/// Where the unfinished sequences of a detection wait, by step.
+fn waiting(rule: &Rule, number: usize) -> Vec<Waiting> {
+    let Some((
+        Detection::Sequence {
+            by,
+            within_ns,
+            steps,
+            unless,
+        },
+        template,
+    )) = rule.detections.get(number)
+    else {
+        return Vec::new();
+    };
+    let mut asked = template.references();
+    for step in steps.iter().chain(unless) {
+        step.condition.references(&mut asked);
+    }
+    for exception in &rule.exceptions {
+        if let Some(Some(condition)) = exception.conditions.get(number) {
+            condition.references(&mut asked);
+        }
+    }
+    asked.sort_unstable_by_key(|(step, field)| (*step, *field as usize));
+    asked.dedup();
+    steps
+        .iter()
+        .skip(1)
+        .map(|step| Waiting::new(*by, *within_ns, step, unless, &asked))
+        .collect()
 }
 
 /// The event's process may do the next step of this sequence.

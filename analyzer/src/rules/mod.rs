@@ -1,5 +1,6 @@
 //! Rules: read from files, checked against the schema, run over events, tested against traces.
 
+mod access;
 mod condition;
 mod engine;
 mod error;
@@ -14,6 +15,7 @@ mod trace;
 mod traces;
 mod truth;
 mod value;
+mod waiting;
 mod yaml;
 
 pub use condition::Vars;

@@ -89,6 +89,18 @@ impl Template {
         })
     }
 
+    /// The step and field of every capture.
+    #[must_use]
+    pub fn references(&self) -> Vec<(usize, Field)> {
+        self.parts
+            .iter()
+            .filter_map(|part| match part {
+                Part::Capture { step, field, .. } => Some((*step, *field)),
+                _ => None,
+            })
+            .collect()
+    }
+
     /// Adds the values of the events in `captured` (by step) to `into`.
     pub fn collect(&self, view: &View<'_>, captured: &[usize], into: &mut Captures) {
         for part in &self.parts {

@@ -1,5 +1,6 @@
 //! Rules tested against their traces: every rule has one that fires it and one that must not.
 
+use std::fmt;
 use std::path::Path;
 
 use pyti_trace::event::Event;
@@ -20,29 +21,42 @@ pub enum Expectation {
     Quiet,
 }
 
+impl fmt::Display for Expectation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fires => "must fire",
+            Self::Quiet => "must not fire",
+        })
+    }
+}
+
 /// Something that the traces showed to be wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TraceFailure {
     /// A rule lacks a trace.
-    #[error("rule {rule} has no trace that {}: add {rule}/{}.yaml", match expectation { Expectation::Fires => "fires it", Expectation::Quiet => "must not fire it" }, match expectation { Expectation::Fires => "fires", Expectation::Quiet => "quiet" })]
+    #[error("{file}: missing: rule {rule} needs a trace that {}", match expectation { Expectation::Fires => "fires it", Expectation::Quiet => "must not fire it" })]
     Missing {
+        /// Where it is expected.
+        file: String,
         /// The rule.
         rule: String,
         /// Which.
         expectation: Expectation,
     },
     /// A trace that must fire its rule does not, or the other way round.
-    #[error("rule {rule} {}: case \"{case}\" of {file}{}", match expectation { Expectation::Fires => "did not fire", Expectation::Quiet => "fired" }, if *undecided { " (it could not decide)" } else { "" })]
+    #[error("{file}: case \"{case}\": rule {rule} {expectation} and {}", match (fired, undecided) { (true, _) => "did", (false, true) => "could not decide", (false, false) => "did not" })]
     Wrong {
-        /// The rule.
-        rule: String,
-        /// What was expected.
-        expectation: Expectation,
         /// The trace's file.
         file: String,
         /// The case.
         case: String,
-        /// The rule could not decide.
+        /// The rule.
+        rule: String,
+        /// What was expected.
+        expectation: Expectation,
+        /// It fired.
+        fired: bool,
+        /// It could not decide.
         undecided: bool,
     },
     /// An exception that no trace needs.
@@ -123,10 +137,16 @@ impl RuleSet {
             summary.quiet += number[1];
             for expectation in [Expectation::Fires, Expectation::Quiet] {
                 if number[expectation as usize] == 0 {
-                    let rule = rule.id.clone();
-                    summary
-                        .failures
-                        .push(TraceFailure::Missing { rule, expectation });
+                    let name = match expectation {
+                        Expectation::Fires => "fires.yaml",
+                        Expectation::Quiet => "quiet.yaml",
+                    };
+                    let directory = Path::new(&*rule.place.file).with_extension("");
+                    summary.failures.push(TraceFailure::Missing {
+                        file: directory.join(name).display().to_string(),
+                        rule: rule.id.clone(),
+                        expectation,
+                    });
                 }
             }
             exceptions(rule, &excepted, &today, &mut summary.failures);
@@ -162,10 +182,11 @@ impl RuleSet {
             };
             if !right {
                 summary.failures.push(TraceFailure::Wrong {
-                    rule: rule.id.clone(),
-                    expectation,
                     file: file.to_owned(),
                     case: case.name.clone(),
+                    rule: rule.id.clone(),
+                    expectation,
+                    fired,
                     undecided,
                 });
             }

@@ -99,8 +99,8 @@ impl StoreWriter {
         self.buffer.clear();
     }
 
-    /// Finishes the Parquet file and removes the journal; where that fails, or events were refused
-    /// before, the journal stays and the result says why.
+    /// Finishes the Parquet file and removes the journal; where that fails the journal stays. The
+    /// result says why, and how many events the disk refused.
     #[must_use]
     pub fn finish(mut self) -> Stored {
         if !self.buffer.is_empty() {

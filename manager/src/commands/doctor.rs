@@ -46,7 +46,12 @@ pub fn run(home: &Home, out: &mut impl Write) -> Result<u8> {
             Outcome::Missing => "MISSING",
         };
         missing |= check.outcome == Outcome::Missing;
-        writeln!(out, "{mark:<8} {:<12} {}", check.name, pyti_analyzer::escape(&check.found))?;
+        writeln!(
+            out,
+            "{mark:<8} {:<12} {}",
+            check.name,
+            pyti_analyzer::escape(&check.found)
+        )?;
         if let Some(remedy) = &check.remedy {
             writeln!(out, "{:<8} {:<12} type: {remedy}", "", "")?;
         }

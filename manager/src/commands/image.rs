@@ -25,7 +25,10 @@ pub async fn run(command: ImageCommand, home: &Home, out: &mut impl Write) -> Re
             let templates = Template::list(&home)?;
             for image in Image::list(&home)? {
                 let record = image.record();
-                let count = templates.iter().filter(|template| template.image == image.id()).count();
+                let count = templates
+                    .iter()
+                    .filter(|template| template.image == image.id())
+                    .count();
                 writeln!(
                     out,
                     "{}  kernel {}  {} MiB  {count} template{}",

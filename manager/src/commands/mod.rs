@@ -52,7 +52,11 @@ fn run_audit(args: AuditArgs, home: &Home, out: &mut impl Write) -> Result<u8> {
         Format::Json => writeln!(out, "{}", audited.report.to_json()?)?,
         Format::Table => {
             write!(out, "{}", render(&audited.report, style()))?;
-            writeln!(out, "run: {}", pyti_analyzer::escape(&audited.run.display().to_string()))?;
+            writeln!(
+                out,
+                "run: {}",
+                pyti_analyzer::escape(&audited.run.display().to_string())
+            )?;
         }
     }
     out.flush()?;

@@ -16,7 +16,11 @@ pub fn run(command: &RulesCommand, out: &mut impl Write) -> Result<u8> {
     match command {
         RulesCommand::Check { dir } => {
             let rules = load(dir.as_deref())?;
-            writeln!(out, "{} rules, nothing wrong with them", rules.rules().len())?;
+            writeln!(
+                out,
+                "{} rules, nothing wrong with them",
+                rules.rules().len()
+            )?;
         }
         RulesCommand::Test { dir } => {
             let summary = load(dir.as_deref())?.test()?;
@@ -36,7 +40,12 @@ pub fn run(command: &RulesCommand, out: &mut impl Write) -> Result<u8> {
         RulesCommand::List { dir } => {
             for rule in load(dir.as_deref())?.rules() {
                 let meaning = rule.description.lines().next().unwrap_or_default();
-                writeln!(out, "{:<10} {:<28} {meaning}", rule.severity.name(), rule.id)?;
+                writeln!(
+                    out,
+                    "{:<10} {:<28} {meaning}",
+                    rule.severity.name(),
+                    rule.id
+                )?;
             }
         }
     }

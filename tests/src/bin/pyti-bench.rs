@@ -68,14 +68,20 @@ async fn main() -> Result<()> {
     let template = machine.template(&Arc::new(Progress::new(false))).await?;
     let record = template.record();
     println!("accelerator          {}", record.accel);
-    println!("cold boot to ready   {:.2} s", seconds(Duration::from_millis(record.boot_ms)));
+    println!(
+        "cold boot to ready   {:.2} s",
+        seconds(Duration::from_millis(record.boot_ms))
+    );
     let bench = Bench {
         template,
         interrupt: Interrupt::listen()?,
         scratch: tempfile::tempdir()?,
     };
     bench.clones(args.repeat).await?;
-    for (name, target) in [("pure Python", "docopt==0.6.2"), ("C extension", "simplejson==3.19.3")] {
+    for (name, target) in [
+        ("pure Python", "docopt==0.6.2"),
+        ("C extension", "simplejson==3.19.3"),
+    ] {
         bench.install(name, &home, target, args.repeat).await?;
     }
     bench.burst().await
@@ -99,7 +105,10 @@ impl Bench {
         }
         let directory = tempfile::tempdir_in(self.scratch.path())?;
         let began = Instant::now();
-        let options = StartOptions { input, ..StartOptions::default() };
+        let options = StartOptions {
+            input,
+            ..StartOptions::default()
+        };
         let vm = self.template.start(options).await?;
         let cloned = began.elapsed();
         let watched = watch(vm, &order, directory.path(), LIMITS.events, &self.interrupt).await?;
@@ -121,8 +130,15 @@ impl Bench {
             times.push(seconds(run.to_started));
             memory.push(run.private_bytes as f64 / (1 << 20) as f64);
         }
-        println!("clone to started     {:.3} s (median of {})", median(&mut times), times.len());
-        println!("memory of a clone    {:.0} MiB private", median(&mut memory));
+        println!(
+            "clone to started     {:.3} s (median of {})",
+            median(&mut times),
+            times.len()
+        );
+        println!(
+            "memory of a clone    {:.0} MiB private",
+            median(&mut memory)
+        );
         Ok(())
     }
 
@@ -133,7 +149,9 @@ impl Bench {
         let mut times: [Vec<f64>; 3] = Default::default();
         for _ in 0..repeat {
             for (times, watching) in
-                times.iter_mut().zip([Watch::Bare, Watch::Traced, Watch::Strace])
+                times
+                    .iter_mut()
+                    .zip([Watch::Bare, Watch::Traced, Watch::Strace])
             {
                 let mut input = tempfile::tempfile_in(self.scratch.path())?;
                 write_tar(&prepared.files, &mut input)?;
@@ -169,7 +187,10 @@ impl Bench {
         let loaded = store::read(run.directory.path(), store::MAX_EVENTS)?;
         let losses = facts::losses(facts, &loaded.events);
         let file = losses[Family::File as usize];
-        let (seen, lost) = (file.seen.context("no counters")?, file.lost.context("no counters")?);
+        let (seen, lost) = (
+            file.seen.context("no counters")?,
+            file.lost.context("no counters")?,
+        );
         let seconds = facts.wall_ns as f64 / 1e9;
         println!(
             "burst                seen {seen} = stored {} + lost {lost}, {:.0} events a second",
@@ -185,7 +206,10 @@ impl Bench {
 fn completed(run: &Run) -> Result<()> {
     let facts = &run.watched.facts;
     let log = std::fs::read_to_string(run.directory.path().join("stderr")).unwrap_or_default();
-    ensure!(facts.status == StageStatus::Completed, "the stage ended as {facts:?}: {log}");
+    ensure!(
+        facts.status == StageStatus::Completed,
+        "the stage ended as {facts:?}: {log}"
+    );
     Ok(())
 }
 
@@ -208,7 +232,9 @@ impl pyti_index::MetadataHook for NoRequirements {
         Box::pin(async move {
             let stem = request.filename.trim_end_matches(".tar.gz");
             let (name, version) = stem.rsplit_once('-').unwrap_or((stem, "0"));
-            Ok(format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"))
+            Ok(format!(
+                "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+            ))
         })
     }
 }

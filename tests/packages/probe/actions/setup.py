@@ -1,0 +1,61 @@
+"""Does every action that the probes record, once, in a directory of its own."""
+import os
+import socket
+import subprocess
+
+base = "/tmp/actions"
+os.mkdir(base, 0o750)
+os.chdir(base)
+
+
+def attempt(action, *arguments):
+    """Some actions must fail: the failure is what is recorded."""
+    try:
+        return action(*arguments)
+    except OSError:
+        return None
+
+
+def touch(name, content=b"content"):
+    with open(name, "wb", buffering=0) as file:
+        file.write(content)
+
+
+touch("written", b"first bytes")
+attempt(open, "absent")
+attempt(open, "/etc/shadow")
+touch("old")
+os.rename("old", "new")
+touch("doomed")
+os.unlink("doomed")
+os.symlink("written", "soft")
+os.link("written", "hard")
+os.chmod("written", 0o711)
+open("soft").close()
+touch("caf\udce9 \n", b"")
+
+subprocess.call(["/bin/true", "one", "two words"], cwd="/usr", env={"MARK": "planted"})
+attempt(os.execv, "/tmp/actions/absent-program", ["absent-program"])
+attempt(os.execv, "/tmp/actions/written", ["written"])
+with open("script", "w") as file:
+    file.write("#!/bin/sh\nexit 3\n")
+os.chmod("script", 0o755)
+subprocess.call(["./script"])
+
+stream = socket.socket()
+stream.bind(("127.0.0.1", 0))
+stream.listen()
+attempt(socket.create_connection, stream.getsockname())
+attempt(socket.create_connection, ("192.0.2.7", 4444), 2)
+v6 = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+attempt(v6.connect, ("::ffff:192.0.2.8", 4445))
+datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+attempt(datagram.sendto, b"question", ("127.0.0.1", 5353))
+unix = socket.socket(socket.AF_UNIX)
+attempt(unix.connect, "/tmp/actions/absent.sock")
+unix.bind("/tmp/actions/present.sock")
+
+from setuptools import setup  # noqa: E402
+
+os.chdir(os.path.dirname(os.path.abspath(__file__)))
+setup(name="pyti-fixture-actions", version="1.0", py_modules=["actions"])

@@ -1,0 +1,102 @@
+//! The first set of probes: every action of the fixture is on record, with its path, its result and
+//! its process.
+
+use pyti_tests::{audit_package, run, text};
+use serde_json::{Value, json};
+
+/// The events of one stage.
+fn events(name: &str) -> Vec<Value> {
+    let audit = audit_package(name, &[]);
+    let run_dir = audit.run();
+    let path = run_dir.to_string_lossy();
+    let output = run(&[
+        "show", "--events", "--format", "json", "--stage", "metadata", &path,
+    ]);
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        text(&output.stderr),
+        audit.everything()
+    );
+    text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line is not JSON"))
+        .collect()
+}
+
+/// Whether all fields of `wanted` have these values in `event`; a text that ends in `…` is a
+/// beginning.
+fn matches(event: &Value, wanted: &Value) -> bool {
+    wanted
+        .as_object()
+        .expect("not an object")
+        .iter()
+        .all(|(field, value)| match (&event[field], value) {
+            (Value::String(text), Value::String(start)) if start.ends_with('…') => {
+                text.starts_with(start.trim_end_matches('…'))
+            }
+            (found, wanted) => found == wanted,
+        })
+}
+
+#[test]
+fn vm_probes_record_every_action() {
+    const ENOENT: i64 = -2;
+    const EACCES: i64 = -13;
+    const ENETUNREACH: i64 = -101;
+    let events = events("probe/actions");
+    let wanted = [
+        json!({"kind": "mkdir", "path": "/tmp/actions", "mode": 0o750, "result": 0}),
+        json!({"kind": "open", "path": "/tmp/actions/written", "asked": "written", "created": true}),
+        json!({"kind": "write", "path": "/tmp/actions/written", "bytes": 11, "data": b"first bytes"}),
+        json!({"kind": "open", "asked": "absent", "result": ENOENT}),
+        json!({"kind": "open", "asked": "/etc/shadow", "result": EACCES}),
+        json!({"kind": "rename", "path": "/tmp/actions/old", "target": "/tmp/actions/new", "result": 0}),
+        json!({"kind": "unlink", "path": "/tmp/actions/doomed", "result": 0}),
+        json!({"kind": "symlink", "path": "/tmp/actions/soft", "target": "written", "result": 0}),
+        json!({"kind": "link", "path": "/tmp/actions/written", "target": "/tmp/actions/hard", "result": 0}),
+        json!({"kind": "chmod", "path": "/tmp/actions/written", "mode": 0o711, "result": 0}),
+        json!({"kind": "open", "asked": "soft", "path": "/tmp/actions/written"}),
+        json!({"kind": "open", "path": "/tmp/actions/caf\\xe9 \n", "created": true}),
+        json!({"kind": "exec", "path": "/usr/bin/true", "argv": ["/bin/true", "one", "two words"],
+               "env": ["MARK=planted"], "cwd": "/usr", "result": 0}),
+        json!({"kind": "exec", "asked": "/tmp/actions/absent-program", "result": ENOENT}),
+        json!({"kind": "exec", "asked": "/tmp/actions/written"}),
+        json!({"kind": "exec", "asked": "./script", "argv": ["/bin/sh", "./script"], "result": 0}),
+        json!({"kind": "exit", "exit_code": 3}),
+        json!({"kind": "bind", "family": 2, "addr": "127.0.0.1", "result": 0}),
+        json!({"kind": "listen", "result": 0}),
+        json!({"kind": "connect", "family": 2, "addr": "127.0.0.1", "result": 0}),
+        json!({"kind": "connect", "addr": "192.0.2.7", "port": 4444, "result": ENETUNREACH}),
+        json!({"kind": "connect", "addr": "192.0.2.8", "port": 4445, "result": ENETUNREACH}),
+        json!({"kind": "send", "addr": "127.0.0.1", "port": 5353, "data": b"question"}),
+        json!({"kind": "connect", "family": 1, "path": "/tmp/actions/absent.sock", "result": ENOENT}),
+        json!({"kind": "bind", "family": 1, "path": "/tmp/actions/present.sock"}),
+    ];
+    let missing: Vec<String> = wanted
+        .iter()
+        .filter(|wanted| !events.iter().any(|event| matches(event, wanted)))
+        .map(|wanted| {
+            let near: Vec<String> = events
+                .iter()
+                .filter(|event| event["kind"] == wanted["kind"])
+                .filter(|event| event.to_string().contains("actions") || wanted["path"].is_null())
+                .map(|event| format!("    {event}\n"))
+                .take(12)
+                .collect();
+            format!("{wanted}, but there is\n{}", near.concat())
+        })
+        .collect();
+    assert!(missing.is_empty(), "not on record:\n{}", missing.join("\n"));
+    // One tree, one uid, and every doer has a process key.
+    assert!(
+        events
+            .iter()
+            .all(|event| event["tree"] == 1 && event["uid"] == 1000)
+    );
+    assert!(
+        events
+            .iter()
+            .all(|event| event["process"]["start_ns"].as_u64() > Some(0))
+    );
+}
