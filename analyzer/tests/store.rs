@@ -183,6 +183,9 @@ fn writes_until_no_more_fits() {
     assert!(refused > 0, "the limit held nothing back");
     // A small batch fits behind the last whole one: no half line is in its way.
     writer.append(&events[3_999..]).unwrap();
+    let journal = store::read(Path::new(&directory), MAX_EVENTS).unwrap();
+    assert_eq!(journal.events.len(), 3_990 - refused + 1);
+    assert!(!journal.problem.unwrap().contains("torn"));
     let stored = writer.finish();
     assert_eq!(
         stored.families.iter().sum::<u64>() as usize,

@@ -69,7 +69,7 @@ impl Writer {
         self.writer.write_batch(&frame).map_err(failed)
     }
 
-    pub(super) fn finish(mut self) -> Result<(), StoreError> {
+    pub(super) fn finish(self) -> Result<(), StoreError> {
         self.writer
             .finish()
             .map_err(parquet_error("finish", &self.path))?;

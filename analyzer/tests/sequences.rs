@@ -1,0 +1,165 @@
+//! Sequences: what is found by index is what looking at everything finds, also when flooded.
+
+use std::fmt::Write;
+
+use proptest::prelude::*;
+use pyti_analyzer::rules::Source;
+use pyti_analyzer::{RuleSet, StageFacts, StageRecord, StageStatus, Target, Vars};
+use pyti_trace::event::Event;
+
+fn rules(body: &str) -> RuleSet {
+    let rule = format!(
+        "id: r\nsummary: s\nseverity: high\nconfidence: high\nattack: T1059\ndescription: d\n{body}"
+    );
+    let source = Source {
+        files: vec![("rules/r.yaml".to_owned(), rule)],
+    };
+    RuleSet::from_source(&source, &Vars::default()).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn events(rules: &RuleSet, lines: &str) -> Vec<Event> {
+    rules
+        .cases("t.yaml", &format!("- case: c\n  events:\n{lines}"))
+        .unwrap_or_else(|errors| panic!("{errors}"))
+        .remove(0)
+        .events
+}
+
+/// How often it fired, and whether it could not decide.
+fn judge(rules: &RuleSet, events: &[Event]) -> (u64, bool) {
+    let facts = StageFacts::new("install", StageStatus::Completed);
+    let record = StageRecord {
+        facts: &facts,
+        events,
+    };
+    let report = rules.judge(&Target::default(), &[record]);
+    let fired = report.findings.iter().map(|finding| finding.count).sum();
+    (fired, !report.undecided.is_empty())
+}
+
+const DROP: &str = "sequence: {by: tree, within: 10s, steps: [{kind: write, as: w}, {kind: exec, where: {path: {same: w.path}}}], unless: [{kind: unlink, where: {path: {same: w.path}}}]}";
+
+/// Write, unlink or exec of a path that is whole or cut, so many seconds after the one before.
+#[derive(Debug, Clone, Copy)]
+struct Act {
+    kind: &'static str,
+    path: u8,
+    cut: bool,
+    after_s: u8,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let kind = prop::sample::select(vec!["write", "write", "unlink", "exec"]);
+    (kind, 0..4_u8, prop::bool::weighted(0.1), 0..6_u8).prop_map(|(kind, path, cut, after_s)| Act {
+        kind,
+        path,
+        cut,
+        after_s,
+    })
+}
+
+/// By looking at every pair: whether [`DROP`] fires, and whether it cannot decide.
+fn expected(acts: &[Act]) -> (bool, bool) {
+    let (mut fired, mut undecided) = (false, false);
+    for (last, exec) in acts.iter().enumerate() {
+        for (first, write) in acts[..last].iter().enumerate() {
+            let between = &acts[first + 1..last];
+            // Each event is a millisecond after the one before, and so much more.
+            let ms: u64 = acts[first + 1..=last]
+                .iter()
+                .map(|act| u64::from(act.after_s) * 1000 + 1)
+                .sum();
+            let called_off = between.iter().any(|act| {
+                act.kind == "unlink" && act.path == write.path && !act.cut && !write.cut
+            });
+            if (write.kind, exec.kind) != ("write", "exec") || called_off || ms > 10_000 {
+                continue;
+            }
+            if exec.cut || write.cut {
+                undecided = true;
+            } else if exec.path == write.path {
+                fired = true;
+            }
+        }
+    }
+    (fired, undecided && !fired)
+}
+
+proptest! {
+    #[test]
+    fn the_index_finds_what_looking_at_everything_finds(acts in prop::collection::vec(act(), 1..30)) {
+        let rules = rules(DROP);
+        let mut lines = String::new();
+        for act in &acts {
+            let Act { kind, path, after_s, .. } = act;
+            let cut = if act.cut { ", incomplete: PATH_TRUNCATED" } else { "" };
+            let object = if *kind == "exec" { format!("[/{path}]") } else { format!("/{path}") };
+            writeln!(lines, "    - {{{kind}: {object}, after: {after_s}s{cut}}}").unwrap();
+        }
+        let (fired, undecided) = judge(&rules, &events(&rules, &lines));
+        prop_assert_eq!((fired > 0, undecided), expected(&acts), "{}", lines);
+    }
+}
+
+#[test]
+fn a_flood_hides_no_sequence() {
+    let rules = rules(&DROP.replace("10s", "10m"));
+    let mut all = events(
+        &rules,
+        "    - {write: /tmp/x}\n    - {open: /x}\n    - {exec: [/tmp/x]}\n",
+    );
+    let (exec, first) = (all.remove(2), all[0].clone());
+    // Other files between, then the same one over and over.
+    for number in 0..50_000 {
+        all.push(Event {
+            path: Some(format!("/tmp/{number}")),
+            ..first.clone()
+        });
+    }
+    all.extend(std::iter::repeat_n(first, 100_000));
+    all.push(exec);
+    assert_eq!(judge(&rules, &all), (1, false));
+    // More different ones than can be kept: it says so.
+    let exec = all.pop();
+    for number in 0..70_000 {
+        all.push(Event {
+            path: Some(format!("/var/{number}")),
+            ..all[0].clone()
+        });
+    }
+    all.extend(exec);
+    assert_eq!(judge(&rules, &all), (0, true));
+}
+
+#[test]
+fn sequences_of_a_process_end_with_it() {
+    let rules = rules(
+        "sequence: {by: process, within: 10s, steps: [{kind: write}, {kind: exec, where: {path: /x}}]}",
+    );
+    let until = |end: &str| {
+        let lines = format!(
+            "    - {{pid: 1, open: /}}\n    - {{pid: 2, write: /a}}\n{end}    - {{pid: 2, exec: [/x]}}\n"
+        );
+        judge(&rules, &events(&rules, &lines))
+    };
+    assert_eq!(until(""), (1, false));
+    assert_eq!(until("    - {pid: 3, exit: 0}\n"), (1, false));
+    assert_eq!(until("    - {pid: 2, exit: 0}\n"), (0, false));
+}
+
+#[test]
+fn items_and_unreadable_values_find_their_sequences() {
+    let rules = rules(
+        "sequence: {by: tree, within: 10s, steps: [{kind: write, as: w}, {kind: exec, where: {any: [{path: {same: w.path}}, {argv: {item: {same: w.path}}}]}}]}",
+    );
+    let after = |exec: &str| {
+        let lines = format!("    - {{write: /a}}\n    - {{write: /b}}\n    - {exec}\n");
+        judge(&rules, &events(&rules, &lines))
+    };
+    assert_eq!(after("{exec: [/a]}"), (1, false));
+    assert_eq!(after("{exec: [sh, /b], path: /bin/sh}"), (1, false));
+    assert_eq!(after("{exec: [sh, /a, /b], path: /bin/sh}"), (2, false));
+    assert_eq!(after("{exec: [sh, /c], path: /bin/sh}"), (0, false));
+    let cut = "{exec: [sh, /c], path: /bin/sh, incomplete: ARGV_TRUNCATED}";
+    assert_eq!(after(cut), (0, true));
+}
