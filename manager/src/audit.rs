@@ -149,7 +149,7 @@ pub async fn audit(
 async fn install(stages: &Stages, prepared: &Prepared) -> Result<()> {
     let mut input = stages.scratch_file()?;
     write_tar(&prepared.files, &mut input).context("failed to write the wheelhouse")?;
-    let extras: Vec<&str> = prepared.target.extras.iter().map(AsRef::as_ref).collect();
+    let extras: Vec<String> = prepared.target.extras.iter().map(ToString::to_string).collect();
     let mut file = format!("{}/{}", order::WHEELHOUSE, prepared.target.file.filename);
     if !extras.is_empty() {
         file.push_str(&format!("[{}]", extras.join(",")));

@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if broken_pipe(&error) => 0,
         Err(error) => {
-            let text = pyti_analyzer::escape(&format!("{error:#}")).into_owned();
+            let text = pyti_analyzer::escape(&format!("{error:#}"));
             // Nobody to tell where the terminal is gone.
             let _ = writeln!(std::io::stderr(), "pyti: {text}");
             FAILED

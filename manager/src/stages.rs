@@ -125,6 +125,7 @@ impl Stages {
             facts,
             files,
             to_start,
+            ..
         } = watched;
         self.timings
             .lock()

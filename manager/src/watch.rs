@@ -8,7 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use pyti_analyzer::{StageFacts, StageStatus, StoreWriter};
+use pyti_analyzer::store::StoreWriter;
+use pyti_analyzer::{StageFacts, StageStatus};
 use pyti_trace::decode;
 use pyti_trace::event::Counters;
 use pyti_trace::wire::{FileChunk, Frame, FrameKind, Heartbeat, StageResult, StageSpec, Started};
