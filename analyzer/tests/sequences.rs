@@ -163,3 +163,24 @@ fn items_and_unreadable_values_find_their_sequences() {
     let cut = "{exec: [sh, /c], path: /bin/sh, incomplete: ARGV_TRUNCATED}";
     assert_eq!(after(cut), (0, true));
 }
+
+/// A test suite with servers on the loopback that talks to thousands of children through pipes.
+#[test]
+fn children_with_pipes_do_not_fill_the_reverse_shell_rule() {
+    let rules = RuleSet::load(None, &Vars::default()).unwrap_or_else(|errors| panic!("{errors}"));
+    let mut lines = String::from("    - {pid: 1, exec: [/usr/bin/python3.13, -m, pytest]}\n");
+    for port in 4000..4040 {
+        writeln!(lines, "    - {{connect: \"127.0.0.1:{port}\"}}").unwrap();
+    }
+    for pid in 10..3010 {
+        writeln!(lines, "    - {{pid: {pid}, dup: [5, 0]}}").unwrap();
+        writeln!(lines, "    - {{dup: [8, 1]}}").unwrap();
+        writeln!(
+            lines,
+            "    - {{exec: [/bin/sh, -c, x], path: /usr/bin/dash}}"
+        )
+        .unwrap();
+        writeln!(lines, "    - {{exit: 0}}").unwrap();
+    }
+    assert_eq!(judge(&rules, &events(&rules, &lines)), (0, false));
+}
