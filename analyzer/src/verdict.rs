@@ -130,10 +130,22 @@ pub fn missing(stage: &StageFacts, losses: &[Loss; 6], undecided: &[Undecided]) 
             amount(stage.pids_refused, "fork", "forks")
         ));
     }
+    if stage.left_behind > 0 {
+        say(format!(
+            "{} still ran when it ended and had to be killed, so what they do later was not seen",
+            amount(stage.left_behind, "process", "processes")
+        ));
+    }
     let started = !matches!(stage.status, StageStatus::NotStarted { .. });
     match &stage.counters {
         Some(counters) => {
             for (family, loss) in Family::ALL.into_iter().zip(losses) {
+                if loss.seen.is_some_and(|seen| seen < loss.stored) {
+                    say(format!(
+                        "more {} events are stored than the probes counted",
+                        family_name(family)
+                    ));
+                }
                 if let Some(lost @ 1..) = loss.lost {
                     say(format!(
                         "{lost} of {} {} events were lost",

@@ -95,7 +95,7 @@ pub async fn audit(
     let listener = Arc::new(move |step: Step| show_step(&listener, &step));
     let prepared = tokio::select! {
         prepared = pyti_index::prepare(&wanted, &options, hook, listener) => prepared,
-        () = interrupt.wait(), if stages.record().facts.stages.is_empty() => {
+        () = interrupted_early(&interrupt, &stages) => {
             discard(&run_dir);
             anyhow::bail!("interrupted before anything ran");
         }
@@ -116,7 +116,7 @@ pub async fn audit(
         }
         let reason = format!("{error:#}");
         stages.record().facts.stages.push(StageFacts::new(
-            "install",
+            order::INSTALL,
             StageStatus::NotStarted { reason },
         ));
     }
@@ -146,15 +146,33 @@ pub async fn audit(
     })
 }
 
+/// Ends when a signal comes before any stage has begun. A stage that runs hears it itself, ends,
+/// and its record is judged.
+async fn interrupted_early(interrupt: &Interrupt, stages: &Stages) {
+    interrupt.wait().await;
+    if stages.begun() {
+        std::future::pending::<()>().await;
+    }
+}
+
 async fn install(stages: &Stages, prepared: &Prepared) -> Result<()> {
     let mut input = stages.scratch_file()?;
     write_tar(&prepared.files, &mut input).context("failed to write the wheelhouse")?;
-    let extras: Vec<String> = prepared.target.extras.iter().map(ToString::to_string).collect();
+    let extras: Vec<String> = prepared
+        .target
+        .extras
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let mut file = format!("{}/{}", order::WHEELHOUSE, prepared.target.file.filename);
     if !extras.is_empty() {
         file.push_str(&format!("[{}]", extras.join(",")));
     }
-    let order = order::order("install", order::pip_install(&[], &file), stages.limits())?;
+    let order = order::order(
+        order::INSTALL,
+        order::pip_install(&["--ignore-installed"], &file),
+        stages.limits(),
+    )?;
     stages.run(&order, input).await.map(|_| ())
 }
 

@@ -4,6 +4,7 @@ use anyhow::Result;
 use pyti_analyzer::store::{self, Loaded, StoreError};
 use pyti_analyzer::{Report, RuleSet, StageFacts, StageRecord, StageStatus};
 
+use crate::order::INSTALL;
 use crate::run_dir::{RunDir, RunRecord, State};
 
 /// Reads the stages' events and judges them.
@@ -36,6 +37,10 @@ pub fn stages(run_dir: &RunDir, record: &RunRecord) -> Result<Vec<(StageFacts, L
                 all.push(StageFacts::new(&name, StageStatus::Stopped { reason }));
             }
         }
+    }
+    if record.state == State::Running && all.iter().all(|stage| stage.name != INSTALL) {
+        let reason = "the program ended before it ran".to_owned();
+        all.push(StageFacts::new(INSTALL, StageStatus::NotStarted { reason }));
     }
     all.into_iter()
         .map(|mut facts| {

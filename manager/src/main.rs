@@ -40,9 +40,10 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if broken_pipe(&error) => 0,
         Err(error) => {
-            let text = pyti_analyzer::escape(&format!("{error:#}"));
-            // Nobody to tell where the terminal is gone.
-            let _ = writeln!(std::io::stderr(), "pyti: {text}");
+            for line in format!("{error:#}").lines() {
+                // Nobody to tell where the terminal is gone.
+                let _ = writeln!(std::io::stderr(), "pyti: {}", pyti_analyzer::escape(line));
+            }
             FAILED
         }
     };

@@ -8,6 +8,8 @@ use pyti_trace::wire::{Slot, StageSpec};
 
 use crate::cli::LimitArgs;
 
+/// Name of the stage that every run needs to be judged whole.
+pub const INSTALL: &str = "install";
 /// The user's home directory in the guest.
 pub const HOME: &str = "/home/dev";
 /// Where the wheelhouse is unpacked; the tar holds `wheelhouse/`.

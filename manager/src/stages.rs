@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,9 @@ use crate::progress::Progress;
 use crate::run_dir::{RunDir, RunRecord};
 use crate::watch::{Watched, watch};
 
+/// What a clone may live beyond its stage's wall limit.
+const WATCHDOG: Duration = Duration::from_secs(120);
+
 /// What runs the stages of one run.
 #[derive(Debug)]
 pub struct Stages {
@@ -26,6 +30,7 @@ pub struct Stages {
     run_dir: RunDir,
     record: Mutex<RunRecord>,
     timings: Mutex<Vec<Timing>>,
+    begun: AtomicBool,
     limits: LimitArgs,
     interrupt: Interrupt,
     progress: Arc<Progress>,
@@ -61,6 +66,7 @@ impl Stages {
             run_dir,
             record: Mutex::new(record),
             timings: Mutex::default(),
+            begun: AtomicBool::new(false),
             limits,
             interrupt,
             progress,
@@ -74,12 +80,17 @@ impl Stages {
     }
 
     /// What is known of the run so far.
-    #[must_use]
     pub fn record(&self) -> MutexGuard<'_, RunRecord> {
         // Whoever panicked had the record whole: it is only replaced field by field.
         self.record
             .lock()
             .unwrap_or_else(|poison| poison.into_inner())
+    }
+
+    /// Whether a stage has begun, ended or not.
+    #[must_use]
+    pub fn begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// How long the stages took.
@@ -107,13 +118,18 @@ impl Stages {
     /// The template, the clone or the disk; whatever happens once the clone runs is in the facts.
     pub async fn run(&self, order: &StageSpec, input: File) -> Result<BTreeMap<String, Vec<u8>>> {
         let template = self.template().await?;
+        if self.interrupt.came() {
+            anyhow::bail!("interrupted");
+        }
+        self.begun.store(true, Ordering::Relaxed);
         let directory = self.run_dir.stage(&order.stage)?;
         self.progress
             .step(format!("stage {} in the VM", order.stage));
         let began = Instant::now();
         let options = StartOptions {
             input: Some(input),
-            ..StartOptions::default()
+            // The last resort: over what the agent and then `watch` allow.
+            wall: Some(Duration::from_secs(order.wall_seconds) + WATCHDOG),
         };
         let vm = template
             .start(options)
@@ -122,7 +138,7 @@ impl Stages {
         let clone = began.elapsed();
         let watched = watch(vm, order, &directory, self.limits.events, &self.interrupt).await?;
         let Watched {
-            facts,
+            mut facts,
             files,
             to_start,
             ..
@@ -136,6 +152,12 @@ impl Stages {
                 start: to_start,
                 stage_total: began.elapsed(),
             });
+        let refused = &template.record().ready.refused;
+        facts.problems.extend(
+            refused
+                .iter()
+                .map(|(hook, _)| format!("probe {hook} could not be attached")),
+        );
         self.keep(facts)?;
         if self.interrupt.came() {
             anyhow::bail!("interrupted");

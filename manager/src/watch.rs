@@ -29,6 +29,8 @@ const STOP: Duration = Duration::from_secs(5);
 const QUEUE: usize = 64;
 /// Bytes of collected files kept in all.
 const COLLECTED: usize = 64 << 20;
+/// Bytes of records kept in all; what is over is counted as lost.
+const RECORD_BYTES: usize = 2 << 30;
 /// Lines of the agent's log kept.
 const LOG_LINES: usize = 200;
 
@@ -196,6 +198,9 @@ impl Stage {
                         .take(400)
                         .collect();
                     tracing::debug!("agent: {}", pyti_analyzer::escape(&line));
+                    if self.to_start.is_some() {
+                        self.problem(format!("the agent said: {line}"));
+                    }
                     self.log.push(line);
                 }
             }
@@ -334,7 +339,12 @@ impl Recorder {
             .spawn(move || {
                 let mut kept = Kept::default();
                 let mut room = max_events;
+                let mut bytes = RECORD_BYTES;
                 while let Some(payload) = frames.blocking_recv() {
+                    bytes = bytes.saturating_sub(payload.len());
+                    if bytes == 0 {
+                        room = 0;
+                    }
                     let mut events = vec![];
                     for record in decode::decode_all(&payload) {
                         match record {

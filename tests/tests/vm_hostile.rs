@@ -131,7 +131,7 @@ fn vm_hostile_crashes_kernel() {
 #[test]
 fn vm_hostile_floods_events() {
     let audit = audit_package("hostile/floods-events", &[]);
-    let losses = &audit.report["losses"]["file"];
+    let losses = &audit.report["losses"]["metadata"]["file"];
     let number = |name: &str| {
         losses[name]
             .as_u64()

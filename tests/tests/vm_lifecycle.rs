@@ -100,7 +100,7 @@ fn vm_sigkill_takes_the_machine_along_and_keeps_events() {
     let path = directory.path().join("run");
     let shown = run(&["show", &path.to_string_lossy()]);
     assert!(
-        text(&shown.stdout).contains("inconclusive"),
+        text(&shown.stdout).contains("INCONCLUSIVE"),
         "{}",
         text(&shown.stdout)
     );

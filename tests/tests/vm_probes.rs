@@ -91,7 +91,15 @@ fn vm_probes_record_every_action() {
     // One tree, and every doer has a process key. What happened in the fixture's own directory was
     // done by the ordinary user: only the stage's very first process begins as root.
     assert!(events.iter().all(|event| event["tree"] == 1));
-    assert!(events.iter().all(|event| event["process"]["start_ns"].as_u64() > Some(0)));
-    let own = |event: &&Value| event["path"].as_str().is_some_and(|p| p.starts_with("/tmp/actions"));
+    assert!(
+        events
+            .iter()
+            .all(|event| event["process"]["start_ns"].as_u64() > Some(0))
+    );
+    let own = |event: &&Value| {
+        event["path"]
+            .as_str()
+            .is_some_and(|p| p.starts_with("/tmp/actions"))
+    };
     assert!(events.iter().filter(own).all(|event| event["uid"] == 1000));
 }

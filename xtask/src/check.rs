@@ -38,7 +38,7 @@ fn test_command(filter: Option<&str>) -> Command {
             "--release",
             "--workspace",
             "--features",
-            "pyti-trace/loader",
+            "pyti-trace/agent",
         ])
         .args(filter.as_slice())
         .arg("--")

@@ -2,7 +2,10 @@
 //!
 //! Every task is idempotent, does the tasks it stands on first, and says what it does.
 
-#[expect(dead_code, reason = "building the probes is the build script's part of it")]
+#[expect(
+    dead_code,
+    reason = "building the probes is the build script's part of it"
+)]
 mod bpf;
 mod build;
 mod check;

@@ -21,7 +21,7 @@ struct Need {
 const NEEDS: &[Need] = &[
     Need {
         what: "a C compiler",
-        there: || on_path("cc"),
+        there: || on_path("cc") && on_path("c++"),
         package: "build-essential",
     },
     Need {
@@ -168,7 +168,7 @@ fn linker() -> Result<()> {
                 "--quiet",
                 "bpf-linker",
                 "--version",
-                "^0.13",
+                "=0.13.0",
                 "--no-default-features",
             ])
             .args(["--features", &format!("llvm-{version}"), "--root"])
@@ -215,7 +215,8 @@ fn sudo(program: &str) -> Command {
         Command::new(program)
     } else {
         let mut command = Command::new("sudo");
-        command.arg(program);
+        // sudo clears the environment.
+        command.args(["env", "DEBIAN_FRONTEND=noninteractive", program]);
         command
     }
 }

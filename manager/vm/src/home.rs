@@ -89,7 +89,7 @@ impl Home {
 
     /// Where things are made before they are renamed to their place: on the same file system.
     pub(crate) fn scratch(&self) -> PathBuf {
-        self.root.join("tmp")
+        self.root.join("stages")
     }
 
     fn locks(&self) -> PathBuf {

@@ -16,6 +16,8 @@ use std::os::fd::AsFd as _;
 
 /// Tree id of the stage's first process.
 const TREE: u32 = 1;
+/// How long other processes may outlive the first one.
+const SETTLE: Duration = Duration::from_secs(2);
 /// How long the kernel may take to end what is left of a stage.
 const KILL: Duration = Duration::from_secs(10);
 
@@ -107,6 +109,10 @@ impl Stage<'_> {
         let wall_ns = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
 
         let ended = (pause == Pause::Ended).then(|| child.ended()).flatten();
+        if ended.is_some() {
+            // What is about to end by itself is not left behind.
+            pump.wait(SETTLE, || cgroup.processes() > 0)?;
+        }
         let left_behind = if ended.is_some() {
             cgroup.processes()
         } else {
