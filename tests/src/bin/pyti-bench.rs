@@ -163,7 +163,7 @@ impl Bench {
         }
         let [bare, traced, strace] = &mut times;
         // Ratios of neighbours: what slows the machine down slows both.
-        let mut ratio = |times: &[f64]| {
+        let ratio = |times: &[f64]| {
             let mut ratios: Vec<f64> = times.iter().zip(bare.iter()).map(|(a, b)| a / b).collect();
             median(&mut ratios)
         };
