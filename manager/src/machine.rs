@@ -92,7 +92,7 @@ fn definition(image: &str) -> Result<Definition> {
     )
 }
 
-/// The agent: `$PYTI_AGENT`, or `pyti-agent` beside this program.
+/// The agent: `$PYTI_AGENT`, or `pyti-guest-agent` beside this program.
 ///
 /// # Errors
 /// There is none.
@@ -101,7 +101,7 @@ pub fn agent() -> Result<PathBuf> {
         Some(path) => PathBuf::from(path),
         None => env::current_exe()
             .context("failed to find this program's own file")?
-            .with_file_name("pyti-agent"),
+            .with_file_name("pyti-guest-agent"),
     };
     if !path.is_file() {
         bail!(

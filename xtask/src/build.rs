@@ -71,7 +71,8 @@ pub fn pyti() -> PathBuf {
     target().join("release/pyti")
 }
 
-/// The built agent, where `pyti` looks for it.
+/// The built agent, where `pyti` looks for it. It has a name of its own there: a `pyti-agent` in
+/// that directory is what cargo builds for tests, and that one is not static.
 pub fn agent() -> PathBuf {
-    target().join("release/pyti-agent")
+    target().join("release/pyti-guest-agent")
 }
