@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use pyti_tests::{Audit, audit_package, run, text};
 
-/// Audits the package within a deadline; the report names `reason`, and events were kept.
+/// Audits the package within a deadline; the report names `reason` (one of several where
+/// it depends on the machine's speed which limit comes first), and events were kept.
 fn bounded(name: &str, args: &[&str], seconds: u64, reason: &str) -> Audit {
     let started = Instant::now();
     let audit = audit_package(&format!("hostile/{name}"), args);
@@ -15,7 +16,7 @@ fn bounded(name: &str, args: &[&str], seconds: u64, reason: &str) -> Audit {
     assert_eq!(audit.status, 3, "{}", audit.everything());
     let reasons = audit.report["reasons"].to_string();
     assert!(
-        reasons.contains(reason),
+        reason.split('|').any(|reason| reasons.contains(reason)),
         "no `{reason}`: {}",
         audit.everything()
     );
@@ -44,7 +45,12 @@ fn vm_hostile_forks_without_end() {
 
 #[test]
 fn vm_hostile_fills_disk() {
-    bounded("fills-disk", &[], 300, "install");
+    bounded(
+        "fills-disk",
+        &[],
+        300,
+        "ran out of memory|failed with exit status",
+    );
 }
 
 #[test]
@@ -68,7 +74,7 @@ fn vm_hostile_prints_a_gigabyte() {
         "prints-a-gigabyte",
         &["--wall", "30", "--output", "64"],
         240,
-        "",
+        "timed out|ran out of memory",
     );
     for entry in std::fs::read_dir(audit.run()).expect("no run directory") {
         let stage = entry.expect("unreadable run directory").path();
