@@ -7,13 +7,20 @@ use anyhow::Result;
 use crate::build::{agent, pyti};
 use crate::sh::{cargo, run, say};
 
-/// Formatting and clippy, warnings as errors.
+/// Formatting and clippy, warnings as errors. In the release profile, so that build scripts and
+/// procedural macros are compiled once for lint, build and tests.
 pub fn lint() -> Result<()> {
     say("cargo fmt --check");
     run(cargo().args(["fmt", "--all", "--check"]))?;
     say("cargo clippy");
     run(cargo()
-        .args(["clippy", "--quiet", "--workspace", "--all-targets"])
+        .args([
+            "clippy",
+            "--quiet",
+            "--release",
+            "--workspace",
+            "--all-targets",
+        ])
         .args(["--features", "pyti-trace/agent", "--", "-D", "warnings"]))
 }
 
