@@ -172,7 +172,7 @@ impl StageFacts {
             stdout_dropped: result.stdout_dropped,
             stderr_dropped: result.stderr_dropped,
             disk_used: result.disk_used,
-            counters: Some(result.counters.clone()),
+            counters: result.counters.clone(),
             ..Self::new(name, status)
         }
     }
@@ -183,6 +183,9 @@ impl StageFacts {
 pub struct RunFacts {
     /// The stages, in the order in which they ran.
     pub stages: Vec<StageFacts>,
+    /// Remarks on what was prepared for them, such as a requirement that was left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Of one family: what the kernel saw, what is stored, what is lost.

@@ -124,21 +124,26 @@ pub async fn audit(
     progress.step("judge");
     let judging = Instant::now();
     let mut record = stages.record().clone();
-    let report = judge::judge(&run_dir, &record, rules)?;
-    run_dir.write_json("report.json", &report)?;
+    let mut report = judge::judge(&run_dir, &record, rules)?;
     record.state = State::Finished;
-    run_dir.write_record(&record)?;
-    run_dir.write_json(
-        "timings.json",
-        &Timings {
-            fetch: timings.map_or(Duration::ZERO, |timings| timings.fetch),
-            resolve: timings.map_or(Duration::ZERO, |t| t.resolve.saturating_sub(t.hooks)),
-            metadata_hooks: timings.map_or(Duration::ZERO, |timings| timings.hooks),
-            stages: stages.timings(),
-            analysis: judging.elapsed(),
-            total: began.elapsed(),
-        },
-    )?;
+    let timings = Timings {
+        fetch: timings.map_or(Duration::ZERO, |timings| timings.fetch),
+        resolve: timings.map_or(Duration::ZERO, |t| t.resolve.saturating_sub(t.hooks)),
+        metadata_hooks: timings.map_or(Duration::ZERO, |timings| timings.hooks),
+        stages: stages.timings(),
+        analysis: judging.elapsed(),
+        total: began.elapsed(),
+    };
+    let kept = run_dir
+        .write_json("report.json", &report)
+        .and_then(|()| run_dir.write_record(&record))
+        .and_then(|()| run_dir.write_json("timings.json", &timings));
+    if let Err(error) = kept {
+        // A full disk must not cost the user the judgement.
+        report
+            .notes
+            .push(format!("this report is not kept: {error:#}"));
+    }
     progress.finish();
     Ok(Audited {
         report,
@@ -178,13 +183,15 @@ async fn install(stages: &Stages, prepared: &Prepared) -> Result<()> {
 
 fn describe_target(stages: &Stages, prepared: &Prepared) {
     let target = &prepared.target;
-    stages.record().target = Target {
+    let mut record = stages.record();
+    record.target = Target {
         name: target.name.to_string(),
         version: Some(target.version.clone()),
         filename: Some(target.file.filename.clone()),
         sha256: Some(target.file.sha256.clone()),
         source: None,
     };
+    record.facts.notes.clone_from(&prepared.notes);
 }
 
 /// Removes the run's directory of an audit in which nothing ran.

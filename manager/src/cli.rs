@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use pyti_trace::wire::{USUAL_MEMORY_BYTES, USUAL_PIDS};
 
 /// Finds out what a Python package really does, before anyone installs it.
 ///
@@ -95,10 +96,10 @@ pub struct LimitArgs {
     #[arg(long = "wall", value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub wall_seconds: u64,
     /// Memory of the package's processes in MiB.
-    #[arg(long = "memory", value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(64..=1536))]
+    #[arg(long = "memory", value_name = "MIB", default_value_t = USUAL_MEMORY_BYTES >> 20, value_parser = clap::value_parser!(u64).range(64..=1536))]
     pub memory_mib: u64,
     /// Processes and threads at a time.
-    #[arg(long, value_name = "COUNT", default_value_t = 512, value_parser = clap::value_parser!(u64).range(16..=16_384))]
+    #[arg(long, value_name = "COUNT", default_value_t = USUAL_PIDS, value_parser = clap::value_parser!(u64).range(16..=16_384))]
     pub pids: u64,
     /// KiB kept of each output.
     #[arg(long = "output", value_name = "KIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]

@@ -20,7 +20,9 @@ pub fn judge(run_dir: &RunDir, record: &RunRecord, rules: &RuleSet) -> Result<Re
             events: &events.events,
         })
         .collect();
-    Ok(rules.judge(&record.target, &records))
+    let mut report = rules.judge(&record.target, &records);
+    report.notes.extend(record.facts.notes.iter().cloned());
+    Ok(report)
 }
 
 /// Every stage with its events. A stage that its program did not live to describe is told by its

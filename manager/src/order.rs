@@ -84,11 +84,11 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// `python3 -m pip install`, from the wheelhouse and nothing else.
+/// `python3 -m pip install` by the image's own interpreter, from the wheelhouse and nothing else.
 #[must_use]
 pub fn pip_install(options: &[&str], file: &str) -> Vec<String> {
     [
-        "python3",
+        "/usr/bin/python3",
         "-m",
         "pip",
         "install",

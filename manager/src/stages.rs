@@ -158,17 +158,22 @@ impl Stages {
                 .iter()
                 .map(|(hook, _)| format!("probe {hook} could not be attached")),
         );
-        self.keep(facts)?;
+        self.keep(facts);
         if self.interrupt.came() {
             anyhow::bail!("interrupted");
         }
         Ok(files)
     }
 
-    fn keep(&self, facts: StageFacts) -> Result<()> {
+    /// Where the disk refuses, the facts are still judged, and say so.
+    fn keep(&self, facts: StageFacts) {
         let mut record = self.record();
         record.facts.stages.push(facts);
-        self.run_dir.write_record(&record)
+        if let Err(error) = self.run_dir.write_record(&record)
+            && let Some(facts) = record.facts.stages.last_mut()
+        {
+            facts.problems.push(format!("{error:#}"));
+        }
     }
 
     /// The template, made ready by whoever asks first.

@@ -187,7 +187,7 @@ impl Stage {
             FrameKind::Heartbeat => {
                 let beat: Option<Heartbeat> = self.json(&payload);
                 if let Some(beat) = beat {
-                    self.counters = Some(beat.counters);
+                    self.counters = beat.counters.or(self.counters.take());
                 }
             }
             FrameKind::File => self.take_file(&payload),

@@ -229,13 +229,18 @@ pub struct Started {
     pub tgid: u32,
 }
 
+/// Memory of a stage's processes, where the user does not say otherwise, bytes.
+pub const USUAL_MEMORY_BYTES: u64 = 1 << 30;
+/// Processes and threads of a stage at a time, where the user does not say otherwise.
+pub const USUAL_PIDS: u64 = 512;
+
 /// The agent lives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// Boot time, nanoseconds.
     pub boot_ns: u64,
-    /// What the probes have counted so far.
-    pub counters: Counters,
+    /// What the probes have counted so far; `None` where they could not be read.
+    pub counters: Option<Counters>,
 }
 
 /// How the stage's first process ended.
@@ -279,8 +284,9 @@ pub struct StageResult {
     pub stderr_dropped: u64,
     /// Bytes of the overlay's writable layer in use at the end.
     pub disk_used: u64,
-    /// The probes' final counters. All their records have been sent before this frame.
-    pub counters: Counters,
+    /// The probes' final counters; `None` where they could not be read. All their records have been
+    /// sent before this frame.
+    pub counters: Option<Counters>,
 }
 
 /// A piece of a file that the stage spec asked for: `u16` length of the path, path, `u8` 1 if this

@@ -1,5 +1,6 @@
 //! What is left when `pyti` ends badly: no process, and every event that had left the VM.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -78,10 +79,11 @@ fn kept_events(directory: &TempDir) -> usize {
 }
 
 fn signal(pid: u32, name: &str) {
-    let status = Command::new("kill")
-        .args([&format!("-{name}"), &pid.to_string()])
+    // The shell's own: a small machine has no program of this name.
+    let status = Command::new("sh")
+        .args(["-c", &format!("kill -{name} {pid}")])
         .status();
-    assert!(status.expect("failed to start kill").success());
+    assert!(status.expect("failed to start sh").success());
 }
 
 #[test]
@@ -104,6 +106,29 @@ fn vm_sigkill_takes_the_machine_along_and_keeps_events() {
         "{}",
         text(&shown.stdout)
     );
+}
+
+#[test]
+fn vm_full_disk_keeps_what_was_stored_and_says_what_is_missing() {
+    // A disk of its own, in a mount namespace that ends with the program: root's to make.
+    if std::fs::metadata("/proc/self").expect("no /proc").uid() != 0 {
+        eprintln!("not shown: filling a disk of its own needs root");
+        return;
+    }
+    let directory = tempfile::tempdir().expect("failed to make a directory");
+    let disk = directory.path().to_string_lossy().into_owned();
+    let script = r#"mount -t tmpfs -o size=1m tmpfs "$1" && "$PYTI_BIN" audit --format json --out "$1/run" "$2"
+        status=$?; "$PYTI_BIN" show --events "$1/run" | wc -l >&2; exit $status"#;
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, "sh", &disk])
+        .arg(package("hostile/floods-events"))
+        .output()
+        .expect("failed to start unshare");
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(3), "{stdout}\n{stderr}");
+    assert!(stdout.contains("No space left"), "{stdout}\n{stderr}");
+    let kept: usize = stderr.trim().parse().expect(&stderr);
+    assert!(kept > 100, "{stderr}");
 }
 
 #[test]

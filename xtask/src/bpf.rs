@@ -35,7 +35,9 @@ enum Compiler {
 /// Everything it takes to build the probes.
 #[derive(Debug, Clone)]
 pub struct Toolchain {
-    compiler: Compiler,
+    /// In the order they are tried: bpf-linker cannot read what a much newer LLVM wrote, so a
+    /// nightly may compile and not link.
+    compilers: Vec<Compiler>,
     linker: PathBuf,
 }
 
@@ -57,18 +59,21 @@ pub fn tools_dir() -> Option<PathBuf> {
 pub fn find() -> Result<Toolchain, String> {
     let linker = find_linker()
         .ok_or("failed to find bpf-linker, which links the probes; run `cargo xtask setup`")?;
-    let compiler = if nightly_has_source() {
-        Compiler::Nightly
-    } else if debian_has_source() {
-        Compiler::Debian
-    } else {
+    let compilers: Vec<Compiler> = [
+        nightly_has_source().then_some(Compiler::Nightly),
+        debian_has_source().then_some(Compiler::Debian),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if compilers.is_empty() {
         return Err(
             "failed to find a Rust compiler for the BPF target (rustup's nightly with rust-src, \
              or Debian's rustc-web with rust-web-src); run `cargo xtask setup`"
                 .into(),
         );
-    };
-    Ok(Toolchain { compiler, linker })
+    }
+    Ok(Toolchain { compilers, linker })
 }
 
 impl Toolchain {
@@ -77,7 +82,23 @@ impl Toolchain {
     /// # Errors
     /// The compiler's own words, where it could not be started or refused.
     pub fn build(&self, workspace_root: &Path, out_dir: &Path) -> Result<PathBuf, String> {
-        let mut cargo = match self.compiler {
+        let mut refusals = Vec::new();
+        for compiler in &self.compilers {
+            match self.build_with(*compiler, workspace_root, out_dir) {
+                Ok(object) => return Ok(object),
+                Err(refusal) => refusals.push(refusal),
+            }
+        }
+        Err(refusals.join("\n"))
+    }
+
+    fn build_with(
+        &self,
+        compiler: Compiler,
+        workspace_root: &Path,
+        out_dir: &Path,
+    ) -> Result<PathBuf, String> {
+        let mut cargo = match compiler {
             Compiler::Nightly => {
                 let mut cargo = Command::new("rustup");
                 cargo.args(["run", "nightly", "cargo"]);
@@ -96,7 +117,7 @@ impl Toolchain {
                 cargo.env_remove(name);
             }
         }
-        if self.compiler == Compiler::Debian {
+        if compiler == Compiler::Debian {
             cargo
                 .env("RUSTC", "/usr/bin/rustc")
                 .env("RUSTC_BOOTSTRAP", "1");

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::sh::{cargo, run, status, target};
+use crate::sh::{cargo, run, say, status, target};
 
 /// The agent is linked statically for this target, so the guest's libc does not matter.
 const AGENT_TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -14,6 +14,7 @@ const AGENT_TARGET: &str = "x86_64-unknown-linux-gnu";
 ///
 /// Both at the same time: they share nothing, and each has long stretches on one core.
 pub fn build() -> Result<()> {
+    say("building the agent with its probes, and pyti");
     let agent_dir = target().join("agent");
     let mut agent_build = cargo();
     agent_build
@@ -58,6 +59,7 @@ pub fn build() -> Result<()> {
 
 /// Builds the guest image and its template where they are missing.
 pub fn image() -> Result<()> {
+    say("guest image and template");
     run(Command::new(pyti()).args(["image", "build"]))
 }
 

@@ -69,11 +69,9 @@ fn main() -> ExitCode {
             code => std::process::exit(code),
         }),
         Task::Test { no_vm, filter } => test(no_vm, filter.as_deref()),
-        Task::Lint => setup::setup().and_then(|()| check::lint()),
+        Task::Lint => lint(),
         Task::Bench { repeat } => ready().and_then(|()| check::bench(repeat)),
-        Task::Ci => setup::setup()
-            .and_then(|()| check::lint())
-            .and_then(|()| test(false, None)),
+        Task::Ci => lint().and_then(|()| test(false, None)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -89,6 +87,12 @@ fn ready() -> anyhow::Result<()> {
     setup::setup()?;
     build::build()?;
     build::image()
+}
+
+fn lint() -> anyhow::Result<()> {
+    setup::setup()?;
+    setup::lint_tools()?;
+    check::lint()
 }
 
 fn test(no_vm: bool, filter: Option<&str>) -> anyhow::Result<()> {

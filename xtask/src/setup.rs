@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::bpf;
-use crate::sh::{on_path, output, run, say};
+use crate::sh::{cargo, on_path, output, run, say};
 
 /// What is needed: a name, a file or program that shows it is there, Debian's package.
 struct Need {
@@ -54,6 +54,12 @@ const NEEDS: &[Need] = &[
         there: || Path::new("/etc/ssl/certs/ca-certificates.crt").exists(),
         package: "ca-certificates",
     },
+    // apt, which mmdebstrap runs, checks signatures with it.
+    Need {
+        what: "gpgv",
+        there: || on_path("gpgv"),
+        package: "gpgv",
+    },
     // mmdebstrap maps user ids with it where it is not run by root.
     Need {
         what: "newuidmap",
@@ -93,6 +99,9 @@ pub fn setup() -> Result<()> {
     }
     if !packages.is_empty() {
         apt_install(&packages)?;
+    }
+    if !is_root() {
+        subordinate_ids()?;
     }
     bpf_toolchain()
 }
@@ -161,21 +170,37 @@ fn linker() -> Result<()> {
         "building bpf-linker against LLVM {version} into {}",
         root.display()
     ));
-    run(
-        Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args([
-                "install",
-                "--quiet",
-                "bpf-linker",
-                "--version",
-                "=0.13.0",
-                "--no-default-features",
-            ])
-            .args(["--features", &format!("llvm-{version}"), "--root"])
-            .arg(root)
-            .env("LLVM_PREFIX", format!("/usr/lib/llvm-{version}"))
-            .env_remove("CARGO_TARGET_DIR"),
-    )
+    run(cargo()
+        .args([
+            "install",
+            "--quiet",
+            "bpf-linker",
+            "--version",
+            "=0.13.0",
+            "--locked",
+            "--no-default-features",
+        ])
+        .args(["--features", &format!("llvm-{version}"), "--root"])
+        .arg(root)
+        .env("LLVM_PREFIX", format!("/usr/lib/llvm-{version}"))
+        .env_remove("CARGO_TARGET_DIR"))
+}
+
+/// What lint wants besides the compiler: rustfmt and clippy of the toolchain that runs this.
+pub fn lint_tools() -> Result<()> {
+    let there =
+        |tool: &str| output(cargo().args([tool, "--version"]).stderr(Stdio::null())).is_ok();
+    if there("fmt") && there("clippy") {
+        return Ok(());
+    }
+    say("no rustfmt or clippy");
+    if on_path("rustup") {
+        run(Command::new("rustup").args(["component", "add", "rustfmt", "clippy"]))
+    } else if on_path("apt-get") {
+        apt_install(&["rustfmt-web".into(), "rust-web-clippy".into()])
+    } else {
+        bail!("failed to find rustfmt and clippy: install those of your Rust, then run this again")
+    }
 }
 
 /// Where the tools go that no package manager of the system keeps.
@@ -207,7 +232,36 @@ fn apt_install(packages: &[String]) -> Result<()> {
 }
 
 fn is_root() -> bool {
-    output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
+    id("-u").is_ok_and(|id| id == "0")
+}
+
+fn id(option: &str) -> Result<String> {
+    Ok(output(Command::new("id").arg(option))?.trim().to_owned())
+}
+
+/// mmdebstrap, where it is not run by root, makes the image's owners out of the user's subordinate
+/// ids (subuid(5)). Most distributions give 65,536 of them to each user; some give none.
+fn subordinate_ids() -> Result<()> {
+    let (user, number) = (id("-un")?, id("-u")?);
+    let given = |file: &str| {
+        std::fs::read_to_string(file).is_ok_and(|text| {
+            text.lines()
+                .filter_map(|line| line.split(':').next())
+                .any(|owner| owner == user || owner == number)
+        })
+    };
+    if given("/etc/subuid") && given("/etc/subgid") {
+        return Ok(());
+    }
+    say(&format!("{user} has no subordinate user ids"));
+    run(sudo("usermod")
+        .args([
+            "--add-subuids",
+            "100000-165535",
+            "--add-subgids",
+            "100000-165535",
+        ])
+        .arg(&user))
 }
 
 fn sudo(program: &str) -> Command {

@@ -62,7 +62,7 @@ pub struct Report {
     pub undecided: Vec<Undecided>,
     /// By stage and family: seen, stored, lost.
     pub losses: BTreeMap<String, BTreeMap<String, Loss>>,
-    /// Remarks on the rules, such as exceptions that expired.
+    /// Remarks: on the rules, such as exceptions that expired; on what was prepared for the run.
     pub notes: Vec<String>,
 }
 

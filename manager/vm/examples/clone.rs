@@ -58,7 +58,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut vm = template.start(StartOptions::default()).await?;
         let started = began.elapsed();
         vm.send(FrameKind::Start, &start).await?;
-        let frame = vm.next_frame().await?;
+        let mut frame = vm.next_frame().await?;
+        while let Some(f) = &frame
+            && f.kind == FrameKind::Log
+        {
+            eprintln!("{:.3?} {}", began.elapsed(), f.payload.escape_ascii());
+            frame = vm.next_frame().await?;
+        }
         let answered = began.elapsed();
         let memory = vm.memory();
         let began = Instant::now();

@@ -248,9 +248,8 @@ impl Plan<'_> {
             self.progress.step(&format!("no KVM ({reason}): emulating"));
             return self.obtain(Engine::Tcg).await;
         }
-        let proof = Proof::recall(self.home, &self.version);
-        match &proof {
-            Some(Proof { broken: None, .. }) => return self.obtain(Engine::Kvm).await,
+        match Proof::recall(self.home, &self.version) {
+            Some(Proof { broken: None, .. }) => {}
             Some(Proof {
                 broken: Some(reason),
                 ..
@@ -260,7 +259,15 @@ impl Plan<'_> {
                 ));
                 return self.obtain(Engine::Tcg).await;
             }
-            None => self.progress.step("trying KVM"),
+            None => {
+                self.progress.step("trying KVM");
+                // A template of an earlier boot of this host proves nothing about this one.
+                let stale = self.home.templates().join(self.key(Engine::Kvm));
+                if stale.exists() {
+                    fs::remove_dir_all(&stale)
+                        .map_err(VmError::io(format!("remove {}", stale.display())))?;
+                }
+            }
         }
         match self.obtain(Engine::Kvm).await {
             Ok(template) => {
@@ -360,7 +367,11 @@ impl Plan<'_> {
         let initramfs = ram::anonymous(0).map_err(VmError::io("make room for the initramfs"))?;
         io::Write::write_all(&mut &initramfs, &self.initramfs)
             .map_err(VmError::io("write the initramfs"))?;
-        let kernel = home::open(&self.image.kernel())?;
+        // A copy, as of the initramfs: the hypervisor opens both by name, as another user, who may
+        // not be permitted to read the image's own file.
+        let kernel = ram::anonymous(0).map_err(VmError::io("make room for the kernel"))?;
+        io::copy(&mut home::open(&self.image.kernel())?, &mut &kernel)
+            .map_err(VmError::io("copy the kernel"))?;
         let root = home::open(&self.image.root())?;
         let slot = slot(None)?;
         let state_for_child = state

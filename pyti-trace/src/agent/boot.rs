@@ -7,7 +7,7 @@ use nix::sys::utsname::uname;
 use super::cgroup::Cgroup;
 use super::error::AgentError;
 use super::port::Port;
-use super::{harden, modules, mounts, namespace, priority, warm};
+use super::{harden, modules, mounts, namespace, priority, stage, warm};
 use crate::loader::Tracer;
 use crate::wire::Ready;
 
@@ -17,8 +17,8 @@ pub(super) struct Machine {
     pub(super) tracer: Tracer,
     /// The stage's control group.
     pub(super) cgroup: Cgroup,
-    /// The mounts that the package sees.
-    pub(super) view: namespace::View,
+    /// The stage's process, until there is a stage.
+    pub(super) waiting: Option<stage::Waiting>,
     /// Devices and writable layer.
     pub(super) hidden: mounts::Hidden,
 }
@@ -33,7 +33,7 @@ pub(super) fn devices() -> Result<(), AgentError> {
 pub(super) fn boot(port: &mut Port) -> Result<(Machine, Ready), AgentError> {
     let mut refused = priority::raise();
     // The probes want the kernel's addresses and types, which are about to be hidden.
-    let tracer = Tracer::load().map_err(|error| AgentError::Probes(error.to_string()))?;
+    let mut tracer = Tracer::load().map_err(|error| AgentError::Probes(error.to_string()))?;
     refused.extend(harden::settings());
     harden::loopback_up()?;
     let hidden = mounts::enter_tree()?;
@@ -43,6 +43,7 @@ pub(super) fn boot(port: &mut Port) -> Result<(Machine, Ready), AgentError> {
     for message in refused {
         port.log(message);
     }
+    let waiting = stage::wait(&mut tracer, &cgroup, &view)?;
     let ready = Ready {
         agent: env!("CARGO_PKG_VERSION").into(),
         kernel: uname().map_or_else(
@@ -56,7 +57,7 @@ pub(super) fn boot(port: &mut Port) -> Result<(Machine, Ready), AgentError> {
         Machine {
             tracer,
             cgroup,
-            view,
+            waiting: Some(waiting),
             hidden,
         },
         ready,

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::{AgentError, Doing as _};
+use crate::wire::{USUAL_MEMORY_BYTES, USUAL_PIDS};
 
 /// Where the cgroup2 hierarchy is mounted. Its files belong to root, so the package may only read.
 const ROOT: &str = "/sys/fs/cgroup";
@@ -12,6 +13,8 @@ const ROOT: &str = "/sys/fs/cgroup";
 /// The stage's control group (cgroup v2; Documentation/admin-guide/cgroup-v2.rst).
 pub(super) struct Cgroup {
     path: PathBuf,
+    /// Bytes of memory and processes that are set.
+    limits: Option<(u64, u64)>,
 }
 
 /// What the stage took.
@@ -30,25 +33,33 @@ pub(super) struct Usage {
 }
 
 impl Cgroup {
-    /// Makes the group. Done before the template is saved: it takes milliseconds.
+    /// Makes the group, with the bounds that most stages have. Done before the template is saved:
+    /// in a fresh clone each of these writes takes milliseconds.
     pub(super) fn make() -> Result<Self, AgentError> {
         let root = Path::new(ROOT);
         put(&root.join("cgroup.subtree_control"), "+memory +pids")?;
         let path = root.join("stage");
         fs::create_dir(&path).doing(|| format!("make the cgroup {}", path.display()))?;
-        Ok(Self { path })
+        let mut group = Self { path, limits: None };
+        // Absent where the kernel has no swap, and then not needed.
+        if group.path.join("memory.swap.max").exists() {
+            group.put("memory.swap.max", "0")?;
+        }
+        // Where memory runs out, the whole group is killed: a stage that lost one of its processes
+        // would only fail more oddly.
+        group.put("memory.oom.group", "1")?;
+        group.limit(USUAL_MEMORY_BYTES, USUAL_PIDS)?;
+        Ok(group)
     }
 
-    /// Sets the bounds. Where memory runs out, the whole group is killed: a stage that lost one of
-    /// its processes would only fail more oddly.
-    pub(super) fn limit(&self, memory_bytes: u64, pids: u64) -> Result<(), AgentError> {
-        self.put("memory.max", &memory_bytes.to_string())?;
-        // Absent where the kernel has no swap, and then not needed.
-        if self.path.join("memory.swap.max").exists() {
-            self.put("memory.swap.max", "0")?;
+    /// Sets the bounds, where they are not set already.
+    pub(super) fn limit(&mut self, memory_bytes: u64, pids: u64) -> Result<(), AgentError> {
+        if self.limits != Some((memory_bytes, pids)) {
+            self.put("memory.max", &memory_bytes.to_string())?;
+            self.put("pids.max", &pids.to_string())?;
+            self.limits = Some((memory_bytes, pids));
         }
-        self.put("memory.oom.group", "1")?;
-        self.put("pids.max", &pids.to_string())
+        Ok(())
     }
 
     /// The group's directory, for `clone3`.
@@ -123,7 +134,7 @@ mod tests {
             fs::write(directory.path().join(name), content).expect("a written file");
         }
         let path = directory.path().to_owned();
-        (directory, Cgroup { path })
+        (directory, Cgroup { path, limits: None })
     }
 
     #[test]

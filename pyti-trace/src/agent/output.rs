@@ -29,8 +29,9 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// An output of which `bound` bytes are kept, and the end that the package writes to.
-    pub(super) fn make(kind: FrameKind, bound: u64) -> Result<(Self, OwnedFd), AgentError> {
+    /// An output of which nothing is kept until it has a bound, and the end that the package writes
+    /// to.
+    pub(super) fn make(kind: FrameKind) -> Result<(Self, OwnedFd), AgentError> {
         let (outside, inside) = pipe2(OFlag::O_CLOEXEC).doing(|| "make a pipe".into())?;
         fcntl(&outside, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).doing(|| "set up a pipe".into())?;
         // SAFETY: no pointers. A smaller pipe would do as well.
@@ -40,12 +41,17 @@ impl Output {
             Self {
                 kind,
                 pipe,
-                left: bound,
+                left: 0,
                 dropped: 0,
                 open: true,
             },
             inside,
         ))
+    }
+
+    /// Keeps so many bytes from now on.
+    pub(super) fn bound(&mut self, bytes: u64) {
+        self.left = bytes;
     }
 
     /// Takes what has been printed; returns how much that was. What is over the bound is counted

@@ -45,11 +45,8 @@ pub(super) fn boot_ns() -> u64 {
 }
 
 /// What the probes counted so far; zeroes and a line of diagnostics where it cannot be read.
-pub(super) fn counters(tracer: &Tracer, port: &mut Port) -> Counters {
-    tracer.counters().unwrap_or_else(|error| {
-        port.log(error);
-        Counters::default()
-    })
+pub(super) fn counters(tracer: &Tracer, port: &mut Port) -> Option<Counters> {
+    tracer.counters().inspect_err(|error| port.log(error)).ok()
 }
 
 /// Why the pump stopped watching a stage.
@@ -164,7 +161,7 @@ impl<'a> Pump<'a> {
     }
 
     /// What the probes counted so far.
-    pub(super) fn counters(&mut self) -> Counters {
+    pub(super) fn counters(&mut self) -> Option<Counters> {
         counters(self.tracer, self.port)
     }
 

@@ -1,6 +1,8 @@
-//! Starts a program as the ordinary user, held until it is let go.
+//! Starts a process as the ordinary user, held until it is told which program to execute.
+//!
+//! The stage's process is made before the template is saved: in a clone, where all code is emulated
+//! for the first time, making it would take half of the time to the stage's start.
 
-use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
@@ -24,12 +26,16 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 /// Highest capability there may be (linux/capability.h: 40 in 6.12); dropping a higher one fails.
 const CAPABILITIES_MAX: libc::c_ulong = 63;
 
-/// A program with all it is started with, in the form the kernel wants it.
+/// Bytes of an order at most; the kernel's own limit on arguments is 2 MiB.
+const ORDER_MAX: usize = 1 << 20;
+/// Arguments and variables of an order at most, together.
+const STRINGS_MAX: usize = 8192;
+
+/// A program with all it is started with, as the held process reads it: the length of what follows
+/// and the number of arguments, as `u32`; then path, working directory, arguments and variables,
+/// each ended by a NUL byte.
 pub(super) struct Program {
-    path: CString,
-    argv: Vec<CString>,
-    envp: Vec<CString>,
-    cwd: CString,
+    order: Vec<u8>,
 }
 
 impl Program {
@@ -43,28 +49,42 @@ impl Program {
         let name = name.ok_or_else(|| AgentError::Order("the stage has no command".into()))?;
         let path = env.iter().find(|(key, _)| key == "PATH");
         let path = path.map_or(DEFAULT_PATH, |(_, value)| value);
-        let program = user::acting(|| look_up(name, path, Path::new(cwd)))?
-            .ok_or_else(|| AgentError::Order(format!("no program {name:?} in {path:?}")))?;
-        let env = env.iter().map(|(key, value)| format!("{key}={value}"));
-        Ok(Self {
-            path: text(program.as_os_str().as_bytes())?,
-            argv: argv
-                .iter()
-                .map(|argument| text(argument.as_bytes()))
-                .collect::<Result<_, _>>()?,
-            envp: env
-                .map(|pair| text(pair.as_bytes()))
-                .collect::<Result<_, _>>()?,
-            cwd: text(cwd.as_bytes())?,
-        })
+        let found = if name.starts_with('/') {
+            // Whether it is there, the execution tells.
+            Some(PathBuf::from(name))
+        } else {
+            user::acting(|| look_up(name, path, Path::new(cwd)))?
+        };
+        let program =
+            found.ok_or_else(|| AgentError::Order(format!("no program {name:?} in {path:?}")))?;
+        let mut strings = Vec::new();
+        let mut add = |bytes: &[u8]| {
+            strings.extend_from_slice(bytes);
+            strings.push(0);
+        };
+        add(program.as_os_str().as_bytes());
+        add(cwd.as_bytes());
+        argv.iter().for_each(|argument| add(argument.as_bytes()));
+        env.iter()
+            .for_each(|(key, value)| add(format!("{key}={value}").as_bytes()));
+        let count = 2 + argv.len() + env.len();
+        if strings.iter().filter(|&&byte| byte == 0).count() != count {
+            return Err(AgentError::Order(
+                "a NUL byte in an argument or variable".into(),
+            ));
+        }
+        if strings.len() > ORDER_MAX || count > STRINGS_MAX {
+            return Err(AgentError::Order(format!(
+                "{} bytes in {count} arguments and variables are too many",
+                strings.len()
+            )));
+        }
+        // Small enough by what was checked above.
+        let mut order = (strings.len() as u32).to_le_bytes().to_vec();
+        order.extend_from_slice(&(argv.len() as u32).to_le_bytes());
+        order.append(&mut strings);
+        Ok(Self { order })
     }
-}
-
-fn text(bytes: &[u8]) -> Result<CString, AgentError> {
-    CString::new(bytes).map_err(|_| {
-        let shown = String::from_utf8_lossy(bytes);
-        AgentError::Order(format!("a NUL byte in the argument or variable {shown:?}"))
-    })
 }
 
 fn look_up(name: &str, path: &str, cwd: &Path) -> Option<PathBuf> {
@@ -116,14 +136,15 @@ pub(super) struct Place<'a> {
     pub(super) cgroup: Option<BorrowedFd<'a>>,
 }
 
-/// Makes the child, ready to execute and waiting at the gate.
-pub(super) fn hold(program: &Program, place: &Place<'_>) -> Result<Held, AgentError> {
+/// Makes the child. When this returns it has done all that it does before it executes, and waits.
+pub(super) fn hold(place: &Place<'_>) -> Result<Held, AgentError> {
     let pipe = || pipe2(OFlag::O_CLOEXEC).doing(|| "make a pipe".into());
     let (gate_inside, gate) = pipe()?;
     let (verdict, verdict_inside) = pipe()?;
     let null = fs::File::open("/dev/null").doing(|| "open /dev/null".into())?;
-    let argv = pointers(&program.argv);
-    let envp = pointers(&program.envp);
+    // The child allocates nothing: all that it needs is made before it.
+    let mut order = vec![0; ORDER_MAX];
+    let mut pointers = vec![std::ptr::null(); STRINGS_MAX + 2];
 
     let mut pidfd: libc::c_int = -1;
     // SAFETY: clone_args is plain data, for which all zeroes is a value.
@@ -156,28 +177,35 @@ pub(super) fn hold(program: &Program, place: &Place<'_>) -> Result<Held, AgentEr
             outer_gate: gate.as_raw_fd(),
             verdict: verdict_inside.as_raw_fd(),
         };
-        inside.run(program, &argv, &envp);
+        inside.run(&mut order, &mut pointers);
     }
     let pid = Errno::result(pid).doing(|| "start a process".into())? as u32;
     // SAFETY: the kernel made this descriptor for us just now.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    Ok(Held {
-        pid,
-        gate,
-        child: Child { pidfd, verdict },
-    })
-}
-
-fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
-    let pointers = strings.iter().map(|string| string.as_ptr());
-    pointers.chain([std::ptr::null()]).collect()
+    // With our copy open, the child's end would go unnoticed.
+    drop(verdict_inside);
+    let child = Child { pidfd, verdict };
+    match child.message() {
+        Some((READY, _)) => Ok(Held { pid, gate, child }),
+        Some((step, errno)) => Err(failure(step, errno)),
+        None => Err(AgentError::Order(
+            "the stage's process ended before it was ready".into(),
+        )),
+    }
 }
 
 impl Held {
-    /// Lets the child execute its program.
-    pub(super) fn release(self) -> Child {
-        // A child that failed before the gate is no longer there to hear it; its verdict tells.
-        let _ = nix::unistd::write(&self.gate, &[1]);
+    /// Lets the child execute a program.
+    pub(super) fn release(self, program: &Program) -> Child {
+        let mut left = &program.order[..];
+        while !left.is_empty() {
+            match nix::unistd::write(&self.gate, left) {
+                Ok(written) => left = &left[written..],
+                Err(Errno::EINTR) => {}
+                // A child that is gone does not hear it; its verdict tells.
+                Err(_) => break,
+            }
+        }
         self.child
     }
 }
@@ -206,15 +234,27 @@ impl Child {
     /// What the child said before it could execute its program. All its copies of the pipe are
     /// closed by now: by the execution, or by its end.
     fn failure(&self) -> Option<AgentError> {
+        self.message().map(|(step, errno)| failure(step, errno))
+    }
+
+    /// The child's next message; `None` where its end of the pipe is closed.
+    fn message(&self) -> Option<(u8, i32)> {
         let mut message = [0; 5];
         let got = nix::unistd::read(&self.verdict, &mut message).ok()?;
         let [step, errno @ ..] = message;
-        (got == message.len()).then(|| AgentError::Os {
-            what: format!("start the command: {}", Step::name(step)),
-            cause: io::Error::from_raw_os_error(i32::from_le_bytes(errno)),
-        })
+        (got == message.len()).then(|| (step, i32::from_le_bytes(errno)))
     }
 }
+
+fn failure(step: u8, errno: i32) -> AgentError {
+    AgentError::Os {
+        what: format!("start the command: {}", Step::name(step)),
+        cause: io::Error::from_raw_os_error(errno),
+    }
+}
+
+/// In the place of a step: the child is ready.
+const READY: u8 = u8::MAX;
 
 /// What a child does before its program.
 #[derive(Clone, Copy)]
@@ -224,21 +264,23 @@ enum Step {
     Streams,
     Limits,
     User,
-    Directory,
+    Ready,
     Gate,
+    Directory,
     Execute,
 }
 
 impl Step {
     fn name(number: u8) -> &'static str {
-        const NAMES: [&str; 8] = [
+        const NAMES: [&str; 9] = [
             "begin a session",
             "enter the package's mounts",
             "set up its standard streams",
             "set its limits",
             "become the user",
+            "say that it is ready",
+            "wait for its order",
             "enter the working directory",
-            "wait for its release",
             "execute the program",
         ];
         NAMES
@@ -247,6 +289,9 @@ impl Step {
             .unwrap_or("an unknown step")
     }
 }
+
+/// A pointer to each string of an order, with a null one after the arguments and the variables.
+type Pointers = [*const libc::c_char];
 
 /// The child between `clone3` and `execve`. It allocates nothing and calls nothing but the kernel.
 struct Inside {
@@ -258,27 +303,62 @@ struct Inside {
 }
 
 impl Inside {
-    fn run(
-        &self,
-        program: &Program,
-        argv: &[*const libc::c_char],
-        envp: &[*const libc::c_char],
-    ) -> ! {
-        let (step, errno) = self.prepare(program).err().unwrap_or_else(|| {
-            // SAFETY: NUL-terminated strings and NULL-terminated arrays that outlive the call.
-            unsafe { libc::execve(program.path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
-            (Step::Execute, Errno::last())
-        });
-        let [a, b, c, d] = (errno as i32).to_le_bytes();
-        let message = [step as u8, a, b, c, d];
-        // SAFETY: the message outlives the call; _exit runs nothing of the agent's.
-        unsafe {
-            libc::write(self.verdict, message.as_ptr().cast(), message.len());
-            libc::_exit(127)
+    fn run(&self, order: &mut [u8], pointers: &mut Pointers) -> ! {
+        let done = self.prepare().and_then(|()| self.execute(order, pointers));
+        if let Err((step, errno)) = done {
+            let _ = self.tell(step as u8, errno as i32);
         }
+        // SAFETY: runs nothing of the agent's.
+        unsafe { libc::_exit(127) }
     }
 
-    fn prepare(&self, program: &Program) -> Result<(), (Step, Errno)> {
+    fn tell(&self, step: u8, errno: i32) -> nix::Result<()> {
+        let [a, b, c, d] = errno.to_le_bytes();
+        let message = [step, a, b, c, d];
+        // SAFETY: the message outlives the call.
+        let written = unsafe { libc::write(self.verdict, message.as_ptr().cast(), message.len()) };
+        Errno::result(written).map(drop)
+    }
+
+    /// Reads the order and does it; returns only where that fails.
+    fn execute(&self, order: &mut [u8], pointers: &mut Pointers) -> Result<(), (Step, Errno)> {
+        let at_gate = |errno| (Step::Gate, errno);
+        let mut head = [0; 8];
+        self.read(&mut head).map_err(at_gate)?;
+        let [a, b, c, d, e, f, g, h] = head;
+        let length = u32::from_le_bytes([a, b, c, d]) as usize;
+        let arguments = u32::from_le_bytes([e, f, g, h]) as usize;
+        let order = order.get_mut(..length).ok_or((Step::Gate, Errno::E2BIG))?;
+        self.read(order).map_err(at_gate)?;
+        let lines = order.split_inclusive(|&byte| byte == 0);
+        let mut strings = lines.map(|line| line.as_ptr().cast::<libc::c_char>());
+        let (Some(path), Some(cwd)) = (strings.next(), strings.next()) else {
+            return Err((Step::Gate, Errno::EINVAL));
+        };
+        let mut at = 0;
+        let mut put = |pointer| {
+            let place = pointers.get_mut(at).ok_or((Step::Gate, Errno::E2BIG))?;
+            *place = pointer;
+            at += 1;
+            Ok(())
+        };
+        for _ in 0..arguments {
+            put(strings.next().ok_or((Step::Gate, Errno::EINVAL))?)?;
+        }
+        put(std::ptr::null())?;
+        for variable in strings {
+            put(variable)?;
+        }
+        put(std::ptr::null())?;
+        // SAFETY: a NUL-terminated string that outlives the call.
+        Errno::result(unsafe { libc::chdir(cwd) }).map_err(|errno| (Step::Directory, errno))?;
+        let (argv, envp) = pointers.split_at(arguments + 1);
+        // SAFETY: NUL-terminated strings and NULL-terminated arrays that outlive the call.
+        unsafe { libc::execve(path, argv.as_ptr(), envp.as_ptr()) };
+        Err((Step::Execute, Errno::last()))
+    }
+
+    fn prepare(&self) -> Result<(), (Step, Errno)> {
         // The other end is the agent's; with it open here, the agent's end would go unnoticed.
         // SAFETY: closing our own copy of a descriptor.
         unsafe { libc::close(self.outer_gate) };
@@ -289,10 +369,7 @@ impl Inside {
         self.streams().map_err(|errno| (Step::Streams, errno))?;
         limits().map_err(|errno| (Step::Limits, errno))?;
         become_user().map_err(|errno| (Step::User, errno))?;
-        // SAFETY: a NUL-terminated string that outlives the call.
-        Errno::result(unsafe { libc::chdir(program.cwd.as_ptr()) })
-            .map_err(|errno| (Step::Directory, errno))?;
-        self.wait_at_gate().map_err(|errno| (Step::Gate, errno))
+        self.tell(READY, 0).map_err(|errno| (Step::Ready, errno))
     }
 
     fn streams(&self) -> nix::Result<()> {
@@ -313,15 +390,19 @@ impl Inside {
         Ok(())
     }
 
-    fn wait_at_gate(&self) -> nix::Result<()> {
-        let mut go = 0_u8;
-        // SAFETY: one byte into a variable of one byte.
-        let got = Errno::result(unsafe { libc::read(self.gate, (&raw mut go).cast(), 1) })?;
-        if got == 1 {
-            Ok(())
-        } else {
-            Err(Errno::ECANCELED)
+    /// Fills `bytes` from the gate.
+    fn read(&self, mut bytes: &mut [u8]) -> nix::Result<()> {
+        while !bytes.is_empty() {
+            // SAFETY: no more is read than there is room for.
+            let got = unsafe { libc::read(self.gate, bytes.as_mut_ptr().cast(), bytes.len()) };
+            match Errno::result(got) {
+                Ok(0) => return Err(Errno::ECANCELED),
+                Ok(got) => bytes = &mut bytes[got as usize..],
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
         }
+        Ok(())
     }
 }
 

@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 use nix::sys::statfs::fstatfs;
 
 use super::boot::Machine;
+use super::cgroup::{Cgroup, Usage};
 use super::error::AgentError;
+use super::namespace::View;
 use super::output::Output;
 use super::port::Port;
 use super::pump::{Pause, Pump, boot_ns};
 use super::spawn::{self, Child, End, Held, Place, Program};
 use super::{collect, identity, pump, slots};
+use crate::loader::Tracer;
 use crate::wire::{Ending, FrameKind, StageResult, StageSpec, Started};
 use std::os::fd::AsFd as _;
 
@@ -21,6 +24,39 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// How long the kernel may take to end what is left of a stage.
 const KILL: Duration = Duration::from_secs(10);
 
+/// The stage's process before it knows what to do, watched already.
+pub(super) struct Waiting {
+    held: Held,
+    outputs: [Output; 2],
+    /// What it took to make it, which is not the stage's.
+    used: Usage,
+}
+
+/// Makes the process. Done before the template is saved.
+pub(super) fn wait(
+    tracer: &mut Tracer,
+    cgroup: &Cgroup,
+    view: &View,
+) -> Result<Waiting, AgentError> {
+    let (out, stdout) = Output::make(FrameKind::Stdout)?;
+    let (error, stderr) = Output::make(FrameKind::Stderr)?;
+    let group = cgroup.open()?;
+    let held = spawn::hold(&Place {
+        stdout: stdout.as_fd(),
+        stderr: stderr.as_fd(),
+        view: view.as_fd(),
+        cgroup: Some(group.as_fd()),
+    })?;
+    tracer
+        .track(held.pid, TREE)
+        .map_err(|error| AgentError::Order(format!("failed to watch the stage: {error}")))?;
+    Ok(Waiting {
+        held,
+        outputs: [out, error],
+        used: cgroup.usage(),
+    })
+}
+
 /// Runs the stage and queues everything but the result. A stage that could not be started is a
 /// result, and the log says why; an error is one of talking to the host.
 pub(super) fn run(
@@ -29,7 +65,7 @@ pub(super) fn run(
     spec: &StageSpec,
 ) -> Result<StageResult, AgentError> {
     match prepare(machine, port, spec) {
-        Ok((held, outputs)) => Stage { machine, spec }.run(port, held, outputs),
+        Ok((waiting, program)) => Stage { machine, spec }.run(port, waiting, &program),
         Err(error) => {
             port.log(error);
             Ok(StageResult {
@@ -44,7 +80,7 @@ fn prepare(
     machine: &mut Machine,
     port: &mut Port,
     spec: &StageSpec,
-) -> Result<(Held, [Output; 2]), AgentError> {
+) -> Result<(Waiting, Program), AgentError> {
     identity::take(spec)?;
     for slot in &spec.slots {
         slots::unpack(slot, &machine.hidden.devices)?;
@@ -55,22 +91,19 @@ fn prepare(
     slots::make_directory(&spec.cwd)?;
     machine.cgroup.limit(spec.memory_bytes, spec.pids)?;
     let program = Program::find(&spec.argv, &spec.env, &spec.cwd)?;
-    let (out, stdout) = Output::make(FrameKind::Stdout, spec.output_bytes)?;
-    let (error, stderr) = Output::make(FrameKind::Stderr, spec.output_bytes)?;
-    let cgroup = machine.cgroup.open()?;
-    let place = Place {
-        stdout: stdout.as_fd(),
-        stderr: stderr.as_fd(),
-        view: machine.view.as_fd(),
-        cgroup: Some(cgroup.as_fd()),
-    };
-    let held = spawn::hold(&program, &place)?;
-    if spec.traced {
-        // The child is dropped, and ends at its gate, where this fails.
+    let mut waiting = machine
+        .waiting
+        .take()
+        .ok_or_else(|| AgentError::Order("this machine has had its stage".into()))?;
+    for output in &mut waiting.outputs {
+        output.bound(spec.output_bytes);
+    }
+    let held = &waiting.held;
+    if !spec.traced {
         machine
             .tracer
-            .track(held.pid, TREE)
-            .map_err(|error| AgentError::Order(format!("failed to watch the stage: {error}")))?;
+            .forget(held.pid)
+            .map_err(|error| AgentError::Order(error.to_string()))?;
     }
     port.queue_json(
         FrameKind::Started,
@@ -79,7 +112,7 @@ fn prepare(
             tgid: held.pid,
         },
     )?;
-    Ok((held, [out, error]))
+    Ok((waiting, program))
 }
 
 /// A stage that runs.
@@ -92,8 +125,8 @@ impl Stage<'_> {
     fn run(
         self,
         port: &mut Port,
-        held: Held,
-        outputs: [Output; 2],
+        waiting: Waiting,
+        program: &Program,
     ) -> Result<StageResult, AgentError> {
         let Machine {
             tracer,
@@ -101,9 +134,14 @@ impl Stage<'_> {
             hidden,
             ..
         } = self.machine;
+        let Waiting {
+            held,
+            outputs,
+            used,
+        } = waiting;
         let mut pump = Pump::new(tracer, port, outputs);
         let begun = Instant::now();
-        let child = held.release();
+        let child = held.release(program);
         let wall = Duration::from_secs(self.spec.wall_seconds);
         let pause = pump.watch(child.pidfd(), begun + wall)?;
         let wall_ns = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
@@ -143,8 +181,8 @@ impl Stage<'_> {
         Ok(StageResult {
             ending,
             wall_ns,
-            user_us: usage.user_us,
-            system_us: usage.system_us,
+            user_us: usage.user_us.saturating_sub(used.user_us),
+            system_us: usage.system_us.saturating_sub(used.system_us),
             memory_peak: usage.memory_peak,
             oom_kills: usage.oom_kills,
             pids_refused: usage.pids_refused,
@@ -190,6 +228,6 @@ fn nothing() -> StageResult {
         stdout_dropped: 0,
         stderr_dropped: 0,
         disk_used: 0,
-        counters: crate::event::Counters::default(),
+        counters: None,
     }
 }

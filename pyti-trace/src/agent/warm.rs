@@ -100,9 +100,9 @@ fn run(command: &[&str], view: &View) -> Result<End, AgentError> {
         view: view.as_fd(),
         cgroup: None,
     };
-    let held = spawn::hold(&program, &place)?;
+    let held = spawn::hold(&place)?;
     let group = Pid::from_raw(held.pid as i32);
-    let child = held.release();
+    let child = held.release(&program);
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(end) = child.ended() {

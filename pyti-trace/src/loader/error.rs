@@ -42,6 +42,14 @@ pub enum LoadError {
         /// Why.
         source: aya::maps::MapError,
     },
+    /// What a program missed is not known.
+    #[error("failed to read how many runs of {program} were skipped: {reason}")]
+    Misses {
+        /// Name of the program.
+        program: String,
+        /// Why.
+        reason: String,
+    },
     /// The process to track is not there.
     #[error("failed to read the parent of process {tgid}: {reason}")]
     Process {

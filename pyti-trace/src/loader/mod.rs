@@ -4,7 +4,7 @@ mod btf;
 mod error;
 
 use std::fs;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd, RawFd};
 
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::{Program, ProgramError};
@@ -122,6 +122,17 @@ impl Tracer {
             })
     }
 
+    /// Follows a process no longer.
+    ///
+    /// # Errors
+    /// It was not followed.
+    pub fn forget(&mut self, tgid: u32) -> Result<(), LoadError> {
+        self.tracked.remove(&tgid).map_err(|source| LoadError::Map {
+            name: "TRACKED",
+            source,
+        })
+    }
+
     /// How many processes are tracked now; ended ones count until the kernel has let them go.
     #[must_use]
     pub fn tracked(&self) -> usize {
@@ -149,7 +160,7 @@ impl Tracer {
             source,
         })?;
         let mut sum = Counters {
-            recursion_misses: self.recursion_misses(),
+            recursion_misses: self.recursion_misses()?,
             ..Counters::default()
         };
         for Shared(cpu) in per_cpu.iter() {
@@ -166,21 +177,26 @@ impl Tracer {
         Ok(sum)
     }
 
-    /// Runs of probes that the kernel skipped, from the programs' `fdinfo`.
-    fn recursion_misses(&self) -> u64 {
-        self.ebpf
-            .programs()
-            .filter_map(|(_, program)| program.fd().ok())
-            .filter_map(|fd| {
-                use std::os::fd::AsFd;
-                let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
-                let text = fs::read_to_string(path).ok()?;
-                let line = text
-                    .lines()
-                    .find_map(|line| line.strip_prefix("recursion_misses:"))?;
-                line.trim().parse::<u64>().ok()
-            })
-            .sum()
+    /// Runs of probes that the kernel skipped, from the programs' `fdinfo` (`bpf_prog_show_fdinfo`
+    /// in kernel/bpf/syscall.c).
+    fn recursion_misses(&self) -> Result<u64, LoadError> {
+        let mut sum = 0;
+        for (name, program) in self.ebpf.programs() {
+            // A program that the kernel refused has no descriptor, and never runs.
+            let Ok(fd) = program.fd() else { continue };
+            let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
+            let failed = |reason: String| LoadError::Misses {
+                program: name.to_owned(),
+                reason,
+            };
+            let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+            let misses = text
+                .lines()
+                .find_map(|line| line.strip_prefix("recursion_misses:"))
+                .and_then(|count| count.trim().parse::<u64>().ok());
+            sum += misses.ok_or_else(|| failed("its fdinfo does not say".into()))?;
+        }
+        Ok(sum)
     }
 }
 

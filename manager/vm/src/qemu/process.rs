@@ -22,6 +22,9 @@ use super::{Limits, Spawn};
 /// Users of machines that root starts; far above any real user and below `i32::MAX`.
 const FIRST_UID: u32 = 0x7000_0000;
 
+/// User and group `nobody`; the kernel's default for what a namespace does not map.
+const NOBODY: u32 = 65_534;
+
 /// A running hypervisor. Killed and reaped when dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -220,10 +223,10 @@ fn confine(root: bool, user: u32, group: u32, limits: Limits) -> io::Result<()> 
                     return Err(error);
                 }
             }
-            limit(libc::RLIMIT_NPROC, 64)?;
+            limit(libc::RLIMIT_NPROC, 256)?;
             check(libc::setgroups(0, std::ptr::null()))?;
-            check(libc::setresgid(group, group, group))?;
-            check(libc::setresuid(user, user, user))?;
+            or_nobody(group, |group| libc::setresgid(group, group, group))?;
+            or_nobody(user, |user| libc::setresuid(user, user, user))?;
         } else {
             // Many distributions refuse user namespaces to ordinary users: then do without.
             let _ = libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET | libc::CLONE_NEWIPC);
@@ -236,6 +239,15 @@ fn confine(root: bool, user: u32, group: u32, limits: Limits) -> io::Result<()> 
         limit(libc::RLIMIT_FSIZE, limits.file_size)?;
         check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     }
+}
+
+/// In a user namespace that maps few ids (a container), an id of ours is unknown (EINVAL): then
+/// nobody's is taken.
+fn or_nobody(id: u32, set: impl Fn(u32) -> libc::c_int) -> io::Result<()> {
+    check(set(id)).or_else(|error| match error.raw_os_error() {
+        Some(libc::EINVAL) => check(set(NOBODY)),
+        _ => Err(error),
+    })
 }
 
 fn limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> {

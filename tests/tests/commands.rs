@@ -1,0 +1,102 @@
+//! The commands that need no VM, each as a user types it.
+
+use pyti_tests::{pyti, run, text};
+
+/// Runs in an empty home; exit status, standard output, standard error.
+fn at_an_empty_home(args: &[&str]) -> (Option<i32>, String, String) {
+    let home = tempfile::tempdir().expect("failed to make a directory");
+    let output = pyti()
+        .args(args)
+        .env("PYTI_HOME", home.path())
+        .output()
+        .expect("failed to start pyti");
+    let place = home.path().to_string_lossy().into_owned();
+    let cleaned = |bytes: &[u8]| text(bytes).replace(&place, "HOME");
+    (
+        output.status.code(),
+        cleaned(&output.stdout),
+        cleaned(&output.stderr),
+    )
+}
+
+#[test]
+fn doctor_finds_what_setup_installed_and_names_each_thing() {
+    let (status, stdout, stderr) = at_an_empty_home(&["doctor"]);
+    assert_eq!(status, Some(0), "{stdout}{stderr}");
+    for name in [
+        "QEMU",
+        "KVM",
+        "mmdebstrap",
+        "mkfs.erofs",
+        "disk space",
+        "agent",
+    ] {
+        assert!(stdout.contains(name), "no {name}: {stdout}");
+    }
+    assert!(!stdout.contains("MISSING"), "{stdout}");
+}
+
+#[test]
+fn doctor_says_what_to_type_for_what_is_missing() {
+    let home = tempfile::tempdir().expect("failed to make a directory");
+    let output = pyti()
+        .arg("doctor")
+        .env("PYTI_HOME", home.path())
+        .env("PATH", home.path())
+        .output()
+        .expect("failed to start pyti");
+    let stdout = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(2), "{stdout}");
+    for package in ["qemu-system-x86", "mmdebstrap", "erofs-utils"] {
+        let remedy = format!("type: apt-get install {package}");
+        assert!(stdout.contains(&remedy), "no `{remedy}`: {stdout}");
+    }
+}
+
+#[test]
+fn an_empty_home_has_no_image_to_list_or_remove() {
+    assert_eq!(
+        at_an_empty_home(&["image", "list"]),
+        (Some(0), String::new(), String::new())
+    );
+    assert_eq!(
+        at_an_empty_home(&["image", "rm", "trixie"]),
+        (
+            Some(2),
+            String::new(),
+            "pyti: no image `trixie`: `pyti image list` names those that are built\n".into()
+        )
+    );
+}
+
+#[test]
+fn an_unknown_image_is_refused_before_anything_is_fetched() {
+    let (status, _, stderr) = at_an_empty_home(&["audit", "six==1.16.0", "--image", "warty"]);
+    assert_eq!(status, Some(2));
+    assert_eq!(
+        stderr,
+        "pyti: no image `warty`: take trixie, or the path of a definition file\n"
+    );
+}
+
+#[test]
+fn a_run_that_is_not_there_is_an_error_of_one_sentence() {
+    let (status, stdout, stderr) = at_an_empty_home(&["show", "last"]);
+    assert_eq!((status, stdout.as_str()), (Some(2), ""));
+    assert_eq!(stderr, "pyti: no run in HOME/runs: audit something first\n");
+    let (status, _, stderr) = at_an_empty_home(&["show", "/dev"]);
+    assert_eq!(status, Some(2));
+    assert!(stderr.starts_with("pyti: no run `/dev`"), "{stderr}");
+}
+
+#[test]
+fn every_rule_is_listed_and_passes_its_own_traces() {
+    let listed = text(&run(&["rules", "list"]).stdout);
+    let rules = listed
+        .lines()
+        .filter(|line| line.contains("reads-"))
+        .count();
+    assert!(rules >= 2, "{listed}");
+    let tested = run(&["rules", "test"]);
+    assert_eq!(tested.status.code(), Some(0), "{}", text(&tested.stdout));
+}
