@@ -60,7 +60,7 @@ pub async fn watch(
 ) -> Result<Watched> {
     let recorder = Recorder::start(directory, max_events)?;
     let mut stage = Stage::new(spec, directory)?;
-    let order = serde_json::to_vec(spec).context("failed to write the stage's order")?;
+    let order = spec.encode().context("failed to write the stage's order")?;
     let sent = Instant::now();
     let end = match vm.send(FrameKind::Start, &order).await {
         Ok(()) => stage.take_all(&mut vm, &recorder, sent, interrupt).await,

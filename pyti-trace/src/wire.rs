@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::Counters;
 
 /// Version of the frame format.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Longest payload in bytes.
 pub const MAX_PAYLOAD: usize = 1 << 20;
 /// Bytes of a frame's header.
@@ -29,7 +29,7 @@ pub const PORT_NAME: &str = "pyti.0";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum FrameKind {
-    /// Host to agent: a [`StageSpec`] as JSON; run it.
+    /// Host to agent: a [`StageSpec`], see [`StageSpec::encode`]; run it.
     Start = 1,
     /// Host to agent: end the stage now, report what there is.
     Stop = 2,
@@ -89,6 +89,9 @@ pub enum WireError {
     /// A frame longer than [`MAX_PAYLOAD`].
     #[error("frame of {0} bytes, at most {MAX_PAYLOAD} are allowed")]
     TooLong(usize),
+    /// A payload that is not what its kind promises.
+    #[error("a frame's payload is malformed")]
+    Payload(#[from] postcard::Error),
 }
 
 /// One frame.
@@ -209,6 +212,26 @@ pub struct StageSpec {
     pub files: Vec<(String, String)>,
     /// Files to bring back after the stage ended, absolute paths, with a bound each in bytes.
     pub collect: Vec<(String, u64)>,
+}
+
+impl StageSpec {
+    /// The payload of a Start frame. Unlike what the agent sends, this is postcard and no JSON: a
+    /// fresh clone reads it with code that is emulated for the first time, and a JSON parser has a
+    /// lot of it (23 ms of 165).
+    ///
+    /// # Errors
+    /// None is known; serialising is fallible by its signature.
+    pub fn encode(&self) -> Result<Vec<u8>, WireError> {
+        Ok(postcard::to_allocvec(self)?)
+    }
+
+    /// The spec in the payload of a Start frame.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn decode(payload: &[u8]) -> Result<Self, WireError> {
+        Ok(postcard::from_bytes(payload)?)
+    }
 }
 
 /// A read-only block device with a tar at offset 0.

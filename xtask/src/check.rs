@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::build::{agent, pyti};
-use crate::sh::{cargo, run, say};
+use crate::sh::{cargo, run, say, target};
 
 /// Formatting and clippy, warnings as errors. In the release profile, so that build scripts and
 /// procedural macros are compiled once for lint, build and tests.
@@ -56,17 +56,11 @@ fn test_command(filter: Option<&str>) -> Command {
 
 /// Runs the benchmark.
 pub fn bench(repeat: u32) -> Result<()> {
+    // The same packages and features as for the tests: another choice would compile polars again.
     run(cargo()
-        .args([
-            "run",
-            "--quiet",
-            "--release",
-            "--package",
-            "pyti-tests",
-            "--bin",
-            "pyti-bench",
-            "--",
-        ])
+        .args(["build", "--quiet", "--release", "--workspace"])
+        .args(["--features", "pyti-trace/agent", "--bin", "pyti-bench"]))?;
+    run(Command::new(target().join("release/pyti-bench"))
         .args(["--repeat", &repeat.to_string()])
         .env("PYTI_BIN", pyti())
         .env("PYTI_AGENT", agent()))

@@ -5,7 +5,7 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use pyti_trace::wire::{FrameKind, StageSpec};
+use pyti_trace::wire::{FrameKind, StageSpec, USUAL_MEMORY_BYTES, USUAL_PIDS};
 use pyti_vm::{Definition, Home, Image, StartOptions, Template, VmConfig};
 
 #[tokio::main]
@@ -36,15 +36,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let began = Instant::now();
     template.prepare().await?;
     println!("prepared in {:.3?}", began.elapsed());
-    let start = serde_json::to_vec(&StageSpec {
+    let start = StageSpec {
         stage: "clock".into(),
         argv: vec!["/bin/true".into()],
         env: vec![("PATH".into(), "/usr/bin:/bin".into())],
         cwd: "/home/dev".into(),
         traced: true,
         wall_seconds: 60,
-        memory_bytes: 1 << 30,
-        pids: 100,
+        memory_bytes: USUAL_MEMORY_BYTES,
+        pids: USUAL_PIDS,
         output_bytes: 1 << 20,
         hostname: "laptop".into(),
         unix_time_ns: u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos())?,
@@ -52,19 +52,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         slots: Vec::new(),
         files: Vec::new(),
         collect: Vec::new(),
-    })?;
+    }
+    .encode()?;
     for _ in 0..count {
         let began = Instant::now();
         let mut vm = template.start(StartOptions::default()).await?;
         let started = began.elapsed();
         vm.send(FrameKind::Start, &start).await?;
-        let mut frame = vm.next_frame().await?;
-        while let Some(f) = &frame
-            && f.kind == FrameKind::Log
-        {
-            eprintln!("{:.3?} {}", began.elapsed(), f.payload.escape_ascii());
-            frame = vm.next_frame().await?;
-        }
+        let frame = vm.next_frame().await?;
         let answered = began.elapsed();
         let memory = vm.memory();
         let began = Instant::now();

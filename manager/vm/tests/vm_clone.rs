@@ -57,7 +57,7 @@ fn stage(script: &str, slots: Vec<Slot>) -> Vec<u8> {
         files: Vec::new(),
         collect: Vec::new(),
     };
-    serde_json::to_vec(&spec).unwrap()
+    spec.encode().unwrap()
 }
 
 /// Standard output and the result, read to the end.

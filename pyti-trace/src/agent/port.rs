@@ -181,10 +181,7 @@ where
         while let Some(frame) = self.wait_for_frame()? {
             match frame.kind {
                 FrameKind::Start => {
-                    let spec = serde_json::from_slice(&frame.payload).map_err(|error| {
-                        AgentError::Order(format!("the host's order is malformed: {error}"))
-                    })?;
-                    return Ok(Some(spec));
+                    return Ok(Some(StageSpec::decode(&frame.payload)?));
                 }
                 other => self.log(format!(
                     "ignored a frame of kind {other:?} before the start"

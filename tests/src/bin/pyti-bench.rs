@@ -125,7 +125,9 @@ impl Bench {
         let mut times = vec![];
         let mut memory = vec![];
         for _ in 0..repeat.max(5) {
-            let run = self.run(vec!["/usr/bin/true".into()], None, Watch::Traced).await?;
+            let run = self
+                .run(vec!["/usr/bin/true".into()], None, Watch::Traced)
+                .await?;
             completed(&run)?;
             times.push(seconds(run.to_started));
             memory.push(run.private_bytes as f64 / (1 << 20) as f64);
