@@ -1,31 +1,37 @@
-//! `pyti audit`: fetch, resolve, install in a clone, judge.
+//! `pyti audit`: runs the plan, judges what there is.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use pyti_analyzer::{Report, RuleSet, RunFacts, StageFacts, StageStatus, Target};
-use pyti_index::{IndexConfig, Prepared, Step, write_tar};
+use pyti_graph::{Change, Execution, Options, Outcome, Plan, Resources, execute};
+use pyti_index::IndexConfig;
 use serde::Serialize;
 
-use crate::cli::AuditArgs;
+use crate::cli::{AuditArgs, TargetArgs};
 use crate::home::Home;
 use crate::interrupt::Interrupt;
 use crate::judge;
 use crate::machine::Machine;
-use crate::metadata_hook::VmHook;
 use crate::order;
 use crate::progress::Progress;
-use crate::run_dir::{RunDir, RunRecord, SCHEMA, State, now};
+use crate::run_dir::{RunDir, RunRecord, SCHEMA, State, TaskEnd, now};
 use crate::stages::{Stages, Timing};
+use crate::tasks;
+
+/// How long a task may take to end after an interruption: a stage reports what there is.
+const GRACE: Duration = Duration::from_secs(30);
+/// How often a task is tried again that failed by its infrastructure.
+const RETRIES: u32 = 1;
 
 /// Where an audit's time went; `timings.json` of the run.
 #[derive(Debug, Serialize)]
 struct Timings {
-    fetch: Duration,
-    resolve: Duration,
-    metadata_hooks: Duration,
+    tasks: Vec<(String, Duration)>,
+    /// The parts of the tasks that ran in clones.
     stages: Vec<Timing>,
     analysis: Duration,
     total: Duration,
@@ -40,6 +46,47 @@ pub struct Audited {
     pub run: PathBuf,
 }
 
+/// The plan of auditing what `args` name.
+///
+/// # Errors
+/// The target or a setting is not understood.
+pub fn plan(args: &TargetArgs, home: &Home) -> Result<Plan> {
+    let machine = Machine::new(home, &args.image, args.accel)?;
+    let built = machine.is_built();
+    let nowhere = RunDir::at(PathBuf::new());
+    let record = record_of(&args.target, String::new());
+    let interrupt = Interrupt::never();
+    let stages = Stages::new(machine, nowhere, record, args.limits.clone(), interrupt);
+    Ok(tasks::plan(&audit_of(args, home, stages)?, built)?)
+}
+
+fn audit_of(args: &TargetArgs, home: &Home, stages: Stages) -> Result<Arc<tasks::Audit>> {
+    let index = IndexConfig::discover(args.index_url.as_deref(), &[])?;
+    let mut options = pyti_index::Options::new(home.cache.clone(), index);
+    options.wheel = args.wheel;
+    Ok(Arc::new(tasks::Audit {
+        target: pyti_index::Target::parse(&args.target)?,
+        options,
+        stages: Arc::new(stages),
+    }))
+}
+
+fn record_of(target: &str, id: String) -> RunRecord {
+    RunRecord {
+        schema: SCHEMA.to_owned(),
+        id,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        started: now(),
+        state: State::Running,
+        target: Target {
+            name: target.to_owned(),
+            ..Target::default()
+        },
+        facts: RunFacts::default(),
+        tasks: vec![],
+    }
+}
+
 /// Audits what `args` name.
 ///
 /// # Errors
@@ -52,84 +99,55 @@ pub async fn audit(
     progress: Arc<Progress>,
 ) -> Result<Audited> {
     let began = Instant::now();
-    let wanted = pyti_index::Target::parse(&args.target)?;
-    let index = IndexConfig::discover(args.index_url.as_deref(), &[])?;
-    let machine = Machine::new(home, &args.image, args.accel)?;
-    let (run_dir, id) = RunDir::create(args.out.as_deref(), &home.runs, &args.target)?;
-    let record = RunRecord {
-        schema: SCHEMA.to_owned(),
-        id,
-        program: env!("CARGO_PKG_VERSION").to_owned(),
-        started: now(),
-        state: State::Running,
-        target: Target {
-            name: args.target.clone(),
-            ..Target::default()
-        },
-        facts: RunFacts::default(),
-    };
-    run_dir.write_record(&record)?;
+    let target = &args.what.target;
+    pyti_index::Target::parse(target)?;
+    let machine = Machine::new(home, &args.what.image, args.what.accel)?;
     let built = machine.is_built();
-    let stages = Arc::new(Stages::new(
-        machine,
-        run_dir.clone(),
-        record,
-        args.limits.clone(),
-        interrupt.clone(),
-        Arc::clone(&progress),
-    ));
-    if built {
-        // What is missing of it is made while the package is fetched.
-        let early = Arc::clone(&stages);
-        tokio::spawn(async move { early.template().await.map(|_| ()) });
-    }
+    let (run_dir, id) = RunDir::create(args.out.as_deref(), &home.runs, target)?;
+    let record = record_of(target, id);
+    run_dir.write_record(&record)?;
+    let limits = args.what.limits.clone();
+    let stages = Stages::new(machine, run_dir.clone(), record, limits, interrupt.clone());
+    let audit = audit_of(&args.what, home, stages)?;
+    let plan = tasks::plan(&audit, built)?;
 
-    progress.step(format!("fetch and resolve {}", args.target));
-    let mut options = pyti_index::Options::new(home.cache.clone(), index);
-    options.wheel = args.wheel;
-    let hook = Arc::new(VmHook {
-        stages: Arc::clone(&stages),
-        count: Mutex::new(0),
-    });
-    let listener = Arc::clone(&progress);
-    let listener = Arc::new(move |step: Step| show_step(&listener, &step));
-    let prepared = tokio::select! {
-        prepared = pyti_index::prepare(&wanted, &options, hook, listener) => prepared,
-        () = interrupted_early(&interrupt, &stages) => {
-            discard(&run_dir);
-            anyhow::bail!("interrupted before anything ran");
-        }
-    };
-    let (timings, installed) = match prepared {
-        Ok(prepared) => {
-            let timings = prepared.timings;
-            describe_target(&stages, &prepared);
-            (Some(timings), install(&stages, &prepared).await)
-        }
-        Err(error) => (None, Err(error.into())),
-    };
-    if let Err(error) = installed {
-        // Without a stage there is nothing to judge: the input or the host is at fault.
-        if stages.record().facts.stages.is_empty() {
-            discard(&run_dir);
-            return Err(error);
-        }
-        let reason = format!("{error:#}");
-        stages.record().facts.stages.push(StageFacts::new(
-            order::INSTALL,
-            StageStatus::NotStarted { reason },
-        ));
-    }
-
-    progress.step("judge");
-    let judging = Instant::now();
+    let (execution, times) = run(&plan, &interrupt, &progress).await;
+    let stages = &audit.stages;
+    let failure = execution
+        .outcomes
+        .iter()
+        .find_map(|(_, outcome)| failure(outcome));
     let mut record = stages.record().clone();
+    if record.facts.stages.is_empty() {
+        // Without a stage there is nothing to judge: the input or the host is at fault.
+        discard(&run_dir);
+        let failure = failure.unwrap_or_else(|| "interrupted before anything ran".into());
+        return Err(anyhow::Error::msg(failure));
+    }
+    let installed = |stage: &StageFacts| stage.name == order::INSTALL;
+    if !record.facts.stages.iter().any(installed) {
+        let install = execution
+            .outcomes
+            .iter()
+            .find(|(task, _)| task == order::INSTALL);
+        let reason = install.map_or("interrupted".into(), |(_, outcome)| outcome.to_string());
+        let status = StageStatus::NotStarted { reason };
+        record
+            .facts
+            .stages
+            .push(StageFacts::new(order::INSTALL, status));
+    }
+    let ends = execution.outcomes.into_iter();
+    record.tasks = ends
+        .map(|(task, outcome)| TaskEnd { task, outcome })
+        .collect();
+
+    progress.start("judge");
+    let judging = Instant::now();
     let mut report = judge::judge(&run_dir, &record, rules)?;
     record.state = State::Finished;
     let timings = Timings {
-        fetch: timings.map_or(Duration::ZERO, |timings| timings.fetch),
-        resolve: timings.map_or(Duration::ZERO, |t| t.resolve.saturating_sub(t.hooks)),
-        metadata_hooks: timings.map_or(Duration::ZERO, |timings| timings.hooks),
+        tasks: times,
         stages: stages.timings(),
         analysis: judging.elapsed(),
         total: began.elapsed(),
@@ -144,74 +162,63 @@ pub async fn audit(
             .notes
             .push(format!("this report is not kept: {error:#}"));
     }
-    progress.finish();
+    progress.end("judge", "done");
     Ok(Audited {
         report,
         run: run_dir.path().to_owned(),
     })
 }
 
-/// Ends when a signal comes before any stage has begun. A stage that runs hears it itself, ends,
-/// and its record is judged.
-async fn interrupted_early(interrupt: &Interrupt, stages: &Stages) {
-    interrupt.wait().await;
-    if stages.begun() {
-        std::future::pending::<()>().await;
-    }
-}
-
-async fn install(stages: &Stages, prepared: &Prepared) -> Result<()> {
-    let mut input = stages.scratch_file()?;
-    write_tar(&prepared.files, &mut input).context("failed to write the wheelhouse")?;
-    let extras: Vec<String> = prepared
-        .target
-        .extras
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    let mut file = format!("{}/{}", order::WHEELHOUSE, prepared.target.file.filename);
-    if !extras.is_empty() {
-        file.push_str(&format!("[{}]", extras.join(",")));
-    }
-    let order = order::order(
-        order::INSTALL,
-        order::pip_install(&["--ignore-installed"], &file),
-        stages.limits(),
-    )?;
-    stages.run(&order, input).await.map(|_| ())
-}
-
-fn describe_target(stages: &Stages, prepared: &Prepared) {
-    let target = &prepared.target;
-    let mut record = stages.record();
-    record.target = Target {
-        name: target.name.to_string(),
-        version: Some(target.version.clone()),
-        filename: Some(target.file.filename.clone()),
-        sha256: Some(target.file.sha256.clone()),
-        source: None,
+/// Runs the plan; the times of its tasks are in the order of their ends.
+async fn run(
+    plan: &Plan,
+    interrupt: &Interrupt,
+    progress: &Progress,
+) -> (Execution, Vec<(String, Duration)>) {
+    let options = Options {
+        resources: Resources {
+            vms: 2,
+            memory_mib: u64::MAX,
+            network: 4,
+        },
+        memo: None,
+        fresh: true,
+        retries: RETRIES,
+        grace: GRACE,
     };
-    record.facts.notes.clone_from(&prepared.notes);
+    let mut began: HashMap<String, Instant> = HashMap::new();
+    let mut times = vec![];
+    let mut listen = |change: Change<'_>| {
+        match &change {
+            Change::Started { task, .. } => {
+                began.entry((*task).to_owned()).or_insert_with(Instant::now);
+            }
+            Change::Ended { task, .. } => {
+                times.extend(
+                    began
+                        .get(*task)
+                        .map(|at| ((*task).to_owned(), at.elapsed())),
+                );
+            }
+            Change::Detail { .. } | Change::Retry { .. } => {}
+        }
+        progress.change(&change);
+    };
+    let execution = execute(plan, &options, interrupt.heard(), &mut listen).await;
+    (execution, times)
+}
+
+/// What a task says that failed by itself.
+fn failure(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Failed { reason, .. } => Some(reason.clone()),
+        _ => None,
+    }
 }
 
 /// Removes the run's directory of an audit in which nothing ran.
 fn discard(run_dir: &RunDir) {
     if let Err(error) = std::fs::remove_dir_all(run_dir.path()) {
         tracing::warn!("failed to remove {}: {error}", run_dir.path().display());
-    }
-}
-
-fn show_step(progress: &Progress, step: &Step) {
-    match step {
-        Step::Fetching { file, .. } => progress.detail(&format!("fetching {file}")),
-        Step::Received { file, bytes } => {
-            progress.detail(&format!("fetching {file}, {} MiB", bytes >> 20));
-        }
-        Step::Resolving { what } => progress.detail(&format!("resolving {what}")),
-        Step::Hook { file } => {
-            progress.detail(&format!("asking {file} for its metadata in the VM"))
-        }
-        Step::Retry { url, reason } => progress.line(&format!("trying {url} again: {reason}")),
-        _ => {}
     }
 }

@@ -22,6 +22,8 @@ pub struct Cli {
 pub enum Command {
     /// Install a package in an isolated VM, watch it, and judge what it did.
     Audit(AuditArgs),
+    /// Show the tasks that an audit would run, before anything runs.
+    Plan(PlanArgs),
     /// Show a run: its report, its processes, its events.
     Show(ShowArgs),
     /// Check, test and list detection rules.
@@ -54,9 +56,9 @@ pub enum AccelArg {
     Tcg,
 }
 
-/// `pyti audit`.
+/// What is audited, from where, and in which machine.
 #[derive(Debug, Args)]
-pub struct AuditArgs {
+pub struct TargetArgs {
     /// name, name==version, pkg:pypi/name@version, an sdist or wheel, a directory.
     pub target: String,
     /// Audit the wheel rather than the sdist.
@@ -65,6 +67,23 @@ pub struct AuditArgs {
     /// The package index (PEP 691), as pip takes it.
     #[arg(long, value_name = "URL")]
     pub index_url: Option<String>,
+    /// Guest image.
+    #[arg(long, default_value = "trixie")]
+    pub image: String,
+    /// What runs the VM.
+    #[arg(long, value_enum, default_value_t = AccelArg::Auto)]
+    pub accel: AccelArg,
+    /// Bounds of each stage.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+/// `pyti audit`.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// What is audited.
+    #[command(flatten)]
+    pub what: TargetArgs,
     /// Report format.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
@@ -74,18 +93,33 @@ pub struct AuditArgs {
     /// Directory of the run, which must not exist yet.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Guest image.
-    #[arg(long, default_value = "trixie")]
-    pub image: String,
-    /// What runs the VM.
-    #[arg(long, value_enum, default_value_t = AccelArg::Auto)]
-    pub accel: AccelArg,
     /// No progress, also on a terminal.
     #[arg(long, short)]
     pub quiet: bool,
-    /// Bounds of each stage.
+}
+
+/// How a plan is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// For people: a line for each task.
+    Text,
+    /// For Graphviz.
+    Dot,
+    /// For Mermaid.
+    Mermaid,
+    /// For programs, `pyti.plan/1`.
+    Json,
+}
+
+/// `pyti plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// What would be audited.
     #[command(flatten)]
-    pub limits: LimitArgs,
+    pub what: TargetArgs,
+    /// Format of the plan.
+    #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
+    pub format: PlanFormat,
 }
 
 /// Bounds of a stage.

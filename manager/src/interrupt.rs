@@ -39,6 +39,22 @@ impl Interrupt {
         Ok(Self { heard, _tell: tell })
     }
 
+    /// One that never comes, where nothing runs that could be interrupted.
+    #[must_use]
+    pub fn never() -> Self {
+        let (tell, heard) = watch::channel(false);
+        Self {
+            heard,
+            _tell: Arc::new(tell),
+        }
+    }
+
+    /// Turns true when a signal has come.
+    #[must_use]
+    pub fn heard(&self) -> watch::Receiver<bool> {
+        self.heard.clone()
+    }
+
     /// Ends when a signal has come.
     pub async fn wait(&self) {
         let mut heard = self.heard.clone();

@@ -4,8 +4,9 @@
 //! target ─ fetch ─ metadata* ─ resolve ─ wheelhouse ─ install* ─ judge ─ report     * in a clone
 //! ```
 //!
-//! `audit` walks that path; `stages` runs what needs a VM, `watch` keeps what comes out of it,
-//! `judge` reads it back and applies the rules. Everything of a run is in its directory (`run_dir`).
+//! `tasks` says what there is to do, as a graph of data; `audit` runs it. `stages` runs what needs a
+//! VM, `watch` keeps what comes out of it, `judge` reads it back and applies the rules. Everything
+//! of a run is in its directory (`run_dir`).
 
 pub mod audit;
 pub mod cli;
@@ -21,4 +22,5 @@ pub mod progress;
 pub mod run_dir;
 pub mod show;
 pub mod stages;
+pub mod tasks;
 pub mod watch;

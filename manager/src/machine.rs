@@ -9,7 +9,9 @@ use pyti_vm::{Accel, Definition, Image, Template, VmConfig};
 
 use crate::cli::AccelArg;
 use crate::home::Home;
-use crate::progress::Progress;
+
+/// Hears what is being done.
+pub type Listener = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// What is needed to make a template.
 #[derive(Debug)]
@@ -57,16 +59,16 @@ impl Machine {
     ///
     /// # Errors
     /// The image cannot be built or the VM does not boot.
-    pub async fn template(&self, progress: &Arc<Progress>) -> Result<Template> {
-        let listener = Arc::clone(progress);
-        let listener = move |message: &str| listener.step(message);
-        let (home, definition, teller) =
-            (self.home.clone(), self.definition.clone(), listener.clone());
-        let image = tokio::task::spawn_blocking(move || Image::obtain(&home, &definition, &teller))
+    pub async fn template(&self, listener: Listener) -> Result<Template> {
+        let (home, definition) = (self.home.clone(), self.definition.clone());
+        let teller = Arc::clone(&listener);
+        let tell = move |message: &str| teller(message);
+        let image = tokio::task::spawn_blocking(move || Image::obtain(&home, &definition, &tell))
             .await
             .context("failed to make the guest image")?
             .context("failed to make the guest image")?;
-        let template = Template::obtain(&self.home, &image, &self.agent, &self.config, &listener)
+        let tell = move |message: &str| listener(message);
+        let template = Template::obtain(&self.home, &image, &self.agent, &self.config, &tell)
             .await
             .context("failed to make the VM ready")?;
         template

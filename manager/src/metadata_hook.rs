@@ -59,7 +59,7 @@ impl VmHook {
             bytes: std::fs::metadata(&request.sdist)?.len(),
         });
         write_tar(&wheelhouse, &mut input)?;
-        let files = self.stages.run(&order, input).await?;
+        let files = self.stages.run(&order, input).await?.files;
         let report = files.get(REPORT).ok_or_else(|| {
             anyhow::anyhow!("its build back end gave no metadata in the VM (stage {name})")
         })?;

@@ -1,75 +1,94 @@
-//! Progress on standard error: live on a terminal, nothing elsewhere.
+//! Progress on standard error: what runs and since when, live on a terminal, nothing elsewhere.
 
+use std::collections::HashMap;
 use std::io::IsTerminal;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pyti_analyzer::escape;
+use pyti_graph::{Change, Outcome};
 
-/// What is being done, with times. Cheap to share.
+/// A line for each thing that runs. Cheap to share.
 #[derive(Debug)]
 pub struct Progress {
-    bar: ProgressBar,
-    current: Mutex<Option<(String, Instant)>>,
+    lines: MultiProgress,
+    running: Mutex<HashMap<String, (ProgressBar, Instant)>>,
 }
 
 impl Progress {
-    /// A progress line on standard error where that is a terminal and `quiet` is not asked for.
+    /// Progress on standard error where that is a terminal and `quiet` is not asked for.
     #[must_use]
     pub fn new(quiet: bool) -> Self {
-        let bar = ProgressBar::new_spinner();
-        if quiet || !std::io::stderr().is_terminal() {
-            bar.set_draw_target(ProgressDrawTarget::hidden());
-        } else if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed:>6}")
-        {
-            bar.set_style(style);
-            bar.enable_steady_tick(Duration::from_millis(120));
-        }
+        let target = if quiet || !std::io::stderr().is_terminal() {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        };
         Self {
-            bar,
-            current: Mutex::new(None),
+            lines: MultiProgress::with_draw_target(target),
+            running: Mutex::default(),
         }
     }
 
-    /// The step that runs from now on; the one before is printed with the time it took.
-    pub fn step(&self, what: impl Into<String>) {
-        self.change(Some(what.into()));
+    /// Something starts.
+    pub fn start(&self, what: &str) {
+        let line = self.lines.add(ProgressBar::new_spinner());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed:>6}") {
+            line.set_style(style);
+        }
+        line.set_message(escape(what).to_string());
+        if !self.lines.is_hidden() {
+            line.enable_steady_tick(Duration::from_millis(120));
+        }
+        self.lock().insert(what.to_owned(), (line, Instant::now()));
     }
 
-    /// A detail of the running step: bytes fetched, a count.
-    pub fn detail(&self, detail: &str) {
-        if let Some((what, _)) = &*self.lock() {
-            self.bar
-                .set_message(format!("{what}: {}", pyti_analyzer::escape(detail)));
+    /// What it is doing: a file that is fetched, a step of a boot.
+    pub fn detail(&self, what: &str, detail: &str) {
+        if let Some((line, _)) = self.lock().get(what) {
+            line.set_message(format!("{}: {}", escape(what), escape(detail)));
         }
     }
 
-    /// A line that stays.
-    pub fn line(&self, text: &str) {
-        self.bar.println(pyti_analyzer::escape(text));
+    /// It ended; a line with its time and its end stays.
+    pub fn end(&self, what: &str, ending: &str) {
+        let Some((line, since)) = self.lock().remove(what) else {
+            return;
+        };
+        line.finish_and_clear();
+        self.lines.remove(&line);
+        let took = since.elapsed().as_secs_f64();
+        // Where the terminal is gone there is nobody to tell.
+        let _ = self.lines.println(format!(
+            "{took:>7.2} s  {} {}",
+            escape(what),
+            escape(ending)
+        ));
     }
 
-    /// The last step is over; the line goes away.
-    pub fn finish(&self) {
-        self.change(None);
-        self.bar.finish_and_clear();
-    }
-
-    fn change(&self, next: Option<String>) {
-        let next = next.map(|what| (pyti_analyzer::escape(&what).to_string(), Instant::now()));
-        let message = next.as_ref().map(|(what, _)| what.clone());
-        let before = std::mem::replace(&mut *self.lock(), next);
-        if let Some((what, since)) = before {
-            self.bar
-                .println(format!("{:>7.2} s  {what}", since.elapsed().as_secs_f64()));
+    /// A change of the graph's state.
+    pub fn change(&self, change: &Change<'_>) {
+        match change {
+            Change::Started { task, attempt: 1 } => self.start(task),
+            Change::Started { task, attempt } => {
+                self.detail(task, &format!("try {attempt}"));
+            }
+            Change::Detail { task, text } => self.detail(task, text),
+            Change::Retry { task, reason } => {
+                self.detail(task, &format!("again, since it failed: {reason}"));
+            }
+            Change::Ended { task, outcome } => {
+                if !matches!(outcome, Outcome::Skipped { .. }) {
+                    self.end(task, &outcome.to_string());
+                }
+            }
         }
-        self.bar.reset_elapsed();
-        self.bar.set_message(message.unwrap_or_default());
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(String, Instant)>> {
-        // A panic elsewhere leaves the message as it was; it is only a message.
-        self.current
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, (ProgressBar, Instant)>> {
+        // A panic elsewhere leaves the lines as they were; they are only lines.
+        self.running
             .lock()
             .unwrap_or_else(|poison| poison.into_inner())
     }

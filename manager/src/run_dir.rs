@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use pyti_analyzer::{RunFacts, Target};
+use pyti_graph::Outcome;
 use serde::{Deserialize, Serialize};
 
 /// Version of `run.json`.
@@ -42,6 +43,19 @@ pub struct RunRecord {
     pub target: Target,
     /// What is known of the stages so far.
     pub facts: RunFacts,
+    /// How each task of the plan ended, in the plan's order; empty until they all have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskEnd>,
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TaskEnd {
+    /// Its name.
+    pub task: String,
+    /// Its end.
+    #[serde(flatten)]
+    pub outcome: Outcome,
 }
 
 /// The directory of a run.
@@ -71,6 +85,12 @@ impl RunDir {
             Err(error) => Err(error)
                 .with_context(|| format!("failed to make the run directory {}", path.display())),
         }
+    }
+
+    /// The directory at this path; it is not made.
+    #[must_use]
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
     }
 
     /// Finds a run by its directory, its id, or `last`.

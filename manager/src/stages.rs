@@ -7,15 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use pyti_analyzer::StageFacts;
+use pyti_analyzer::{StageFacts, Target};
+use pyti_index::Prepared;
 use pyti_trace::wire::StageSpec;
 use pyti_vm::{StartOptions, Template};
 use tokio::sync::OnceCell;
 
 use crate::cli::LimitArgs;
 use crate::interrupt::Interrupt;
-use crate::machine::Machine;
-use crate::progress::Progress;
+use crate::machine::{Listener, Machine};
 use crate::run_dir::{RunDir, RunRecord};
 use crate::watch::{Watched, watch};
 
@@ -33,7 +33,15 @@ pub struct Stages {
     begun: AtomicBool,
     limits: LimitArgs,
     interrupt: Interrupt,
-    progress: Arc<Progress>,
+}
+
+/// A stage that ran, however it ended.
+#[derive(Debug)]
+pub struct Ran {
+    /// What it was.
+    pub facts: StageFacts,
+    /// What it brought back, by path in the guest.
+    pub files: BTreeMap<String, Vec<u8>>,
 }
 
 /// How long the parts of a stage took.
@@ -58,7 +66,6 @@ impl Stages {
         record: RunRecord,
         limits: LimitArgs,
         interrupt: Interrupt,
-        progress: Arc<Progress>,
     ) -> Self {
         Self {
             machine,
@@ -69,7 +76,6 @@ impl Stages {
             begun: AtomicBool::new(false),
             limits,
             interrupt,
-            progress,
         }
     }
 
@@ -111,20 +117,31 @@ impl Stages {
             .with_context(|| format!("failed to make a file in {}", self.run_dir.path().display()))
     }
 
-    /// Runs one stage with `input` in its slot; its facts go into the run's record, and what it
-    /// brought back is returned.
+    /// What is audited, once it is known, and what there is to say of it.
+    pub fn describe(&self, prepared: &Prepared) {
+        let target = &prepared.target;
+        let mut record = self.record();
+        record.target = Target {
+            name: target.name.to_string(),
+            version: Some(target.version.clone()),
+            filename: Some(target.file.filename.clone()),
+            sha256: Some(target.file.sha256.clone()),
+            source: None,
+        };
+        record.facts.notes.clone_from(&prepared.notes);
+    }
+
+    /// Runs one stage with `input` in its slot. What it was goes into the run's record too.
     ///
     /// # Errors
     /// The template, the clone or the disk; whatever happens once the clone runs is in the facts.
-    pub async fn run(&self, order: &StageSpec, input: File) -> Result<BTreeMap<String, Vec<u8>>> {
-        let template = self.template().await?;
+    pub async fn run(&self, order: &StageSpec, input: File) -> Result<Ran> {
+        let template = self.template(Arc::new(|_| {})).await?;
         if self.interrupt.came() {
             anyhow::bail!("interrupted");
         }
         self.begun.store(true, Ordering::Relaxed);
         let directory = self.run_dir.stage(&order.stage)?;
-        self.progress
-            .step(format!("stage {} in the VM", order.stage));
         let began = Instant::now();
         let options = StartOptions {
             input: Some(input),
@@ -158,11 +175,11 @@ impl Stages {
                 .iter()
                 .map(|(hook, _)| format!("probe {hook} could not be attached")),
         );
-        self.keep(facts);
+        self.keep(facts.clone());
         if self.interrupt.came() {
             anyhow::bail!("interrupted");
         }
-        Ok(files)
+        Ok(Ran { facts, files })
     }
 
     /// Where the disk refuses, the facts are still judged, and say so.
@@ -180,9 +197,9 @@ impl Stages {
     ///
     /// # Errors
     /// The image or the template cannot be made.
-    pub async fn template(&self) -> Result<&Template> {
+    pub async fn template(&self, listener: Listener) -> Result<&Template> {
         self.template
-            .get_or_try_init(|| self.machine.template(&self.progress))
+            .get_or_try_init(|| self.machine.template(listener))
             .await
     }
 }

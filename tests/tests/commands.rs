@@ -80,6 +80,31 @@ fn an_unknown_image_is_refused_before_anything_is_fetched() {
 }
 
 #[test]
+fn a_plan_is_shown_before_anything_runs() {
+    // Without an image the template takes minutes: it waits until the target is there.
+    let (status, stdout, stderr) = at_an_empty_home(&["plan", "docopt==0.6.2"]);
+    assert_eq!(status, Some(0), "{stderr}");
+    let lines = [
+        "fetch     host  distribution",
+        "template  host  template       ← distribution",
+        "resolve   host  wheelhouse     ← distribution",
+        "install   VM    stage.install  ← wheelhouse, template",
+    ];
+    assert_eq!(stdout.lines().collect::<Vec<_>>(), lines);
+    for (format, begin) in [
+        ("dot", "digraph plan {"),
+        ("mermaid", "flowchart LR"),
+        ("json", "{\n  \"goals\": ["),
+    ] {
+        let (status, stdout, _) = at_an_empty_home(&["plan", "six", "--format", format]);
+        assert_eq!(status, Some(0));
+        assert!(stdout.starts_with(begin), "{stdout}");
+    }
+    let (status, _, stderr) = at_an_empty_home(&["plan", "six=="]);
+    assert_eq!(status, Some(2), "{stderr}");
+}
+
+#[test]
 fn a_run_that_is_not_there_is_an_error_of_one_sentence() {
     let (status, stdout, stderr) = at_an_empty_home(&["show", "last"]);
     assert_eq!((status, stdout.as_str()), (Some(2), ""));

@@ -1,6 +1,6 @@
 //! The dispatcher. It alone owns the state and puts all changes in one order; who reports listens.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -189,53 +189,80 @@ struct Dispatcher<'a> {
 type Attempt = (bool, Result<Outputs, Failure>);
 
 impl Dispatcher<'_> {
-    /// Ends what cannot run and starts what can, in the plan's order, until nothing changes.
+    /// Ends what cannot run or is of no use any more, and starts what can, in the plan's order.
     fn settle(&mut self) {
         // The order is topological: one pass sees every consequence of what it ends itself.
-        for task in 0..self.plan.tasks().len() {
-            let runs = self.running.values().any(|running| running.task == task);
-            if self.outcomes[task].is_some() || runs {
-                continue;
-            }
+        for task in self.waiting() {
             if self.cancelled {
                 self.end(task, Outcome::Cancelled);
-            } else if let Some(ready) = self.ready(task) {
-                match ready {
-                    Err(chain) => self.end(task, Outcome::Skipped { chain }),
-                    Ok(inputs) => self.try_start(task, inputs),
+            } else if let Some(Err(chain)) = self.ready(task) {
+                self.end(task, Outcome::Skipped { chain });
+            }
+        }
+        self.drop_useless();
+        for task in self.waiting() {
+            if let Some(Ok(inputs)) = self.ready(task) {
+                self.try_start(task, inputs);
+            }
+        }
+    }
+
+    /// Tasks that have neither started nor ended, in the plan's order.
+    fn waiting(&self) -> Vec<usize> {
+        let runs = |task| self.running.values().any(|running| running.task == task);
+        (0..self.plan.tasks().len())
+            .filter(|&task| self.outcomes[task].is_none() && !runs(task))
+            .collect()
+    }
+
+    /// Stops what serves no goal any more: whoever needed it has ended without it.
+    fn drop_useless(&mut self) {
+        let tasks = self.plan.tasks();
+        let mut useful = vec![false; tasks.len()];
+        for task in (0..tasks.len()).rev() {
+            if self.outcomes[task].is_some() {
+                continue;
+            }
+            let mut provides = tasks[task].provides.iter();
+            useful[task] |= provides.any(|kind| self.plan.goals().contains(kind));
+            if useful[task] {
+                for (before, _) in self.plan.edges(task) {
+                    useful[before] = true;
                 }
+            }
+        }
+        for task in self.waiting() {
+            if !useful[task] {
+                self.end(task, Outcome::Cancelled);
+            }
+        }
+        let grace = Instant::now() + self.options.grace;
+        for running in self.running.values_mut() {
+            if !useful[running.task] {
+                running.stop(Stop::Cancelled, grace);
             }
         }
     }
 
     /// `None` while something is waited for; then the inputs, or why there are none.
     fn ready(&self, task: usize) -> Option<Result<Inputs, Vec<Missing>>> {
-        let edges = self.plan.edges(task);
-        if edges
-            .iter()
-            .any(|(before, _)| self.outcomes[*before].is_none())
-        {
-            return None;
-        }
-        let needed: BTreeSet<&Kind> = self.plan.tasks()[task]
-            .needs
-            .iter()
-            .filter_map(|need| match need {
-                Need::All(kind) => Some(kind),
-                Need::Optional(_) | Need::Each(_) => None,
-            })
-            .collect();
+        let needs = &self.plan.tasks()[task].needs;
         let mut inputs = Inputs::default();
-        for (provider, kind) in edges {
+        let mut waits = false;
+        for (provider, kind) in self.plan.edges(task) {
             match self.data.get(&kind) {
                 Some(datum) => {
                     inputs.0.insert(kind, datum.clone());
                 }
-                None if needed.contains(&kind) => return Some(Err(self.chain(provider, kind))),
+                None if self.outcomes[provider].is_none() => waits = true,
+                // One datum that will never be there decides, whatever else is waited for.
+                None if needs.contains(&Need::All(kind.clone())) => {
+                    return Some(Err(self.chain(provider, kind)));
+                }
                 None => {}
             }
         }
-        Some(Ok(inputs))
+        (!waits).then_some(Ok(inputs))
     }
 
     fn chain(&self, provider: usize, datum: Kind) -> Vec<Missing> {

@@ -153,6 +153,27 @@ async fn cancelling_stops_what_runs_drops_what_does_not_stop_and_starts_nothing(
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_serves_no_goal_any_more_is_stopped() {
+    let plan = plan(
+        vec![
+            task("install", &[all("fetch"), all("template")], Does::Provides),
+            task("fetch", &[], Does::Fails(Failure::package("unknown"))),
+            task("template", &[], Does::Waits),
+        ],
+        &["install"],
+    );
+    let began = Instant::now();
+    let (execution, _) = run(&plan, &options()).await;
+    assert_eq!(*outcome(&execution, "TEMPLATE"), Outcome::Cancelled);
+    assert!(
+        outcome(&execution, "INSTALL")
+            .to_string()
+            .ends_with("failed: unknown")
+    );
+    assert!(began.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_task_that_times_out_proves_nothing_and_is_not_tried_again() {
     let mut slow = task("slow", &[], Does::Hangs);
     slow.timeout = Some(Duration::from_secs(30));

@@ -1,7 +1,8 @@
 //! Everything an audit needs before a VM starts: the target's file and all that it requires,
 //! fetched, checked and resolved, with none of the package's code run on the host.
 //!
-//! The way in is [`prepare`]: a [`Target`] and [`Options`] become a [`Prepared`] wheelhouse.
+//! The way in is [`prepare`]: a [`Target`] and [`Options`] become a [`Prepared`] wheelhouse. Its two
+//! halves are [`fetch`] and [`resolve`].
 
 pub mod archive;
 mod cache;
@@ -34,7 +35,7 @@ pub use filename::{DistFilename, DistKind, PythonPlatform};
 pub use hook::{HookError, HookRequest, MetadataHook};
 pub use name::PackageName;
 pub use pep440_rs::Version;
-pub use prepare::{Cutoff, Options, fetch_uv, prepare};
+pub use prepare::{Cutoff, Fetched, Options, fetch, fetch_uv, prepare, resolve};
 pub use progress::{Progress, Quiet, Step};
 pub use target::Target;
 pub use uv::{UV_VERSION, host_python};

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
+
 use crate::archive::Limits;
 use crate::cache::{Cache, digest};
 use crate::config::IndexConfig;
@@ -21,7 +23,7 @@ use crate::select::Selection;
 use crate::target::Target;
 use crate::text::printable;
 use crate::uv::Uv;
-use crate::wheelhouse::{Prepared, TargetFile, Timings};
+use crate::wheelhouse::{Prepared, TargetFile, Timings, WheelhouseFile};
 
 /// How a target is prepared.
 #[derive(Debug, Clone)]
@@ -64,8 +66,7 @@ impl Options {
     }
 }
 
-/// Finds, fetches, examines and resolves `target`. Whatever only the package's own code can tell is
-/// asked of `hook`; nothing of it runs here.
+/// [`fetch`], then [`resolve`].
 ///
 /// # Errors
 ///
@@ -76,23 +77,46 @@ pub async fn prepare(
     hook: Arc<dyn MetadataHook>,
     progress: Arc<dyn Progress>,
 ) -> Result<Prepared, IndexError> {
-    let began = Instant::now();
-    let cache = Cache::open(&options.cache)?;
-    let limit = options.limits.file_bytes;
-    let index = Index::new(cache, options.index.clone(), limit, progress)?;
-    let selection = Selection {
-        platform: options.platform,
-        cutoff: options.cutoff.clone(),
-    };
-    let found = locate(target, options, &index, &selection).await?;
-    // Before anything else is fetched for it.
-    check_archive(&found.local, options.limits).await?;
-    let fetch = began.elapsed();
+    let fetched = fetch(target, options, Arc::clone(&progress)).await?;
+    resolve(&fetched, options, hook, progress).await
+}
 
+/// Finds the file of `target`, fetches it into the cache and checks it as an archive.
+///
+/// # Errors
+///
+/// Any [`IndexError`].
+pub async fn fetch(
+    target: &Target,
+    options: &Options,
+    progress: Arc<dyn Progress>,
+) -> Result<Fetched, IndexError> {
+    let (index, selection) = client(options, progress)?;
+    let fetched = locate(target, options, &index, &selection).await?;
+    // Before anything else is fetched for it.
+    check_archive(&fetched.local()?, options.limits).await?;
+    Ok(fetched)
+}
+
+/// Resolves what installing and building a fetched target requires, and fetches it. Whatever only
+/// the package's own code can tell is asked of `hook`; nothing of it runs here.
+///
+/// # Errors
+///
+/// Any [`IndexError`].
+pub async fn resolve(
+    found: &Fetched,
+    options: &Options,
+    hook: Arc<dyn MetadataHook>,
+    progress: Arc<dyn Progress>,
+) -> Result<Prepared, IndexError> {
+    let began = Instant::now();
+    let (index, selection) = client(options, progress)?;
+    let local = found.local()?;
     let uv = Uv::ensure(&index, options.uv.clone(), options.python.clone()).await?;
     let (resolver, _loopback) = Resolver::start(index, selection, options.limits, uv, hook).await?;
-    let (metadata, build_requires) = resolver.metadata_of_file(&found.local, &[]).await?;
-    let filename = &found.local.filename;
+    let (metadata, build_requires) = resolver.metadata_of_file(&local, &[]).await?;
+    let filename = &local.filename;
     let (name, version) = identity(
         filename,
         &metadata.name,
@@ -111,7 +135,7 @@ pub async fn prepare(
         version: version.clone(),
         metadata,
     };
-    let ancestors = [found.local.sha256.clone()];
+    let ancestors = [local.sha256.clone()];
     let installed = async {
         if requires.is_empty() {
             return Ok(Closure::default());
@@ -128,7 +152,7 @@ pub async fn prepare(
     };
     let (mut closure, built) = tokio::try_join!(installed, built)?;
     closure.files.extend(built.files);
-    let file = wheelhouse_file(&found.local);
+    let file = found.file.clone();
     closure.files.insert(file.filename.clone(), file.clone());
     let pins = closure
         .pins
@@ -140,7 +164,7 @@ pub async fn prepare(
             name,
             version: version.to_string(),
             kind: filename.kind(),
-            extras: found.extras,
+            extras: found.extras.clone(),
             yanked: found.yanked,
         },
         files: closure.files.into_values().collect(),
@@ -149,8 +173,7 @@ pub async fn prepare(
         closure: pins.collect(),
         notes: resolver.notes(),
         timings: Timings {
-            fetch,
-            resolve: began.elapsed().saturating_sub(fetch),
+            resolve: began.elapsed(),
             hooks: resolver.hook_time(),
         },
     })
@@ -170,14 +193,58 @@ pub async fn fetch_uv(
     crate::uv::fetch(&Index::new(cache, options.index.clone(), limit, progress)?).await
 }
 
-/// The target's file.
-struct Found {
-    local: LocalFile,
-    extras: Vec<PackageName>,
-    yanked: bool,
-    from_index: bool,
+fn client(
+    options: &Options,
+    progress: Arc<dyn Progress>,
+) -> Result<(Index, Selection), IndexError> {
+    let cache = Cache::open(&options.cache)?;
+    let limit = options.limits.file_bytes;
+    let index = Index::new(cache, options.index.clone(), limit, progress)?;
+    let selection = Selection {
+        platform: options.platform,
+        cutoff: options.cutoff.clone(),
+    };
+    Ok((index, selection))
+}
+
+/// The target's file, in the cache.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetched {
+    /// Its name and place.
+    pub file: WheelhouseFile,
+    /// The extras that were asked for.
+    pub extras: Vec<PackageName>,
+    /// Whether the index calls this release yanked.
+    pub yanked: bool,
+    /// It came from an index, under the name and version that were asked for.
+    pub from_index: bool,
     /// Packed here, so that its file name may be a guess.
-    packed: bool,
+    pub packed: bool,
+}
+
+impl Fetched {
+    fn of(local: &LocalFile) -> Self {
+        Self {
+            file: wheelhouse_file(local),
+            extras: vec![],
+            yanked: false,
+            from_index: false,
+            packed: false,
+        }
+    }
+
+    fn local(&self) -> Result<LocalFile, IndexError> {
+        let filename = DistFilename::parse(&self.file.filename, None);
+        Ok(LocalFile {
+            filename: filename.map_err(|reason| IndexError::BadTarget {
+                target: printable(&self.file.filename, 200),
+                reason: reason.to_owned(),
+            })?,
+            path: self.file.path.clone(),
+            sha256: self.file.sha256.clone(),
+            bytes: self.file.bytes,
+        })
+    }
 }
 
 async fn locate(
@@ -185,7 +252,7 @@ async fn locate(
     options: &Options,
     index: &Index,
     selection: &Selection,
-) -> Result<Found, IndexError> {
+) -> Result<Fetched, IndexError> {
     match target {
         Target::Package {
             name,
@@ -195,13 +262,11 @@ async fn locate(
             let page = index.project(name).await?;
             let file = selection.target(&page, version.as_ref(), options.wheel, options.pre)?;
             let local = index.fetch(file).await?;
-            let extras = extras.iter().cloned().collect();
-            Ok(Found {
-                local,
-                extras,
+            Ok(Fetched {
+                extras: extras.iter().cloned().collect(),
                 yanked: file.yanked,
                 from_index: true,
-                packed: false,
+                ..Fetched::of(&local)
             })
         }
         Target::File(path) => {
@@ -218,13 +283,7 @@ async fn locate(
                 return Err(bad("this wheel does not fit the image"));
             }
             let local = index.import(path, filename).await?;
-            Ok(Found {
-                local,
-                extras: vec![],
-                yanked: false,
-                from_index: false,
-                packed: false,
-            })
+            Ok(Fetched::of(&local))
         }
         Target::Directory(path) => {
             let (cache, path, limits) = (index.cache.clone(), path.clone(), options.limits);
@@ -247,13 +306,9 @@ async fn locate(
                     bytes,
                 })
             });
-            let local = local.await?;
-            Ok(Found {
-                local,
-                extras: vec![],
-                yanked: false,
-                from_index: false,
+            Ok(Fetched {
                 packed: true,
+                ..Fetched::of(&local.await?)
             })
         }
     }

@@ -45,11 +45,9 @@ pub struct TargetFile {
     pub yanked: bool,
 }
 
-/// How long the parts of the preparation took.
+/// How long resolving took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timings {
-    /// Until the target's file was there and examined.
-    pub fetch: Duration,
     /// Until everything it requires was known and fetched, hooks included.
     pub resolve: Duration,
     /// The part of `resolve` that was spent in metadata hooks.

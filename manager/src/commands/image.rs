@@ -17,8 +17,13 @@ pub async fn run(command: ImageCommand, home: &Home, out: &mut impl Write) -> Re
         ImageCommand::Build { name } => {
             let progress = Arc::new(Progress::new(false));
             let machine = Machine::new(home, &name, AccelArg::Auto)?;
-            machine.template(&progress).await?;
-            progress.finish();
+            let what = format!("image {name}");
+            progress.start(&what);
+            let (listener, told) = (Arc::clone(&progress), what.clone());
+            let listener = Arc::new(move |message: &str| listener.detail(&told, message));
+            let made = machine.template(listener).await;
+            progress.end(&what, if made.is_ok() { "is ready" } else { "failed" });
+            made?;
         }
         ImageCommand::List => {
             let home = pyti_vm::Home::at(&home.cache)?;

@@ -11,8 +11,8 @@ use anyhow::{Context, Result};
 use pyti_analyzer::report::render;
 use pyti_analyzer::{RuleSet, Style};
 
-use crate::audit::audit;
-use crate::cli::{AuditArgs, Command, Format};
+use crate::audit::{self, audit};
+use crate::cli::{AuditArgs, Command, Format, PlanFormat};
 use crate::home::Home;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
@@ -27,6 +27,16 @@ pub fn run(command: Command) -> Result<u8> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     match command {
         Command::Audit(args) => return run_audit(args, &home, &mut out),
+        Command::Plan(args) => {
+            let plan = audit::plan(&args.what, &home)?;
+            let text = match args.format {
+                PlanFormat::Text => pyti_graph::text(&plan),
+                PlanFormat::Dot => pyti_graph::dot(&plan),
+                PlanFormat::Mermaid => pyti_graph::mermaid(&plan),
+                PlanFormat::Json => format!("{:#}\n", pyti_graph::json(&plan)),
+            };
+            out.write_all(text.as_bytes())?;
+        }
         Command::Show(args) => show::show(&args, &home, style(), &mut out)?,
         Command::Rules(command) => return rules::run(&command, &mut out),
         Command::Image(command) => runtime()?.block_on(image::run(command, &home, &mut out))?,

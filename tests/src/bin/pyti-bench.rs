@@ -14,7 +14,6 @@ use pyti::home::Home;
 use pyti::interrupt::Interrupt;
 use pyti::machine::Machine;
 use pyti::order;
-use pyti::progress::Progress;
 use pyti::watch::{Watched, watch};
 use pyti_analyzer::{StageStatus, facts, store};
 use pyti_index::{IndexConfig, Prepared, write_tar};
@@ -65,7 +64,7 @@ async fn main() -> Result<()> {
     let args = Args::parse();
     let home = Home::find()?;
     let machine = Machine::new(&home, "trixie", AccelArg::Auto)?;
-    let template = machine.template(&Arc::new(Progress::new(false))).await?;
+    let template = machine.template(Arc::new(|_| {})).await?;
     let record = template.record();
     println!("accelerator          {}", record.accel);
     println!(
