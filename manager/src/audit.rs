@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -16,6 +16,7 @@ use crate::home::Home;
 use crate::interrupt::Interrupt;
 use crate::judge;
 use crate::machine::Machine;
+use crate::metadata_hook::VmHook;
 use crate::order;
 use crate::progress::Progress;
 use crate::run_dir::{RunDir, RunRecord, SCHEMA, State, TaskEnd, now};
@@ -64,10 +65,16 @@ fn audit_of(args: &TargetArgs, home: &Home, stages: Stages) -> Result<Arc<tasks:
     let index = IndexConfig::discover(args.index_url.as_deref(), &[])?;
     let mut options = pyti_index::Options::new(home.cache.clone(), index);
     options.wheel = args.wheel;
+    let stages = Arc::new(stages);
+    let hook = Arc::new(VmHook {
+        stages: Arc::clone(&stages),
+        count: Mutex::new(0),
+    });
     Ok(Arc::new(tasks::Audit {
         target: pyti_index::Target::parse(&args.target)?,
         options,
-        stages: Arc::new(stages),
+        stages,
+        hook,
     }))
 }
 

@@ -5,7 +5,7 @@
 //!              template ──── template ─────────┴─ install ─ stage.install
 //! ```
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use pyti_graph::{
@@ -36,6 +36,8 @@ pub struct Audit {
     pub options: pyti_index::Options,
     /// What runs stages and keeps what they leave.
     pub stages: Arc<Stages>,
+    /// Asks build back ends for metadata.
+    pub hook: Arc<VmHook>,
 }
 
 /// What an audit asks for.
@@ -131,10 +133,8 @@ impl Action for Resolve {
     fn run(&self, inputs: Inputs, control: Control) -> BoxFuture<'_, Result<Outputs, Failure>> {
         Box::pin(async move {
             let fetched: Fetched = read(&inputs, DISTRIBUTION)?;
-            let hook = Arc::new(VmHook {
-                stages: Arc::clone(&self.0.stages),
-                count: Mutex::new(0),
-            });
+            // One for all tries: a stage that ran keeps its name and its place in the run.
+            let hook = Arc::clone(&self.0.hook);
             let options = &self.0.options;
             let resolving = pyti_index::resolve(&fetched, options, hook, teller(&control));
             let resolving = async { Ok(resolving.await?) };

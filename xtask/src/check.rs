@@ -7,6 +7,10 @@ use anyhow::Result;
 use crate::build::{agent, pyti};
 use crate::sh::{cargo, run, say, target};
 
+/// Tested by itself: the virtual clock of its tests is a feature of tokio, and with it everything
+/// that stands on tokio, polars too, would be compiled a second time.
+const GRAPH: &str = "pyti-graph";
+
 /// Formatting and clippy, warnings as errors. In the release profile, so that build scripts and
 /// procedural macros are compiled once for lint, build and tests.
 pub fn lint() -> Result<()> {
@@ -27,6 +31,9 @@ pub fn lint() -> Result<()> {
 /// Every test that needs no VM. Release, so that what `build` compiled is compiled once.
 pub fn test_without_vm(filter: Option<&str>) -> Result<()> {
     say("tests without a VM");
+    run(cargo()
+        .args(["test", "--quiet", "--release", "--package", GRAPH])
+        .args(filter.as_slice()))?;
     run(test_command(filter).args(["--skip", "vm_"]))
 }
 
@@ -44,6 +51,8 @@ fn test_command(filter: Option<&str>) -> Command {
             "--quiet",
             "--release",
             "--workspace",
+            "--exclude",
+            GRAPH,
             "--features",
             "pyti-trace/agent",
         ])
