@@ -1,7 +1,7 @@
 //! `pyti audit`: runs the plan, judges what there is.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,12 @@ use pyti_index::IndexConfig;
 use serde::Serialize;
 
 use crate::cli::{AuditArgs, TargetArgs};
+use crate::data_store::DataStore;
 use crate::home::Home;
 use crate::interrupt::Interrupt;
 use crate::judge;
 use crate::machine::Machine;
+use crate::memo::StageMemo;
 use crate::metadata_hook::VmHook;
 use crate::order;
 use crate::progress::Progress;
@@ -47,35 +49,65 @@ pub struct Audited {
     pub run: PathBuf,
 }
 
+/// An audit that was asked for, of which nothing has run yet.
+struct Asked {
+    plan: Plan,
+    run_dir: RunDir,
+    stages: Arc<Stages>,
+    memo: Arc<StageMemo>,
+}
+
 /// The plan of auditing what `args` name.
 ///
 /// # Errors
 /// The target or a setting is not understood.
 pub fn plan(args: &TargetArgs, home: &Home) -> Result<Plan> {
-    let machine = Machine::new(home, &args.image, args.accel)?;
-    let built = machine.is_built();
-    let nowhere = RunDir::at(PathBuf::new());
-    let record = record_of(&args.target, String::new());
-    let interrupt = Interrupt::never();
-    let stages = Stages::new(machine, nowhere, record, args.limits.clone(), interrupt);
-    Ok(tasks::plan(&audit_of(args, home, stages)?, built)?)
+    Ok(ask(args, None, home, Interrupt::never())?.plan)
 }
 
-fn audit_of(args: &TargetArgs, home: &Home, stages: Stages) -> Result<Arc<tasks::Audit>> {
+/// Checks all that can be checked before anything runs or is written.
+fn ask(args: &TargetArgs, out: Option<&Path>, home: &Home, interrupt: Interrupt) -> Result<Asked> {
+    let target = pyti_index::Target::parse(&args.target)?;
     let index = IndexConfig::discover(args.index_url.as_deref(), &[])?;
     let mut options = pyti_index::Options::new(home.cache.clone(), index);
     options.wheel = args.wheel;
+    let machine = Machine::new(home, &args.image, args.accel)?;
+    let built = machine.is_built();
+    let (run_dir, id) = RunDir::reserve(out, &home.runs, &args.target)?;
+    let record = record_of(&args.target, id);
+    let limits = args.limits.clone();
+    let store = DataStore::at(home.cache.join("data"));
+    let stages = Stages::new(
+        machine,
+        run_dir.clone(),
+        store.clone(),
+        record,
+        limits,
+        interrupt,
+    );
     let stages = Arc::new(stages);
+    let memo = Arc::new(StageMemo {
+        stages: Arc::clone(&stages),
+        store,
+    });
     let hook = Arc::new(VmHook {
         stages: Arc::clone(&stages),
+        memo: Arc::clone(&memo),
+        fresh: args.fresh,
         count: Mutex::new(0),
     });
-    Ok(Arc::new(tasks::Audit {
-        target: pyti_index::Target::parse(&args.target)?,
+    let audit = Arc::new(tasks::Audit {
+        target,
         options,
-        stages,
+        stages: Arc::clone(&stages),
         hook,
-    }))
+    });
+    Ok(Asked {
+        plan: tasks::plan(&audit, built, &args.stages.names())?,
+        run_dir,
+        stages,
+        memo,
+    })
 }
 
 fn record_of(target: &str, id: String) -> RunRecord {
@@ -106,30 +138,31 @@ pub async fn audit(
     progress: Arc<Progress>,
 ) -> Result<Audited> {
     let began = Instant::now();
-    let target = &args.what.target;
-    pyti_index::Target::parse(target)?;
-    let machine = Machine::new(home, &args.what.image, args.what.accel)?;
-    let built = machine.is_built();
-    let (run_dir, id) = RunDir::create(args.out.as_deref(), &home.runs, target)?;
-    let record = record_of(target, id);
-    run_dir.write_record(&record)?;
-    let limits = args.what.limits.clone();
-    let stages = Stages::new(machine, run_dir.clone(), record, limits, interrupt.clone());
-    let audit = audit_of(&args.what, home, stages)?;
-    let plan = tasks::plan(&audit, built)?;
+    let asked = ask(&args.what, args.out.as_deref(), home, interrupt.clone())?;
+    let Asked {
+        plan,
+        run_dir,
+        stages,
+        memo,
+    } = asked;
+    run_dir.make()?;
+    run_dir.write_record(&stages.record())?;
 
-    let (execution, times) = run(&plan, &interrupt, &progress).await;
-    let stages = &audit.stages;
-    let failure = execution
-        .outcomes
-        .iter()
-        .find_map(|(_, outcome)| failure(outcome));
+    let options = Options {
+        memo: Some(memo),
+        fresh: args.what.fresh,
+        ..usual()
+    };
+    let (execution, times) = run(&plan, &options, &interrupt, &progress).await;
     let mut record = stages.record().clone();
     if record.facts.stages.is_empty() {
         // Without a stage there is nothing to judge: the input or the host is at fault.
         discard(&run_dir);
-        let failure = failure.unwrap_or_else(|| "interrupted before anything ran".into());
-        return Err(anyhow::Error::msg(failure));
+        let mut failures = execution.outcomes.into_iter().filter_map(failure);
+        let interrupted = || "interrupted before anything ran".into();
+        return Err(anyhow::Error::msg(
+            failures.next().unwrap_or_else(interrupted),
+        ));
     }
     let installed = |stage: &StageFacts| stage.name == order::INSTALL;
     if !record.facts.stages.iter().any(installed) {
@@ -176,23 +209,28 @@ pub async fn audit(
     })
 }
 
-/// Runs the plan; the times of its tasks are in the order of their ends.
-async fn run(
-    plan: &Plan,
-    interrupt: &Interrupt,
-    progress: &Progress,
-) -> (Execution, Vec<(String, Duration)>) {
-    let options = Options {
+/// How plans are run here.
+fn usual() -> Options {
+    Options {
         resources: Resources {
             vms: 2,
             memory_mib: u64::MAX,
             network: 4,
         },
         memo: None,
-        fresh: true,
+        fresh: false,
         retries: RETRIES,
         grace: GRACE,
-    };
+    }
+}
+
+/// Runs the plan; the times of its tasks are in the order of their ends.
+async fn run(
+    plan: &Plan,
+    options: &Options,
+    interrupt: &Interrupt,
+    progress: &Progress,
+) -> (Execution, Vec<(String, Duration)>) {
     let mut began: HashMap<String, Instant> = HashMap::new();
     let mut times = vec![];
     let mut listen = |change: Change<'_>| {
@@ -211,14 +249,14 @@ async fn run(
         }
         progress.change(&change);
     };
-    let execution = execute(plan, &options, interrupt.heard(), &mut listen).await;
+    let execution = execute(plan, options, interrupt.heard(), &mut listen).await;
     (execution, times)
 }
 
 /// What a task says that failed by itself.
-fn failure(outcome: &Outcome) -> Option<String> {
+fn failure((_, outcome): (String, Outcome)) -> Option<String> {
     match outcome {
-        Outcome::Failed { reason, .. } => Some(reason.clone()),
+        Outcome::Failed { reason, .. } => Some(reason),
         _ => None,
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pyti_trace::wire::{USUAL_MEMORY_BYTES, USUAL_PIDS};
 
+use crate::stage;
+
 /// Finds out what a Python package really does, before anyone installs it.
 ///
 /// Exit status: 0 unremarkable, 1 suspicious or malicious, 2 the tool or its input failed,
@@ -73,9 +75,49 @@ pub struct TargetArgs {
     /// What runs the VM.
     #[arg(long, value_enum, default_value_t = AccelArg::Auto)]
     pub accel: AccelArg,
+    /// Which stages.
+    #[command(flatten)]
+    pub stages: StageArgs,
+    /// Run every stage, also those that were run before and that nothing has changed for since.
+    #[arg(long)]
+    pub fresh: bool,
     /// Bounds of each stage.
     #[command(flatten)]
     pub limits: LimitArgs,
+}
+
+/// The stages that an audit comes to the end of, with all that they need.
+#[derive(Debug, Args)]
+pub struct StageArgs {
+    /// A stage to run besides the installation; may be given several times.
+    #[arg(long = "stage", value_name = "STAGE", value_parser = stage_name)]
+    pub stages: Vec<&'static str>,
+    /// Every stage that there is.
+    #[arg(long, conflicts_with = "stages")]
+    pub all_stages: bool,
+}
+
+impl StageArgs {
+    /// Their names.
+    #[must_use]
+    pub fn names(&self) -> Vec<&'static str> {
+        let mut names = vec![crate::order::INSTALL];
+        if self.all_stages {
+            names = stage::all().iter().map(|stage| stage.name()).collect();
+        }
+        names.extend(&self.stages);
+        names
+    }
+}
+
+fn stage_name(text: &str) -> Result<&'static str, String> {
+    let stages = stage::all();
+    let names: Vec<&str> = stages.iter().map(|stage| stage.name()).collect();
+    stages
+        .iter()
+        .map(|stage| stage.name())
+        .find(|&name| name == text)
+        .ok_or_else(|| format!("there is {}", names.join(", ")))
 }
 
 /// `pyti audit`.

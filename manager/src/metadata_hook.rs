@@ -2,15 +2,21 @@
 
 use std::sync::{Arc, Mutex};
 
+use pyti_graph::{Datum, Kind, Outputs};
+use pyti_index::WheelhouseFile;
 use pyti_index::hook::{BoxFuture, HookError, HookRequest, MetadataHook};
-use pyti_index::{WheelhouseFile, write_tar};
 use serde::Deserialize;
 
-use crate::order;
+use crate::memo::StageMemo;
+use crate::order::{self, Order};
 use crate::stages::Stages;
 
 /// Where pip writes its report in the guest.
 const REPORT: &str = "/home/dev/.cache/pyti-report.json";
+/// Raised when the stage or what is made of it changes.
+const VERSION: u32 = 1;
+/// What the memo keeps: the text of the METADATA file.
+const TEXT: &str = "metadata.text";
 /// Longest report read back.
 const REPORT_BYTES: u64 = 4 << 20;
 
@@ -19,6 +25,10 @@ const REPORT_BYTES: u64 = 4 << 20;
 pub struct VmHook {
     /// What runs stages and keeps what they leave.
     pub stages: Arc<Stages>,
+    /// What was asked before.
+    pub memo: Arc<StageMemo>,
+    /// It is asked again, whatever was said before.
+    pub fresh: bool,
     /// How often it was asked; each time is a stage of its own.
     pub count: Mutex<u32>,
 }
@@ -26,16 +36,38 @@ pub struct VmHook {
 impl MetadataHook for VmHook {
     fn metadata(&self, request: HookRequest) -> BoxFuture<'_, Result<String, HookError>> {
         Box::pin(async move {
-            self.ask(&request).await.map_err(|error| HookError {
-                reason: format!("{error:#}"),
-            })
+            self.recall_or_ask(&request)
+                .await
+                .map_err(|error| HookError {
+                    reason: format!("{error:#}"),
+                })
         })
     }
 }
 
 impl VmHook {
-    async fn ask(&self, request: &HookRequest) -> anyhow::Result<String> {
+    async fn recall_or_ask(&self, request: &HookRequest) -> anyhow::Result<String> {
         let name = self.next_name();
+        let template = self.stages.template(Arc::new(|_| {})).await?;
+        let key = key(
+            request,
+            &template.record().key,
+            &self.stages.version(VERSION),
+        )?;
+        let known = (!self.fresh)
+            .then(|| self.memo.recall(&name, &key))
+            .flatten();
+        let known = known.and_then(|outputs| outputs.get(&Kind::new(TEXT)).cloned());
+        if let Some(text) = known.as_ref().and_then(|datum| datum.value().as_str()) {
+            return Ok(text.to_owned());
+        }
+        let text = self.ask(name.clone(), request).await?;
+        let outputs = Outputs::from([(TEXT.into(), Datum::of(&text)?)]);
+        self.memo.keep(&name, &key, &outputs);
+        Ok(text)
+    }
+
+    async fn ask(&self, name: String, request: &HookRequest) -> anyhow::Result<String> {
         let sdist = format!("{}/{}", order::WHEELHOUSE, request.filename);
         let options = [
             "--dry-run",
@@ -44,22 +76,17 @@ impl VmHook {
             "--report",
             REPORT,
         ];
-        let mut order = order::order(
-            &name,
-            order::pip_install(&options, &sdist),
-            self.stages.limits(),
-        )?;
-        order.collect.push((REPORT.to_owned(), REPORT_BYTES));
-        let mut input = self.stages.scratch_file()?;
-        let mut wheelhouse = request.wheelhouse.clone();
-        wheelhouse.push(WheelhouseFile {
+        let argv = order::pip_install(&options, &sdist);
+        let mut order = Order::new(&name, argv, self.stages.limits())?;
+        order.spec.collect.push((REPORT.to_owned(), REPORT_BYTES));
+        order.wheelhouse.clone_from(&request.wheelhouse);
+        order.wheelhouse.push(WheelhouseFile {
             filename: request.filename.clone(),
             path: request.sdist.clone(),
             sha256: request.sha256.clone(),
             bytes: std::fs::metadata(&request.sdist)?.len(),
         });
-        write_tar(&wheelhouse, &mut input)?;
-        let files = self.stages.run(&order, input).await?.files;
+        let files = self.stages.run(order).await?.files;
         let report = files.get(REPORT).ok_or_else(|| {
             anyhow::anyhow!("its build back end gave no metadata in the VM (stage {name})")
         })?;
@@ -78,6 +105,23 @@ impl VmHook {
             number => format!("metadata-{number}"),
         }
     }
+}
+
+/// The digest of all that shapes what a back end says.
+fn key(request: &HookRequest, template: &str, version: &str) -> anyhow::Result<String> {
+    let wheelhouse = request.wheelhouse.iter();
+    let files: Vec<_> = wheelhouse
+        .map(|file| (&file.filename, &file.sha256))
+        .collect();
+    let asked = (
+        TEXT,
+        template,
+        version,
+        &request.filename,
+        &request.sha256,
+        files,
+    );
+    Ok(Datum::of(&asked)?.digest())
 }
 
 /// pip's installation report (version 1): the parts that are metadata, PEP 566's JSON names.
@@ -102,6 +146,11 @@ struct Metadata {
     requires_dist: Vec<String>,
     #[serde(default)]
     provides_extra: Vec<String>,
+    summary: Option<String>,
+    license: Option<String>,
+    license_expression: Option<String>,
+    #[serde(default)]
+    classifier: Vec<String>,
 }
 
 /// The header of a METADATA file from pip's report.
@@ -123,18 +172,18 @@ fn metadata_text(report: &[u8]) -> anyhow::Result<String> {
     field("Metadata-Version", &metadata.metadata_version);
     field("Name", &metadata.name);
     field("Version", &metadata.version);
-    metadata
-        .requires_python
-        .iter()
-        .for_each(|value| field("Requires-Python", value));
-    metadata
-        .requires_dist
-        .iter()
-        .for_each(|value| field("Requires-Dist", value));
-    metadata
-        .provides_extra
-        .iter()
-        .for_each(|value| field("Provides-Extra", value));
+    let one = |value: &'_ Option<String>| value.iter().cloned().collect::<Vec<_>>();
+    for (name, values) in [
+        ("Requires-Python", one(&metadata.requires_python)),
+        ("Summary", one(&metadata.summary)),
+        ("License", one(&metadata.license)),
+        ("License-Expression", one(&metadata.license_expression)),
+        ("Requires-Dist", metadata.requires_dist.clone()),
+        ("Provides-Extra", metadata.provides_extra.clone()),
+        ("Classifier", metadata.classifier.clone()),
+    ] {
+        values.iter().for_each(|value| field(name, value));
+    }
     Ok(text)
 }
 

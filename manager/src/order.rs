@@ -4,22 +4,66 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use pyti_analyzer::Vars;
-use pyti_trace::wire::{Slot, StageSpec};
+use pyti_index::WheelhouseFile;
+use pyti_trace::wire::{Keep, Slot, StageSpec};
 
 use crate::cli::LimitArgs;
+use crate::data_store::Blob;
 
 /// Name of the stage that every run needs to be judged whole.
 pub const INSTALL: &str = "install";
 /// The user's home directory in the guest.
 pub const HOME: &str = "/home/dev";
-/// Where the wheelhouse is unpacked; the tar holds `wheelhouse/`.
-const INPUT: &str = "/home/dev/.cache/pyti";
-/// See [`INPUT`].
+/// Where the host's own files are in the guest; no part of the state that a stage leaves.
+pub const WORK: &str = "/home/dev/.cache/pyti";
+/// Where the wheelhouse is.
 pub const WHEELHOUSE: &str = "/home/dev/.cache/pyti/wheelhouse";
-/// Serial number of the slot that holds the wheelhouse.
+/// Where the programs of stages write what the host reads back.
+pub const RESULT: &str = "/home/dev/.cache/pyti/result.json";
+/// The image's own interpreter.
+pub const PYTHON: &str = "/usr/bin/python3";
+/// Serial number of the slot that holds the input.
 const SLOT: &str = "in0";
+/// Largest state of the disk that is brought back; the agent's disk is not larger.
+const STATE_BYTES: u64 = 1 << 30;
 
-/// The order for a stage that runs `argv` as the guest's ordinary user, traced.
+/// What a clone is given and told.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// For the agent.
+    pub spec: StageSpec,
+    /// The files in [`WHEELHOUSE`].
+    pub wheelhouse: Vec<WheelhouseFile>,
+    /// Wheels that are installed for the user, where nothing else brings the package.
+    pub tools: Vec<WheelhouseFile>,
+    /// The state of the disk that it starts from, as an earlier stage left it.
+    pub state: Option<Blob>,
+}
+
+impl Order {
+    /// The order for a stage that runs `argv` as the guest's ordinary user, traced.
+    ///
+    /// # Errors
+    /// The host has no entropy to give.
+    pub fn new(stage: &str, argv: Vec<String>, limits: &LimitArgs) -> Result<Self> {
+        Ok(Self {
+            spec: order(stage, argv, limits)?,
+            wheelhouse: vec![],
+            tools: vec![],
+            state: None,
+        })
+    }
+
+    /// Asks for the state that the stage leaves.
+    pub fn keep_state(&mut self) {
+        self.spec.keep = Some(Keep {
+            bytes: STATE_BYTES,
+            without: vec![WORK.trim_start_matches('/').to_owned()],
+        });
+    }
+}
+
+/// The agent's part of an [`Order`].
 ///
 /// # Errors
 /// The host has no entropy to give.
@@ -44,10 +88,11 @@ pub fn order(stage: &str, argv: Vec<String>, limits: &LimitArgs) -> Result<Stage
         entropy: hex(&entropy),
         slots: vec![Slot {
             serial: SLOT.to_owned(),
-            directory: INPUT.to_owned(),
+            directory: "/".to_owned(),
         }],
         files: vec![],
         collect: vec![],
+        keep: None,
     })
 }
 
@@ -56,7 +101,7 @@ pub fn order(stage: &str, argv: Vec<String>, limits: &LimitArgs) -> Result<Stage
 pub fn vars() -> Vars {
     Vars {
         home: HOME.to_owned(),
-        work: INPUT.to_owned(),
+        work: WORK.to_owned(),
     }
 }
 
@@ -88,7 +133,7 @@ fn hex(bytes: &[u8]) -> String {
 #[must_use]
 pub fn pip_install(options: &[&str], file: &str) -> Vec<String> {
     [
-        "/usr/bin/python3",
+        PYTHON,
         "-m",
         "pip",
         "install",

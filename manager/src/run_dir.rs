@@ -65,32 +65,37 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Makes a new directory: `out`, or one below `runs` named after time and target.
+    /// A directory for a new run: `out`, or one below `runs` named after time and target; with the
+    /// run's id. It is not made yet.
     ///
     /// # Errors
-    /// The directory exists or cannot be made.
-    pub fn create(out: Option<&Path>, runs: &Path, target: &str) -> Result<(Self, String)> {
+    /// There is such a directory already.
+    pub fn reserve(out: Option<&Path>, runs: &Path, target: &str) -> Result<(Self, String)> {
         let id = new_id(target);
         let path = out.map_or_else(|| runs.join(&id), Path::to_owned);
+        if path.exists() {
+            return Err(taken(&path));
+        }
+        Ok((Self { path }, id))
+    }
+
+    /// Makes the directory.
+    ///
+    /// # Errors
+    /// It exists by now, or cannot be made.
+    pub fn make(&self) -> Result<()> {
+        let path = &self.path;
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)
                 .with_context(|| format!("failed to make {}", parent.display()))?;
         }
-        match fs::create_dir(&path) {
-            Ok(()) => Ok((Self { path }, id)),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => bail!(
-                "{} exists already: a run needs a directory of its own, choose another with --out",
+        fs::create_dir(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => taken(path),
+            _ => anyhow::Error::new(error).context(format!(
+                "failed to make the run directory {}",
                 path.display()
-            ),
-            Err(error) => Err(error)
-                .with_context(|| format!("failed to make the run directory {}", path.display())),
-        }
-    }
-
-    /// The directory at this path; it is not made.
-    #[must_use]
-    pub fn at(path: PathBuf) -> Self {
-        Self { path }
+            )),
+        })
     }
 
     /// Finds a run by its directory, its id, or `last`.
@@ -184,7 +189,7 @@ impl RunDir {
     pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
         let path = self.path.join(name);
         let write = || -> Result<()> {
-            let unfinished = self.path.join(format!(".{name}.part"));
+            let unfinished = path.with_extension("part");
             let mut file = File::create(&unfinished)?;
             serde_json::to_writer_pretty(&mut file, value)?;
             file.write_all(b"\n")?;
@@ -210,6 +215,13 @@ impl RunDir {
         };
         read().with_context(|| format!("failed to read {}", path.display()))
     }
+}
+
+fn taken(path: &Path) -> anyhow::Error {
+    anyhow::anyhow!(
+        "{} exists already: a run needs a directory of its own, choose another with --out",
+        path.display()
+    )
 }
 
 /// Seconds since the epoch.

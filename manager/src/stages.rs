@@ -1,7 +1,8 @@
 //! Runs stages in clones of one template and keeps what each leaves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -9,14 +10,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use pyti_analyzer::{StageFacts, Target};
 use pyti_index::Prepared;
-use pyti_trace::wire::StageSpec;
 use pyti_vm::{StartOptions, Template};
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::cli::LimitArgs;
+use crate::data_store::{Blob, DataStore};
+use crate::input;
 use crate::interrupt::Interrupt;
 use crate::machine::{Listener, Machine};
+use crate::memo::Done;
+use crate::order::Order;
 use crate::run_dir::{RunDir, RunRecord};
+use crate::stage::Ran;
 use crate::watch::{Watched, watch};
 
 /// What a clone may live beyond its stage's wall limit.
@@ -28,20 +34,22 @@ pub struct Stages {
     machine: Machine,
     template: OnceCell<Template>,
     run_dir: RunDir,
+    store: DataStore,
     record: Mutex<RunRecord>,
     timings: Mutex<Vec<Timing>>,
+    /// States of the disk that stages left, by stage.
+    states: Mutex<HashMap<String, Blob>>,
     begun: AtomicBool,
     limits: LimitArgs,
     interrupt: Interrupt,
 }
 
-/// A stage that ran, however it ended.
-#[derive(Debug)]
-pub struct Ran {
-    /// What it was.
-    pub facts: StageFacts,
-    /// What it brought back, by path in the guest.
-    pub files: BTreeMap<String, Vec<u8>>,
+/// File of a stage's directory that holds its datum.
+const DATUM: &str = "data.json";
+
+/// Whoever panicked had the value whole: it is only replaced field by field.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poison| poison.into_inner())
 }
 
 /// How long the parts of a stage took.
@@ -49,6 +57,8 @@ pub struct Ran {
 pub struct Timing {
     /// Name of the stage.
     pub stage: String,
+    /// Until its input was written.
+    pub input: Duration,
     /// Until the clone ran.
     pub clone: Duration,
     /// From the order to the release of the stage's first process, unpacking included.
@@ -63,6 +73,7 @@ impl Stages {
     pub fn new(
         machine: Machine,
         run_dir: RunDir,
+        store: DataStore,
         record: RunRecord,
         limits: LimitArgs,
         interrupt: Interrupt,
@@ -71,8 +82,10 @@ impl Stages {
             machine,
             template: OnceCell::new(),
             run_dir,
+            store,
             record: Mutex::new(record),
             timings: Mutex::default(),
+            states: Mutex::default(),
             begun: AtomicBool::new(false),
             limits,
             interrupt,
@@ -87,10 +100,7 @@ impl Stages {
 
     /// What is known of the run so far.
     pub fn record(&self) -> MutexGuard<'_, RunRecord> {
-        // Whoever panicked had the record whole: it is only replaced field by field.
-        self.record
-            .lock()
-            .unwrap_or_else(|poison| poison.into_inner())
+        lock(&self.record)
     }
 
     /// Whether a stage has begun, ended or not.
@@ -102,19 +112,7 @@ impl Stages {
     /// How long the stages took.
     #[must_use]
     pub fn timings(&self) -> Vec<Timing> {
-        self.timings
-            .lock()
-            .unwrap_or_else(|poison| poison.into_inner())
-            .clone()
-    }
-
-    /// A file for a stage's input that has no name, so that nothing is left of it.
-    ///
-    /// # Errors
-    /// The disk refuses.
-    pub fn scratch_file(&self) -> Result<File> {
-        tempfile::tempfile_in(self.run_dir.path())
-            .with_context(|| format!("failed to make a file in {}", self.run_dir.path().display()))
+        lock(&self.timings).clone()
     }
 
     /// What is audited, once it is known, and what there is to say of it.
@@ -128,47 +126,48 @@ impl Stages {
             sha256: Some(target.file.sha256.clone()),
             source: None,
         };
-        record.facts.notes.clone_from(&prepared.notes);
+        record.facts.notes.extend(prepared.notes.iter().cloned());
     }
 
-    /// Runs one stage with `input` in its slot. What it was goes into the run's record too.
+    /// Runs one stage. What it was goes into the run's record too.
     ///
     /// # Errors
     /// The template, the clone or the disk; whatever happens once the clone runs is in the facts.
-    pub async fn run(&self, order: &StageSpec, input: File) -> Result<Ran> {
+    pub async fn run(&self, order: Order) -> Result<Ran> {
         let template = self.template(Arc::new(|_| {})).await?;
         if self.interrupt.came() {
             anyhow::bail!("interrupted");
         }
         self.begun.store(true, Ordering::Relaxed);
-        let directory = self.run_dir.stage(&order.stage)?;
         let began = Instant::now();
+        let spec = order.spec.clone();
         let options = StartOptions {
-            input: Some(input),
+            input: Some(self.input(order).await?),
             // The last resort: over what the agent and then `watch` allow.
-            wall: Some(Duration::from_secs(order.wall_seconds) + WATCHDOG),
+            wall: Some(Duration::from_secs(spec.wall_seconds) + WATCHDOG),
         };
+        let directory = self.run_dir.stage(&spec.stage)?;
+        let input = began.elapsed();
         let vm = template
             .start(options)
             .await
             .context("failed to start a clone")?;
-        let clone = began.elapsed();
-        let watched = watch(vm, order, &directory, self.limits.events, &self.interrupt).await?;
+        let clone = began.elapsed().saturating_sub(input);
+        let watched = watch(vm, &spec, &directory, self.limits.events, &self.interrupt).await?;
         let Watched {
             mut facts,
             files,
+            state,
             to_start,
             ..
         } = watched;
-        self.timings
-            .lock()
-            .unwrap_or_else(|poison| poison.into_inner())
-            .push(Timing {
-                stage: order.stage.clone(),
-                clone,
-                start: to_start,
-                stage_total: began.elapsed(),
-            });
+        lock(&self.timings).push(Timing {
+            stage: spec.stage.clone(),
+            input,
+            clone,
+            start: to_start,
+            stage_total: began.elapsed(),
+        });
         let refused = &template.record().ready.refused;
         facts.problems.extend(
             refused
@@ -179,7 +178,47 @@ impl Stages {
         if self.interrupt.came() {
             anyhow::bail!("interrupted");
         }
-        Ok(Ran { facts, files })
+        let state = state.and_then(|path| {
+            let stored = self.store_state(&path);
+            // A stage that needs it says that it is missing.
+            stored.inspect_err(|error| tracing::warn!("{error:#}")).ok()
+        });
+        if let Some(state) = &state {
+            lock(&self.states).insert(spec.stage.clone(), state.clone());
+        }
+        Ok(Ran {
+            facts,
+            files,
+            state,
+            store: self.store.clone(),
+            directory,
+        })
+    }
+
+    /// Writes an order's input to a file that has no name, so that nothing is left of it.
+    async fn input(&self, order: Order) -> Result<File> {
+        let (directory, store) = (self.run_dir.path().to_owned(), self.store.clone());
+        let write = move || -> Result<File> {
+            let mut input = tempfile::tempfile_in(&directory)
+                .with_context(|| format!("failed to make a file in {}", directory.display()))?;
+            let state = order.state.as_ref().map(|state| store.open(state));
+            input::write(
+                &order.wheelhouse,
+                &order.tools,
+                state.transpose()?,
+                &mut input,
+            )?;
+            Ok(input)
+        };
+        tokio::task::spawn_blocking(write).await?
+    }
+
+    /// Later stages and later runs find it in the data store.
+    fn store_state(&self, path: &Path) -> Result<Blob> {
+        let blob = self.store.put_file(path)?;
+        std::fs::remove_file(path)
+            .with_context(|| format!("failed to remove {}", path.display()))?;
+        Ok(blob)
     }
 
     /// Where the disk refuses, the facts are still judged, and say so.
@@ -191,6 +230,75 @@ impl Stages {
         {
             facts.problems.push(format!("{error:#}"));
         }
+    }
+
+    /// Everything besides its inputs that shapes what a stage leaves.
+    #[must_use]
+    pub fn version(&self, of_stage: u32) -> String {
+        format!("{of_stage} {} {:?}", env!("CARGO_PKG_VERSION"), self.limits)
+    }
+
+    /// Keeps a stage's datum in its directory.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn keep_datum(&self, stage: &str, datum: &Value) -> Result<()> {
+        self.run_dir.write_json(&format!("{stage}/{DATUM}"), datum)
+    }
+
+    /// A stage of this run that was done, with all its files in the data store.
+    ///
+    /// # Errors
+    /// It was not done, or the disk refuses.
+    pub fn done(&self, stage: &str) -> Result<Done> {
+        let record = self.record();
+        let mut stages = record.facts.stages.iter();
+        let facts = stages.find(|facts| facts.name == stage).cloned();
+        let facts = facts.with_context(|| format!("stage {stage} was not run"))?;
+        let run = record.id.clone();
+        drop(record);
+        let mut files = BTreeMap::new();
+        for entry in std::fs::read_dir(self.run_dir.stage(stage)?)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file()
+                && let Ok(name) = entry.file_name().into_string()
+            {
+                files.insert(name, self.store.put_file(&entry.path())?);
+            }
+        }
+        let states = lock(&self.states);
+        Ok(Done {
+            facts,
+            files,
+            state: states.get(stage).cloned(),
+            run,
+        })
+    }
+
+    /// Makes a stage that was done in another run one of this run.
+    ///
+    /// # Errors
+    /// What it left is not there any more, or the disk refuses.
+    pub fn restore(&self, stage: &str, done: Done) -> Result<()> {
+        let directory = self.run_dir.stage(stage)?;
+        for (name, blob) in &done.files {
+            let name = Path::new(name)
+                .file_name()
+                .context("a file without a name")?;
+            self.store.copy_to(blob, &directory.join(name))?;
+        }
+        if let Some(state) = done.state {
+            lock(&self.states).insert(stage.to_owned(), state);
+        }
+        self.keep(StageFacts {
+            name: stage.to_owned(),
+            ..done.facts
+        });
+        self.record().facts.notes.push(format!(
+            "stage {stage} was run before ({}) and nothing that shapes it has changed since; --fresh runs it again",
+            done.run
+        ));
+        Ok(())
     }
 
     /// The template, made ready by whoever asks first.

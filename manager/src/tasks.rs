@@ -1,32 +1,37 @@
-//! The tasks of an audit, by the data they need and provide. A new stage is a new task here.
+//! The tasks of an audit, by the data they need and provide: those of the host here, the stages in
+//! [`crate::stage`].
 //!
 //! ```text
-//! fetch ─ distribution ─ resolve ─ wheelhouse ─┐
-//!              template ──── template ─────────┴─ install ─ stage.install
+//! fetch ─ distribution ─ examine ─ source ─ metadata* ─ metadata ─ resolve ─ wheelhouse ─ install* …
 //! ```
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use pyti_graph::{
     Action, Blame, BoxFuture, Control, Datum, Failure, Inputs, Kind, Need, Outputs, Place, Plan,
     PlanError, Resources, Task,
 };
-use pyti_index::{ErrorKind, Fetched, IndexError, Prepared, Step, write_tar};
+use pyti_index::{Closure, CoreMetadata, ErrorKind, Fetched, IndexError, Source, Step};
 use serde::Serialize;
 
 use crate::metadata_hook::VmHook;
-use crate::order;
+use crate::stage::{self, Ran, Stage};
 use crate::stages::Stages;
 
 /// The target's file, in the cache: a [`Fetched`].
 pub const DISTRIBUTION: &str = "distribution";
+/// What is known of it without running it, and what its build requires: a [`Source`].
+pub const SOURCE: &str = "source";
 /// The machine that clones come from: its key.
 pub const TEMPLATE: &str = "template";
-/// Everything that the VM is given: a [`Prepared`].
+/// What it says of itself: a [`CoreMetadata`].
+pub const METADATA: &str = "metadata";
+/// Everything that the VM is given to install it: a [`pyti_index::Prepared`].
 pub const WHEELHOUSE: &str = "wheelhouse";
-/// What the install stage was: its exit status and times, as the run records them.
-pub const STAGE_INSTALL: &str = "stage.install";
+/// What the installation left: a [`crate::stage::Installed`].
+pub const INSTALLED: &str = "installed";
+/// Before the name of a stage: what it used, as [`pyti_analyzer::StageFacts`].
+pub const RESOURCES: &str = "resources.";
 
 /// What the tasks of an audit work with.
 pub struct Audit {
@@ -40,22 +45,19 @@ pub struct Audit {
     pub hook: Arc<VmHook>,
 }
 
-/// What an audit asks for.
-#[must_use]
-pub fn goals() -> Vec<Kind> {
-    vec![STAGE_INSTALL.into()]
-}
-
-/// The plan of an audit. Where the image must be built, which takes minutes, the target must be
-/// there first; a template alone is made meanwhile.
+/// The plan of an audit that comes to the end of these stages. Where the image must be built, which
+/// takes minutes, the target must be there first; a template alone is made meanwhile.
 ///
 /// # Errors
 /// The tasks contradict each other, which the tests exclude.
-pub fn plan(audit: &Arc<Audit>, image_is_built: bool) -> Result<Plan, PlanError> {
+pub fn plan(audit: &Arc<Audit>, image_is_built: bool, stages: &[&str]) -> Result<Plan, PlanError> {
     let template_needs = if image_is_built {
         vec![]
     } else {
         vec![Need::All(DISTRIBUTION.into())]
+    };
+    let needs = |kinds: &[&str]| -> Vec<Need> {
+        kinds.iter().map(|&kind| Need::All(kind.into())).collect()
     };
     let network = Resources {
         network: 1,
@@ -65,44 +67,7 @@ pub fn plan(audit: &Arc<Audit>, image_is_built: bool) -> Result<Plan, PlanError>
         vms: 1,
         ..Resources::default()
     };
-    let tasks = vec![
-        task("fetch", vec![], DISTRIBUTION, network, Fetch(audit.clone())),
-        task(
-            "template",
-            template_needs,
-            TEMPLATE,
-            machine,
-            MakeTemplate(audit.clone()),
-        ),
-        task(
-            "resolve",
-            vec![Need::All(DISTRIBUTION.into())],
-            WHEELHOUSE,
-            network,
-            Resolve(audit.clone()),
-        ),
-        Task {
-            place: Place::Vm,
-            ..task(
-                order::INSTALL,
-                vec![Need::All(WHEELHOUSE.into()), Need::All(TEMPLATE.into())],
-                STAGE_INSTALL,
-                machine,
-                Install(audit.clone()),
-            )
-        },
-    ];
-    Plan::new(tasks, &goals())
-}
-
-fn task(
-    name: &str,
-    needs: Vec<Need>,
-    provides: &str,
-    cost: Resources,
-    action: impl Action + 'static,
-) -> Task {
-    Task {
+    let host = |name: &str, needs, provides: &str, cost, action: Arc<dyn Action>| Task {
         name: name.to_owned(),
         needs,
         provides: vec![provides.into()],
@@ -110,8 +75,90 @@ fn task(
         version: None,
         cost,
         timeout: None,
-        action: Arc::new(action),
+        action,
+    };
+    let mut tasks = vec![
+        host(
+            "fetch",
+            vec![],
+            DISTRIBUTION,
+            network,
+            Arc::new(Fetch(audit.clone())),
+        ),
+        host(
+            "template",
+            template_needs,
+            TEMPLATE,
+            machine,
+            Arc::new(MakeTemplate(audit.clone())),
+        ),
+        host(
+            "examine",
+            needs(&[DISTRIBUTION]),
+            SOURCE,
+            network,
+            Arc::new(Examine(audit.clone())),
+        ),
+        Task {
+            place: Place::Vm,
+            ..host(
+                "metadata",
+                needs(&[DISTRIBUTION, SOURCE, TEMPLATE]),
+                METADATA,
+                machine,
+                Arc::new(AskMetadata(audit.clone())),
+            )
+        },
+        host(
+            "resolve",
+            needs(&[DISTRIBUTION, SOURCE, METADATA]),
+            WHEELHOUSE,
+            network,
+            Arc::new(Resolve(audit.clone())),
+        ),
+    ];
+    let mut goals: Vec<Kind> = vec![];
+    for stage in stage::all() {
+        let mut needs = stage.needs();
+        needs.push(Need::All(TEMPLATE.into()));
+        if let Some(tools) = stage.tools() {
+            let name = format!("tools-{}", stage.name());
+            needs.push(Need::All(tools_of(stage.name())));
+            let provides = tools_of(stage.name());
+            let fetch = Arc::new(FetchTools {
+                provides: provides.clone(),
+                requirements: tools.requirements,
+                audit: audit.clone(),
+            });
+            tasks.push(host(&name, tools.needs, provides.as_str(), network, fetch));
+        }
+        let resources = resources(stage.name());
+        if stages.contains(&stage.name()) {
+            goals.push(resources.clone());
+        }
+        tasks.push(Task {
+            name: stage.name().to_owned(),
+            needs,
+            provides: vec![stage.provides().into(), resources],
+            place: Place::Vm,
+            version: Some(audit.stages.version(stage.version())),
+            cost: machine,
+            timeout: None,
+            action: Arc::new(RunStage {
+                stage,
+                audit: audit.clone(),
+            }),
+        });
     }
+    Plan::new(tasks, &goals)
+}
+
+fn resources(stage: &str) -> Kind {
+    Kind::new(format!("{RESOURCES}{stage}"))
+}
+
+fn tools_of(stage: &str) -> Kind {
+    Kind::new(format!("tools.{stage}"))
 }
 
 struct Fetch(Arc<Audit>);
@@ -127,33 +174,78 @@ impl Action for Fetch {
     }
 }
 
+struct Examine(Arc<Audit>);
+
+impl Action for Examine {
+    fn run(&self, inputs: Inputs, control: Control) -> BoxFuture<'_, Result<Outputs, Failure>> {
+        Box::pin(async move {
+            let fetched: Fetched = read(&inputs, DISTRIBUTION)?;
+            let Audit {
+                options,
+                stages,
+                hook,
+                ..
+            } = &*self.0;
+            let hook = Arc::clone(hook);
+            let examining = pyti_index::examine(&fetched, options, hook, teller(&control));
+            let source = until_no_stage_runs(&control, stages, examining).await?;
+            provide(SOURCE, &source)
+        })
+    }
+}
+
+struct AskMetadata(Arc<Audit>);
+
+impl Action for AskMetadata {
+    fn run(&self, inputs: Inputs, _: Control) -> BoxFuture<'_, Result<Outputs, Failure>> {
+        Box::pin(async move {
+            let fetched: Fetched = read(&inputs, DISTRIBUTION)?;
+            let source: Source = read(&inputs, SOURCE)?;
+            let metadata = pyti_index::metadata(&fetched, &source, &*self.0.hook).await;
+            provide(METADATA, &metadata.map_err(|error| blame(error.into()))?)
+        })
+    }
+}
+
 struct Resolve(Arc<Audit>);
 
 impl Action for Resolve {
     fn run(&self, inputs: Inputs, control: Control) -> BoxFuture<'_, Result<Outputs, Failure>> {
         Box::pin(async move {
             let fetched: Fetched = read(&inputs, DISTRIBUTION)?;
-            // One for all tries: a stage that ran keeps its name and its place in the run.
-            let hook = Arc::clone(&self.0.hook);
-            let options = &self.0.options;
-            let resolving = pyti_index::resolve(&fetched, options, hook, teller(&control));
-            let resolving = async { Ok(resolving.await?) };
-            let stages = &self.0.stages;
-            let prepared = tokio::select! {
-                prepared = resolving => prepared.map_err(blame)?,
-                () = stopped_before_a_stage(&control, stages) => return Err(Failure::Cancelled),
-            };
+            let source: Source = read(&inputs, SOURCE)?;
+            let metadata: CoreMetadata = read(&inputs, METADATA)?;
+            let Audit {
+                options,
+                stages,
+                hook,
+                ..
+            } = &*self.0;
+            let (hook, teller) = (Arc::clone(hook), teller(&control));
+            let resolving = pyti_index::resolve(&fetched, &source, metadata, options, hook, teller);
+            let prepared = until_no_stage_runs(&control, stages, resolving).await?;
             stages.describe(&prepared);
             provide(WHEELHOUSE, &prepared)
         })
     }
 }
 
-/// A stage that runs hears an interruption itself, ends, and its record is judged.
-async fn stopped_before_a_stage(control: &Control, stages: &Stages) {
-    control.stopped().await;
-    if stages.begun() {
-        std::future::pending::<()>().await;
+/// Does the work, and drops it when the task is to stop, unless a stage has begun: that one hears an
+/// interruption itself, ends, and its record is judged.
+async fn until_no_stage_runs<T>(
+    control: &Control,
+    stages: &Stages,
+    work: impl Future<Output = Result<T, IndexError>>,
+) -> Result<T, Failure> {
+    let stopped = async {
+        control.stopped().await;
+        if stages.begun() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        done = work => done.map_err(|error| blame(error.into())),
+        () = stopped => Err(Failure::Cancelled),
     }
 }
 
@@ -171,40 +263,75 @@ impl Action for MakeTemplate {
     }
 }
 
-struct Install(Arc<Audit>);
+/// Resolves and fetches the tools of a stage.
+struct FetchTools {
+    provides: Kind,
+    requirements: fn(&Inputs) -> Result<Vec<String>, Failure>,
+    audit: Arc<Audit>,
+}
 
-impl Action for Install {
+impl Action for FetchTools {
     fn run(&self, inputs: Inputs, control: Control) -> BoxFuture<'_, Result<Outputs, Failure>> {
         Box::pin(async move {
-            let prepared: Prepared = read(&inputs, WHEELHOUSE)?;
-            control.say(format!("{} files in the wheelhouse", prepared.files.len()));
-            let facts = self.install(&prepared).await.map_err(blame)?;
-            provide(STAGE_INSTALL, &facts)
+            let requirements = (self.requirements)(&inputs)?;
+            let Audit {
+                options,
+                stages,
+                hook,
+                ..
+            } = &*self.audit;
+            let (hook, teller) = (Arc::clone(hook), teller(&control));
+            let resolving = pyti_index::closure(&requirements, options, hook, teller);
+            let closure = until_no_stage_runs(&control, stages, resolving).await?;
+            provide(self.provides.as_str(), &closure)
         })
     }
 }
 
-impl Install {
-    async fn install(&self, prepared: &Prepared) -> anyhow::Result<pyti_analyzer::StageFacts> {
-        let stages = &self.0.stages;
-        let mut input = stages.scratch_file()?;
-        write_tar(&prepared.files, &mut input).context("failed to write the wheelhouse")?;
-        let extras: Vec<String> = prepared
-            .target
-            .extras
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        let mut file = format!("{}/{}", order::WHEELHOUSE, prepared.target.file.filename);
-        if !extras.is_empty() {
-            file.push_str(&format!("[{}]", extras.join(",")));
-        }
-        let order = order::order(
-            order::INSTALL,
-            order::pip_install(&["--ignore-installed"], &file),
-            stages.limits(),
-        )?;
-        Ok(stages.run(&order, input).await?.facts)
+/// Runs a stage in a clone.
+struct RunStage {
+    stage: Arc<dyn Stage>,
+    audit: Arc<Audit>,
+}
+
+impl Action for RunStage {
+    fn run(&self, inputs: Inputs, _: Control) -> BoxFuture<'_, Result<Outputs, Failure>> {
+        Box::pin(async move {
+            let Self { stage, audit } = self;
+            let mut order = stage.order(&inputs, audit.stages.limits())?;
+            if stage.tools().is_some() {
+                let tools: Closure = read(&inputs, tools_of(stage.name()).as_str())?;
+                order.tools = tools.files;
+            }
+            let ran = audit.stages.run(order).await.map_err(blame)?;
+            self.outputs(&ran, &inputs).map_err(not_again)
+        })
+    }
+}
+
+impl RunStage {
+    fn outputs(&self, ran: &Ran, inputs: &Inputs) -> Result<Outputs, Failure> {
+        let Self { stage, audit } = self;
+        let datum = stage.read(ran, inputs)?;
+        audit
+            .stages
+            .keep_datum(stage.name(), &datum)
+            .map_err(blame)?;
+        let mut outputs = provide(stage.provides(), &datum)?;
+        let facts = Datum::of(&ran.facts).map_err(Failure::infrastructure)?;
+        outputs.insert(resources(stage.name()), facts);
+        Ok(outputs)
+    }
+}
+
+/// A stage that ran is on record: it is not tried again, whatever is made of it.
+fn not_again(failure: Failure) -> Failure {
+    match failure {
+        Failure::Failed {
+            blame: Blame::Infrastructure,
+            reason,
+        } => Failure::inconclusive(reason),
+        other => other,
     }
 }
 
@@ -232,7 +359,11 @@ fn blame(error: anyhow::Error) -> Failure {
     }
 }
 
-fn read<T: serde::de::DeserializeOwned>(inputs: &Inputs, kind: &str) -> Result<T, Failure> {
+/// The datum of this kind, which the plan says is there.
+pub(crate) fn read<T: serde::de::DeserializeOwned>(
+    inputs: &Inputs,
+    kind: &str,
+) -> Result<T, Failure> {
     inputs.get(kind).map_err(Failure::infrastructure)
 }
 

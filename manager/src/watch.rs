@@ -4,7 +4,9 @@
 //! and a VM that falls silent or dies leaves a stage that says so.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,7 +14,9 @@ use pyti_analyzer::store::StoreWriter;
 use pyti_analyzer::{StageFacts, StageStatus};
 use pyti_trace::decode;
 use pyti_trace::event::Counters;
-use pyti_trace::wire::{FileChunk, Frame, FrameKind, Heartbeat, StageResult, StageSpec, Started};
+use pyti_trace::wire::{
+    FileChunk, Frame, FrameKind, Heartbeat, STATE, StageResult, StageSpec, Started,
+};
 use pyti_vm::Vm;
 use tokio::time::{Instant, timeout_at};
 
@@ -41,6 +45,8 @@ pub struct Watched {
     pub facts: StageFacts,
     /// The files that the stage was asked for, whole ones only.
     pub files: BTreeMap<String, Vec<u8>>,
+    /// The state of the disk, where it was asked for and came whole: a file in the stage's directory.
+    pub state: Option<PathBuf>,
     /// From the order to the release of the stage's first process; `None` where it never came.
     pub to_start: Option<Duration>,
     /// Bytes of memory that the clone did not share with its template, at the end.
@@ -94,6 +100,7 @@ struct Stage {
     files: BTreeMap<String, Vec<u8>>,
     wanted: Vec<String>,
     collected: usize,
+    state: Option<StateFile>,
     log: Vec<String>,
     problems: Vec<String>,
 }
@@ -117,6 +124,7 @@ impl Stage {
             files: BTreeMap::new(),
             wanted: spec.collect.iter().map(|(path, _)| path.clone()).collect(),
             collected: 0,
+            state: StateFile::expected(spec, directory)?,
             log: vec![],
             problems: vec![],
         })
@@ -222,6 +230,12 @@ impl Stage {
         let Some(chunk) = FileChunk::decode(payload) else {
             return self.problem("the agent sent a malformed piece of a file".into());
         };
+        if chunk.path == STATE
+            && let Some(state) = &mut self.state
+        {
+            let taken = state.take(&chunk);
+            return keep(&mut self.problems, taken);
+        }
         self.collected = self.collected.saturating_add(chunk.bytes.len());
         if !self.wanted.contains(&chunk.path) || self.collected > COLLECTED {
             return self.problem("the agent sent a file that nobody asked for".into());
@@ -268,12 +282,24 @@ impl Stage {
                 Err(error) => self.problems.push(disk(&error)),
             }
         }
+        let state = match self.state.map(StateFile::finish) {
+            Some(Ok(path)) => Some(path),
+            Some(Err(reason)) => {
+                // Where the stage itself was cut short, that is said already.
+                if facts.status == StageStatus::Completed {
+                    self.problems.push(reason);
+                }
+                None
+            }
+            None => None,
+        };
         facts.decode_errors = kept.malformed;
         facts.problems = self.problems;
         facts.problems.extend(kept.problem);
         Watched {
             facts,
             files: self.files,
+            state,
             to_start: self.to_start,
             private_bytes,
         }
@@ -285,6 +311,48 @@ impl Stage {
             counters: self.counters.clone(),
             ..StageFacts::new(&self.name, status)
         }
+    }
+}
+
+/// The state of the disk as it comes in.
+struct StateFile {
+    path: PathBuf,
+    file: File,
+    left: u64,
+    whole: bool,
+}
+
+impl StateFile {
+    fn expected(spec: &StageSpec, directory: &Path) -> Result<Option<Self>> {
+        let Some(keep) = &spec.keep else {
+            return Ok(None);
+        };
+        let path = directory.join(STATE);
+        let file = File::create_new(&path)
+            .with_context(|| format!("failed to make {}", path.display()))?;
+        Ok(Some(Self {
+            path,
+            file,
+            left: keep.bytes,
+            whole: false,
+        }))
+    }
+
+    fn take(&mut self, chunk: &FileChunk) -> io::Result<()> {
+        let left = self.left.checked_sub(chunk.bytes.len() as u64);
+        self.left = left.ok_or_else(|| io::Error::other("the state is larger than agreed"))?;
+        self.file.write_all(&chunk.bytes)?;
+        self.whole = chunk.last && !chunk.cut;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<PathBuf, String> {
+        if self.whole {
+            return Ok(self.path);
+        }
+        // Half a state serves nobody.
+        let _ = std::fs::remove_file(&self.path);
+        Err("the files that it left could not be brought back whole".into())
     }
 }
 

@@ -17,13 +17,15 @@ use serde::{Deserialize, Serialize};
 use crate::event::Counters;
 
 /// Version of the frame format.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 /// Longest payload in bytes.
 pub const MAX_PAYLOAD: usize = 1 << 20;
 /// Bytes of a frame's header.
 pub const HEADER_LEN: usize = 8;
 /// Name of the virtio-serial port.
 pub const PORT_NAME: &str = "pyti.0";
+/// Name under which a stage's [`Keep`] comes back, as pieces of a file.
+pub const STATE: &str = "state.tar";
 
 /// What a frame holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -212,6 +214,8 @@ pub struct StageSpec {
     pub files: Vec<(String, String)>,
     /// Files to bring back after the stage ended, absolute paths, with a bound each in bytes.
     pub collect: Vec<(String, u64)>,
+    /// Bring back what the stage left on the disk, as the file [`STATE`].
+    pub keep: Option<Keep>,
 }
 
 impl StageSpec {
@@ -232,6 +236,16 @@ impl StageSpec {
     pub fn decode(payload: &[u8]) -> Result<Self, WireError> {
         Ok(postcard::from_bytes(payload)?)
     }
+}
+
+/// What to bring back of the disk: a tar of what was made or changed below the user's home and the
+/// directories for temporary files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keep {
+    /// Bound of the tar in bytes.
+    pub bytes: u64,
+    /// Paths that are left out, relative to `/`.
+    pub without: Vec<String>,
 }
 
 /// A read-only block device with a tar at offset 0.

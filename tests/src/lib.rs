@@ -22,9 +22,10 @@ pub fn pyti() -> Command {
 /// Where there is no such package.
 #[must_use]
 pub fn package(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("packages")
-        .join(name);
+    // As cargo tells it: the path known when this was compiled may be that of another clone.
+    let tests =
+        std::env::var_os("CARGO_MANIFEST_DIR").expect("run the tests with `cargo xtask test`");
+    let path = Path::new(&tests).join("packages").join(name);
     assert!(path.is_dir(), "no fixture package {}", path.display());
     path
 }
@@ -75,7 +76,7 @@ impl Audit {
     }
 }
 
-/// Runs `pyti audit --format json TARGET ARGS`.
+/// Runs `pyti audit --fresh --format json TARGET ARGS`.
 ///
 /// # Panics
 /// Where the program cannot be started or prints something that is not JSON.
@@ -83,7 +84,7 @@ impl Audit {
 pub fn audit(target: &str, args: &[&str]) -> Audit {
     let directory = tempfile::tempdir().expect("failed to make a directory");
     let output = pyti()
-        .args(["audit", "--format", "json", "--out"])
+        .args(["audit", "--fresh", "--format", "json", "--out"])
         .arg(directory.path().join("run"))
         .args(args)
         .arg(target)

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 fn start() -> (Child, TempDir) {
     let directory = tempfile::tempdir().expect("failed to make a directory");
     let child = pyti()
-        .args(["audit", "--format", "json", "--out"])
+        .args(["audit", "--fresh", "--format", "json", "--out"])
         .arg(directory.path().join("run"))
         .arg(package("hostile/sleeps"))
         .stdout(Stdio::piped())

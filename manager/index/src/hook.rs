@@ -4,6 +4,8 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 
+use crate::error::IndexError;
+use crate::metadata::CoreMetadata;
 use crate::wheelhouse::WheelhouseFile;
 
 /// A future that may be sent to another thread.
@@ -39,4 +41,23 @@ pub struct HookError {
 pub trait MetadataHook: Send + Sync {
     /// The text of the METADATA file (PEP 566 and later) of the requested distribution.
     fn metadata(&self, request: HookRequest) -> BoxFuture<'_, Result<String, HookError>>;
+}
+
+/// Asks the hook, and reads what it says.
+pub(crate) async fn ask(
+    hook: &dyn MetadataHook,
+    request: HookRequest,
+) -> Result<CoreMetadata, IndexError> {
+    let file = request.filename.clone();
+    let text = hook
+        .metadata(request)
+        .await
+        .map_err(|error| IndexError::Hook {
+            file: file.clone(),
+            reason: crate::text::printable_lines(&error.reason, 2000),
+        })?;
+    CoreMetadata::parse(&text).map_err(|reason| IndexError::Metadata {
+        file,
+        reason: reason.to_owned(),
+    })
 }

@@ -33,10 +33,14 @@ pub use config::IndexConfig;
 pub use error::{ErrorKind, IndexError};
 pub use filename::{DistFilename, DistKind, PythonPlatform};
 pub use hook::{HookError, HookRequest, MetadataHook};
+pub use metadata::CoreMetadata;
 pub use name::PackageName;
 pub use pep440_rs::Version;
-pub use prepare::{Cutoff, Fetched, Options, fetch, fetch_uv, prepare, resolve};
+pub use prepare::{
+    Closure, Cutoff, Fetched, Options, Source, closure, examine, fetch, fetch_uv, hook_request,
+    metadata, prepare, resolve,
+};
 pub use progress::{Progress, Quiet, Step};
 pub use target::Target;
 pub use uv::{UV_VERSION, host_python};
-pub use wheelhouse::{Prepared, TargetFile, Timings, WheelhouseFile, write_tar};
+pub use wheelhouse::{Prepared, TargetFile, WheelhouseFile, append_tar};

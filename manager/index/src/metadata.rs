@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use crate::archive::{self, Archive, Limits};
 use crate::error::IndexError;
 use crate::filename::DistKind;
@@ -14,7 +16,7 @@ const MOST_FIELDS: usize = 10_000;
 
 /// Core metadata (<https://packaging.python.org/en/latest/specifications/core-metadata/>), the
 /// fields that matter here.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CoreMetadata {
     /// `Metadata-Version`.
     pub metadata_version: String,
@@ -30,6 +32,12 @@ pub struct CoreMetadata {
     pub provides_extra: Vec<String>,
     /// `Dynamic`, in lower case.
     pub dynamic: Vec<String>,
+    /// `Summary`.
+    pub summary: Option<String>,
+    /// `License-Expression` (PEP 639), or `License` where there is none.
+    pub license: Option<String>,
+    /// `Classifier`.
+    pub classifiers: Vec<String>,
 }
 
 impl CoreMetadata {
@@ -57,6 +65,7 @@ impl CoreMetadata {
             }
         }
         let mut metadata = Self::default();
+        let mut expression = None;
         for (key, value) in fields {
             match key.as_str() {
                 "metadata-version" => metadata.metadata_version = value,
@@ -66,9 +75,14 @@ impl CoreMetadata {
                 "requires-python" => metadata.requires_python = Some(value),
                 "provides-extra" => metadata.provides_extra.push(value),
                 "dynamic" => metadata.dynamic.push(value.to_ascii_lowercase()),
+                "summary" => metadata.summary = Some(value),
+                "license" => metadata.license = Some(value),
+                "license-expression" => expression = Some(value),
+                "classifier" => metadata.classifiers.push(value),
                 _ => {}
             }
         }
+        metadata.license = expression.or(metadata.license);
         if metadata.metadata_version.is_empty() || metadata.name.is_empty() {
             return Err("it has no Metadata-Version or no Name");
         }
@@ -94,7 +108,7 @@ impl CoreMetadata {
 
 /// What is known of a distribution without running it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Static {
+pub(crate) enum Static {
     /// All that is needed.
     Known(CoreMetadata),
     /// Only its build back end can tell what it requires.
@@ -106,13 +120,11 @@ pub enum Static {
 
 /// A distribution's archive, read and found harmless.
 #[derive(Debug, Clone)]
-pub struct Examined {
+pub(crate) struct Examined {
     /// Its metadata, or that it needs the hook.
     pub metadata: Static,
     /// What building it requires (PEP 508); empty for a wheel.
     pub build_requires: Vec<String>,
-    /// Name and version that the source states, where it does.
-    pub stated: (Option<String>, Option<String>),
 }
 
 /// Reads the distribution at `path`; `file` is its name in messages.
@@ -121,7 +133,7 @@ pub struct Examined {
 ///
 /// [`IndexError::Archive`] where the archive is broken or dangerous, [`IndexError::Metadata`]
 /// where its metadata is.
-pub fn examine(
+pub(crate) fn examine(
     path: &Path,
     file: &str,
     kind: DistKind,
@@ -165,11 +177,9 @@ fn examine_wheel(archive: &Archive) -> Result<Examined, String> {
         return Err("it has not exactly one .dist-info/METADATA".to_owned());
     };
     let metadata = CoreMetadata::parse(&String::from_utf8_lossy(text))?;
-    let stated = (Some(metadata.name.clone()), Some(metadata.version.clone()));
     Ok(Examined {
         metadata: Static::Known(metadata),
         build_requires: Vec::new(),
-        stated,
     })
 }
 
@@ -187,15 +197,6 @@ fn examine_sdist(archive: &Archive) -> Result<Examined, String> {
     let project = pyproject
         .as_ref()
         .and_then(|pyproject| pyproject.project.as_ref());
-    let of_project = (
-        project.map(|project| project.name.clone()),
-        project.and_then(|project| project.version.clone()),
-    );
-    let of_info = pkg_info
-        .as_ref()
-        .map(|info| (info.name.clone(), info.version.clone()));
-    let (info_name, info_version) = of_info.unzip();
-    let stated = (info_name.or(of_project.0), info_version.or(of_project.1));
     let metadata = match (pkg_info, project) {
         (Some(info), _) if info.binds_requirements() => Static::Known(info),
         (info, Some(project)) => match from_project(project)? {
@@ -207,7 +208,6 @@ fn examine_sdist(archive: &Archive) -> Result<Examined, String> {
     Ok(Examined {
         metadata,
         build_requires,
-        stated,
     })
 }
 
@@ -268,5 +268,8 @@ fn from_project(project: &pyproject::Project) -> Result<Option<CoreMetadata>, St
         requires_python: project.requires_python.clone(),
         provides_extra: project.optional_dependencies.keys().cloned().collect(),
         dynamic: Vec::new(),
+        summary: project.description.clone(),
+        license: project.license(),
+        classifiers: project.classifiers.clone(),
     }))
 }

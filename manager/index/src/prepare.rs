@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,19 +10,20 @@ use crate::cache::{Cache, digest};
 use crate::config::IndexConfig;
 use crate::error::{IndexError, blocking};
 use crate::filename::{DistFilename, PythonPlatform};
-use crate::hook::MetadataHook;
+use crate::hook::{HookRequest, MetadataHook, ask};
 use crate::index::{Index, LocalFile};
-use crate::loopback::Pinned;
+use crate::loopback::{Loopback, Pinned};
+use crate::metadata::{CoreMetadata, Static};
 use crate::name::PackageName;
 use crate::pack::pack;
 use crate::progress::Progress;
-use crate::resolve::{Closure, Resolver, wheelhouse_file};
+use crate::resolve::{Resolver, wheelhouse_file};
 pub use crate::select::Cutoff;
 use crate::select::Selection;
 use crate::target::Target;
 use crate::text::printable;
 use crate::uv::Uv;
-use crate::wheelhouse::{Prepared, TargetFile, Timings, WheelhouseFile};
+use crate::wheelhouse::{Prepared, TargetFile, WheelhouseFile};
 
 /// How a target is prepared.
 #[derive(Debug, Clone)]
@@ -66,7 +66,7 @@ impl Options {
     }
 }
 
-/// [`fetch`], then [`resolve`].
+/// [`fetch`], then [`examine`], [`metadata`] and [`resolve`].
 ///
 /// # Errors
 ///
@@ -78,7 +78,9 @@ pub async fn prepare(
     progress: Arc<dyn Progress>,
 ) -> Result<Prepared, IndexError> {
     let fetched = fetch(target, options, Arc::clone(&progress)).await?;
-    resolve(&fetched, options, hook, progress).await
+    let source = examine(&fetched, options, Arc::clone(&hook), Arc::clone(&progress)).await?;
+    let metadata = metadata(&fetched, &source, &*hook).await?;
+    resolve(&fetched, &source, metadata, options, hook, progress).await
 }
 
 /// Finds the file of `target`, fetches it into the cache and checks it as an archive.
@@ -98,24 +100,103 @@ pub async fn fetch(
     Ok(fetched)
 }
 
-/// Resolves what installing and building a fetched target requires, and fetches it. Whatever only
-/// the package's own code can tell is asked of `hook`; nothing of it runs here.
+/// What is known of a fetched target without its own code, and what that code needs to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Its metadata, where it states all that is needed.
+    pub metadata: Option<CoreMetadata>,
+    /// Requirements that were written down when it was packed, where `metadata` is missing: not to
+    /// be relied on.
+    pub hint: Option<Vec<String>>,
+    /// What building it requires (PEP 508); empty for a wheel.
+    pub build_requires: Vec<String>,
+    /// The closure of that.
+    pub build_files: Vec<WheelhouseFile>,
+    /// What an auditor should know.
+    pub notes: Vec<String>,
+}
+
+/// Reads a fetched target, resolves what its build requires, and fetches it.
+///
+/// # Errors
+///
+/// Any [`IndexError`].
+pub async fn examine(
+    found: &Fetched,
+    options: &Options,
+    hook: Arc<dyn MetadataHook>,
+    progress: Arc<dyn Progress>,
+) -> Result<Source, IndexError> {
+    let local = found.local()?;
+    let (resolver, _loopback) = resolver(options, hook, progress).await?;
+    let examined = resolver.examine(&local).await?;
+    let (metadata, hint) = match examined.metadata {
+        Static::Known(metadata) => (Some(metadata), None),
+        Static::NeedsHook { hint } => (None, hint),
+    };
+    let ancestors = [local.sha256.clone()];
+    let closure = resolver
+        .closure_of_build(
+            &examined.build_requires,
+            &ancestors,
+            local.filename.as_str(),
+        )
+        .await?;
+    Ok(Source {
+        metadata,
+        hint,
+        build_requires: examined.build_requires,
+        build_files: closure.files.into_values().collect(),
+        notes: resolver.notes(),
+    })
+}
+
+/// The metadata of a fetched target: its own, or what its build back end says in `hook`.
+///
+/// # Errors
+///
+/// The back end gives none, or none that can be read.
+pub async fn metadata(
+    found: &Fetched,
+    source: &Source,
+    hook: &dyn MetadataHook,
+) -> Result<CoreMetadata, IndexError> {
+    match &source.metadata {
+        Some(metadata) => Ok(metadata.clone()),
+        None => ask(hook, hook_request(found, source)).await,
+    }
+}
+
+/// What the hook is asked for a fetched target.
+#[must_use]
+pub fn hook_request(found: &Fetched, source: &Source) -> HookRequest {
+    HookRequest {
+        sdist: found.file.path.clone(),
+        filename: found.file.filename.clone(),
+        sha256: found.file.sha256.clone(),
+        wheelhouse: source.build_files.clone(),
+        build_requires: source.build_requires.clone(),
+        hint: source.hint.clone(),
+    }
+}
+
+/// Resolves what installing a fetched target of this metadata requires, and fetches it. Whatever
+/// only the code of a requirement can tell is asked of `hook`; nothing of it runs here.
 ///
 /// # Errors
 ///
 /// Any [`IndexError`].
 pub async fn resolve(
     found: &Fetched,
+    source: &Source,
+    metadata: CoreMetadata,
     options: &Options,
     hook: Arc<dyn MetadataHook>,
     progress: Arc<dyn Progress>,
 ) -> Result<Prepared, IndexError> {
-    let began = Instant::now();
-    let (index, selection) = client(options, progress)?;
     let local = found.local()?;
-    let uv = Uv::ensure(&index, options.uv.clone(), options.python.clone()).await?;
-    let (resolver, _loopback) = Resolver::start(index, selection, options.limits, uv, hook).await?;
-    let (metadata, build_requires) = resolver.metadata_of_file(&local, &[]).await?;
+    let (resolver, _loopback) = resolver(options, hook, progress).await?;
+    resolver.note(source.notes.clone());
     let filename = &local.filename;
     let (name, version) = identity(
         filename,
@@ -130,37 +211,26 @@ pub async fn resolve(
         }
     }
     let requires = metadata.requires_dist.clone();
-    let pinned = Pinned {
-        name: name.clone(),
-        version: version.clone(),
-        metadata,
-    };
-    let ancestors = [local.sha256.clone()];
-    let installed = async {
-        if requires.is_empty() {
-            return Ok(Closure::default());
-        }
-        resolver.closure_of_target(pinned, &found.extras).await
-    };
-    let built = async {
-        if !filename.kind().is_sdist() {
-            return Ok(Closure::default());
-        }
-        resolver
-            .closure_of_build(&build_requires, &ancestors, filename.as_str())
-            .await
-    };
-    let (mut closure, built) = tokio::try_join!(installed, built)?;
-    closure.files.extend(built.files);
-    let file = found.file.clone();
-    closure.files.insert(file.filename.clone(), file.clone());
+    let mut closure = crate::resolve::Closure::default();
+    if !requires.is_empty() {
+        let pinned = Pinned {
+            name: name.clone(),
+            version: version.clone(),
+            metadata: Arc::new(metadata),
+        };
+        closure = resolver.closure_of_target(pinned, &found.extras).await?;
+    }
+    let own = source.build_files.iter().chain([&found.file]);
+    closure
+        .files
+        .extend(own.map(|file| (file.filename.clone(), file.clone())));
     let pins = closure
         .pins
         .into_iter()
         .map(|(name, version)| (name, version.to_string()));
     Ok(Prepared {
         target: TargetFile {
-            file,
+            file: found.file.clone(),
             name,
             version: version.to_string(),
             kind: filename.kind(),
@@ -168,15 +238,50 @@ pub async fn resolve(
             yanked: found.yanked,
         },
         files: closure.files.into_values().collect(),
-        build_requires,
+        build_requires: source.build_requires.clone(),
         requires,
         closure: pins.collect(),
         notes: resolver.notes(),
-        timings: Timings {
-            resolve: began.elapsed(),
-            hooks: resolver.hook_time(),
-        },
     })
+}
+
+/// What some requirements resolve to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closure {
+    /// The files, what builds their sources among them.
+    pub files: Vec<WheelhouseFile>,
+    /// Requirements that were not followed.
+    pub notes: Vec<String>,
+}
+
+/// Resolves requirements (PEP 508) that belong to no target, and fetches their closure.
+///
+/// # Errors
+///
+/// Any [`IndexError`].
+pub async fn closure(
+    requirements: &[String],
+    options: &Options,
+    hook: Arc<dyn MetadataHook>,
+    progress: Arc<dyn Progress>,
+) -> Result<Closure, IndexError> {
+    let (resolver, _loopback) = resolver(options, hook, progress).await?;
+    let what = requirements.join(", ");
+    let closure = resolver.closure_of_build(requirements, &[], &what).await?;
+    Ok(Closure {
+        files: closure.files.into_values().collect(),
+        notes: resolver.notes(),
+    })
+}
+
+async fn resolver(
+    options: &Options,
+    hook: Arc<dyn MetadataHook>,
+    progress: Arc<dyn Progress>,
+) -> Result<(Arc<Resolver>, Loopback), IndexError> {
+    let (index, selection) = client(options, progress)?;
+    let uv = Uv::ensure(&index, options.uv.clone(), options.python.clone()).await?;
+    Resolver::start(index, selection, options.limits, uv, hook).await
 }
 
 /// Fetches the pinned `uv` from the index into the cache, unless it is there, and says where it is.

@@ -33,6 +33,20 @@ pub(crate) struct Project {
     pub optional_dependencies: BTreeMap<String, Vec<String>>,
     #[serde(default)]
     pub dynamic: Vec<String>,
+    pub description: Option<String>,
+    #[serde(default)]
+    pub classifiers: Vec<String>,
+    /// A text (PEP 639), or a table that holds one or names a file (PEP 621).
+    license: Option<toml::Value>,
+}
+
+impl Project {
+    /// The licence, where it is stated in place.
+    pub(crate) fn license(&self) -> Option<String> {
+        let license = self.license.as_ref()?;
+        let text = license.as_str().or_else(|| license.get("text")?.as_str());
+        text.map(str::to_owned)
+    }
 }
 
 impl Pyproject {

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
 
 use pep440_rs::Version;
 use tokio::sync::Semaphore;
 
 use crate::archive::Limits;
 use crate::error::{IndexError, blocking};
-use crate::hook::{BoxFuture, HookRequest, MetadataHook};
+use crate::hook::{BoxFuture, HookRequest, MetadataHook, ask};
 use crate::index::{Index, LocalFile};
 use crate::loopback::{Loopback, Pinned, Session};
 use crate::metadata::{CoreMetadata, Examined, Static, examine};
@@ -38,9 +37,6 @@ pub(crate) struct Closure {
     pub files: BTreeMap<String, WheelhouseFile>,
 }
 
-/// A distribution's metadata, and what its build requires.
-pub(crate) type Learnt = (Arc<CoreMetadata>, Vec<String>);
-
 /// Resolves, with all that was learnt on the way.
 pub(crate) struct Resolver {
     pub index: Index,
@@ -50,7 +46,6 @@ pub(crate) struct Resolver {
     hook: Arc<dyn MetadataHook>,
     /// One hook at a time: each is a virtual machine.
     hook_turn: Semaphore,
-    hook_time: Mutex<Duration>,
     sessions: Mutex<HashMap<String, Arc<Session>>>,
     /// Metadata by the sha256 of its distribution.
     metadata: Mutex<HashMap<String, Arc<CoreMetadata>>>,
@@ -80,7 +75,6 @@ impl Resolver {
             uv,
             hook,
             hook_turn: Semaphore::new(1),
-            hook_time: Mutex::default(),
             sessions: Mutex::default(),
             metadata: Mutex::default(),
             builds: Mutex::default(),
@@ -107,10 +101,6 @@ impl Resolver {
 
     pub(crate) fn notes(&self) -> Vec<String> {
         lock(&self.notes).clone()
-    }
-
-    pub(crate) fn hook_time(&self) -> Duration {
-        *lock(&self.hook_time)
     }
 
     /// The closure of `target` with `extras`, without the target itself.
@@ -311,19 +301,17 @@ impl Resolver {
             return Ok(parsed);
         }
         let local = self.index.fetch(file).await?;
-        Ok(self.metadata_of_file(&local, ancestors).await?.0)
+        self.metadata_of_file(&local, ancestors).await
     }
 
-    /// The metadata of a distribution in the cache, from its build back end where need be; and
-    /// what its build requires.
-    pub(crate) fn metadata_of_file<'a>(
+    /// The metadata of a distribution in the cache, from its build back end where need be.
+    fn metadata_of_file<'a>(
         &'a self,
         local: &'a LocalFile,
         ancestors: &'a [String],
-    ) -> BoxFuture<'a, Result<Learnt, IndexError>> {
+    ) -> BoxFuture<'a, Result<Arc<CoreMetadata>, IndexError>> {
         Box::pin(async move {
             let examined = self.examine(local).await?;
-            let requires = examined.build_requires.clone();
             let known = lock(&self.metadata).get(&local.sha256).cloned();
             let found = match (known, examined.metadata) {
                 (Some(known), _) => known,
@@ -333,7 +321,7 @@ impl Resolver {
                 }
             };
             lock(&self.metadata).insert(local.sha256.clone(), Arc::clone(&found));
-            Ok((found, requires))
+            Ok(found)
         })
     }
 
@@ -358,18 +346,9 @@ impl Resolver {
         self.index.progress.step(Step::Hook {
             file: filename.clone(),
         });
-        let began = Instant::now();
-        let answer = self.hook.metadata(request).await;
-        *lock(&self.hook_time) += began.elapsed();
+        let answer = ask(&*self.hook, request).await;
         drop(turn);
-        let text = answer.map_err(|error| IndexError::Hook {
-            file: filename.clone(),
-            reason: crate::text::printable_lines(&error.reason, 2000),
-        })?;
-        CoreMetadata::parse(&text).map_err(|reason| IndexError::Metadata {
-            file: filename,
-            reason: reason.to_owned(),
-        })
+        answer
     }
 }
 

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -45,15 +44,6 @@ pub struct TargetFile {
     pub yanked: bool,
 }
 
-/// How long resolving took.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Timings {
-    /// Until everything it requires was known and fetched, hooks included.
-    pub resolve: Duration,
-    /// The part of `resolve` that was spent in metadata hooks.
-    pub hooks: Duration,
-}
-
 /// A target with everything that its installation needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prepared {
@@ -69,18 +59,18 @@ pub struct Prepared {
     pub closure: Vec<(PackageName, String)>,
     /// What an auditor should know: requirements that were not followed, names that do not match.
     pub notes: Vec<String>,
-    /// How long it took.
-    pub timings: Timings,
 }
 
-/// Writes `files` as a plain tar: every one under `wheelhouse/`, mode 0644, at a fixed
-/// time. Returns the tar's size in bytes.
+/// Appends `files` to a tar: every one in `directory`, mode 0644, at a fixed time.
 ///
 /// # Errors
 ///
-/// What the file system said.
-pub fn write_tar(files: &[WheelhouseFile], out: &mut File) -> io::Result<u64> {
-    let mut tar = tar::Builder::new(io::BufWriter::with_capacity(1 << 20, out));
+/// What the file system said, or that a file is not what it was.
+pub fn append_tar(
+    files: &[WheelhouseFile],
+    directory: &str,
+    tar: &mut tar::Builder<impl io::Write>,
+) -> io::Result<()> {
     for file in files {
         let mut content = File::open(&file.path)?;
         let size = content.metadata()?.len();
@@ -97,13 +87,8 @@ pub fn write_tar(files: &[WheelhouseFile], out: &mut File) -> io::Result<u64> {
         header.set_gid(0);
         header.set_mtime(MOMENT);
         header.set_size(size);
-        tar.append_data(
-            &mut header,
-            format!("wheelhouse/{}", file.filename),
-            &mut content,
-        )?;
+        let name = format!("{directory}/{}", file.filename);
+        tar.append_data(&mut header, name, &mut content)?;
     }
-    let mut writer = tar.into_inner()?;
-    io::Write::flush(&mut writer)?;
-    io::Seek::stream_position(&mut writer)
+    Ok(())
 }

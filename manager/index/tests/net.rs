@@ -48,15 +48,11 @@ async fn run(target: &str, wheel: bool) -> Prepared {
         .map(|file| file.filename.as_str())
         .collect();
     println!(
-        "{} {}: {files:#?}\n{:?} {:?} {:?}",
-        prepared.target.name,
-        prepared.target.version,
-        prepared.closure,
-        prepared.notes,
-        prepared.timings
+        "{} {}: {files:#?}\n{:?} {:?}",
+        prepared.target.name, prepared.target.version, prepared.closure, prepared.notes
     );
-    let mut tar = tempfile::tempfile().unwrap();
-    assert!(pyti_index::write_tar(&prepared.files, &mut tar).unwrap() > 0);
+    let mut tar = tar::Builder::new(Vec::new());
+    pyti_index::append_tar(&prepared.files, "wheelhouse", &mut tar).unwrap();
     prepared
 }
 

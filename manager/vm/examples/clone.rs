@@ -52,6 +52,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         slots: Vec::new(),
         files: Vec::new(),
         collect: Vec::new(),
+        keep: None,
     }
     .encode()?;
     for _ in 0..count {

@@ -4,13 +4,12 @@
 use std::{
     fs::{self, File},
     io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use pyti_trace::wire::{FrameKind, Ready};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::{sync::OnceCell, task::spawn_blocking, time::timeout};
 
@@ -23,13 +22,12 @@ use crate::{
     initramfs,
     qemu::{Launch, Machine, Qemu},
     ram,
+    shelf::{self, TemplateRecord},
     slot::{proc_path, reopen, slot},
 };
 
 /// Part of every key: raise it when templates are saved in another way.
 const FORMAT: u32 = 2;
-/// Templates kept; of the others the least recently used go.
-const KEPT: usize = 4;
 
 /// Size of the machines and where they run.
 #[derive(Debug, Clone)]
@@ -66,29 +64,6 @@ pub struct StartOptions {
     pub input: Option<File>,
     /// Wall time, instead of the configuration's.
     pub wall: Option<Duration>,
-}
-
-/// What is known of a template, kept beside it as `template.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TemplateRecord {
-    /// Hash of everything that shaped it; the name of its directory.
-    pub key: String,
-    /// The image it was booted from.
-    pub image: String,
-    /// `kvm` or `tcg`.
-    pub accel: String,
-    /// The hypervisor and its version.
-    pub machine: String,
-    /// What the agent said when it was ready.
-    pub ready: Ready,
-    /// Bytes of guest memory that are not zero.
-    pub memory_bytes: u64,
-    /// Bytes of the devices' state.
-    pub state_bytes: u64,
-    /// From start to ready, milliseconds.
-    pub boot_ms: u64,
-    /// When it was made, seconds since the epoch.
-    pub built: u64,
 }
 
 /// A template, ready to be cloned.
@@ -220,7 +195,7 @@ impl Template {
     /// # Errors
     /// The directory of templates cannot be read.
     pub fn list(home: &Home) -> Result<Vec<TemplateRecord>, VmError> {
-        Ok(records(home)?
+        Ok(shelf::records(home)?
             .into_iter()
             .map(|(_, record)| record)
             .collect())
@@ -231,14 +206,7 @@ impl Template {
     /// # Errors
     /// No such template, or its files cannot be removed.
     pub fn remove(home: &Home, key: &str) -> Result<(), VmError> {
-        let found = records(home)?
-            .into_iter()
-            .find(|(_, record)| record.key == key);
-        let (path, _) = found.ok_or_else(|| VmError::Damaged {
-            what: format!("template {key}"),
-            reason: "there is none of this key".into(),
-        })?;
-        fs::remove_dir_all(&path).map_err(VmError::io(format!("remove {}", path.display())))
+        shelf::remove(home, key)
     }
 }
 
@@ -328,7 +296,7 @@ impl Plan<'_> {
         let stage = self.home.stage()?;
         self.make(&stage, key, engine).await?;
         stage.publish(&place)?;
-        prune(self.home)?;
+        shelf::prune(self.home)?;
         self.open(&place, engine)?.ok_or_else(|| VmError::Damaged {
             what: place.display().to_string(),
             reason: "it vanished as soon as it was made".into(),
@@ -336,17 +304,9 @@ impl Plan<'_> {
     }
 
     fn open(&self, place: &Path, engine: Engine) -> Result<Option<Template>, VmError> {
-        if !place.join("template.json").exists() {
+        let Some(record) = shelf::take(place)? else {
             return Ok(None);
-        }
-        let record = read_record(place)?;
-        // The time of last use, for `prune`.
-        if let Ok(file) = File::options()
-            .append(true)
-            .open(place.join("template.json"))
-        {
-            let _ = file.set_modified(SystemTime::now());
-        }
+        };
         Ok(Some(Template {
             record,
             machine: Arc::clone(&self.machine),
@@ -431,11 +391,7 @@ impl Plan<'_> {
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |time| time.as_secs()),
         };
-        let json = serde_json::to_vec_pretty(&record).map_err(|error| VmError::Damaged {
-            what: "template.json".into(),
-            reason: error.to_string(),
-        })?;
-        home::write(&stage.path().join("template.json"), &json)
+        shelf::label(stage.path(), &record)
     }
 }
 
@@ -461,45 +417,4 @@ fn save(directory: &Path, memory: &File, state: &File) -> io::Result<(u64, u64)>
     let mut saved = File::create_new(directory.join("state"))?;
     let state_bytes = io::copy(&mut File::open(proc_path(state))?, &mut saved)?;
     Ok((memory_bytes, state_bytes))
-}
-
-fn read_record(place: &Path) -> Result<TemplateRecord, VmError> {
-    let path = place.join("template.json");
-    serde_json::from_slice(&home::read(&path)?).map_err(|error| VmError::Damaged {
-        what: path.display().to_string(),
-        reason: format!("{error}; remove its directory"),
-    })
-}
-
-/// Directories and records, the most recently used first.
-fn records(home: &Home) -> Result<Vec<(PathBuf, TemplateRecord)>, VmError> {
-    let directory = home.templates();
-    let entries =
-        fs::read_dir(&directory).map_err(VmError::io(format!("read {}", directory.display())))?;
-    let mut found: Vec<_> = entries
-        .flatten()
-        .filter_map(|entry| {
-            let path = entry.path();
-            let used = fs::metadata(path.join("template.json"))
-                .and_then(|meta| meta.modified())
-                .ok()?;
-            let record = read_record(&path)
-                .inspect_err(|error| tracing::warn!("{error}"))
-                .ok()?;
-            Some((used, path, record))
-        })
-        .collect();
-    found.sort_by_key(|(used, ..)| std::cmp::Reverse(*used));
-    Ok(found
-        .into_iter()
-        .map(|(_, path, record)| (path, record))
-        .collect())
-}
-
-/// A template of each agent ever built would fill the disk.
-fn prune(home: &Home) -> Result<(), VmError> {
-    for (path, _) in records(home)?.into_iter().skip(KEPT) {
-        fs::remove_dir_all(&path).map_err(VmError::io(format!("remove {}", path.display())))?;
-    }
-    Ok(())
 }

@@ -56,6 +56,7 @@ fn stage(script: &str, slots: Vec<Slot>) -> Vec<u8> {
         slots,
         files: Vec::new(),
         collect: Vec::new(),
+        keep: None,
     };
     spec.encode().unwrap()
 }

@@ -35,6 +35,7 @@ mod pump;
 mod slots;
 mod spawn;
 mod stage;
+mod state;
 mod user;
 mod warm;
 

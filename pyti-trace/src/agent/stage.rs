@@ -1,5 +1,8 @@
 //! Runs one stage.
 
+use std::fs::File;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::sys::statfs::fstatfs;
@@ -12,10 +15,9 @@ use super::output::Output;
 use super::port::Port;
 use super::pump::{Pause, Pump, boot_ns};
 use super::spawn::{self, Child, End, Held, Place, Program};
-use super::{collect, identity, pump, slots};
+use super::{collect, identity, pump, slots, state};
 use crate::loader::Tracer;
 use crate::wire::{Ending, FrameKind, StageResult, StageSpec, Started};
-use std::os::fd::AsFd as _;
 
 /// Tree id of the stage's first process.
 const TREE: u32 = 1;
@@ -177,6 +179,9 @@ impl Stage<'_> {
         for (path, bound) in &self.spec.collect {
             collect::collect(path, *bound, &mut pump)?;
         }
+        if let Some(keep) = &self.spec.keep {
+            state::keep(&proc_path(&hidden.upper), keep, &mut pump)?;
+        }
         let [stdout_dropped, stderr_dropped] = pump.dropped();
         Ok(StageResult {
             ending,
@@ -213,6 +218,12 @@ fn ending(pause: Pause, ended: Option<End>, child: &Child, pump: &mut Pump<'_>) 
             }
         },
     }
+}
+
+/// The directory that is open here, which has no name any more. The agent is outside the package's
+/// mounts, its own `/proc` shows its own descriptors.
+fn proc_path(directory: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()))
 }
 
 fn nothing() -> StageResult {

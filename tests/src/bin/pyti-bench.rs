@@ -16,7 +16,7 @@ use pyti::machine::Machine;
 use pyti::order;
 use pyti::watch::{Watched, watch};
 use pyti_analyzer::{StageStatus, facts, store};
-use pyti_index::{IndexConfig, Prepared, write_tar};
+use pyti_index::{IndexConfig, Prepared};
 use pyti_trace::event::Family;
 use pyti_vm::{StartOptions, Template};
 
@@ -155,7 +155,7 @@ impl Bench {
                     .zip([Watch::Bare, Watch::Traced, Watch::Strace])
             {
                 let mut input = tempfile::tempfile_in(self.scratch.path())?;
-                write_tar(&prepared.files, &mut input)?;
+                pyti::input::write(&prepared.files, &[], None::<&[u8]>, &mut input)?;
                 let argv = order::pip_install(&[], &file);
                 let run = self.run(argv, Some(input), watching).await?;
                 completed(&run).with_context(|| format!("install of {target}"))?;

@@ -177,11 +177,10 @@ async fn closure_with_extras_from_html_too() {
         assert!(names(&prepared).contains(&"extra-1.0-py3-none-any.whl"));
         assert!(bench.hook.asked.lock().unwrap().is_empty());
 
-        let mut file = tempfile::tempfile().unwrap();
-        let length = pyti_index::write_tar(&prepared.files, &mut file).unwrap();
-        assert_eq!(length, file.metadata().unwrap().len());
-        std::io::Seek::rewind(&mut file).unwrap();
-        let mut tar = tar::Archive::new(file);
+        let mut tar = tar::Builder::new(Vec::new());
+        pyti_index::append_tar(&prepared.files, "wheelhouse", &mut tar).unwrap();
+        let bytes = tar.into_inner().unwrap();
+        let mut tar = tar::Archive::new(&bytes[..]);
         let paths: Vec<String> = tar
             .entries()
             .unwrap()

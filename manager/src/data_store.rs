@@ -1,0 +1,141 @@
+//! What stages leave, by its hash: states that later stages start from, and what was done before.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+
+use anyhow::{Context, Result};
+use cacache::{Integrity, SyncReader, WriteOpts};
+use serde::{Deserialize, Serialize};
+
+/// A content-addressed store in a directory of the cache, made where it is missing.
+#[derive(Debug, Clone)]
+pub struct DataStore {
+    directory: PathBuf,
+}
+
+/// The address of something stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blob {
+    /// Its hash, in the form of Subresource Integrity (W3C): `sha256-…`.
+    pub integrity: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+impl Blob {
+    fn address(&self) -> Result<Integrity> {
+        Integrity::from_str(&self.integrity)
+            .with_context(|| format!("{:?} is no address of stored data", self.integrity))
+    }
+}
+
+impl DataStore {
+    /// The store in this directory.
+    #[must_use]
+    pub fn at(directory: PathBuf) -> Self {
+        Self { directory }
+    }
+
+    /// Stores what `content` holds.
+    ///
+    /// # Errors
+    /// It cannot be read, or the disk refuses.
+    pub fn put(&self, mut content: impl Read) -> Result<Blob> {
+        let mut writer = WriteOpts::new()
+            .open_hash_sync(&self.directory)
+            .with_context(|| self.failed())?;
+        let bytes = io::copy(&mut content, &mut writer).with_context(|| self.failed())?;
+        let integrity = writer.commit().with_context(|| self.failed())?.to_string();
+        Ok(Blob { integrity, bytes })
+    }
+
+    /// Stores a file.
+    ///
+    /// # Errors
+    /// See [`Self::put`].
+    pub fn put_file(&self, path: &Path) -> Result<Blob> {
+        let file =
+            File::open(path).with_context(|| format!("failed to open {}", path.display()))?;
+        self.put(file)
+    }
+
+    /// Whether it is there.
+    #[must_use]
+    pub fn has(&self, blob: &Blob) -> bool {
+        blob.address()
+            .is_ok_and(|address| cacache::exists_sync(&self.directory, &address))
+    }
+
+    /// Reads something stored.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn open(&self, blob: &Blob) -> Result<impl Read + use<>> {
+        SyncReader::open_hash(&self.directory, blob.address()?)
+            .with_context(|| format!("{} is not in the data store", blob.integrity))
+    }
+
+    /// Copies something stored to a file, and checks it.
+    ///
+    /// # Errors
+    /// It is not there or was damaged, or the disk refuses.
+    pub fn copy_to(&self, blob: &Blob, path: &Path) -> Result<()> {
+        cacache::copy_hash_sync(&self.directory, &blob.address()?, path)
+            .with_context(|| format!("failed to copy {} to {}", blob.integrity, path.display()))?;
+        Ok(())
+    }
+
+    /// Keeps `value` under a key.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn keep(&self, key: &str, value: &[u8]) -> Result<()> {
+        cacache::write_sync(&self.directory, key, value).with_context(|| self.failed())?;
+        Ok(())
+    }
+
+    /// What was kept under the key, if it is there and whole.
+    #[must_use]
+    pub fn recall(&self, key: &str) -> Option<Vec<u8>> {
+        cacache::read_sync(&self.directory, key).ok()
+    }
+
+    fn failed(&self) -> String {
+        format!("failed to store data in {}", self.directory.display())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DataStore;
+
+    #[test]
+    fn what_is_stored_is_found_by_its_address() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = DataStore::at(directory.path().join("data"));
+        let blob = store.put(&b"content"[..]).unwrap();
+        assert_eq!(blob.bytes, 7);
+        assert!(store.has(&blob));
+        let copy = directory.path().join("copy");
+        store.copy_to(&blob, &copy).unwrap();
+        assert_eq!(std::fs::read(copy).unwrap(), b"content");
+        let other = super::Blob {
+            integrity: "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into(),
+            bytes: 1,
+        };
+        assert!(!store.has(&other));
+        assert!(store.open(&other).is_err());
+    }
+
+    #[test]
+    fn a_key_recalls_the_last_value() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = DataStore::at(directory.path().to_owned());
+        assert_eq!(store.recall("key"), None);
+        store.keep("key", b"one").unwrap();
+        store.keep("key", b"two").unwrap();
+        assert_eq!(store.recall("key").as_deref(), Some(&b"two"[..]));
+    }
+}

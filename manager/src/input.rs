@@ -1,0 +1,222 @@
+//! What a clone is given: one tar, unpacked below `/` with the rights of the package's user.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Component, Path};
+
+use anyhow::{Context, Result};
+use pyti_index::{WheelhouseFile, append_tar};
+
+use crate::order::WHEELHOUSE;
+use crate::tool;
+
+/// Bytes written at a time.
+const BUFFER: usize = 1 << 20;
+/// Where a state may put files; `state.rs` of the agent keeps these.
+const ROOTS: [&str; 3] = ["home/dev", "var/tmp", "tmp"];
+/// Entries of a state; the agent's disk has room for as many files.
+const MOST_ENTRIES: usize = 300_000;
+/// Longest path of a state, `PATH_MAX` of linux/limits.h.
+const LONGEST_PATH: usize = 4096;
+
+/// Writes the tar: a wheelhouse, the state that an earlier stage left, where there is one, and
+/// tools, installed over it.
+///
+/// # Errors
+/// The disk refuses, or the state, which comes from a VM in which the package ran, is not what the
+/// agent makes.
+pub fn write(
+    wheelhouse: &[WheelhouseFile],
+    tools: &[WheelhouseFile],
+    state: Option<impl Read>,
+    out: &mut File,
+) -> Result<()> {
+    let mut tar = tar::Builder::new(BufWriter::with_capacity(BUFFER, out));
+    let directory = WHEELHOUSE.trim_start_matches('/');
+    append_tar(wheelhouse, directory, &mut tar).context("failed to write the wheelhouse")?;
+    if let Some(state) = state {
+        append_state(BufReader::with_capacity(BUFFER, state), &mut tar)
+            .context("failed to read what an earlier stage left")?;
+    }
+    tool::append(tools, &mut tar)?;
+    tar.into_inner()
+        .and_then(|mut writer| writer.flush())
+        .context("failed to write the input of a stage")
+}
+
+fn append_state(state: impl Read, out: &mut tar::Builder<impl Write>) -> Result<()> {
+    for entry in Entries::of(&mut tar::Archive::new(state))? {
+        let (path, mut entry) = entry?;
+        let header = entry.header();
+        let mut fresh = tar::Header::new_gnu();
+        fresh.set_mtime(header.mtime()?);
+        fresh.set_entry_type(header.entry_type());
+        fresh.set_size(0);
+        let mode = header.mode()? & 0o777;
+        if header.entry_type().is_symlink() {
+            let target = entry.link_name_bytes().unwrap_or_default().into_owned();
+            anyhow::ensure!(target.len() < LONGEST_PATH, "a link's target is too long");
+            fresh.set_mode(0o777);
+            let target = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&target);
+            out.append_link(&mut fresh, &path, target)?;
+        } else if header.entry_type().is_dir() {
+            // Its files are still to come.
+            fresh.set_mode(mode | 0o700);
+            out.append_data(&mut fresh, &path, io::empty())?;
+        } else {
+            fresh.set_mode(mode);
+            fresh.set_size(entry.size());
+            out.append_data(&mut fresh, &path, &mut entry)?;
+        }
+    }
+    Ok(())
+}
+
+/// The entries of a state with their checked paths, relative to `/`.
+pub struct Entries<'a, R: Read> {
+    entries: tar::Entries<'a, R>,
+    left: usize,
+}
+
+impl<'a, R: Read> Entries<'a, R> {
+    /// The entries of `archive`.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn of(archive: &'a mut tar::Archive<R>) -> Result<Self> {
+        Ok(Self {
+            entries: archive.entries()?,
+            left: MOST_ENTRIES,
+        })
+    }
+
+    fn check(&mut self, entry: tar::Entry<'a, R>) -> Result<(String, tar::Entry<'a, R>)> {
+        self.left = self
+            .left
+            .checked_sub(1)
+            .context("it has too many entries")?;
+        let kind = entry.header().entry_type();
+        let path = entry.path_bytes();
+        let name = path.escape_ascii().to_string();
+        anyhow::ensure!(
+            kind.is_file() || kind.is_dir() || kind.is_symlink(),
+            "{name} is neither file, directory nor link"
+        );
+        // Python's own names are text; what is none is no part of an installation.
+        let path = String::from_utf8_lossy(&path)
+            .trim_end_matches('/')
+            .to_owned();
+        let inside = ROOTS.iter().any(|root| {
+            path.strip_prefix(root)
+                .is_some_and(|rest| rest.starts_with('/'))
+        });
+        let plain = Path::new(&path)
+            .components()
+            .all(|component| matches!(component, Component::Normal(_)));
+        anyhow::ensure!(
+            inside && plain && path.len() < LONGEST_PATH,
+            "{name} is not where a state has files"
+        );
+        Ok((path, entry))
+    }
+}
+
+impl<'a, R: Read> Iterator for Entries<'a, R> {
+    type Item = Result<(String, tar::Entry<'a, R>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let entry = self.entries.next()?;
+        Some(
+            entry
+                .map_err(Into::into)
+                .and_then(|entry| self.check(entry)),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(entries: &[(&str, tar::EntryType)]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(vec![]);
+        for (name, kind) in entries {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(*kind);
+            header.set_mode(0o4555);
+            header.set_size(0);
+            if kind.is_symlink() || kind.is_hard_link() {
+                header.set_link_name_literal("/etc/passwd").unwrap();
+            }
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_cksum();
+            builder.append(&header, io::empty()).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    fn rewritten(entries: &[(&str, tar::EntryType)]) -> Result<Vec<(String, u32)>> {
+        let mut out = tar::Builder::new(vec![]);
+        append_state(&state(entries)[..], &mut out)?;
+        let bytes = out.into_inner()?;
+        let mut archive = tar::Archive::new(&bytes[..]);
+        Entries::of(&mut archive)?
+            .map(|entry| {
+                let (path, entry) = entry?;
+                Ok((path, entry.header().mode()?))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_state_keeps_its_paths_and_loses_special_modes() {
+        use tar::EntryType::{Directory, Regular, Symlink};
+        let kept = rewritten(&[
+            ("home/dev/.local", Directory),
+            ("home/dev/.local/x", Regular),
+            ("tmp/link", Symlink),
+        ]);
+        assert_eq!(
+            kept.unwrap(),
+            [
+                ("home/dev/.local".to_owned(), 0o755),
+                ("home/dev/.local/x".to_owned(), 0o555),
+                ("tmp/link".to_owned(), 0o777),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_state_that_the_agent_does_not_make_is_refused() {
+        use tar::EntryType::{Block, Fifo, Link, Regular};
+        for (entry, reason) in [
+            (
+                ("home/dev/../../etc/x", Regular),
+                "home/dev/../../etc/x is not where a state has files",
+            ),
+            (
+                ("/home/dev/x", Regular),
+                "/home/dev/x is not where a state has files",
+            ),
+            (
+                ("home/developer/x", Regular),
+                "home/developer/x is not where a state has files",
+            ),
+            (
+                ("home/dev", Regular),
+                "home/dev is not where a state has files",
+            ),
+            (
+                ("home/dev/x", Link),
+                "home/dev/x is neither file, directory nor link",
+            ),
+            (("tmp/x", Fifo), "tmp/x is neither file, directory nor link"),
+            (
+                ("tmp/x", Block),
+                "tmp/x is neither file, directory nor link",
+            ),
+        ] {
+            assert_eq!(rewritten(&[entry]).unwrap_err().to_string(), reason);
+        }
+    }
+}

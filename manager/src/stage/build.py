@@ -1,0 +1,63 @@
+"""Builds the wheel of a source distribution, twice, and tells what came of it.
+
+Usage: build.py INPUT RESULT, both JSON. INPUT has the path of the source distribution.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+
+
+def unpack(sdist, directory):
+    """Unpacks the source distribution; returns its directory."""
+    if sdist.endswith(".zip"):
+        with zipfile.ZipFile(sdist) as archive:
+            archive.extractall(directory)
+    else:
+        with tarfile.open(sdist) as archive:
+            if hasattr(tarfile, "data_filter"):
+                archive.extractall(directory, filter="data")
+            else:
+                archive.extractall(directory)
+    inside = os.listdir(directory)
+    return os.path.join(directory, inside[0]) if len(inside) == 1 else directory
+
+
+def build(sdist):
+    """One build in a directory of its own."""
+    directory = tempfile.mkdtemp(prefix="build-")
+    out = os.path.join(directory, "out")
+    source = unpack(sdist, os.path.join(directory, "source"))
+    began = time.monotonic()
+    argv = [sys.executable, "-m", "build", "--wheel", "--outdir", out, source]
+    status = subprocess.call(argv, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    wheels = []
+    for name in sorted(os.listdir(out)) if os.path.isdir(out) else []:
+        with open(os.path.join(out, name), "rb") as file:
+            data = file.read()
+        wheels.append({"filename": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()})
+    return {"exit": status, "seconds": time.monotonic() - began, "source": source, "wheels": wheels}
+
+
+def main():
+    """Builds twice where the first build succeeds: the same wheel each time, or not."""
+    with open(sys.argv[1], encoding="utf-8") as file:
+        sdist = json.load(file)["sdist"]
+    builds = []
+    for _ in range(2):
+        builds.append(build(sdist))
+        with open(sys.argv[2] + ".part", "w", encoding="utf-8") as file:
+            json.dump(builds, file)
+        os.replace(sys.argv[2] + ".part", sys.argv[2])
+        if builds[-1]["exit"] != 0:
+            break
+        print("[pyti: end of a build]", flush=True)
+
+
+main()

@@ -1,0 +1,130 @@
+//! The wheel, built from the source distribution, and every compiler call on the way.
+
+use pyti_analyzer::store;
+use pyti_graph::{Failure, Inputs, Need};
+use pyti_index::Prepared;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::calls::{self, Call};
+use super::diagnostics::{self, Diagnostic};
+use super::{Ran, Stage, Tools, program};
+use crate::cli::LimitArgs;
+use crate::order::{self, Order};
+use crate::tasks;
+
+/// The program in the guest.
+const SOURCE: &str = include_str!("build.py");
+
+/// See the module.
+pub(super) struct Build;
+
+/// The datum `build`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Built {
+    /// The builds: two where the first succeeded.
+    pub builds: Vec<OneBuild>,
+    /// Whether both gave the same wheel, byte by byte; `None` where there are no two.
+    pub reproducible: Option<bool>,
+    /// Compilers, linkers, code generators, in the order of time.
+    pub calls: Vec<Call>,
+    /// What they said.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The compiler calls as a compilation database
+    /// (<https://clang.llvm.org/docs/JSONCompilationDatabase.html>).
+    pub compilation_database: Vec<Value>,
+}
+
+/// One build.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct OneBuild {
+    /// Exit status of `build`.
+    pub exit: i32,
+    /// Wall time in seconds.
+    pub seconds: f64,
+    /// Where the source was.
+    pub source: String,
+    /// What it made.
+    pub wheels: Vec<BuiltWheel>,
+}
+
+/// A wheel that was built.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub struct BuiltWheel {
+    /// Its name.
+    pub filename: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its digest, hexadecimal.
+    pub sha256: String,
+}
+
+impl Stage for Build {
+    fn name(&self) -> &'static str {
+        "build"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn provides(&self) -> &'static str {
+        "build"
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        vec![Need::All(tasks::WHEELHOUSE.into())]
+    }
+
+    fn tools(&self) -> Option<Tools> {
+        Some(Tools::fixed(|_| Ok(vec!["build".to_owned()])))
+    }
+
+    fn order(&self, inputs: &Inputs, limits: &LimitArgs) -> Result<Order, Failure> {
+        let prepared: Prepared = tasks::read(inputs, tasks::WHEELHOUSE)?;
+        let target = &prepared.target;
+        if !target.kind.is_sdist() {
+            return Err(Failure::NotApplicable("a wheel is built already".into()));
+        }
+        let sdist = format!("{}/{}", order::WHEELHOUSE, target.file.filename);
+        let mut order = program(
+            self.name(),
+            SOURCE,
+            &json!({ "sdist": sdist }),
+            None,
+            limits,
+        )
+        .map_err(Failure::infrastructure)?;
+        for (name, value) in [
+            ("PIP_NO_INDEX", "1"),
+            ("PIP_FIND_LINKS", order::WHEELHOUSE),
+            // Without it no two wheels are equal: each holds the time of its build.
+            ("SOURCE_DATE_EPOCH", "315532800"),
+        ] {
+            order.spec.env.push((name.to_owned(), value.to_owned()));
+        }
+        order.wheelhouse = prepared.files;
+        Ok(order)
+    }
+
+    fn read(&self, ran: &Ran, _: &Inputs) -> Result<Value, Failure> {
+        let builds: Vec<OneBuild> = ran.result()?;
+        let events = store::read(&ran.directory, store::MAX_EVENTS)
+            .map_err(Failure::infrastructure)?
+            .events;
+        let output = ran.output("stdout");
+        let calls = calls::calls(&events);
+        let reproducible = match builds.as_slice() {
+            [first, second] => Some(first.wheels == second.wheels),
+            _ => None,
+        };
+        let built = Built {
+            reproducible,
+            diagnostics: diagnostics::read(&output),
+            compilation_database: calls.iter().flat_map(Call::database).collect(),
+            calls,
+            builds,
+        };
+        serde_json::to_value(built).map_err(Failure::infrastructure)
+    }
+}

@@ -1,0 +1,123 @@
+//! Each importable top-level module and each extension module, alone, in an interpreter of its own.
+
+use pyti_graph::{Failure, Inputs, Need};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::each::{self, Command, Ended};
+use super::{Installed, Ran, Stage};
+use crate::cli::LimitArgs;
+use crate::order::{Order, PYTHON};
+use crate::tasks;
+
+/// Imports one module and answers with the modules that it pulled in.
+const PROGRAM: &str = "\
+import sys
+before = set(sys.modules)
+import importlib
+importlib.import_module(sys.argv[1])
+pulled = sorted(name for name in set(sys.modules) - before if isinstance(name, str))
+import json
+with open(sys.argv[2], 'w') as file:
+    json.dump(pulled, file)
+";
+/// Wall time of one import.
+const SECONDS: u64 = 60;
+/// Modules tried at most.
+const MOST: usize = 200;
+
+/// See the module.
+pub(super) struct Import;
+
+/// How an import went.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Imported {
+    /// The module.
+    pub module: String,
+    /// It was imported.
+    pub success: bool,
+    /// The last line of what Python said, where it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Wall time in seconds, the interpreter's start included.
+    pub seconds: f64,
+    /// The modules that were pulled in.
+    pub pulled_in: Vec<String>,
+}
+
+impl Stage for Import {
+    fn name(&self) -> &'static str {
+        "import"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn provides(&self) -> &'static str {
+        "imports"
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        vec![Need::All(tasks::INSTALLED.into())]
+    }
+
+    fn order(&self, inputs: &Inputs, limits: &LimitArgs) -> Result<Order, Failure> {
+        let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
+        let target = installed.target();
+        let modules = target.map(|target| target.top_level.iter().chain(&target.extensions));
+        let mut modules: Vec<&String> = modules.into_iter().flatten().collect();
+        modules.dedup();
+        if modules.is_empty() {
+            return Err(Failure::NotApplicable("it installs no module".into()));
+        }
+        let commands: Vec<Command> = modules
+            .into_iter()
+            .take(MOST)
+            .map(|module| Command {
+                name: module.clone(),
+                argv: [PYTHON, "-c", PROGRAM, module, "{answer}"]
+                    .map(str::to_owned)
+                    .to_vec(),
+                seconds: SECONDS,
+            })
+            .collect();
+        each::order(self.name(), &commands, installed.state, limits)
+    }
+
+    fn read(&self, ran: &Ran, _: &Inputs) -> Result<Value, Failure> {
+        let imported: Vec<Imported> = each::read(ran)?.into_iter().map(imported).collect();
+        serde_json::to_value(imported).map_err(Failure::infrastructure)
+    }
+}
+
+fn imported(ended: Ended) -> Imported {
+    let pulled: Option<Vec<String>> = ended
+        .answer
+        .and_then(|answer| serde_json::from_value(answer).ok());
+    let success = ended.exit == Some(0) && pulled.is_some();
+    let error = if success {
+        None
+    } else if ended.timed_out {
+        Some("timed out".into())
+    } else if let Some(signal) = ended.signal {
+        Some(format!("ended by signal {signal}"))
+    } else {
+        let last = ended
+            .stderr
+            .lines()
+            .rev()
+            .find(|line| !line.trim().is_empty());
+        Some(last.map_or_else(
+            || format!("exit status {:?} without a word", ended.exit),
+            str::to_owned,
+        ))
+    };
+    Imported {
+        module: ended.name,
+        success,
+        error,
+        seconds: ended.seconds,
+        pulled_in: pulled.unwrap_or_default(),
+    }
+}

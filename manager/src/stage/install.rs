@@ -1,0 +1,55 @@
+//! `pip install` from the wheelhouse and nothing else.
+
+use pyti_graph::{Failure, Inputs, Need};
+use pyti_index::Prepared;
+use serde_json::Value;
+
+use super::{Installed, Ran, Stage};
+use crate::cli::LimitArgs;
+use crate::order::{self, Order};
+use crate::tasks;
+
+/// See the module.
+pub(super) struct Install;
+
+impl Stage for Install {
+    fn name(&self) -> &'static str {
+        order::INSTALL
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn provides(&self) -> &'static str {
+        tasks::INSTALLED
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        vec![Need::All(tasks::WHEELHOUSE.into())]
+    }
+
+    fn order(&self, inputs: &Inputs, limits: &LimitArgs) -> Result<Order, Failure> {
+        let prepared: Prepared = tasks::read(inputs, tasks::WHEELHOUSE)?;
+        let target = &prepared.target;
+        let extras: Vec<String> = target.extras.iter().map(ToString::to_string).collect();
+        let mut file = format!("{}/{}", order::WHEELHOUSE, target.file.filename);
+        if !extras.is_empty() {
+            file.push_str(&format!("[{}]", extras.join(",")));
+        }
+        let argv = order::pip_install(&["--ignore-installed"], &file);
+        let mut order = Order::new(self.name(), argv, limits).map_err(Failure::infrastructure)?;
+        order.wheelhouse = prepared.files;
+        order.keep_state();
+        Ok(order)
+    }
+
+    fn read(&self, ran: &Ran, inputs: &Inputs) -> Result<Value, Failure> {
+        ran.completed()?;
+        let prepared: Prepared = tasks::read(inputs, tasks::WHEELHOUSE)?;
+        let state = ran.state.clone();
+        let state = state.ok_or_else(|| Failure::inconclusive("its files did not come whole"))?;
+        let installed = Installed::read(&ran.store, state, &prepared.target.name)?;
+        serde_json::to_value(installed).map_err(Failure::infrastructure)
+    }
+}

@@ -1,0 +1,327 @@
+//! What an installation left on the disk, read from the state of the clone, which is hostile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufReader, Read};
+
+use anyhow::Result;
+use pyti_graph::Failure;
+use pyti_index::PackageName;
+use serde::{Deserialize, Serialize};
+
+use crate::data_store::{Blob, DataStore};
+use crate::input::Entries;
+
+/// Bytes of a RECORD or METADATA that are read.
+const MOST_BYTES: u64 = 16 << 20;
+/// Paths listed of each kind.
+const MOST_PATHS: usize = 2000;
+/// Where pip installs for a user; the interpreter's version stands between the two.
+const LIBRARY: &str = "home/dev/.local/lib/";
+/// See [`LIBRARY`].
+const PACKAGES: &str = "/site-packages/";
+/// Where pip puts scripts for a user.
+const SCRIPTS: &str = "home/dev/.local/bin/";
+/// What an extension module's file name ends with (PEP 3149); more may stand before it.
+const EXTENSION: &str = ".so";
+
+/// The datum `installed`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Installed {
+    /// The disk as the installation left it.
+    pub state: Blob,
+    /// The package that was to be installed.
+    pub name: String,
+    /// What was installed, the target among it.
+    pub distributions: Vec<Distribution>,
+    /// `.pth` files: every interpreter of this user runs them when it starts.
+    pub pth: Vec<String>,
+    /// Files below the user's installation that no RECORD names.
+    pub unrecorded: Vec<String>,
+    /// Other files that were made or changed.
+    pub elsewhere: Vec<String>,
+}
+
+/// An installed distribution, by its `.dist-info` directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Distribution {
+    /// Its name as the directory has it.
+    pub name: String,
+    /// Its version as the directory has it.
+    pub version: String,
+    /// Files that RECORD names.
+    pub files: usize,
+    /// Importable top-level modules and packages.
+    pub top_level: Vec<String>,
+    /// Extension modules, with the packages that they are in.
+    pub extensions: Vec<String>,
+    /// Scripts in `bin`.
+    pub scripts: Vec<String>,
+}
+
+impl Installed {
+    /// Reads a state.
+    ///
+    /// # Errors
+    /// It is not what the agent makes.
+    pub fn read(store: &DataStore, state: Blob, name: &PackageName) -> Result<Self, Failure> {
+        let listing = store
+            .open(&state)
+            .and_then(|content| Listing::read(BufReader::new(content)))
+            .map_err(|error| Failure::package(format!("its files cannot be read: {error:#}")))?;
+        Ok(listing.installed(state, name))
+    }
+
+    /// The distribution that was to be installed.
+    #[must_use]
+    pub fn target(&self) -> Option<&Distribution> {
+        let wanted = normal(&self.name);
+        self.distributions
+            .iter()
+            .find(|distribution| normal(&distribution.name) == wanted)
+    }
+}
+
+/// A name with what PEP 503 calls the same.
+fn normal(name: &str) -> String {
+    name.to_lowercase().replace(['_', '.'], "-")
+}
+
+/// The files of a state.
+#[derive(Default)]
+struct Listing {
+    files: BTreeSet<String>,
+    /// By the path of the `.dist-info` directory: the paths that RECORD names.
+    records: BTreeMap<String, Vec<String>>,
+}
+
+impl Listing {
+    fn read(state: impl Read) -> Result<Self> {
+        let mut listing = Self::default();
+        for entry in Entries::of(&mut tar::Archive::new(state))? {
+            let (path, entry) = entry?;
+            if entry.header().entry_type().is_dir() {
+                continue;
+            }
+            if let Some(info) = path.strip_suffix("/RECORD")
+                && info.ends_with(".dist-info")
+                && info.starts_with(LIBRARY)
+                && let Some((root, _)) = info.rsplit_once('/')
+                && root.ends_with(PACKAGES.trim_end_matches('/'))
+            {
+                let named = record(entry.take(MOST_BYTES), root);
+                listing.records.insert(info.to_owned(), named);
+            }
+            listing.files.insert(path);
+        }
+        Ok(listing)
+    }
+
+    fn installed(&self, state: Blob, name: &PackageName) -> Installed {
+        let named: BTreeSet<&str> = self
+            .records
+            .values()
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        // Bytecode of a module that is named belongs to it, also where it was compiled later.
+        let belongs = |path: &str| {
+            named.contains(path) || source_of(path).is_some_and(|source| named.contains(&*source))
+        };
+        let (inside, elsewhere): (Vec<&String>, Vec<&String>) = self
+            .files
+            .iter()
+            .partition(|path| path.starts_with("home/dev/.local/"));
+        let listed = |paths: &mut dyn Iterator<Item = &String>| -> Vec<String> {
+            paths
+                .take(MOST_PATHS)
+                .map(|path| format!("/{path}"))
+                .collect()
+        };
+        let site = |path: &&String| in_site(path).is_some();
+        Installed {
+            state,
+            name: name.to_string(),
+            distributions: self
+                .records
+                .iter()
+                .map(|(info, files)| distribution(info, files))
+                .collect(),
+            pth: listed(
+                &mut self
+                    .files
+                    .iter()
+                    .filter(site)
+                    .filter(|path| path.ends_with(".pth")),
+            ),
+            unrecorded: listed(&mut inside.into_iter().filter(|path| !belongs(path))),
+            elsewhere: listed(&mut elsewhere.into_iter()),
+        }
+    }
+}
+
+/// The path within site-packages.
+fn in_site(path: &str) -> Option<&str> {
+    Some(path.strip_prefix(LIBRARY)?.split_once(PACKAGES)?.1)
+}
+
+/// The source of a bytecode file, by PEP 3147.
+fn source_of(path: &str) -> Option<String> {
+    let (directory, file) = path.rsplit_once("/__pycache__/")?;
+    let module = file.strip_suffix(".pyc")?.split('.').next()?;
+    Some(format!("{directory}/{module}.py"))
+}
+
+/// The paths that a RECORD (PEP 376, PEP 627) names, relative to `/`; `root` is where it is
+/// installed. A line that is none names nothing.
+fn record(content: impl Read, root: &str) -> Vec<String> {
+    csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(content)
+        .byte_records()
+        .map_while(Result::ok)
+        .filter_map(|line| {
+            let path = String::from_utf8_lossy(line.get(0)?).into_owned();
+            resolve(root, &path)
+        })
+        .collect()
+}
+
+/// `path` as seen from `root`, where it does not leave `/`.
+fn resolve(root: &str, path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = if path.starts_with('/') {
+        vec![]
+    } else {
+        root.split('/').collect()
+    };
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+fn distribution(info: &str, files: &[String]) -> Distribution {
+    let directory = info.rsplit('/').next().unwrap_or(info);
+    let stem = directory.trim_end_matches(".dist-info");
+    let (name, version) = stem.split_once('-').unwrap_or((stem, ""));
+    let mut top_level = BTreeSet::new();
+    let mut extensions = BTreeSet::new();
+    for path in files.iter().filter_map(|path| in_site(path)) {
+        let module = module(path);
+        if path.ends_with(EXTENSION) {
+            extensions.extend(module.clone());
+        }
+        if let Some(module) = module {
+            top_level.insert(module.split('.').next().unwrap_or_default().to_owned());
+        }
+    }
+    Distribution {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        files: files.len(),
+        extensions: extensions.difference(&top_level).cloned().collect(),
+        top_level: top_level.into_iter().collect(),
+        scripts: files
+            .iter()
+            .filter_map(|path| path.strip_prefix(SCRIPTS))
+            .filter(|script| !script.contains('/'))
+            .map(str::to_owned)
+            .collect(),
+    }
+}
+
+/// The dotted name of the module in a file of site-packages.
+fn module(path: &str) -> Option<String> {
+    let (packages, file) = path.rsplit_once('/').unwrap_or(("", path));
+    let (stem, suffix) = file.split_once('.')?;
+    if !(suffix == "py" || suffix.ends_with("so")) {
+        return None;
+    }
+    let mut parts: Vec<&str> = packages
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .collect();
+    if stem != "__init__" {
+        parts.push(stem);
+    }
+    let identifier =
+        |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_');
+    (!parts.is_empty() && parts.iter().all(identifier)).then(|| parts.join("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SITE: &str = "home/dev/.local/lib/python3.13/site-packages";
+
+    fn installed(files: &[(&str, &str)]) -> Installed {
+        let mut builder = tar::Builder::new(vec![]);
+        for (path, content) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_mode(0o644);
+            header.set_mtime(0);
+            header.set_size(content.len() as u64);
+            builder
+                .append_data(&mut header, path, content.as_bytes())
+                .unwrap();
+        }
+        let state = builder.into_inner().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let store = DataStore::at(directory.path().to_owned());
+        let blob = store.put(&state[..]).unwrap();
+        let name = "Spam.Egg".parse().unwrap();
+        Installed::read(&store, blob, &name).unwrap()
+    }
+
+    #[test]
+    fn a_distribution_is_told_by_its_record() {
+        let record = "spam/__init__.py,sha256=x,1\nspam/_speed.cpython-313-x86_64-linux-gnu.so,,\n\
+            ../../../bin/spam,,\n\"with, comma.py\",,\nspam_egg-1.0.dist-info/RECORD,,\n../../../../../../../x,,\n";
+        let at = |path: &str| format!("{SITE}/{path}");
+        let found = installed(&[
+            (&at("spam_egg-1.0.dist-info/RECORD"), record),
+            (&at("spam/__init__.py"), ""),
+            (&at("spam/__pycache__/__init__.cpython-313.pyc"), ""),
+            (&at("spam/_speed.cpython-313-x86_64-linux-gnu.so"), ""),
+            (&at("hidden.pth"), "import os"),
+            ("home/dev/.local/bin/spam", "#!"),
+            ("home/dev/.bashrc", "x"),
+        ]);
+        assert_eq!(
+            found.target(),
+            Some(&Distribution {
+                name: "spam_egg".into(),
+                version: "1.0".into(),
+                files: 5,
+                top_level: vec!["spam".into()],
+                extensions: vec!["spam._speed".into()],
+                scripts: vec!["spam".into()],
+            })
+        );
+        assert_eq!(found.pth, [format!("/{}", at("hidden.pth"))]);
+        assert_eq!(found.unrecorded, found.pth);
+        assert_eq!(found.elsewhere, ["/home/dev/.bashrc"]);
+    }
+
+    #[test]
+    fn names_of_modules() {
+        for (path, name) in [
+            ("six.py", Some("six")),
+            ("a/__init__.py", Some("a")),
+            ("a/b/_c.abi3.so", Some("a.b._c")),
+            ("a-1.0.dist-info/x.py", None),
+            ("a/data.txt", None),
+            ("__init__.py", None),
+            ("a/$(x).py", None),
+        ] {
+            assert_eq!(module(path).as_deref(), name, "{path}");
+        }
+    }
+}

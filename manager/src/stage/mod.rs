@@ -1,0 +1,195 @@
+//! The stages: what runs package code in a VM clone, traced. A new stage is a file here and a line
+//! in [`all`].
+
+mod build;
+mod calls;
+mod diagnostics;
+mod each;
+mod import;
+mod install;
+mod installed;
+mod scripts;
+mod startup;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use pyti_analyzer::{StageFacts, StageStatus};
+use pyti_graph::{Failure, Inputs, Need};
+use serde_json::Value;
+
+use crate::cli::LimitArgs;
+use crate::data_store::{Blob, DataStore};
+use crate::order::{Order, RESULT};
+
+pub use installed::{Distribution, Installed};
+
+/// Bytes of a result that are read back.
+const RESULT_BYTES: u64 = 16 << 20;
+
+/// A stage.
+pub trait Stage: Send + Sync {
+    /// Its name, also that of its directory in a run.
+    fn name(&self) -> &'static str;
+
+    /// Raised when its order or its datum changes, so that nothing older is recalled.
+    fn version(&self) -> u32;
+
+    /// Name of its datum.
+    fn provides(&self) -> &'static str;
+
+    /// The data that it is made of, besides the machine.
+    fn needs(&self) -> Vec<Need>;
+
+    /// The tools that it runs with, if any: distributions from the index that are no part of the
+    /// package's own installation.
+    fn tools(&self) -> Option<Tools> {
+        None
+    }
+
+    /// What a clone is to do.
+    ///
+    /// # Errors
+    /// There is nothing for it to do, or its input is not what was expected.
+    fn order(&self, inputs: &Inputs, limits: &LimitArgs) -> Result<Order, Failure>;
+
+    /// Its datum, from what the clone left. All of it comes from the VM and is hostile.
+    ///
+    /// # Errors
+    /// There is none: the stage did not come to its end, or brought back what cannot be read.
+    fn read(&self, ran: &Ran, inputs: &Inputs) -> Result<Value, Failure>;
+}
+
+/// Requirements that are resolved and fetched on the host, and that the clone finds installed.
+pub struct Tools {
+    /// The data that tell what they are.
+    pub needs: Vec<Need>,
+    /// They themselves (PEP 508), of those data.
+    pub requirements: fn(&Inputs) -> Result<Vec<String>, Failure>,
+}
+
+impl Tools {
+    /// Tools that do not depend on the package.
+    fn fixed(requirements: fn(&Inputs) -> Result<Vec<String>, Failure>) -> Self {
+        Self {
+            needs: vec![],
+            requirements,
+        }
+    }
+}
+
+/// Every stage.
+#[must_use]
+pub fn all() -> Vec<Arc<dyn Stage>> {
+    vec![
+        Arc::new(install::Install),
+        Arc::new(build::Build),
+        Arc::new(startup::Startup),
+        Arc::new(import::Import),
+        Arc::new(scripts::Scripts),
+    ]
+}
+
+/// A stage that ran, however it ended.
+#[derive(Debug)]
+pub struct Ran {
+    /// How it went.
+    pub facts: StageFacts,
+    /// What it brought back, by path in the guest.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// The state of the disk, where it was asked for and came whole.
+    pub state: Option<Blob>,
+    /// Where that is stored.
+    pub store: DataStore,
+    /// Its directory in the run: events, outputs.
+    pub directory: PathBuf,
+}
+
+impl Ran {
+    /// Whether its process came to its own end with exit status 0.
+    ///
+    /// # Errors
+    /// It did not.
+    pub fn completed(&self) -> Result<(), Failure> {
+        match &self.facts.status {
+            StageStatus::Completed => Ok(()),
+            StageStatus::Failed { exit } => {
+                let last = self.last_line().map(|line| format!(": {line}"));
+                let last = last.unwrap_or_default();
+                Err(Failure::package(format!("exit status {exit}{last}")))
+            }
+            StageStatus::Signaled { signal } => {
+                Err(Failure::package(format!("ended by signal {signal}")))
+            }
+            StageStatus::TimedOut => Err(Failure::inconclusive("timed out")),
+            StageStatus::Stopped { reason } => Err(Failure::inconclusive(reason)),
+            StageStatus::VmDied { reason } => {
+                Err(Failure::inconclusive(format!("the VM died: {reason}")))
+            }
+            StageStatus::NotStarted { reason } => {
+                Err(Failure::infrastructure(format!("not started: {reason}")))
+            }
+        }
+    }
+
+    /// What the stage's program wrote to [`RESULT`].
+    ///
+    /// # Errors
+    /// It wrote nothing, or what cannot be read.
+    pub fn result<T: serde::de::DeserializeOwned>(&self) -> Result<T, Failure> {
+        let bytes = match self.files.get(RESULT) {
+            Some(bytes) => bytes,
+            None => {
+                self.completed()?;
+                return Err(Failure::inconclusive("it left no result"));
+            }
+        };
+        serde_json::from_slice(bytes).map_err(|error| {
+            Failure::package(format!(
+                "its result is not what its program writes: {error}"
+            ))
+        })
+    }
+
+    /// What it printed, `stdout` or `stderr`; empty where that was not kept.
+    #[must_use]
+    pub fn output(&self, name: &str) -> String {
+        let bytes = std::fs::read(self.directory.join(name)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The last line of what it printed, for a message.
+    fn last_line(&self) -> Option<String> {
+        ["stderr", "stdout"].into_iter().find_map(|name| {
+            let text = self.output(name);
+            let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
+            Some(pyti_analyzer::escape_within(line.trim(), 200).to_string())
+        })
+    }
+}
+
+/// An order to run one of our own Python programs in the guest, with `arguments`; it writes its
+/// result to [`RESULT`].
+fn program(
+    stage: &str,
+    source: &str,
+    arguments: &impl serde::Serialize,
+    state: Option<Blob>,
+    limits: &LimitArgs,
+) -> anyhow::Result<Order> {
+    let directory = crate::order::WORK;
+    let (program, input) = (
+        format!("{directory}/{stage}.py"),
+        format!("{directory}/{stage}.json"),
+    );
+    let argv = [crate::order::PYTHON, "-I", &program, &input, RESULT];
+    let mut order = Order::new(stage, argv.map(str::to_owned).to_vec(), limits)?;
+    let arguments = serde_json::to_string(arguments).context("failed to write a stage's input")?;
+    order.spec.files.push((program, source.to_owned()));
+    order.spec.files.push((input, arguments));
+    order.spec.collect.push((RESULT.to_owned(), RESULT_BYTES));
+    order.state = state;
+    Ok(order)
+}

@@ -1,0 +1,63 @@
+//! Each console script, with `--help` and without arguments.
+
+use pyti_graph::{Failure, Inputs, Need};
+use serde_json::Value;
+
+use super::each::{self, Command};
+use super::{Installed, Ran, Stage};
+use crate::cli::LimitArgs;
+use crate::order::{HOME, Order};
+use crate::tasks;
+
+/// Wall time of one call. A script that waits for input finds none and ends; a server does not.
+const SECONDS: u64 = 30;
+/// Scripts tried at most.
+const MOST: usize = 50;
+
+/// See the module.
+pub(super) struct Scripts;
+
+impl Stage for Scripts {
+    fn name(&self) -> &'static str {
+        "scripts"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn provides(&self) -> &'static str {
+        "scripts"
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        vec![Need::All(tasks::INSTALLED.into())]
+    }
+
+    fn order(&self, inputs: &Inputs, limits: &LimitArgs) -> Result<Order, Failure> {
+        let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
+        let scripts = installed.target().map(|target| target.scripts.as_slice());
+        let scripts = scripts.unwrap_or_default();
+        if scripts.is_empty() {
+            return Err(Failure::NotApplicable("it installs no script".into()));
+        }
+        let call = |script: &String, arguments: &[&str]| Command {
+            name: [&[script.as_str()], arguments].concat().join(" "),
+            argv: [format!("{HOME}/.local/bin/{script}")]
+                .into_iter()
+                .chain(arguments.iter().map(ToString::to_string))
+                .collect(),
+            seconds: SECONDS,
+        };
+        let commands: Vec<Command> = scripts
+            .iter()
+            .take(MOST)
+            .flat_map(|script| [call(script, &["--help"]), call(script, &[])])
+            .collect();
+        each::order(self.name(), &commands, installed.state, limits)
+    }
+
+    fn read(&self, ran: &Ran, _: &Inputs) -> Result<Value, Failure> {
+        serde_json::to_value(each::read(ran)?).map_err(Failure::infrastructure)
+    }
+}

@@ -1,0 +1,90 @@
+//! A bare interpreter after the installation: what `.pth` files and `sitecustomize` do.
+
+use std::collections::BTreeSet;
+
+use pyti_analyzer::store;
+use pyti_graph::{Failure, Inputs, Need};
+use pyti_trace::event::{Event, Kind};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Installed, Ran, Stage};
+use crate::cli::LimitArgs;
+use crate::order::{HOME, Order, PYTHON};
+use crate::tasks;
+
+/// Paths listed of each kind; the store has all.
+const MOST: usize = 1000;
+
+/// See the module.
+pub(super) struct Startup;
+
+/// What an interpreter did that was only started: the datum `startup`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Started {
+    /// Files below the user's home that it opened.
+    pub opened: BTreeSet<String>,
+    /// Programs that were executed, the interpreter itself apart.
+    pub executed: Vec<Vec<String>>,
+    /// Addresses that were connected to, with their ports.
+    pub connected: BTreeSet<String>,
+}
+
+impl Stage for Startup {
+    fn name(&self) -> &'static str {
+        "startup"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn provides(&self) -> &'static str {
+        "startup"
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        vec![Need::All(tasks::INSTALLED.into())]
+    }
+
+    fn order(&self, inputs: &Inputs, limits: &LimitArgs) -> Result<Order, Failure> {
+        let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
+        // Nothing that a payload could tell from an ordinary start.
+        let argv = [PYTHON, "-c", "pass"].map(str::to_owned).to_vec();
+        let mut order = Order::new(self.name(), argv, limits).map_err(Failure::infrastructure)?;
+        order.state = Some(installed.state);
+        Ok(order)
+    }
+
+    fn read(&self, ran: &Ran, _: &Inputs) -> Result<Value, Failure> {
+        ran.completed()?;
+        let loaded =
+            store::read(&ran.directory, store::MAX_EVENTS).map_err(Failure::infrastructure)?;
+        serde_json::to_value(started(&loaded.events)).map_err(Failure::infrastructure)
+    }
+}
+
+fn started(events: &[Event]) -> Started {
+    let of = |kind| events.iter().filter(move |event| event.kind == kind);
+    let succeeded = |event: &&Event| event.result >= 0;
+    Started {
+        opened: of(Kind::Open)
+            .filter(succeeded)
+            .filter_map(|event| event.path.clone())
+            .filter(|path| {
+                path.strip_prefix(HOME)
+                    .is_some_and(|rest| rest.starts_with('/'))
+            })
+            .take(MOST)
+            .collect(),
+        executed: of(Kind::Exec)
+            .skip(1)
+            .filter_map(|event| event.argv.clone())
+            .take(MOST)
+            .collect(),
+        connected: of(Kind::Connect)
+            .filter_map(|event| Some(format!("{} {}", event.addr.as_ref()?, event.port?)))
+            .take(MOST)
+            .collect(),
+    }
+}
