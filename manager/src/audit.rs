@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use pyti_analyzer::{Report, RuleSet, RunFacts, StageFacts, StageStatus, Target};
 use pyti_graph::{Change, Execution, Options, Outcome, Plan, Resources, execute};
 use pyti_index::IndexConfig;
@@ -101,6 +101,7 @@ fn ask(args: &TargetArgs, out: Option<&Path>, home: &Home, interrupt: Interrupt)
         options,
         stages: Arc::clone(&stages),
         hook,
+        test_command: args.test_command.as_deref().map(words).transpose()?,
     });
     Ok(Asked {
         plan: tasks::plan(&audit, built, &args.stages.names())?,
@@ -108,6 +109,13 @@ fn ask(args: &TargetArgs, out: Option<&Path>, home: &Home, interrupt: Interrupt)
         stages,
         memo,
     })
+}
+
+/// The words of a command as a POSIX shell splits them.
+fn words(command: &str) -> Result<Vec<String>> {
+    let words = shlex::split(command).filter(|words| !words.is_empty());
+    words
+        .with_context(|| format!("--test-command {command:?} is no command: is a quote left open?"))
 }
 
 fn record_of(target: &str, id: String) -> RunRecord {

@@ -81,6 +81,10 @@ pub struct TargetArgs {
     /// Run every stage, also those that were run before and that nothing has changed for since.
     #[arg(long)]
     pub fresh: bool,
+    /// What runs the tests in the source's directory, where the stages test and coverage would guess
+    /// wrong.
+    #[arg(long, value_name = "COMMAND")]
+    pub test_command: Option<String>,
     /// Bounds of each stage.
     #[command(flatten)]
     pub limits: LimitArgs,

@@ -5,9 +5,10 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Component, Path};
 
 use anyhow::{Context, Result};
-use pyti_index::{WheelhouseFile, append_tar};
+use pyti_index::append_tar;
 
-use crate::order::WHEELHOUSE;
+use crate::data_store::DataStore;
+use crate::order::{Order, WHEELHOUSE};
 use crate::tool;
 
 /// Bytes written at a time.
@@ -19,26 +20,32 @@ const MOST_ENTRIES: usize = 300_000;
 /// Longest path of a state, `PATH_MAX` of linux/limits.h.
 const LONGEST_PATH: usize = 4096;
 
-/// Writes the tar: a wheelhouse, the state that an earlier stage left, where there is one, and
-/// tools, installed over it.
+/// Writes the tar: the wheelhouse of an order, the state that an earlier stage left, where there is
+/// one, tools installed over it, other files.
 ///
 /// # Errors
-/// The disk refuses, or the state, which comes from a VM in which the package ran, is not what the
-/// agent makes.
-pub fn write(
-    wheelhouse: &[WheelhouseFile],
-    tools: &[WheelhouseFile],
-    state: Option<impl Read>,
-    out: &mut File,
-) -> Result<()> {
+/// The disk refuses, something is not in the store, or the state, which comes from a VM in which the
+/// package ran, is not what the agent makes.
+pub fn write(order: &Order, store: &DataStore, out: &mut File) -> Result<()> {
     let mut tar = tar::Builder::new(BufWriter::with_capacity(BUFFER, out));
     let directory = WHEELHOUSE.trim_start_matches('/');
-    append_tar(wheelhouse, directory, &mut tar).context("failed to write the wheelhouse")?;
-    if let Some(state) = state {
-        append_state(BufReader::with_capacity(BUFFER, state), &mut tar)
-            .context("failed to read what an earlier stage left")?;
+    append_tar(&order.wheelhouse, directory, &mut tar).context("failed to write the wheelhouse")?;
+    if let Some(state) = &order.state {
+        append_state(
+            BufReader::with_capacity(BUFFER, store.open(state)?),
+            &mut tar,
+        )
+        .context("failed to read what an earlier stage left")?;
     }
-    tool::append(tools, &mut tar)?;
+    tool::append(&order.tools, &mut tar)?;
+    for (path, blob) in &order.blobs {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(blob.bytes);
+        let content = store.open(blob)?.take(blob.bytes);
+        tar.append_data(&mut header, path.trim_start_matches('/'), content)
+            .with_context(|| format!("failed to write {path} for the VM"))?;
+    }
     tar.into_inner()
         .and_then(|mut writer| writer.flush())
         .context("failed to write the input of a stage")

@@ -36,6 +36,8 @@ pub struct Order {
     pub wheelhouse: Vec<WheelhouseFile>,
     /// Wheels that are installed for the user, where nothing else brings the package.
     pub tools: Vec<WheelhouseFile>,
+    /// Other files, by their paths in the guest.
+    pub blobs: Vec<(String, Blob)>,
     /// The state of the disk that it starts from, as an earlier stage left it.
     pub state: Option<Blob>,
 }
@@ -50,6 +52,7 @@ impl Order {
             spec: order(stage, argv, limits)?,
             wheelhouse: vec![],
             tools: vec![],
+            blobs: vec![],
             state: None,
         })
     }

@@ -129,6 +129,11 @@ impl Stages {
         record.facts.notes.extend(prepared.notes.iter().cloned());
     }
 
+    /// Something that the report should say.
+    pub fn note(&self, note: String) {
+        self.record().facts.notes.push(note);
+    }
+
     /// Runs one stage. What it was goes into the run's record too.
     ///
     /// # Errors
@@ -201,13 +206,7 @@ impl Stages {
         let write = move || -> Result<File> {
             let mut input = tempfile::tempfile_in(&directory)
                 .with_context(|| format!("failed to make a file in {}", directory.display()))?;
-            let state = order.state.as_ref().map(|state| store.open(state));
-            input::write(
-                &order.wheelhouse,
-                &order.tools,
-                state.transpose()?,
-                &mut input,
-            )?;
+            input::write(&order, &store, &mut input)?;
             Ok(input)
         };
         tokio::task::spawn_blocking(write).await?

@@ -15,7 +15,7 @@ use pyti_index::{Closure, CoreMetadata, ErrorKind, Fetched, IndexError, Source, 
 use serde::Serialize;
 
 use crate::metadata_hook::VmHook;
-use crate::stage::{self, Ran, Stage};
+use crate::stage::{self, Ran, Requirements, Stage};
 use crate::stages::Stages;
 
 /// The target's file, in the cache: a [`Fetched`].
@@ -30,6 +30,10 @@ pub const METADATA: &str = "metadata";
 pub const WHEELHOUSE: &str = "wheelhouse";
 /// What the installation left: a [`crate::stage::Installed`].
 pub const INSTALLED: &str = "installed";
+/// How its tests are run: a [`crate::stage::TestPlan`].
+pub const TEST_PLAN: &str = "test-plan";
+/// What building its wheel gave.
+pub const BUILD: &str = "build";
 /// Before the name of a stage: what it used, as [`pyti_analyzer::StageFacts`].
 pub const RESOURCES: &str = "resources.";
 
@@ -43,6 +47,8 @@ pub struct Audit {
     pub stages: Arc<Stages>,
     /// Asks build back ends for metadata.
     pub hook: Arc<VmHook>,
+    /// What runs the tests, where the user knows better.
+    pub test_command: Option<Vec<String>>,
 }
 
 /// The plan of an audit that comes to the end of these stages. Where the image must be built, which
@@ -115,6 +121,13 @@ pub fn plan(audit: &Arc<Audit>, image_is_built: bool, stages: &[&str]) -> Result
             WHEELHOUSE,
             network,
             Arc::new(Resolve(audit.clone())),
+        ),
+        host(
+            "detect",
+            needs(&[DISTRIBUTION, METADATA]),
+            TEST_PLAN,
+            Resources::default(),
+            Arc::new(Detect(audit.clone())),
         ),
     ];
     let mut goals: Vec<Kind> = vec![];
@@ -230,6 +243,23 @@ impl Action for Resolve {
     }
 }
 
+/// Finds out how the package is tested.
+struct Detect(Arc<Audit>);
+
+impl Action for Detect {
+    fn run(&self, inputs: Inputs, _: Control) -> BoxFuture<'_, Result<Outputs, Failure>> {
+        Box::pin(async move {
+            let fetched: Fetched = read(&inputs, DISTRIBUTION)?;
+            let metadata: CoreMetadata = read(&inputs, METADATA)?;
+            let command = self.0.test_command.clone();
+            let detecting = move || stage::test_plan(&fetched, &metadata, command.as_deref());
+            let detected = tokio::task::spawn_blocking(detecting).await;
+            let plan = detected.map_err(Failure::infrastructure)??;
+            provide(TEST_PLAN, &plan)
+        })
+    }
+}
+
 /// Does the work, and drops it when the task is to stop, unless a stage has begun: that one hears an
 /// interruption itself, ends, and its record is judged.
 async fn until_no_stage_runs<T>(
@@ -266,23 +296,50 @@ impl Action for MakeTemplate {
 /// Resolves and fetches the tools of a stage.
 struct FetchTools {
     provides: Kind,
-    requirements: fn(&Inputs) -> Result<Vec<String>, Failure>,
+    requirements: Requirements,
     audit: Arc<Audit>,
 }
 
 impl Action for FetchTools {
     fn run(&self, inputs: Inputs, control: Control) -> BoxFuture<'_, Result<Outputs, Failure>> {
         Box::pin(async move {
-            let requirements = (self.requirements)(&inputs)?;
+            let mut sets = (self.requirements)(&inputs)?.into_iter();
             let Audit {
                 options,
                 stages,
                 hook,
                 ..
             } = &*self.audit;
-            let (hook, teller) = (Arc::clone(hook), teller(&control));
-            let resolving = pyti_index::closure(&requirements, options, hook, teller);
-            let closure = until_no_stage_runs(&control, stages, resolving).await?;
+            let mut set = sets.next().unwrap_or_default();
+            let mut closure = loop {
+                let (hook, teller) = (Arc::clone(hook), teller(&control));
+                let resolving = pyti_index::closure(&set, options, hook, teller);
+                match (
+                    until_no_stage_runs(&control, stages, resolving).await,
+                    sets.next(),
+                ) {
+                    (
+                        Err(Failure::Failed {
+                            blame: Blame::Package,
+                            reason,
+                        }),
+                        Some(next),
+                    ) => {
+                        stages.note(format!("{}: {reason}; it runs without", self.provides));
+                        set = next;
+                    }
+                    (closure, _) => break closure?,
+                }
+            };
+            closure.files.retain(|file| {
+                let wheel = file.filename.ends_with(".whl");
+                if !wheel {
+                    let (tools, file) = (&self.provides, &file.filename);
+                    stages.note(format!("{tools}: {file} is no wheel and is left out"));
+                }
+                wheel
+            });
+            closure.notes.drain(..).for_each(|note| stages.note(note));
             provide(self.provides.as_str(), &closure)
         })
     }

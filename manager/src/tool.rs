@@ -9,7 +9,7 @@ use pyti_index::WheelhouseFile;
 use zip::ZipArchive;
 
 /// The user's directory for packages, of the image's own interpreter.
-const LIBRARY: &str = "home/dev/.local/lib/python3.13/site-packages";
+pub(crate) const LIBRARY: &str = "home/dev/.local/lib/python3.13/site-packages";
 /// The prefix of the user's installations.
 const PREFIX: &str = "home/dev/.local";
 /// Bytes of one file of a wheel.

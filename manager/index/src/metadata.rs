@@ -110,7 +110,7 @@ impl CoreMetadata {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Static {
     /// All that is needed.
-    Known(CoreMetadata),
+    Known(Box<CoreMetadata>),
     /// Only its build back end can tell what it requires.
     NeedsHook {
         /// Requirements that were written down when it was packed, if any: not to be relied on.
@@ -178,7 +178,7 @@ fn examine_wheel(archive: &Archive) -> Result<Examined, String> {
     };
     let metadata = CoreMetadata::parse(&String::from_utf8_lossy(text))?;
     Ok(Examined {
-        metadata: Static::Known(metadata),
+        metadata: Static::Known(Box::new(metadata)),
         build_requires: Vec::new(),
     })
 }
@@ -198,9 +198,9 @@ fn examine_sdist(archive: &Archive) -> Result<Examined, String> {
         .as_ref()
         .and_then(|pyproject| pyproject.project.as_ref());
     let metadata = match (pkg_info, project) {
-        (Some(info), _) if info.binds_requirements() => Static::Known(info),
+        (Some(info), _) if info.binds_requirements() => Static::Known(Box::new(info)),
         (info, Some(project)) => match from_project(project)? {
-            Some(metadata) => Static::Known(metadata),
+            Some(metadata) => Static::Known(Box::new(metadata)),
             None => needs_hook(archive, info),
         },
         (info, None) => needs_hook(archive, info),
@@ -272,4 +272,13 @@ fn from_project(project: &pyproject::Project) -> Result<Option<CoreMetadata>, St
         license: project.license(),
         classifiers: project.classifiers.clone(),
     }))
+}
+
+/// What the optional feature `extra` requires besides, free of the condition on the extra.
+#[must_use]
+pub fn requires_of_extra(metadata: &CoreMetadata, extra: &str) -> Vec<String> {
+    let requires = metadata.requires_dist.iter();
+    requires
+        .filter_map(|text| requirement::only_of_extra(text, extra))
+        .collect()
 }

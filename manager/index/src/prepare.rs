@@ -131,7 +131,7 @@ pub async fn examine(
     let (resolver, _loopback) = resolver(options, hook, progress).await?;
     let examined = resolver.examine(&local).await?;
     let (metadata, hint) = match examined.metadata {
-        Static::Known(metadata) => (Some(metadata), None),
+        Static::Known(metadata) => (Some(*metadata), None),
         Static::NeedsHook { hint } => (None, hint),
     };
     let ancestors = [local.sha256.clone()];

@@ -51,6 +51,18 @@ pub(crate) fn of_extra(text: &str, extra: &str) -> Result<String, Refused> {
     parse(text).map(|requirement| requirement.with_extra_marker(&extra).to_string())
 }
 
+/// `text` without its condition on `extra`, where it has one.
+pub(crate) fn only_of_extra(text: &str, extra: &str) -> Option<String> {
+    let extra = ExtraName::from_str(extra).ok()?;
+    let mut requirement = parse(text).ok()?;
+    let within = requirement.marker.clone().simplify_extras(&[extra]);
+    if within == requirement.marker {
+        return None;
+    }
+    requirement.marker = within;
+    Some(requirement.to_string())
+}
+
 /// `text` in a form fit for a metadata document that the resolver reads. Old packages have
 /// requirements that are not quite PEP 508; the resolver mends many, so they are let through where
 /// they cannot lead anywhere.
@@ -103,5 +115,15 @@ mod tests {
         assert!(safe("a (>=1.0)").is_ok());
         assert_eq!(of_extra("a>1", "s").unwrap(), "a>1 ; extra == 's'");
         assert_eq!(lenient("a>=1.0.*").unwrap(), "a>=1.0.*");
+    }
+
+    #[test]
+    fn conditions_on_an_extra_are_taken_off() {
+        let of = |text| only_of_extra(text, "test");
+        assert_eq!(of("a>1 ; extra == 'test'").as_deref(), Some("a>1"));
+        let both = "a ; extra == 'test' and python_version > '3'";
+        assert!(of(both).is_some_and(|text| !text.contains("extra")));
+        assert_eq!(of("a ; extra == 'docs'"), None);
+        assert_eq!(of("a"), None);
     }
 }

@@ -315,7 +315,7 @@ impl Resolver {
             let known = lock(&self.metadata).get(&local.sha256).cloned();
             let found = match (known, examined.metadata) {
                 (Some(known), _) => known,
-                (None, Static::Known(metadata)) => Arc::new(metadata),
+                (None, Static::Known(metadata)) => Arc::from(metadata),
                 (None, Static::NeedsHook { hint }) => {
                     Arc::new(self.ask_hook(local, hint, ancestors).await?)
                 }

@@ -6,6 +6,7 @@ Usage: build.py INPUT RESULT, both JSON. INPUT has the path of the source distri
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -42,7 +43,8 @@ def build(sdist):
         with open(os.path.join(out, name), "rb") as file:
             data = file.read()
         wheels.append({"filename": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()})
-    return {"exit": status, "seconds": time.monotonic() - began, "source": source, "wheels": wheels}
+    return {"exit": status, "seconds": time.monotonic() - began, "source": source,
+            "out": out, "wheels": wheels}
 
 
 def main():
@@ -57,6 +59,9 @@ def main():
         os.replace(sys.argv[2] + ".part", sys.argv[2])
         if builds[-1]["exit"] != 0:
             break
+        if len(builds) == 1 and builds[0]["wheels"]:
+            first = os.path.join(builds[0]["out"], builds[0]["wheels"][0]["filename"])
+            shutil.copyfile(first, os.path.join(os.path.dirname(sys.argv[2]), "built.whl"))
         print("[pyti: end of a build]", flush=True)
 
 

@@ -2,7 +2,7 @@
 
 use pyti_analyzer::store;
 use pyti_graph::{Failure, Inputs, Need};
-use pyti_index::Prepared;
+use pyti_index::{DistFilename, Prepared};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -10,11 +10,17 @@ use super::calls::{self, Call};
 use super::diagnostics::{self, Diagnostic};
 use super::{Ran, Stage, Tools, program};
 use crate::cli::LimitArgs;
+use crate::data_store::Blob;
 use crate::order::{self, Order};
 use crate::tasks;
 
 /// The program in the guest.
 const SOURCE: &str = include_str!("build.py");
+
+/// Where the program in the guest puts the first wheel.
+const WHEEL: &str = "/home/dev/.cache/pyti/built.whl";
+/// Largest wheel that is brought back, bytes.
+const WHEEL_BYTES: u64 = 48 << 20;
 
 /// See the module.
 pub(super) struct Build;
@@ -22,6 +28,8 @@ pub(super) struct Build;
 /// The datum `build`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Built {
+    /// The first wheel that was built: its name, and its content where it is not too large.
+    pub wheel: Option<(String, Blob)>,
     /// The builds: two where the first succeeded.
     pub builds: Vec<OneBuild>,
     /// Whether both gave the same wheel, byte by byte; `None` where there are no two.
@@ -77,7 +85,7 @@ impl Stage for Build {
     }
 
     fn tools(&self) -> Option<Tools> {
-        Some(Tools::fixed(|_| Ok(vec!["build".to_owned()])))
+        Some(Tools::fixed(|_| Ok(vec![vec!["build".to_owned()]])))
     }
 
     fn order(&self, inputs: &Inputs, limits: &LimitArgs) -> Result<Order, Failure> {
@@ -103,6 +111,7 @@ impl Stage for Build {
         ] {
             order.spec.env.push((name.to_owned(), value.to_owned()));
         }
+        order.spec.collect.push((WHEEL.to_owned(), WHEEL_BYTES));
         order.wheelhouse = prepared.files;
         Ok(order)
     }
@@ -118,7 +127,16 @@ impl Stage for Build {
             [first, second] => Some(first.wheels == second.wheels),
             _ => None,
         };
+        let name = builds.first().and_then(|build| build.wheels.first());
+        let wheel = match (name, ran.files.get(WHEEL)) {
+            (Some(wheel), Some(bytes)) if DistFilename::parse(&wheel.filename, None).is_ok() => {
+                let blob = ran.store.put(&bytes[..]).map_err(Failure::infrastructure)?;
+                Some((wheel.filename.clone(), blob))
+            }
+            _ => None,
+        };
         let built = Built {
+            wheel,
             reproducible,
             diagnostics: diagnostics::read(&output),
             compilation_database: calls.iter().flat_map(Call::database).collect(),
@@ -126,5 +144,40 @@ impl Stage for Build {
             builds,
         };
         serde_json::to_value(built).map_err(Failure::infrastructure)
+    }
+
+    fn summary(&self, datum: &Value) -> Option<String> {
+        let built: Built = serde_json::from_value(datum.clone()).ok()?;
+        let first = built.builds.first()?;
+        let Some(wheel) = first.wheels.first() else {
+            let failed = built
+                .calls
+                .iter()
+                .filter(|call| call.exit.is_some_and(|exit| exit != 0));
+            let (status, calls) = (first.exit, failed.count());
+            return Some(format!(
+                "exit status {status}, no wheel; {calls} of {} calls failed",
+                built.calls.len()
+            ));
+        };
+        let again = match built.reproducible {
+            Some(true) => ", the same again",
+            Some(false) => ", another one the second time",
+            None => "",
+        };
+        let drivers = built
+            .calls
+            .iter()
+            .filter(|call| call.role == calls::Role::Compiler)
+            .count();
+        let warnings = built
+            .diagnostics
+            .iter()
+            .filter(|said| said.severity == "warning")
+            .count();
+        Some(format!(
+            "{}{again}; {drivers} compiler calls, {warnings} warnings",
+            wheel.filename
+        ))
     }
 }

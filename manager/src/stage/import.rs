@@ -89,6 +89,28 @@ impl Stage for Import {
         let imported: Vec<Imported> = each::read(ran)?.into_iter().map(imported).collect();
         serde_json::to_value(imported).map_err(Failure::infrastructure)
     }
+
+    fn summary(&self, datum: &Value) -> Option<String> {
+        let imported: Vec<Imported> = serde_json::from_value(datum.clone()).ok()?;
+        let failed: Vec<String> = imported
+            .iter()
+            .filter(|module| !module.success)
+            .map(|module| {
+                format!(
+                    "{} ({})",
+                    module.module,
+                    module.error.as_deref().unwrap_or("?")
+                )
+            })
+            .collect();
+        let good = imported.len() - failed.len();
+        let of = format!("{good} of {} modules", imported.len());
+        Some(if failed.is_empty() {
+            of
+        } else {
+            format!("{of}; not {}", failed.join(", "))
+        })
+    }
 }
 
 fn imported(ended: Ended) -> Imported {

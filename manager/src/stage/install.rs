@@ -52,4 +52,26 @@ impl Stage for Install {
         let installed = Installed::read(&ran.store, state, &prepared.target.name)?;
         serde_json::to_value(installed).map_err(Failure::infrastructure)
     }
+
+    fn summary(&self, datum: &Value) -> Option<String> {
+        let installed: Installed = serde_json::from_value(datum.clone()).ok()?;
+        let files: usize = installed
+            .distributions
+            .iter()
+            .map(|found| found.files)
+            .sum();
+        let mut text = format!(
+            "{} distributions, {files} files",
+            installed.distributions.len()
+        );
+        for (count, what) in [
+            (installed.pth.len(), ".pth"),
+            (installed.unrecorded.len(), "in no RECORD"),
+        ] {
+            if count > 0 {
+                text.push_str(&format!(", {count} {what}"));
+            }
+        }
+        Some(text)
+    }
 }

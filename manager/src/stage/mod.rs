@@ -3,13 +3,20 @@
 
 mod build;
 mod calls;
+mod checkers;
+mod coverage;
 mod diagnostics;
 mod each;
 mod import;
 mod install;
 mod installed;
+mod junit;
+mod quality;
 mod scripts;
+mod source;
 mod startup;
+mod test;
+mod test_plan;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,6 +25,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use pyti_analyzer::{StageFacts, StageStatus};
 use pyti_graph::{Failure, Inputs, Need};
+use pyti_index::{CoreMetadata, DistFilename, Fetched};
 use serde_json::Value;
 
 use crate::cli::LimitArgs;
@@ -25,6 +33,8 @@ use crate::data_store::{Blob, DataStore};
 use crate::order::{Order, RESULT};
 
 pub use installed::{Distribution, Installed};
+use test_plan::Files;
+pub use test_plan::TestPlan;
 
 /// Bytes of a result that are read back.
 const RESULT_BYTES: u64 = 16 << 20;
@@ -60,19 +70,25 @@ pub trait Stage: Send + Sync {
     /// # Errors
     /// There is none: the stage did not come to its end, or brought back what cannot be read.
     fn read(&self, ran: &Ran, inputs: &Inputs) -> Result<Value, Failure>;
+
+    /// Its datum in a few words, for the report.
+    fn summary(&self, datum: &Value) -> Option<String>;
 }
 
-/// Requirements that are resolved and fetched on the host, and that the clone finds installed.
+/// Distributions that are resolved and fetched on the host, and that the clone finds installed.
 pub struct Tools {
     /// The data that tell what they are.
     pub needs: Vec<Need>,
-    /// They themselves (PEP 508), of those data.
-    pub requirements: fn(&Inputs) -> Result<Vec<String>, Failure>,
+    /// They themselves, of those data.
+    pub requirements: Requirements,
 }
+
+/// Sets of requirements (PEP 508), the best first: the later ones where it cannot be resolved.
+pub type Requirements = fn(&Inputs) -> Result<Vec<Vec<String>>, Failure>;
 
 impl Tools {
     /// Tools that do not depend on the package.
-    fn fixed(requirements: fn(&Inputs) -> Result<Vec<String>, Failure>) -> Self {
+    fn fixed(requirements: Requirements) -> Self {
         Self {
             needs: vec![],
             requirements,
@@ -83,13 +99,40 @@ impl Tools {
 /// Every stage.
 #[must_use]
 pub fn all() -> Vec<Arc<dyn Stage>> {
-    vec![
+    let mut stages: Vec<Arc<dyn Stage>> = vec![
         Arc::new(install::Install),
         Arc::new(build::Build),
         Arc::new(startup::Startup),
         Arc::new(import::Import),
         Arc::new(scripts::Scripts),
-    ]
+        Arc::new(test::Test),
+        Arc::new(coverage::Coverage),
+    ];
+    stages.extend(quality::all());
+    stages
+}
+
+/// How the package is tested, by the files of its source distribution, or by the user's `command`.
+///
+/// # Errors
+/// It has no tests, or its files cannot be read.
+pub fn test_plan(
+    fetched: &Fetched,
+    metadata: &CoreMetadata,
+    command: Option<&[String]>,
+) -> Result<TestPlan, Failure> {
+    let filename =
+        DistFilename::parse(&fetched.file.filename, None).map_err(Failure::infrastructure)?;
+    if !filename.kind().is_sdist() {
+        return Err(Failure::NotApplicable(
+            "a wheel has no tests beside it".into(),
+        ));
+    }
+    let files = Files::read(&fetched.file.path, filename.kind()).map_err(Failure::package)?;
+    match command {
+        Some(command) => Ok(test_plan::of_command(command, &files, metadata)),
+        None => test_plan::plan(&files, metadata).map_err(Failure::NotApplicable),
+    }
 }
 
 /// A stage that ran, however it ended.

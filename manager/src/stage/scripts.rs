@@ -3,7 +3,7 @@
 use pyti_graph::{Failure, Inputs, Need};
 use serde_json::Value;
 
-use super::each::{self, Command};
+use super::each::{self, Command, Ended};
 use super::{Installed, Ran, Stage};
 use crate::cli::LimitArgs;
 use crate::order::{HOME, Order};
@@ -59,5 +59,11 @@ impl Stage for Scripts {
 
     fn read(&self, ran: &Ran, _: &Inputs) -> Result<Value, Failure> {
         serde_json::to_value(each::read(ran)?).map_err(Failure::infrastructure)
+    }
+
+    fn summary(&self, datum: &Value) -> Option<String> {
+        let ended: Vec<Ended> = serde_json::from_value(datum.clone()).ok()?;
+        let good = ended.iter().filter(|call| call.exit == Some(0)).count();
+        Some(format!("{} calls, {good} with exit status 0", ended.len()))
     }
 }

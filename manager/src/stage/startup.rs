@@ -62,6 +62,16 @@ impl Stage for Startup {
             store::read(&ran.directory, store::MAX_EVENTS).map_err(Failure::infrastructure)?;
         serde_json::to_value(started(&loaded.events)).map_err(Failure::infrastructure)
     }
+
+    fn summary(&self, datum: &Value) -> Option<String> {
+        let started: Started = serde_json::from_value(datum.clone()).ok()?;
+        Some(format!(
+            "{} files of the user opened, {} programs executed, {} addresses connected to",
+            started.opened.len(),
+            started.executed.len(),
+            started.connected.len()
+        ))
+    }
 }
 
 fn started(events: &[Event]) -> Started {

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use pyti::cli::{AccelArg, LimitArgs};
+use pyti::data_store::DataStore;
 use pyti::home::Home;
 use pyti::interrupt::Interrupt;
 use pyti::machine::Machine;
-use pyti::order;
+use pyti::order::{self, Order};
 use pyti::watch::{Watched, watch};
 use pyti_analyzer::{StageStatus, facts, store};
 use pyti_index::{IndexConfig, Prepared};
@@ -147,6 +148,9 @@ impl Bench {
     async fn install(&self, name: &str, home: &Home, target: &str, repeat: usize) -> Result<()> {
         let prepared = prepare(home, target).await?;
         let file = format!("{}/{}", order::WHEELHOUSE, prepared.target.file.filename);
+        let mut order = Order::new("input", vec![], &LIMITS)?;
+        order.wheelhouse.clone_from(&prepared.files);
+        let store = DataStore::at(self.scratch.path().join("data"));
         let mut times: [Vec<f64>; 3] = Default::default();
         for _ in 0..repeat {
             for (times, watching) in
@@ -155,7 +159,7 @@ impl Bench {
                     .zip([Watch::Bare, Watch::Traced, Watch::Strace])
             {
                 let mut input = tempfile::tempfile_in(self.scratch.path())?;
-                pyti::input::write(&prepared.files, &[], None::<&[u8]>, &mut input)?;
+                pyti::input::write(&order, &store, &mut input)?;
                 let argv = order::pip_install(&[], &file);
                 let run = self.run(argv, Some(input), watching).await?;
                 completed(&run).with_context(|| format!("install of {target}"))?;

@@ -1,0 +1,404 @@
+//! The quality checkers: how each is called and how its report is read. A new one is an entry here.
+
+use std::sync::LazyLock;
+
+use pyti_graph::{Failure, Inputs};
+use regex::Regex;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::quality::CheckFinding;
+use crate::order::PYTHON;
+
+/// What a checker looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// The installed modules, by their names.
+    Modules,
+    /// The unpacked source distribution.
+    Source,
+    /// The built wheel, or the wheel that is audited.
+    Wheel,
+}
+
+/// A report: the checker's own score, and what it found.
+type Report = (Option<String>, Vec<CheckFinding>);
+
+/// A checker.
+pub(super) struct Checker {
+    /// Its name.
+    pub tool: &'static str,
+    /// Name of its stage.
+    pub stage: &'static str,
+    /// Name of its datum.
+    pub datum: &'static str,
+    /// What is installed for it.
+    pub requirements: fn(&Inputs) -> Result<Vec<Vec<String>>, Failure>,
+    /// Its command; modules follow where they are its subject.
+    pub argv: &'static [&'static str],
+    /// What it looks at.
+    pub subject: Subject,
+    /// Reads its output; `None` where that is no report.
+    pub read: fn(&str) -> Option<Report>,
+}
+
+/// Every checker.
+pub(super) static CHECKERS: [Checker; 7] = [
+    Checker {
+        tool: "pylint",
+        stage: "quality-pylint",
+        datum: "quality.pylint",
+        requirements: |_| packages(&["pylint"]),
+        argv: &[
+            PYTHON,
+            "-m",
+            "pylint",
+            "--output-format=json2",
+            "--exit-zero",
+            "--persistent=n",
+            "-j1",
+        ],
+        subject: Subject::Modules,
+        read: pylint,
+    },
+    Checker {
+        tool: "ruff",
+        stage: "quality-ruff",
+        datum: "quality.ruff",
+        requirements: |_| packages(&["ruff"]),
+        argv: &[
+            "/home/dev/.local/bin/ruff",
+            "check",
+            "--isolated",
+            "--no-cache",
+            "--exit-zero",
+            "--output-format=json",
+            "{source}",
+        ],
+        subject: Subject::Source,
+        read: ruff,
+    },
+    Checker {
+        tool: "pyflakes",
+        stage: "quality-pyflakes",
+        datum: "quality.pyflakes",
+        requirements: |_| packages(&["pyflakes"]),
+        argv: &[PYTHON, "-m", "pyflakes", "{source}"],
+        subject: Subject::Source,
+        read: pyflakes,
+    },
+    Checker {
+        tool: "bandit",
+        stage: "quality-bandit",
+        datum: "quality.bandit",
+        requirements: |_| packages(&["bandit"]),
+        argv: &[
+            PYTHON,
+            "-m",
+            "bandit",
+            "--recursive",
+            "--quiet",
+            "--exit-zero",
+            "--format=json",
+            "{source}",
+        ],
+        subject: Subject::Source,
+        read: bandit,
+    },
+    Checker {
+        tool: "check-wheel-contents",
+        stage: "quality-wheel",
+        datum: "quality.check-wheel-contents",
+        requirements: |_| packages(&["check-wheel-contents"]),
+        argv: &[
+            PYTHON,
+            "-m",
+            "check_wheel_contents",
+            "--no-config",
+            "{wheel}",
+        ],
+        subject: Subject::Wheel,
+        read: check_wheel_contents,
+    },
+    Checker {
+        tool: "twine",
+        stage: "quality-twine",
+        datum: "quality.twine",
+        requirements: |_| packages(&["twine"]),
+        argv: &[PYTHON, "-m", "twine", "--no-color", "check", "{sdist}"],
+        subject: Subject::Source,
+        read: twine,
+    },
+    Checker {
+        tool: "pyroma",
+        stage: "quality-pyroma",
+        datum: "quality.pyroma",
+        requirements: |_| packages(&["pyroma"]),
+        argv: &[PYTHON, "-m", "pyroma", "--min=1", "{source}"],
+        subject: Subject::Source,
+        read: pyroma,
+    },
+];
+
+fn packages(names: &[&str]) -> Result<Vec<Vec<String>>, Failure> {
+    Ok(vec![names.iter().map(|&name| name.to_owned()).collect()])
+}
+
+fn finding(
+    rule: &str,
+    file: Option<&str>,
+    line: Option<u32>,
+    message: &str,
+    severity: &str,
+) -> CheckFinding {
+    CheckFinding {
+        tool: String::new(),
+        rule: rule.to_owned(),
+        file: file.map(shown),
+        line,
+        message: message.to_owned(),
+        severity: severity.to_owned(),
+    }
+}
+
+/// A path in the guest, relative to what was checked.
+fn shown(path: &str) -> String {
+    let roots = ["/site-packages/", "/home/dev/source/"];
+    let rest = roots
+        .iter()
+        .find_map(|root| path.split_once(root))
+        .map(|(_, rest)| rest);
+    rest.unwrap_or(path).to_owned()
+}
+
+/// <https://pylint.readthedocs.io/en/stable/user_guide/usage/output.html>, json2.
+fn pylint(output: &str) -> Option<Report> {
+    #[derive(Deserialize)]
+    struct Whole {
+        messages: Vec<Message>,
+        statistics: Statistics,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Message {
+        r#type: String,
+        symbol: String,
+        message: String,
+        line: Option<u32>,
+        path: String,
+    }
+    #[derive(Deserialize)]
+    struct Statistics {
+        score: Option<f64>,
+    }
+    let whole: Whole = serde_json::from_str(output).ok()?;
+    let findings = whole.messages.iter().map(|said| {
+        finding(
+            &said.symbol,
+            Some(&said.path),
+            said.line,
+            &said.message,
+            &said.r#type,
+        )
+    });
+    let score = whole
+        .statistics
+        .score
+        .map(|score| format!("score {score:.2} of 10"));
+    Some((score, findings.collect()))
+}
+
+fn ruff(output: &str) -> Option<Report> {
+    let all: Vec<Value> = serde_json::from_str(output).ok()?;
+    let findings = all.iter().map(|said| {
+        let line = said["location"]["row"]
+            .as_u64()
+            .and_then(|line| u32::try_from(line).ok());
+        let message = said["message"].as_str().unwrap_or_default();
+        let rule = said["code"].as_str().unwrap_or("syntax");
+        finding(rule, said["filename"].as_str(), line, message, "warning")
+    });
+    Some((None, findings.collect()))
+}
+
+fn bandit(output: &str) -> Option<Report> {
+    let whole: Value = serde_json::from_str(output).ok()?;
+    let findings = whole["results"].as_array()?.iter().map(|said| {
+        let line = said["line_number"]
+            .as_u64()
+            .and_then(|line| u32::try_from(line).ok());
+        let text = |name: &str| said[name].as_str().unwrap_or_default();
+        let severity = text("issue_severity").to_lowercase();
+        finding(
+            text("test_id"),
+            said["filename"].as_str(),
+            line,
+            text("issue_text"),
+            &severity,
+        )
+    });
+    Some((None, findings.collect()))
+}
+
+fn pattern(text: &str) -> Option<Regex> {
+    Regex::new(text).ok()
+}
+
+fn pyflakes(output: &str) -> Option<Report> {
+    static LINE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        pattern(r"(?m)^(?P<file>[^:\n]+):(?P<line>\d+):(?:\d+:?)? (?P<message>.+)$")
+    });
+    let lines = LINE.as_ref()?.captures_iter(output);
+    let findings = lines.map(|found| {
+        let line = found["line"].parse().ok();
+        finding("", Some(&found["file"]), line, &found["message"], "warning")
+    });
+    Some((None, findings.collect()))
+}
+
+fn check_wheel_contents(output: &str) -> Option<Report> {
+    static LINE: LazyLock<Option<Regex>> =
+        LazyLock::new(|| pattern(r"(?m)^[^\n]*\.whl: (?P<rule>W\d+): (?P<message>.+)$"));
+    let whole = output.contains(".whl: ");
+    let lines = LINE.as_ref()?.captures_iter(output);
+    let findings =
+        lines.map(|found| finding(&found["rule"], None, None, &found["message"], "warning"));
+    whole.then(|| (None, findings.collect()))
+}
+
+fn twine(output: &str) -> Option<Report> {
+    static LINE: LazyLock<Option<Regex>> =
+        LazyLock::new(|| pattern(r"(?m)^(?P<severity>WARNING|ERROR)\s+(?P<message>.+)$"));
+    let passed = output.contains("PASSED");
+    if !passed && !output.contains("FAILED") {
+        return None;
+    }
+    let lines = LINE.as_ref()?.captures_iter(output);
+    let findings = lines.map(|found| {
+        let severity = found["severity"].to_lowercase();
+        finding("", None, None, found["message"].trim(), &severity)
+    });
+    let score = if passed { "passed" } else { "failed" };
+    Some((Some(score.to_owned()), findings.collect()))
+}
+
+/// Its problems stand between the second line of dashes and the next.
+fn pyroma(output: &str) -> Option<Report> {
+    let rating = output
+        .lines()
+        .find_map(|line| line.strip_prefix("Final rating: "))?;
+    let mut parts = output.split("------------------------------");
+    let problems = parts.nth(2).unwrap_or_default();
+    let findings = problems
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("Final rating"))
+        .map(|line| finding("", None, None, line, "warning"));
+    Some((Some(format!("rating {rating}")), findings.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_are_read() {
+        let (score, found) = pylint(
+            r#"{"messages":[{"type":"convention","symbol":"line-too-long","messageId":"C0301",
+            "message":"Line too long","line":3,"column":0,"path":"/home/dev/.local/lib/python3.13/site-packages/a.py"}],
+            "statistics":{"score":7.5}}"#,
+        )
+        .unwrap();
+        assert_eq!(score.as_deref(), Some("score 7.50 of 10"));
+        assert_eq!(
+            found,
+            [finding(
+                "line-too-long",
+                Some("a.py"),
+                Some(3),
+                "Line too long",
+                "convention"
+            )]
+        );
+
+        let (_, found) = ruff(r#"[{"code":"F401","message":"unused","filename":"/home/dev/source/a-1/a.py","location":{"row":2}}]"#).unwrap();
+        assert_eq!(
+            found,
+            [finding(
+                "F401",
+                Some("a-1/a.py"),
+                Some(2),
+                "unused",
+                "warning"
+            )]
+        );
+
+        let (_, found) = pyflakes("/home/dev/source/a.py:2:1: 'os' imported but unused\n").unwrap();
+        assert_eq!(
+            found,
+            [finding(
+                "",
+                Some("a.py"),
+                Some(2),
+                "'os' imported but unused",
+                "warning"
+            )]
+        );
+
+        let (_, found) =
+            check_wheel_contents("a-1-py3-none-any.whl: W009: Wheel contains multiple toplevel\n")
+                .unwrap();
+        assert_eq!(
+            found,
+            [finding(
+                "W009",
+                None,
+                None,
+                "Wheel contains multiple toplevel",
+                "warning"
+            )]
+        );
+
+        let (score, found) = twine(
+            "Checking a.tar.gz: PASSED with warnings\nWARNING  `long_description` missing.\n",
+        )
+        .unwrap();
+        assert_eq!(score.as_deref(), Some("passed"));
+        assert_eq!(
+            found,
+            [finding(
+                "",
+                None,
+                None,
+                "`long_description` missing.",
+                "warning"
+            )]
+        );
+
+        let text = "------------------------------\nChecking /x\nFound a\n------------------------------\nYou have no classifiers.\n------------------------------\nFinal rating: 8/10\nSolid\n------------------------------\n";
+        let (score, found) = pyroma(text).unwrap();
+        assert_eq!(score.as_deref(), Some("rating 8/10"));
+        assert_eq!(
+            found,
+            [finding(
+                "",
+                None,
+                None,
+                "You have no classifiers.",
+                "warning"
+            )]
+        );
+    }
+
+    #[test]
+    fn what_is_no_report_is_none() {
+        for checker in &CHECKERS {
+            let read = (checker.read)("Traceback (most recent call last):");
+            assert!(
+                read.is_none() || checker.tool == "pyflakes",
+                "{}",
+                checker.tool
+            );
+        }
+    }
+}

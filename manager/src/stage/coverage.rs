@@ -1,0 +1,155 @@
+//! The package's tests under coverage.py.
+
+use std::collections::BTreeMap;
+
+use pyti_graph::{Failure, Inputs, Need};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::source::{self, Command};
+use super::test_plan::{Framework, TestPlan};
+use super::{Ran, Stage, Tools, test};
+use crate::cli::LimitArgs;
+use crate::order::{Order, PYTHON};
+use crate::tasks;
+
+/// coverage.py's own data file (SQLite), base64 since results are text.
+const DATA: &str = "coverage.data.b64";
+/// Its reports.
+const JSON: &str = "coverage.json";
+/// See [`JSON`].
+const XML: &str = "coverage.xml";
+
+/// See the module.
+pub(super) struct Coverage;
+
+/// The datum `coverage`; the directory of the stage has coverage.py's own files beside it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Covered {
+    /// Per cent of all statements and branches.
+    pub percent: f64,
+    /// By file: per cent.
+    pub files: BTreeMap<String, f64>,
+}
+
+/// coverage.py's JSON report
+/// (<https://coverage.readthedocs.io/en/latest/commands/cmd_json.html>), what is used of it.
+#[derive(Deserialize)]
+struct Report {
+    totals: Summary,
+    files: BTreeMap<String, File>,
+}
+
+#[derive(Deserialize)]
+struct File {
+    summary: Summary,
+}
+
+#[derive(Deserialize)]
+struct Summary {
+    percent_covered: f64,
+}
+
+impl Stage for Coverage {
+    fn name(&self) -> &'static str {
+        "coverage"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn provides(&self) -> &'static str {
+        "coverage"
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        test::needs()
+    }
+
+    fn tools(&self) -> Option<Tools> {
+        Some(Tools {
+            needs: vec![Need::All(tasks::TEST_PLAN.into())],
+            requirements: |inputs| {
+                let plan: TestPlan = tasks::read(inputs, tasks::TEST_PLAN)?;
+                let with = |mut set: Vec<String>| {
+                    set.push("coverage".to_owned());
+                    set
+                };
+                Ok(plan.requirements.into_iter().map(with).collect())
+            },
+        })
+    }
+
+    fn order(&self, inputs: &Inputs, limits: &LimitArgs) -> Result<Order, Failure> {
+        let plan: TestPlan = tasks::read(inputs, tasks::TEST_PLAN)?;
+        if plan.framework == Framework::Command {
+            let reason = "a command of the user's own is not run by coverage.py";
+            return Err(Failure::NotApplicable(reason.into()));
+        }
+        let data = "--data-file={work}/coverage.data";
+        let coverage = |words: &[&str]| Command {
+            argv: [&[PYTHON, "-m", "coverage"], words]
+                .concat()
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+            seconds: 60,
+            ..Command::default()
+        };
+        let encode =
+            "import base64, sys; print(base64.b64encode(open(sys.argv[1], 'rb').read()).decode())";
+        let after = vec![
+            coverage(&["json", "-q", data, "-o", "{work}/coverage.json"]),
+            coverage(&["xml", "-q", data, "-o", "{work}/coverage.xml"]),
+            Command {
+                argv: [PYTHON, "-c", encode, "{work}/coverage.data"]
+                    .map(str::to_owned)
+                    .to_vec(),
+                seconds: 60,
+                stdout: Some(DATA.to_owned()),
+                ..Command::default()
+            },
+        ];
+        let before = ["-m", "coverage", "run", "--branch", "--source=.", data];
+        test::order(
+            self.name(),
+            inputs,
+            &plan,
+            &before,
+            after,
+            &[JSON, XML, DATA],
+            limits,
+        )
+    }
+
+    fn read(&self, ran: &Ran, _: &Inputs) -> Result<Value, Failure> {
+        let report = source::read(ran)?;
+        let json = report.results.get(JSON);
+        let json = json.ok_or_else(|| Failure::package("coverage.py measured nothing"))?;
+        let measured: Report = serde_json::from_str(json).map_err(|error| {
+            Failure::package(format!("coverage.py's report cannot be read: {error}"))
+        })?;
+        for (name, text) in &report.results {
+            std::fs::write(ran.directory.join(name), text).map_err(Failure::infrastructure)?;
+        }
+        let covered = Covered {
+            percent: measured.totals.percent_covered,
+            files: measured
+                .files
+                .into_iter()
+                .map(|(file, of)| (file, of.summary.percent_covered))
+                .collect(),
+        };
+        serde_json::to_value(covered).map_err(Failure::infrastructure)
+    }
+
+    fn summary(&self, datum: &Value) -> Option<String> {
+        let covered: Covered = serde_json::from_value(datum.clone()).ok()?;
+        Some(format!(
+            "{:.1} % of {} files",
+            covered.percent,
+            covered.files.len()
+        ))
+    }
+}

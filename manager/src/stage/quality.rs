@@ -1,0 +1,205 @@
+//! Quality checkers, one stage each, with findings in one schema.
+
+use std::sync::Arc;
+
+use pyti_graph::{Failure, Inputs, Need};
+use pyti_index::Prepared;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::build::Built;
+use super::checkers::{CHECKERS, Checker, Subject};
+use super::source::{self, Command, Commands, Ended};
+use super::{Installed, Ran, Stage, Tools};
+use crate::cli::LimitArgs;
+use crate::order::{self, Order, WORK};
+use crate::tasks;
+
+/// The file that takes a checker's output.
+const OUTPUT: &str = "output";
+/// Findings kept.
+const MOST: usize = 50_000;
+
+/// The stage of one checker.
+struct Quality(&'static Checker);
+
+/// The datum of a checker.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Checked {
+    /// The checker.
+    pub tool: String,
+    /// How it ended.
+    pub ended: Ended,
+    /// Its own score, where it has one, in its own words.
+    pub score: Option<String>,
+    /// What it found.
+    pub findings: Vec<CheckFinding>,
+}
+
+/// What a checker found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckFinding {
+    /// The checker.
+    pub tool: String,
+    /// Its name for the rule, where it has one.
+    pub rule: String,
+    /// The file, where there is one.
+    pub file: Option<String>,
+    /// The line, where there is one.
+    pub line: Option<u32>,
+    /// What it says.
+    pub message: String,
+    /// How bad it says that is, in its own words.
+    pub severity: String,
+}
+
+/// A stage for each checker.
+pub(super) fn all() -> Vec<Arc<dyn Stage>> {
+    CHECKERS
+        .iter()
+        .map(|checker| Arc::new(Quality(checker)) as Arc<dyn Stage>)
+        .collect()
+}
+
+impl Stage for Quality {
+    fn name(&self) -> &'static str {
+        self.0.stage
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn provides(&self) -> &'static str {
+        self.0.datum
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        let mut needs = vec![
+            Need::All(tasks::WHEELHOUSE.into()),
+            Need::All(tasks::INSTALLED.into()),
+        ];
+        if self.0.subject == Subject::Wheel {
+            needs.push(Need::Optional(tasks::BUILD.into()));
+        }
+        needs
+    }
+
+    fn tools(&self) -> Option<Tools> {
+        Some(Tools {
+            needs: vec![],
+            requirements: self.0.requirements,
+        })
+    }
+
+    fn order(&self, inputs: &Inputs, limits: &LimitArgs) -> Result<Order, Failure> {
+        let prepared: Prepared = tasks::read(inputs, tasks::WHEELHOUSE)?;
+        let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
+        let file = &prepared.target.file;
+        let path = format!("{}/{}", order::WHEELHOUSE, file.filename);
+        let sdist = prepared.target.kind.is_sdist();
+        let mut built = None;
+        let (source, wheel) = match self.0.subject {
+            Subject::Modules => (None, None),
+            Subject::Source if sdist => (Some(path.clone()), None),
+            Subject::Source => {
+                return Err(Failure::NotApplicable(
+                    "a wheel has no source distribution".into(),
+                ));
+            }
+            Subject::Wheel if sdist => {
+                let build: Option<Built> =
+                    inputs.find(tasks::BUILD).map_err(Failure::infrastructure)?;
+                built = build.and_then(|build| build.wheel);
+                let (name, _) = built
+                    .as_ref()
+                    .ok_or_else(|| Failure::NotApplicable("no wheel was built".into()))?;
+                (None, Some(format!("{WORK}/{name}")))
+            }
+            Subject::Wheel => (None, Some(path.clone())),
+        };
+        let top_level = installed.target().map(|target| target.top_level.clone());
+        let modules = top_level.unwrap_or_default();
+        if self.0.subject == Subject::Modules && modules.is_empty() {
+            return Err(Failure::NotApplicable("it installs no module".into()));
+        }
+        let mut argv: Vec<String> = self
+            .0
+            .argv
+            .iter()
+            .map(|word| word.replace("{sdist}", &path))
+            .collect();
+        if self.0.subject == Subject::Modules {
+            argv.extend(modules);
+        }
+        let commands = Commands {
+            sdist: source,
+            wheel,
+            commands: vec![Command {
+                argv,
+                seconds: source::seconds(limits, 1),
+                stdout: Some(OUTPUT.to_owned()),
+                ..Command::default()
+            }],
+            results: &[OUTPUT],
+        };
+        let mut order = source::order(self.name(), &commands, &installed, limits)?;
+        order.wheelhouse = prepared.files;
+        for (name, value) in [("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", order::WHEELHOUSE)] {
+            order.spec.env.push((name.to_owned(), value.to_owned()));
+        }
+        order
+            .blobs
+            .extend(built.map(|(name, blob)| (format!("{WORK}/{name}"), blob)));
+        Ok(order)
+    }
+
+    fn read(&self, ran: &Ran, _: &Inputs) -> Result<Value, Failure> {
+        let report = source::read(ran)?;
+        let ended = report.commands.into_iter().next();
+        let ended = ended.ok_or_else(|| Failure::inconclusive("it did not start"))?;
+        let tool = self.0.tool;
+        if ended.timed_out {
+            return Err(Failure::inconclusive(format!("{tool} timed out")));
+        }
+        let output = report
+            .results
+            .get(OUTPUT)
+            .map(String::as_str)
+            .unwrap_or_default();
+        let parsed = (self.0.read)(output);
+        let said = ran.output("stderr");
+        let last = said
+            .lines()
+            .rev()
+            .find(|line| !line.trim().is_empty())
+            .unwrap_or("nothing");
+        let (score, mut findings) = parsed.ok_or_else(|| {
+            let last: String = last.chars().take(200).collect();
+            Failure::package(format!(
+                "{tool} gave no report that can be read; it said: {last}"
+            ))
+        })?;
+        findings.truncate(MOST);
+        for finding in &mut findings {
+            finding.tool = tool.to_owned();
+        }
+        let checked = Checked {
+            tool: tool.to_owned(),
+            ended,
+            score,
+            findings,
+        };
+        serde_json::to_value(checked).map_err(Failure::infrastructure)
+    }
+
+    fn summary(&self, datum: &Value) -> Option<String> {
+        let checked: Checked = serde_json::from_value(datum.clone()).ok()?;
+        let score = checked.score.map(|score| format!(", {score}"));
+        Some(format!(
+            "{} findings{}",
+            checked.findings.len(),
+            score.unwrap_or_default()
+        ))
+    }
+}

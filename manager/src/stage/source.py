@@ -1,0 +1,143 @@
+"""Runs commands in the unpacked source of a package, each bounded, and brings back what they wrote.
+
+Usage: source.py INPUT RESULT, both JSON. INPUT: {"sdist", "wheel", "site", "modules", "commands",
+"results"}. In arguments {source} stands for the source's directory and {work} for one that commands
+may write to; {wheel} for the file that WHEEL names. What an installation has and the source has not,
+such as compiled modules, is copied beside its sources, so that the source can be imported.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+
+KEPT = 8 << 20  # bytes of each result
+GRACE = 20  # seconds that a command may take to end once it is told to
+
+
+def unpack(sdist, directory):
+    """Unpacks the source distribution; returns its directory."""
+    if sdist.endswith(".zip"):
+        with zipfile.ZipFile(sdist) as archive:
+            archive.extractall(directory)
+    else:
+        with tarfile.open(sdist) as archive:
+            if hasattr(tarfile, "data_filter"):
+                archive.extractall(directory, filter="data")
+            else:
+                archive.extractall(directory)
+    inside = [os.path.join(directory, name) for name in os.listdir(directory)]
+    return inside[0] if len(inside) == 1 and os.path.isdir(inside[0]) else directory
+
+
+def complete(source, site, modules):
+    """Copies what is installed beside its sources; returns what was copied."""
+    copied = []
+    for module in modules:
+        installed = os.path.join(site, module)
+        roots = [source, os.path.join(source, "src"), os.path.join(source, "lib")]
+        root = next((root for root in roots if os.path.isdir(os.path.join(root, module))), None)
+        if root is None or not os.path.isdir(installed):
+            continue
+        for directory, _, names in os.walk(installed):
+            if os.path.basename(directory) == "__pycache__":
+                continue
+            for name in names:
+                path = os.path.join(directory, name)
+                beside = os.path.join(root, os.path.relpath(path, site))
+                if os.path.lexists(beside):
+                    continue
+                os.makedirs(os.path.dirname(beside), exist_ok=True)
+                shutil.copy2(path, beside)
+                copied.append(os.path.relpath(beside, source))
+    return copied
+
+
+def run(command, places, source):
+    """How one command ended."""
+    def put(text):
+        for name, place in places.items():
+            text = text.replace("{" + name + "}", place)
+        return text
+
+    argv = [put(word) for word in command["argv"]]
+    env = dict(os.environ, **{name: put(value) for name, value in command.get("env", {}).items()})
+    ended = {"exit": None, "signal": None, "timed_out": False}
+    into = command.get("stdout")
+    out = open(os.path.join(places["work"], into), "wb") if into else None
+    began = time.monotonic()
+    try:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, env=env,
+                                   cwd=put(command.get("cwd", source)), start_new_session=True)
+    except OSError as failure:
+        return dict(ended, error=str(failure), seconds=0.0)
+    finally:
+        if out:
+            out.close()
+    try:
+        status = process.wait(command["seconds"])
+    except subprocess.TimeoutExpired:
+        ended["timed_out"] = True
+        # A test runner that is interrupted still writes its report.
+        process.send_signal(signal.SIGINT)
+        try:
+            status = process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            status = None
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except OSError:
+        pass
+    if status is None:
+        process.wait()
+    elif status < 0:
+        ended["signal"] = -status
+    else:
+        ended["exit"] = status
+    ended["seconds"] = time.monotonic() - began
+    return ended
+
+
+def results(work, names):
+    """What the commands wrote: the text of each file, or of every file in a directory."""
+    texts = {}
+    for name in names:
+        path = os.path.join(work, name)
+        files = [path]
+        if os.path.isdir(path):
+            files = [os.path.join(path, file) for file in sorted(os.listdir(path))[:1000]]
+        for file in files:
+            try:
+                with open(file, "rb") as content:
+                    texts[os.path.relpath(file, work)] = content.read(KEPT).decode("utf-8", "replace")
+            except OSError:
+                pass
+    return texts
+
+
+def main():
+    """Prepares, runs, reports."""
+    with open(sys.argv[1], encoding="utf-8") as file:
+        order = json.load(file)
+    work = tempfile.mkdtemp(prefix="work-")
+    source, copied = work, []
+    if order.get("sdist"):
+        source = unpack(order["sdist"], os.path.expanduser("~/source"))
+        copied = complete(source, os.path.expanduser(order["site"]), order.get("modules", []))
+    places = {"source": source, "work": work, "wheel": order.get("wheel") or ""}
+    report = {"source": source, "copied": copied, "commands": [], "results": {}}
+    for command in order["commands"]:
+        report["commands"].append(run(command, places, source))
+        report["results"] = results(work, order.get("results", []))
+        with open(sys.argv[2] + ".part", "w", encoding="utf-8") as file:
+            json.dump(report, file)
+        os.replace(sys.argv[2] + ".part", sys.argv[2])
+
+
+main()

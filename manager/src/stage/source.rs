@@ -1,0 +1,102 @@
+//! Commands in the unpacked source of a package: `source.py` in the guest.
+
+use std::collections::BTreeMap;
+
+use pyti_graph::Failure;
+use serde::{Deserialize, Serialize};
+
+use super::{Installed, Ran, program};
+use crate::cli::LimitArgs;
+use crate::order::Order;
+use crate::tool::LIBRARY;
+
+/// The program in the guest.
+const SOURCE: &str = include_str!("source.py");
+/// Kept of a stage's wall time for unpacking before and reporting after its commands.
+const ASIDE: u64 = 60;
+
+/// A command.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Command {
+    /// Program and arguments; `{source}`, `{work}` and `{wheel}` stand for places.
+    pub argv: Vec<String>,
+    /// Variables besides the stage's own.
+    pub env: BTreeMap<String, String>,
+    /// Wall time that it may take; then it is interrupted.
+    pub seconds: u64,
+    /// The file in `{work}` that takes its standard output; else the stage's output does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stdout: Option<String>,
+}
+
+/// What is run.
+#[derive(Debug, Serialize)]
+pub(super) struct Commands<'a> {
+    /// Path of the source distribution in the guest; nothing is unpacked without it.
+    pub sdist: Option<String>,
+    /// Path of a wheel.
+    pub wheel: Option<String>,
+    /// The commands.
+    pub commands: Vec<Command>,
+    /// Files or directories in `{work}` to bring back.
+    pub results: &'a [&'a str],
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ended {
+    /// Its exit status, where it ended by itself.
+    pub exit: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Its time was up.
+    pub timed_out: bool,
+    /// Why it could not be started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Wall time in seconds.
+    pub seconds: f64,
+}
+
+/// What came of the commands.
+#[derive(Debug, Deserialize)]
+pub(super) struct Report {
+    /// How they ended, in their order.
+    pub commands: Vec<Ended>,
+    /// What they wrote, by path in `{work}`.
+    pub results: BTreeMap<String, String>,
+}
+
+/// The wall time that one of `count` commands has.
+pub(super) fn seconds(limits: &LimitArgs, count: u64) -> u64 {
+    (limits.wall_seconds.saturating_sub(ASIDE) / count.max(1)).max(10)
+}
+
+/// The order to run the commands where the package is installed.
+pub(super) fn order(
+    stage: &str,
+    commands: &Commands<'_>,
+    installed: &Installed,
+    limits: &LimitArgs,
+) -> Result<Order, Failure> {
+    #[derive(Serialize)]
+    struct Input<'a> {
+        #[serde(flatten)]
+        commands: &'a Commands<'a>,
+        site: String,
+        modules: &'a [String],
+    }
+    let target = installed.target();
+    let input = Input {
+        commands,
+        site: format!("/{LIBRARY}"),
+        modules: target.map_or(&[], |target| &target.top_level),
+    };
+    program(stage, SOURCE, &input, Some(installed.state.clone()), limits)
+        .map_err(Failure::infrastructure)
+}
+
+/// What came of the commands; a stage that was cut short has the first ones only.
+pub(super) fn read(ran: &Ran) -> Result<Report, Failure> {
+    ran.result()
+}
