@@ -185,9 +185,14 @@ pub async fn audit(
             .stages
             .push(StageFacts::new(order::INSTALL, status));
     }
+    let mut summaries = stages.summaries();
     let ends = execution.outcomes.into_iter();
     record.tasks = ends
-        .map(|(task, outcome)| TaskEnd { task, outcome })
+        .map(|(task, outcome)| TaskEnd {
+            summary: summaries.remove(&task),
+            task,
+            outcome,
+        })
         .collect();
 
     progress.start("judge");

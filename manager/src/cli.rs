@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pyti_trace::wire::{USUAL_MEMORY_BYTES, USUAL_PIDS};
 
-use crate::stage;
+use crate::tasks;
 
 /// Finds out what a Python package really does, before anyone installs it.
 ///
@@ -107,7 +107,7 @@ impl StageArgs {
     pub fn names(&self) -> Vec<&'static str> {
         let mut names = vec![crate::order::INSTALL];
         if self.all_stages {
-            names = stage::all().iter().map(|stage| stage.name()).collect();
+            names = tasks::stage_names();
         }
         names.extend(&self.stages);
         names
@@ -115,13 +115,9 @@ impl StageArgs {
 }
 
 fn stage_name(text: &str) -> Result<&'static str, String> {
-    let stages = stage::all();
-    let names: Vec<&str> = stages.iter().map(|stage| stage.name()).collect();
-    stages
-        .iter()
-        .map(|stage| stage.name())
-        .find(|&name| name == text)
-        .ok_or_else(|| format!("there is {}", names.join(", ")))
+    let names = tasks::stage_names();
+    let known = names.iter().copied().find(|&name| name == text);
+    known.ok_or_else(|| format!("there is {}", names.join(", ")))
 }
 
 /// `pyti audit`.

@@ -1,11 +1,13 @@
 //! From a run on disk to its report: for fresh runs, interrupted ones and old ones.
 
 use anyhow::Result;
+use pyti_analyzer::report::TaskResult;
 use pyti_analyzer::store::{self, Loaded, StoreError};
 use pyti_analyzer::{Report, RuleSet, StageFacts, StageRecord, StageStatus};
+use pyti_graph::Outcome;
 
 use crate::order::INSTALL;
-use crate::run_dir::{RunDir, RunRecord, State};
+use crate::run_dir::{RunDir, RunRecord, State, TaskEnd};
 
 /// Reads the stages' events and judges them.
 ///
@@ -22,7 +24,32 @@ pub fn judge(run_dir: &RunDir, record: &RunRecord, rules: &RuleSet) -> Result<Re
         .collect();
     let mut report = rules.judge(&record.target, &records);
     report.notes.extend(record.facts.notes.iter().cloned());
+    report.results = record.tasks.iter().filter_map(result).collect();
+    // As planned, not as they happened to end.
+    let place = |stage: &StageFacts| record.tasks.iter().position(|end| end.task == stage.name);
+    report.stages.sort_by_key(place);
     Ok(report)
+}
+
+/// What the report says of a task: what a stage gave, and what anything else did not.
+fn result(end: &TaskEnd) -> Option<TaskResult> {
+    if end.outcome.is_done() && end.summary.is_none() {
+        return None;
+    }
+    let outcome = match &end.outcome {
+        Outcome::Done { .. } => "done",
+        Outcome::Failed { .. } => "failed",
+        Outcome::Skipped { .. } => "skipped",
+        Outcome::NotApplicable { .. } => "not applicable",
+        Outcome::Cancelled => "cancelled",
+    };
+    let told = end.outcome.to_string();
+    let reason = told.split_once(": ").map_or(&*told, |(_, reason)| reason);
+    Some(TaskResult {
+        task: end.task.clone(),
+        outcome: outcome.to_owned(),
+        summary: end.summary.clone().unwrap_or_else(|| reason.to_owned()),
+    })
 }
 
 /// Every stage with its events. A stage that its program did not live to describe is told by its

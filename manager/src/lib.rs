@@ -21,6 +21,7 @@ pub mod memo;
 pub mod metadata_hook;
 pub mod order;
 pub mod output_file;
+pub mod performance;
 pub mod progress;
 pub mod run_dir;
 pub mod show;

@@ -29,6 +29,8 @@ pub struct Done {
     pub files: BTreeMap<String, Blob>,
     /// The state of the disk that it left, where it was asked for.
     pub state: Option<Blob>,
+    /// What it gave, in a few words.
+    pub summary: Option<String>,
     /// The run that it was done in.
     pub run: String,
 }

@@ -56,6 +56,9 @@ pub struct TaskEnd {
     /// Its end.
     #[serde(flatten)]
     pub outcome: Outcome,
+    /// What it gave, in a few words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
 }
 
 /// The directory of a run.

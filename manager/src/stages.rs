@@ -39,6 +39,7 @@ pub struct Stages {
     timings: Mutex<Vec<Timing>>,
     /// States of the disk that stages left, by stage.
     states: Mutex<HashMap<String, Blob>>,
+    summaries: Mutex<HashMap<String, String>>,
     begun: AtomicBool,
     limits: LimitArgs,
     interrupt: Interrupt,
@@ -86,6 +87,7 @@ impl Stages {
             record: Mutex::new(record),
             timings: Mutex::default(),
             states: Mutex::default(),
+            summaries: Mutex::default(),
             begun: AtomicBool::new(false),
             limits,
             interrupt,
@@ -127,6 +129,25 @@ impl Stages {
             source: None,
         };
         record.facts.notes.extend(prepared.notes.iter().cloned());
+    }
+
+    /// The run's directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.run_dir.path()
+    }
+
+    /// What a stage gave, in a few words.
+    pub fn summarise(&self, stage: &str, summary: Option<String>) {
+        if let Some(summary) = summary {
+            lock(&self.summaries).insert(stage.to_owned(), summary);
+        }
+    }
+
+    /// What the stages gave, in a few words each.
+    #[must_use]
+    pub fn summaries(&self) -> HashMap<String, String> {
+        lock(&self.summaries).clone()
     }
 
     /// Something that the report should say.
@@ -270,6 +291,7 @@ impl Stages {
             facts,
             files,
             state: states.get(stage).cloned(),
+            summary: lock(&self.summaries).get(stage).cloned(),
             run,
         })
     }
@@ -286,6 +308,7 @@ impl Stages {
                 .context("a file without a name")?;
             self.store.copy_to(blob, &directory.join(name))?;
         }
+        self.summarise(stage, done.summary);
         if let Some(state) = done.state {
             lock(&self.states).insert(stage.to_owned(), state);
         }

@@ -5,8 +5,10 @@
 //! fetch ─ distribution ─ examine ─ source ─ metadata* ─ metadata ─ resolve ─ wheelhouse ─ install* …
 //! ```
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use pyti_analyzer::StageFacts;
 use pyti_graph::{
     Action, Blame, BoxFuture, Control, Datum, Failure, Inputs, Kind, Need, Outputs, Place, Plan,
     PlanError, Resources, Task,
@@ -15,6 +17,7 @@ use pyti_index::{Closure, CoreMetadata, ErrorKind, Fetched, IndexError, Source, 
 use serde::Serialize;
 
 use crate::metadata_hook::VmHook;
+use crate::performance;
 use crate::stage::{self, Ran, Requirements, Stage};
 use crate::stages::Stages;
 
@@ -34,6 +37,8 @@ pub const INSTALLED: &str = "installed";
 pub const TEST_PLAN: &str = "test-plan";
 /// What building its wheel gave.
 pub const BUILD: &str = "build";
+/// What all stages used, by stage: a [`performance::Usage`] each.
+pub const PERFORMANCE: &str = "performance";
 /// Before the name of a stage: what it used, as [`pyti_analyzer::StageFacts`].
 pub const RESOURCES: &str = "resources.";
 
@@ -163,7 +168,27 @@ pub fn plan(audit: &Arc<Audit>, image_is_built: bool, stages: &[&str]) -> Result
             }),
         });
     }
+    if stages.contains(&PERFORMANCE) {
+        goals.push(PERFORMANCE.into());
+    }
+    let each = vec![Need::Each(format!("{RESOURCES}*"))];
+    let measure = Arc::new(Measure(audit.clone()));
+    tasks.push(host(
+        PERFORMANCE,
+        each,
+        PERFORMANCE,
+        Resources::default(),
+        measure,
+    ));
     Plan::new(tasks, &goals)
+}
+
+/// What an audit can be asked for, by name.
+#[must_use]
+pub fn stage_names() -> Vec<&'static str> {
+    let mut names: Vec<_> = stage::all().iter().map(|stage| stage.name()).collect();
+    names.push(PERFORMANCE);
+    names
 }
 
 fn resources(stage: &str) -> Kind {
@@ -239,6 +264,26 @@ impl Action for Resolve {
             let prepared = until_no_stage_runs(&control, stages, resolving).await?;
             stages.describe(&prepared);
             provide(WHEELHOUSE, &prepared)
+        })
+    }
+}
+
+/// Adds up what the stages used.
+struct Measure(Arc<Audit>);
+
+impl Action for Measure {
+    fn run(&self, inputs: Inputs, _: Control) -> BoxFuture<'_, Result<Outputs, Failure>> {
+        Box::pin(async move {
+            let mut stages = BTreeMap::new();
+            for (kind, _) in inputs.iter() {
+                let facts: StageFacts = read(&inputs, kind.as_str())?;
+                let usage = performance::usage(&facts, self.0.stages.directory());
+                let usage = usage.map_err(Failure::infrastructure)?;
+                stages.insert(facts.name, usage);
+            }
+            let picture = self.0.stages.directory().join(performance::PICTURE);
+            performance::draw(&stages, &picture).map_err(Failure::infrastructure)?;
+            provide(PERFORMANCE, &stages)
         })
     }
 }
@@ -370,6 +415,7 @@ impl RunStage {
     fn outputs(&self, ran: &Ran, inputs: &Inputs) -> Result<Outputs, Failure> {
         let Self { stage, audit } = self;
         let datum = stage.read(ran, inputs)?;
+        audit.stages.summarise(stage.name(), stage.summary(&datum));
         audit
             .stages
             .keep_datum(stage.name(), &datum)

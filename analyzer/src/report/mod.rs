@@ -56,6 +56,9 @@ pub struct Report {
     pub missing: Vec<String>,
     /// The stages and how they went.
     pub stages: Vec<StageFacts>,
+    /// What the stages gave, in the order of the plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub results: Vec<TaskResult>,
     /// What fired, worst first.
     pub findings: Vec<Finding>,
     /// Rules that could not decide.
@@ -64,6 +67,17 @@ pub struct Report {
     pub losses: BTreeMap<String, BTreeMap<String, Loss>>,
     /// Remarks: on the rules, such as exceptions that expired; on what was prepared for the run.
     pub notes: Vec<String>,
+}
+
+/// What came of a task, for a reader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskResult {
+    /// The task.
+    pub task: String,
+    /// `done`, `failed`, `skipped`, `not applicable` or `cancelled`.
+    pub outcome: String,
+    /// What it gave, or why it did not.
+    pub summary: String,
 }
 
 /// A rule that fired, with the events that prove it.

@@ -8,7 +8,7 @@ use pyti_trace::event::Family;
 
 use super::describe::time;
 use super::events::trimmed;
-use super::{Finding, Report, Style};
+use super::{Finding, Report, Style, TaskResult};
 use crate::facts::{StageFacts, StageStatus, family_name};
 use crate::rules::Severity;
 use crate::text::{escape, escape_within};
@@ -16,6 +16,8 @@ use crate::verdict::Verdict;
 
 /// Clauses and events shown per finding; the JSON report has more.
 const MAX_LINES: usize = 12;
+/// Characters shown of what a stage gave.
+const LONGEST_SUMMARY: usize = 300;
 
 /// The report as text. Everything that came from outside is escaped.
 #[must_use]
@@ -45,6 +47,7 @@ pub fn render(report: &Report, style: Style) -> String {
         page.list("Missing from the record", &report.missing);
     }
     page.stages(&report.stages);
+    page.results(&report.results);
     page.losses(report);
     if !report.notes.is_empty() {
         page.list("Notes", &report.notes);
@@ -287,6 +290,23 @@ impl Page {
         }
         let text = trimmed(&table.to_string());
         self.out.push_str(&text);
+    }
+
+    fn results(&mut self, results: &[TaskResult]) {
+        if results.is_empty() {
+            return;
+        }
+        self.title("Results");
+        let mut table = self.table();
+        for result in results {
+            table.add_row([
+                String::new(),
+                escape(&result.task),
+                escape(&result.outcome),
+                escape_within(&result.summary, LONGEST_SUMMARY),
+            ]);
+        }
+        self.put(&mut table, &[]);
     }
 
     fn stages(&mut self, stages: &[StageFacts]) {

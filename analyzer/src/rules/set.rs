@@ -167,6 +167,7 @@ impl RuleSet {
             verdict,
             reasons,
             missing: all_missing,
+            results: Vec::new(),
             stages: stages.iter().map(|stage| stage.facts.clone()).collect(),
             findings,
             undecided,

@@ -73,7 +73,7 @@ impl Stage for Build {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn provides(&self) -> &'static str {

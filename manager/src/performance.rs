@@ -1,0 +1,126 @@
+//! Where the time of an audit went: what each stage used, and a picture of it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use plotters::prelude::*;
+use pyti_analyzer::{StageFacts, store};
+use pyti_trace::event::Kind;
+use serde::{Deserialize, Serialize};
+
+/// The picture, in the run's directory.
+pub const PICTURE: &str = "performance.svg";
+/// Its width and the height of a stage in it, pixels.
+const WIDTH: u32 = 900;
+/// See [`WIDTH`].
+const ROW: u32 = 34;
+
+/// What a stage used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Wall time, seconds.
+    pub wall: f64,
+    /// User and system time, seconds.
+    pub cpu: f64,
+    /// Peak memory, bytes.
+    pub memory: u64,
+    /// Bytes written to the disk that were there at the end.
+    pub disk: u64,
+    /// Processes that were started.
+    pub processes: usize,
+}
+
+/// What a stage of the run in `directory` used.
+///
+/// # Errors
+/// Its events cannot be read.
+pub fn usage(facts: &StageFacts, directory: &Path) -> Result<Usage> {
+    let events = store::read(&directory.join(&facts.name), store::MAX_EVENTS)?.events;
+    Ok(Usage {
+        wall: facts.wall_ns as f64 / 1e9,
+        cpu: (facts.user_us + facts.system_us) as f64 / 1e6,
+        memory: facts.memory_peak,
+        disk: facts.disk_used,
+        processes: events
+            .iter()
+            .filter(|event| event.kind == Kind::Fork)
+            .count()
+            + 1,
+    })
+}
+
+/// Draws wall and CPU time of the stages as bars.
+///
+/// # Errors
+/// The disk refuses.
+pub fn draw(stages: &BTreeMap<String, Usage>, path: &Path) -> Result<()> {
+    let what = || format!("failed to draw {}", path.display());
+    let rows = u32::try_from(stages.len())
+        .unwrap_or(u32::MAX)
+        .clamp(1, 200);
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (WIDTH, rows * ROW + 90)).into_drawing_area();
+        area.fill(&WHITE).with_context(what)?;
+        let longest = stages
+            .values()
+            .map(|usage| usage.wall.max(usage.cpu))
+            .fold(1.0, f64::max);
+        let names: Vec<&String> = stages.keys().collect();
+        let mut chart = ChartBuilder::on(&area)
+            .caption("Time of the stages, seconds", ("sans-serif", 18))
+            .margin(10)
+            .x_label_area_size(30)
+            .y_label_area_size(140)
+            .build_cartesian_2d(0.0..longest * 1.05, (0..rows).into_segmented())
+            .with_context(what)?;
+        chart
+            .configure_mesh()
+            .disable_y_mesh()
+            .y_labels(usize::try_from(rows).unwrap_or(1))
+            .y_label_formatter(&|at| match at {
+                SegmentValue::CenterOf(at) => names
+                    .get(*at as usize)
+                    .map_or(String::new(), ToString::to_string),
+                _ => String::new(),
+            })
+            .draw()
+            .with_context(what)?;
+        for (name, colour, margin, value) in [
+            (
+                "wall",
+                BLUE.mix(0.35),
+                5,
+                (|usage| usage.wall) as fn(&Usage) -> f64,
+            ),
+            ("CPU", BLUE.mix(0.9), 11, |usage| usage.cpu),
+        ] {
+            let bars = (0..).zip(stages.values()).map(|(at, usage)| {
+                let ends = [
+                    (0.0, SegmentValue::Exact(at)),
+                    (value(usage), SegmentValue::Exact(at + 1)),
+                ];
+                let mut bar = Rectangle::new(ends, colour.filled());
+                bar.set_margin(margin, margin, 0, 0);
+                bar
+            });
+            chart
+                .draw_series(bars)
+                .with_context(what)?
+                .label(name)
+                .legend(move |(x, y)| {
+                    Rectangle::new([(x, y - 4), (x + 12, y + 4)], colour.filled())
+                });
+        }
+        chart
+            .configure_series_labels()
+            .border_style(BLACK.mix(0.3))
+            .background_style(WHITE)
+            .position(SeriesLabelPosition::LowerRight)
+            .draw()
+            .with_context(what)?;
+        area.present().with_context(what)?;
+    }
+    std::fs::write(path, svg).with_context(what)
+}
