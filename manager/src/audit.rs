@@ -161,10 +161,12 @@ pub async fn audit(
         fresh: args.what.fresh,
         ..usual()
     };
+    progress.plan(&plan);
     let (execution, times) = run(&plan, &options, &interrupt, &progress).await;
     let mut record = stages.record().clone();
     if record.facts.stages.is_empty() {
         // Without a stage there is nothing to judge: the input or the host is at fault.
+        progress.over();
         discard(&run_dir);
         let mut failures = execution.outcomes.into_iter().filter_map(failure);
         let interrupted = || "interrupted before anything ran".into();
@@ -216,6 +218,7 @@ pub async fn audit(
             .push(format!("this report is not kept: {error:#}"));
     }
     progress.end("judge", "done");
+    progress.over();
     Ok(Audited {
         report,
         run: run_dir.path().to_owned(),

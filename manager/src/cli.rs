@@ -47,6 +47,17 @@ pub enum Format {
     Json,
 }
 
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProgressArg {
+    /// Live on a terminal, nothing elsewhere.
+    Auto,
+    /// A line for each change.
+    Log,
+    /// Nothing.
+    None,
+}
+
 /// What runs the VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum AccelArg {
@@ -135,9 +146,9 @@ pub struct AuditArgs {
     /// Directory of the run, which must not exist yet.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// No progress, also on a terminal.
-    #[arg(long, short)]
-    pub quiet: bool,
+    /// Progress on standard error.
+    #[arg(long, value_enum, default_value_t = ProgressArg::Auto)]
+    pub progress: ProgressArg,
 }
 
 /// How a plan is drawn.

@@ -1,70 +1,160 @@
-//! Progress on standard error: what runs and since when, live on a terminal, nothing elsewhere.
+//! Progress on standard error: the state of the graph live on a terminal, a line for each change in a
+//! log, nothing elsewhere.
 
 use std::collections::HashMap;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pyti_analyzer::escape;
-use pyti_graph::{Change, Outcome};
+use pyti_graph::{Change, Outcome, Plan};
 
-/// A line for each thing that runs. Cheap to share.
+use crate::cli::ProgressArg;
+
+/// Tasks named in the line of those that wait.
+const WAITING_SHOWN: usize = 3;
+
+/// What there is to show where.
+#[derive(Debug)]
+enum Show {
+    /// A line for each thing that runs, and one for what waits.
+    Live(MultiProgress),
+    /// A line for each change.
+    Log,
+    /// Nothing.
+    Nothing,
+}
+
+/// Shows what runs and since when. Cheap to share.
 #[derive(Debug)]
 pub struct Progress {
-    lines: MultiProgress,
-    running: Mutex<HashMap<String, (ProgressBar, Instant)>>,
+    show: Show,
+    began: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    running: HashMap<String, (Option<ProgressBar>, Instant)>,
+    /// What has not started, in the order of the plan, with the tasks that each waits for.
+    waiting: Vec<(String, Vec<String>)>,
+    waits: Option<ProgressBar>,
 }
 
 impl Progress {
-    /// Progress on standard error where that is a terminal and `quiet` is not asked for.
+    /// Progress as it was asked for; by itself, live on a terminal and nothing elsewhere.
     #[must_use]
-    pub fn new(quiet: bool) -> Self {
-        let target = if quiet || !std::io::stderr().is_terminal() {
-            ProgressDrawTarget::hidden()
-        } else {
-            ProgressDrawTarget::stderr()
+    pub fn new(wanted: ProgressArg) -> Self {
+        let live = || Show::Live(MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
+        let show = match wanted {
+            ProgressArg::Auto if std::io::stderr().is_terminal() => live(),
+            ProgressArg::Auto | ProgressArg::None => Show::Nothing,
+            ProgressArg::Log => Show::Log,
         };
         Self {
-            lines: MultiProgress::with_draw_target(target),
-            running: Mutex::default(),
+            show,
+            began: Instant::now(),
+            state: Mutex::default(),
         }
+    }
+
+    /// The plan that is about to run.
+    pub fn plan(&self, plan: &Plan) {
+        let name = |at: usize| plan.tasks().get(at).map(|task| task.name.clone());
+        let waiting = plan.tasks().iter().enumerate().map(|(at, task)| {
+            let edges = plan.edges(at).into_iter();
+            let mut before: Vec<String> = edges.filter_map(|(from, _)| name(from)).collect();
+            before.dedup();
+            (task.name.clone(), before)
+        });
+        let mut state = self.lock();
+        state.waiting = waiting.collect();
+        if let Show::Live(lines) = &self.show {
+            let line = lines.add(ProgressBar::new_spinner());
+            if let Ok(style) = ProgressStyle::with_template("  {wide_msg}") {
+                line.set_style(style);
+            }
+            state.waits = Some(line);
+        }
+        state.show_waiting();
     }
 
     /// Something starts.
     pub fn start(&self, what: &str) {
-        let line = self.lines.add(ProgressBar::new_spinner());
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed:>6}") {
-            line.set_style(style);
-        }
-        line.set_message(escape(what).to_string());
-        if !self.lines.is_hidden() {
-            line.enable_steady_tick(Duration::from_millis(120));
-        }
-        self.lock().insert(what.to_owned(), (line, Instant::now()));
+        let mut state = self.lock();
+        state.waiting.retain(|(task, _)| task != what);
+        let bar = match &self.show {
+            Show::Live(lines) => {
+                let line = ProgressBar::new_spinner();
+                let line = match &state.waits {
+                    Some(waits) => lines.insert_before(waits, line),
+                    None => lines.add(line),
+                };
+                if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed:>6}")
+                {
+                    line.set_style(style);
+                }
+                line.set_message(escape(what));
+                line.enable_steady_tick(Duration::from_millis(120));
+                Some(line)
+            }
+            Show::Log => {
+                self.log(&format!("{} starts", escape(what)));
+                None
+            }
+            Show::Nothing => None,
+        };
+        state.running.insert(what.to_owned(), (bar, Instant::now()));
+        state.show_waiting();
     }
 
     /// What it is doing: a file that is fetched, a step of a boot.
     pub fn detail(&self, what: &str, detail: &str) {
-        if let Some((line, _)) = self.lock().get(what) {
-            line.set_message(format!("{}: {}", escape(what), escape(detail)));
+        let message = format!("{}: {}", escape(what), escape(detail));
+        match (self.lock().running.get(what), &self.show) {
+            (Some((Some(line), _)), _) => line.set_message(message),
+            (_, Show::Log) => self.log(&message),
+            _ => {}
         }
     }
 
     /// It ended; a line with its time and its end stays.
     pub fn end(&self, what: &str, ending: &str) {
-        let Some((line, since)) = self.lock().remove(what) else {
-            return;
-        };
-        line.finish_and_clear();
-        self.lines.remove(&line);
-        let took = since.elapsed().as_secs_f64();
-        // Where the terminal is gone there is nobody to tell.
-        let _ = self.lines.println(format!(
-            "{took:>7.2} s  {} {}",
-            escape(what),
-            escape(ending)
-        ));
+        let mut state = self.lock();
+        state.waiting.retain(|(task, _)| task != what);
+        for (_, before) in &mut state.waiting {
+            before.retain(|task| task != what);
+        }
+        let running = state.running.remove(what);
+        let took = running
+            .as_ref()
+            .map_or(0.0, |(_, since)| since.elapsed().as_secs_f64());
+        let told = format!("{took:>7.2} s  {} {}", escape(what), escape(ending));
+        match &self.show {
+            Show::Live(lines) => {
+                if let Some((Some(line), _)) = running {
+                    line.finish_and_clear();
+                    lines.remove(&line);
+                }
+                // Where the terminal is gone there is nobody to tell.
+                let _ = lines.println(told);
+            }
+            Show::Log => self.log(&format!(
+                "{} {} after {took:.2} s",
+                escape(what),
+                escape(ending)
+            )),
+            Show::Nothing => {}
+        }
+        state.show_waiting();
+    }
+
+    /// Nothing runs any more.
+    pub fn over(&self) {
+        if let Some(line) = self.lock().waits.take() {
+            line.finish_and_clear();
+        }
     }
 
     /// A change of the graph's state.
@@ -78,18 +168,58 @@ impl Progress {
             Change::Retry { task, reason } => {
                 self.detail(task, &format!("again, since it failed: {reason}"));
             }
-            Change::Ended { task, outcome } => {
-                if !matches!(outcome, Outcome::Skipped { .. }) {
-                    self.end(task, &outcome.to_string());
+            Change::Ended { task, outcome } => match (&self.show, outcome) {
+                // The reason is told where it is one; on a terminal a chain of lines says nothing.
+                (Show::Live(_), Outcome::Skipped { .. }) => {
+                    self.lock().waiting.retain(|(waiting, _)| waiting != task);
                 }
-            }
+                _ => self.end(task, &outcome.to_string()),
+            },
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, (ProgressBar, Instant)>> {
+    fn log(&self, text: &str) {
+        // Where standard error is closed there is nobody to tell.
+        let _ = writeln!(
+            std::io::stderr(),
+            "{:>8.2} {text}",
+            self.began.elapsed().as_secs_f64()
+        );
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere leaves the lines as they were; they are only lines.
-        self.running
+        self.state
             .lock()
             .unwrap_or_else(|poison| poison.into_inner())
+    }
+}
+
+impl State {
+    fn show_waiting(&self) {
+        let Some(line) = &self.waits else {
+            return;
+        };
+        let shown = self
+            .waiting
+            .iter()
+            .take(WAITING_SHOWN)
+            .map(|(task, before)| {
+                if before.is_empty() {
+                    task.clone()
+                } else {
+                    format!("{task} for {}", before.join(" and "))
+                }
+            });
+        let mut text = shown.collect::<Vec<_>>().join(", ");
+        let more = self.waiting.len().saturating_sub(WAITING_SHOWN);
+        if more > 0 {
+            text.push_str(&format!(", {more} more"));
+        }
+        if text.is_empty() {
+            line.set_message("");
+        } else {
+            line.set_message(format!("waiting: {}", escape(&text)));
+        }
     }
 }

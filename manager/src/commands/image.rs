@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use pyti_vm::{Image, Template};
 
-use crate::cli::{AccelArg, ImageCommand};
+use crate::cli::{AccelArg, ImageCommand, ProgressArg};
 use crate::home::Home;
 use crate::machine::Machine;
 use crate::progress::Progress;
@@ -15,7 +15,7 @@ use crate::progress::Progress;
 pub async fn run(command: ImageCommand, home: &Home, out: &mut impl Write) -> Result<()> {
     match command {
         ImageCommand::Build { name } => {
-            let progress = Arc::new(Progress::new(false));
+            let progress = Arc::new(Progress::new(ProgressArg::Auto));
             let machine = Machine::new(home, &name, AccelArg::Auto)?;
             let what = format!("image {name}");
             progress.start(&what);

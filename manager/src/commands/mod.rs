@@ -49,7 +49,7 @@ pub fn run(command: Command) -> Result<u8> {
 fn run_audit(args: AuditArgs, home: &Home, out: &mut impl Write) -> Result<u8> {
     let format = args.format;
     let rules = RuleSet::load(args.rules.as_deref(), &order::vars())?;
-    let progress = Arc::new(Progress::new(args.quiet));
+    let progress = Arc::new(Progress::new(args.progress));
     let runtime = runtime()?;
     let audited = runtime.block_on(async {
         let interrupt = Interrupt::listen().context("failed to listen for Ctrl-C")?;

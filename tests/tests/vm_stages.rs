@@ -1,0 +1,134 @@
+//! The stages beyond the installation, on one package that has a bit of everything; each gives its
+//! datum, and a second audit runs nothing.
+
+use std::path::Path;
+
+use pyti_tests::{Audit, audit_package, package, pyti, text};
+use serde_json::Value;
+
+const STAGES: [&str; 6] = ["startup", "import", "scripts", "build", "test", "coverage"];
+
+fn datum(run: &Path, stage: &str) -> Value {
+    let path = run.join(stage).join("data.json");
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&bytes).expect("no JSON")
+}
+
+fn outcome(audit: &Audit, task: &str) -> (String, String) {
+    let results = audit.report["results"].as_array().expect("no results");
+    let found = results.iter().find(|result| result["task"] == task);
+    let found = found.unwrap_or_else(|| panic!("no {task}: {}", audit.everything()));
+    let text = |name: &str| found[name].as_str().unwrap_or_default().to_owned();
+    (text("outcome"), text("summary"))
+}
+
+#[test]
+fn vm_stages_give_their_data_and_are_remembered() {
+    let arguments: Vec<&str> = STAGES.iter().flat_map(|stage| ["--stage", stage]).collect();
+    let home = tempfile::tempdir().expect("failed to make a directory");
+    let audit = audit_package("stages/whole", &arguments);
+    assert_eq!(audit.verdict(), "unremarkable", "{}", audit.everything());
+    let run = audit.run();
+
+    let installed = datum(&run, "install");
+    let distribution = &installed["distributions"][0];
+    assert_eq!(distribution["name"], "pyti_fixture_whole");
+    assert_eq!(
+        distribution["extensions"],
+        serde_json::json!(["whole._fast"])
+    );
+    assert_eq!(distribution["scripts"], serde_json::json!(["whole-hello"]));
+    assert_eq!(installed["unrecorded"], serde_json::json!([]));
+
+    let imported = datum(&run, "import");
+    let modules: Vec<(&str, bool)> = imported
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|module| Some((module["module"].as_str()?, module["success"].as_bool()?)))
+        .collect();
+    assert_eq!(modules, [("whole", true), ("whole._fast", true)]);
+
+    let calls = datum(&run, "scripts");
+    let exits: Vec<(Option<&str>, Option<i64>)> = calls
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|call| (call["name"].as_str(), call["exit"].as_i64()))
+        .collect();
+    assert_eq!(
+        exits,
+        [
+            (Some("whole-hello --help"), Some(0)),
+            (Some("whole-hello"), Some(3))
+        ]
+    );
+
+    let built = datum(&run, "build");
+    assert_eq!(built["reproducible"], true, "{}", built["builds"]);
+    let sources: Vec<&Value> = built["compilation_database"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|entry| &entry["file"])
+        .collect();
+    assert_eq!(sources, ["whole/_fast.c", "whole/_fast.c"]);
+    assert_eq!(
+        built["diagnostics"][0]["option"], "unused-variable",
+        "{}",
+        built["diagnostics"]
+    );
+    for role in ["compiler", "translator", "assembler", "linker"] {
+        let calls = built["calls"].as_array().into_iter().flatten();
+        let ended = calls.filter(|call| call["role"] == role && call["exit"] == 0);
+        assert!(ended.count() >= 2, "{role}: {}", built["calls"]);
+    }
+
+    let tests = datum(&run, "test");
+    assert_eq!(tests["framework"], "unittest");
+    let counts = serde_json::json!({"passed": 1, "failed": 1, "errors": 1, "skipped": 1});
+    assert_eq!(tests["counts"], counts, "{tests:#}");
+    assert_eq!(tests["wanted_service"], 1);
+
+    let covered = datum(&run, "coverage");
+    let percent = covered["files"]["whole/__init__.py"]
+        .as_f64()
+        .expect("not measured");
+    assert!((10.0..90.0).contains(&percent), "{covered:#}");
+    assert!(run.join("coverage/coverage.xml").is_file());
+
+    // What was done is not done again: nothing is started, so that it takes next to no time.
+    let again = pyti()
+        .args(["audit", "--format", "json", "--out"])
+        .arg(home.path().join("again"))
+        .args(&arguments)
+        .arg(package("stages/whole"))
+        .output()
+        .expect("failed to start pyti");
+    let report: Value = serde_json::from_slice(&again.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", text(&again.stderr)));
+    let notes = report["notes"].to_string();
+    for stage in STAGES.iter().chain(&["metadata", "install"]) {
+        assert!(
+            notes.contains(&format!("stage {stage} was run before")),
+            "{stage}: {notes}"
+        );
+    }
+    assert_eq!(report["results"], audit.report["results"]);
+    assert_eq!(report["losses"], audit.report["losses"]);
+}
+
+#[test]
+fn vm_stages_after_a_failed_install_are_skipped_with_the_chain() {
+    let audit = audit_package("stages/install-fails", &["--stage", "import"]);
+    assert_eq!(audit.verdict(), "inconclusive", "{}", audit.everything());
+    let (outcome_of_install, why) = outcome(&audit, "install");
+    assert_eq!(outcome_of_install, "failed");
+    assert!(why.starts_with("exit status 1"), "{why}");
+    let (outcome_of_import, why) = outcome(&audit, "import");
+    assert_eq!(outcome_of_import, "skipped");
+    assert!(
+        why.starts_with("no installed, since install failed: exit status 1"),
+        "{why}"
+    );
+}
