@@ -86,9 +86,11 @@ fn a_plan_is_shown_before_anything_runs() {
     assert_eq!(status, Some(0), "{stderr}");
     let lines = [
         "fetch     host  distribution",
-        "template  host  template       ← distribution",
-        "resolve   host  wheelhouse     ← distribution",
-        "install   VM    stage.install  ← wheelhouse, template",
+        "template  host  template                      ← distribution",
+        "examine   host  source                        ← distribution",
+        "metadata  VM    metadata                      ← distribution, source, template",
+        "resolve   host  wheelhouse                    ← distribution, source, metadata",
+        "install   VM    installed, resources.install  ← wheelhouse, template",
     ];
     assert_eq!(stdout.lines().collect::<Vec<_>>(), lines);
     for (format, begin) in [
