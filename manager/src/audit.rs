@@ -19,7 +19,6 @@ use crate::judge;
 use crate::machine::Machine;
 use crate::memo::StageMemo;
 use crate::metadata_hook::VmHook;
-use crate::order;
 use crate::progress::Progress;
 use crate::run_dir::{RunDir, RunRecord, SCHEMA, State, TaskEnd, now};
 use crate::stages::{Stages, Timing};
@@ -27,6 +26,10 @@ use crate::tasks;
 
 /// How long a task may take to end after an interruption: a stage reports what there is.
 const GRACE: Duration = Duration::from_secs(30);
+/// What all stages that were ever run may keep for later ones, bytes.
+const STORE_BYTES: u64 = 8 << 30;
+/// What is younger may be another audit's, which still runs.
+const STORE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often a task is tried again that failed by its infrastructure.
 const RETRIES: u32 = 1;
 
@@ -157,7 +160,7 @@ pub async fn audit(
     run_dir.write_record(&stages.record())?;
 
     let options = Options {
-        memo: Some(memo),
+        memo: Some(memo.clone()),
         fresh: args.what.fresh,
         ..usual()
     };
@@ -174,18 +177,13 @@ pub async fn audit(
             failures.next().unwrap_or_else(interrupted),
         ));
     }
-    let installed = |stage: &StageFacts| stage.name == order::INSTALL;
-    if !record.facts.stages.iter().any(installed) {
-        let install = execution
-            .outcomes
-            .iter()
-            .find(|(task, _)| task == order::INSTALL);
-        let reason = install.map_or("interrupted".into(), |(_, outcome)| outcome.to_string());
-        let status = StageStatus::NotStarted { reason };
-        record
-            .facts
-            .stages
-            .push(StageFacts::new(order::INSTALL, status));
+    for stage in args.what.stages.names() {
+        let outcome = execution.outcomes.iter().find(|(task, _)| task == stage);
+        if tasks::is_watched(stage)
+            && let Some((_, outcome)) = outcome
+        {
+            add_unwatched(&mut record.facts.stages, stage, outcome);
+        }
     }
     let mut summaries = stages.summaries();
     let ends = execution.outcomes.into_iter();
@@ -218,11 +216,29 @@ pub async fn audit(
             .push(format!("this report is not kept: {error:#}"));
     }
     progress.end("judge", "done");
+    let swept = tokio::task::block_in_place(|| memo.store.sweep(STORE_BYTES, STORE_AGE));
+    if let Err(error) = swept {
+        tracing::warn!("{error:#}");
+    }
     progress.over();
     Ok(Audited {
         report,
         run: run_dir.path().to_owned(),
     })
+}
+
+/// A stage that was asked for and did not come about is no part of a run that was watched to its end.
+fn add_unwatched(stages: &mut Vec<StageFacts>, stage: &str, outcome: &Outcome) {
+    if outcome.is_done() || matches!(outcome, Outcome::NotApplicable { .. }) {
+        return;
+    }
+    let reason = outcome.to_string();
+    match stages.iter_mut().find(|facts| facts.name == stage) {
+        None => stages.push(StageFacts::new(stage, StageStatus::NotStarted { reason })),
+        // Where it did not end well, the reason is told already.
+        Some(facts) if facts.status == StageStatus::Completed => facts.problems.push(reason),
+        Some(_) => {}
+    }
 }
 
 /// How plans are run here.

@@ -4,10 +4,15 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use cacache::{Integrity, SyncReader, WriteOpts};
 use serde::{Deserialize, Serialize};
+use walkdir::WalkDir;
+
+/// Where cacache has contents (its version 2).
+const CONTENT: &str = "content-v2";
 
 /// A content-addressed store in a directory of the cache, made where it is missing.
 #[derive(Debug, Clone)]
@@ -102,6 +107,38 @@ impl DataStore {
         cacache::read_sync(&self.directory, key).ok()
     }
 
+    /// Removes the oldest contents that are older than `age`, until no more than `most` bytes are
+    /// left. What was kept under a key and is gone is simply not recalled.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn sweep(&self, most: u64, age: Duration) -> Result<()> {
+        let mut found = vec![];
+        for entry in WalkDir::new(self.directory.join(CONTENT))
+            .into_iter()
+            .flatten()
+        {
+            if entry.file_type().is_file()
+                && let Ok(metadata) = entry.metadata()
+                && let Ok(modified) = metadata.modified()
+            {
+                found.push((modified, metadata.len(), entry.into_path()));
+            }
+        }
+        found.sort();
+        let mut total: u64 = found.iter().map(|(_, bytes, _)| bytes).sum();
+        for (modified, bytes, path) in found {
+            let old = modified.elapsed().is_ok_and(|since| since >= age);
+            if total <= most || !old {
+                break;
+            }
+            std::fs::remove_file(&path)
+                .with_context(|| format!("failed to remove {}", path.display()))?;
+            total -= bytes;
+        }
+        Ok(())
+    }
+
     fn failed(&self) -> String {
         format!("failed to store data in {}", self.directory.display())
     }
@@ -109,6 +146,8 @@ impl DataStore {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::DataStore;
 
     #[test]
@@ -127,6 +166,22 @@ mod tests {
         };
         assert!(!store.has(&other));
         assert!(store.open(&other).is_err());
+    }
+
+    #[test]
+    fn the_oldest_go_where_there_is_too_much() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = DataStore::at(directory.path().to_owned());
+        let blobs: Vec<_> = [b"one", b"two"]
+            .map(|content| store.put(&content[..]).unwrap())
+            .into();
+        store.sweep(3, Duration::from_secs(3600)).unwrap();
+        assert!(
+            blobs.iter().all(|blob| store.has(blob)),
+            "young contents stay"
+        );
+        store.sweep(3, Duration::ZERO).unwrap();
+        assert_eq!(blobs.iter().filter(|blob| store.has(blob)).count(), 1);
     }
 
     #[test]

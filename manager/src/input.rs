@@ -1,11 +1,14 @@
 //! What a clone is given: one tar, unpacked below `/` with the rights of the package's user.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::path::{Component, Path};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 use pyti_index::append_tar;
+use pyti_vm::SLOT_BYTES;
 
 use crate::data_store::DataStore;
 use crate::order::{Order, WHEELHOUSE};
@@ -15,8 +18,8 @@ use crate::tool;
 const BUFFER: usize = 1 << 20;
 /// Where a state may put files; `state.rs` of the agent keeps these.
 const ROOTS: [&str; 3] = ["home/dev", "var/tmp", "tmp"];
-/// Entries of a state; the agent's disk has room for as many files.
-const MOST_ENTRIES: usize = 300_000;
+/// Entries of a state: the agent's disk has no more inodes (`nr_inodes=300k`).
+const MOST_ENTRIES: usize = 307_200;
 /// Longest path of a state, `PATH_MAX` of linux/limits.h.
 const LONGEST_PATH: usize = 4096;
 
@@ -27,7 +30,10 @@ const LONGEST_PATH: usize = 4096;
 /// The disk refuses, something is not in the store, or the state, which comes from a VM in which the
 /// package ran, is not what the agent makes.
 pub fn write(order: &Order, store: &DataStore, out: &mut File) -> Result<()> {
-    let mut tar = tar::Builder::new(BufWriter::with_capacity(BUFFER, out));
+    let mut tar = tar::Builder::new(Bounded {
+        out: BufWriter::with_capacity(BUFFER, out),
+        left: SLOT_BYTES,
+    });
     let directory = WHEELHOUSE.trim_start_matches('/');
     append_tar(&order.wheelhouse, directory, &mut tar).context("failed to write the wheelhouse")?;
     if let Some(state) = &order.state {
@@ -51,6 +57,29 @@ pub fn write(order: &Order, store: &DataStore, out: &mut File) -> Result<()> {
         .context("failed to write the input of a stage")
 }
 
+/// A writer of no more than the guest's device holds: what is unpacked for it may be a bomb.
+struct Bounded<W> {
+    out: W,
+    left: u64,
+}
+
+impl<W: Write> Write for Bounded<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.left.checked_sub(bytes.len() as u64);
+        self.left = left.ok_or_else(|| {
+            io::Error::other(format!(
+                "it is larger than the device of {SLOT_BYTES} bytes"
+            ))
+        })?;
+        self.out.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
 fn append_state(state: impl Read, out: &mut tar::Builder<impl Write>) -> Result<()> {
     for entry in Entries::of(&mut tar::Archive::new(state))? {
         let (path, mut entry) = entry?;
@@ -64,8 +93,7 @@ fn append_state(state: impl Read, out: &mut tar::Builder<impl Write>) -> Result<
             let target = entry.link_name_bytes().unwrap_or_default().into_owned();
             anyhow::ensure!(target.len() < LONGEST_PATH, "a link's target is too long");
             fresh.set_mode(0o777);
-            let target = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&target);
-            out.append_link(&mut fresh, &path, target)?;
+            out.append_link(&mut fresh, &path, OsStr::from_bytes(&target))?;
         } else if header.entry_type().is_dir() {
             // Its files are still to come.
             fresh.set_mode(mode | 0o700);
@@ -97,39 +125,37 @@ impl<'a, R: Read> Entries<'a, R> {
         })
     }
 
-    fn check(&mut self, entry: tar::Entry<'a, R>) -> Result<(String, tar::Entry<'a, R>)> {
+    fn check(&mut self, entry: tar::Entry<'a, R>) -> Result<(PathBuf, tar::Entry<'a, R>)> {
         self.left = self
             .left
             .checked_sub(1)
             .context("it has too many entries")?;
         let kind = entry.header().entry_type();
-        let path = entry.path_bytes();
-        let name = path.escape_ascii().to_string();
+        let bytes = entry.path_bytes();
+        anyhow::ensure!(bytes.len() < LONGEST_PATH, "a path of it is too long");
+        let name = || bytes.escape_ascii().to_string();
         anyhow::ensure!(
             kind.is_file() || kind.is_dir() || kind.is_symlink(),
-            "{name} is neither file, directory nor link"
+            "{} is neither file, directory nor link",
+            name()
         );
-        // Python's own names are text; what is none is no part of an installation.
-        let path = String::from_utf8_lossy(&path)
-            .trim_end_matches('/')
-            .to_owned();
-        let inside = ROOTS.iter().any(|root| {
-            path.strip_prefix(root)
-                .is_some_and(|rest| rest.starts_with('/'))
-        });
-        let plain = Path::new(&path)
+        let path = PathBuf::from(OsStr::from_bytes(&bytes));
+        let inside = |root: &&str| path.starts_with(root) && path != Path::new(root);
+        let plain = path
             .components()
             .all(|component| matches!(component, Component::Normal(_)));
         anyhow::ensure!(
-            inside && plain && path.len() < LONGEST_PATH,
-            "{name} is not where a state has files"
+            ROOTS.iter().any(inside) && plain,
+            "{} is not where a state has files",
+            name()
         );
+        drop(bytes);
         Ok((path, entry))
     }
 }
 
 impl<'a, R: Read> Iterator for Entries<'a, R> {
-    type Item = Result<(String, tar::Entry<'a, R>)>;
+    type Item = Result<(PathBuf, tar::Entry<'a, R>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let entry = self.entries.next()?;
@@ -170,7 +196,7 @@ mod tests {
         Entries::of(&mut archive)?
             .map(|entry| {
                 let (path, entry) = entry?;
-                Ok((path, entry.header().mode()?))
+                Ok((path.to_string_lossy().into_owned(), entry.header().mode()?))
             })
             .collect()
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pyti_analyzer::StageFacts;
+use pyti_analyzer::{StageFacts, StageStatus};
 use pyti_graph::{Memo, MemoKey, Outputs};
 use serde::{Deserialize, Serialize};
 
@@ -62,9 +62,13 @@ impl StageMemo {
     /// Keeps what a stage of this run provided.
     pub fn keep(&self, stage: &str, key: &str, outputs: &Outputs) {
         let keep = || -> anyhow::Result<()> {
+            let done = self.stages.done(stage)?;
+            if !is_whole(&done.facts) {
+                return Ok(());
+            }
             let kept = Kept {
                 outputs: outputs.clone(),
-                stage: self.stages.done(stage)?,
+                stage: done,
             };
             self.store.keep(key, &serde_json::to_vec(&kept)?)
         };
@@ -72,6 +76,18 @@ impl StageMemo {
             tracing::warn!("{stage} is not remembered: {error:#}");
         }
     }
+}
+
+/// Whether nothing would be won by running it again: a stage that was cut short, or of which events
+/// were lost, may do better.
+fn is_whole(facts: &StageFacts) -> bool {
+    let counted = facts.counters.as_ref().is_some_and(|counters| {
+        let mut families = counters.families.iter();
+        counters.recursion_misses == 0
+            && counters.untracked == 0
+            && families.all(|family| family.full == 0 && family.oversize == 0)
+    });
+    facts.status == StageStatus::Completed && facts.problems.is_empty() && counted
 }
 
 impl Memo for StageMemo {

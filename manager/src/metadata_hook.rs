@@ -13,8 +13,6 @@ use crate::stages::Stages;
 
 /// Where pip writes its report in the guest.
 const REPORT: &str = "/home/dev/.cache/pyti-report.json";
-/// Raised when the stage or what is made of it changes.
-const VERSION: u32 = 1;
 /// What the memo keeps: the text of the METADATA file.
 const TEXT: &str = "metadata.text";
 /// Longest report read back.
@@ -33,6 +31,20 @@ pub struct VmHook {
     pub count: Mutex<u32>,
 }
 
+/// Asks nobody: what tools are made of is not worth a VM.
+#[derive(Debug)]
+pub struct NoHook;
+
+impl MetadataHook for NoHook {
+    fn metadata(&self, _: HookRequest) -> BoxFuture<'_, Result<String, HookError>> {
+        Box::pin(async {
+            Err(HookError {
+                reason: "a tool is not asked for its metadata in the VM".into(),
+            })
+        })
+    }
+}
+
 impl MetadataHook for VmHook {
     fn metadata(&self, request: HookRequest) -> BoxFuture<'_, Result<String, HookError>> {
         Box::pin(async move {
@@ -49,11 +61,7 @@ impl VmHook {
     async fn recall_or_ask(&self, request: &HookRequest) -> anyhow::Result<String> {
         let name = self.next_name();
         let template = self.stages.template(Arc::new(|_| {})).await?;
-        let key = key(
-            request,
-            &template.record().key,
-            &self.stages.version(VERSION),
-        )?;
+        let key = key(request, &template.record().key, &self.stages.version()?)?;
         let known = (!self.fresh)
             .then(|| self.memo.recall(&name, &key))
             .flatten();
@@ -86,8 +94,11 @@ impl VmHook {
             sha256: request.sha256.clone(),
             bytes: std::fs::metadata(&request.sdist)?.len(),
         });
-        let files = self.stages.run(order).await?.files;
-        let report = files.get(REPORT).ok_or_else(|| {
+        let ran = self.stages.run(order).await?;
+        // A back end that did not come to its end may have forged what pip was to write.
+        ran.completed()
+            .map_err(|failure| anyhow::anyhow!("its build back end failed in the VM: {failure}"))?;
+        let report = ran.files.get(REPORT).ok_or_else(|| {
             anyhow::anyhow!("its build back end gave no metadata in the VM (stage {name})")
         })?;
         metadata_text(report)

@@ -39,7 +39,7 @@ pub fn usage(facts: &StageFacts, directory: &Path) -> Result<Usage> {
     let events = store::read(&directory.join(&facts.name), store::MAX_EVENTS)?.events;
     Ok(Usage {
         wall: facts.wall_ns as f64 / 1e9,
-        cpu: (facts.user_us + facts.system_us) as f64 / 1e6,
+        cpu: facts.user_us.saturating_add(facts.system_us) as f64 / 1e6,
         memory: facts.memory_peak,
         disk: facts.disk_used,
         processes: events

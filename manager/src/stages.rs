@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -12,6 +12,7 @@ use pyti_analyzer::{StageFacts, Target};
 use pyti_index::Prepared;
 use pyti_vm::{StartOptions, Template};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
 use crate::cli::LimitArgs;
@@ -45,6 +46,8 @@ pub struct Stages {
     interrupt: Interrupt,
 }
 
+/// Characters of what a stage gave, in a few words.
+const LONGEST_SUMMARY: usize = 1000;
 /// File of a stage's directory that holds its datum.
 const DATUM: &str = "data.json";
 
@@ -140,6 +143,8 @@ impl Stages {
     /// What a stage gave, in a few words.
     pub fn summarise(&self, stage: &str, summary: Option<String>) {
         if let Some(summary) = summary {
+            // Names and messages of the package's own are in it.
+            let summary: String = summary.chars().take(LONGEST_SUMMARY).collect();
             lock(&self.summaries).insert(stage.to_owned(), summary);
         }
     }
@@ -200,17 +205,17 @@ impl Stages {
                 .iter()
                 .map(|(hook, _)| format!("probe {hook} could not be attached")),
         );
-        self.keep(facts.clone());
-        if self.interrupt.came() {
-            anyhow::bail!("interrupted");
-        }
         let state = state.and_then(|path| {
-            let stored = self.store_state(&path);
+            let stored = tokio::task::block_in_place(|| self.store_state(&path));
             // A stage that needs it says that it is missing.
             stored.inspect_err(|error| tracing::warn!("{error:#}")).ok()
         });
         if let Some(state) = &state {
             lock(&self.states).insert(spec.stage.clone(), state.clone());
+        }
+        self.keep(facts.clone());
+        if self.interrupt.came() {
+            anyhow::bail!("interrupted");
         }
         Ok(Ran {
             facts,
@@ -235,10 +240,10 @@ impl Stages {
 
     /// Later stages and later runs find it in the data store.
     fn store_state(&self, path: &Path) -> Result<Blob> {
-        let blob = self.store.put_file(path)?;
+        let stored = self.store.put_file(path);
         std::fs::remove_file(path)
             .with_context(|| format!("failed to remove {}", path.display()))?;
-        Ok(blob)
+        stored
     }
 
     /// Where the disk refuses, the facts are still judged, and say so.
@@ -252,10 +257,40 @@ impl Stages {
         }
     }
 
-    /// Everything besides its inputs that shapes what a stage leaves.
-    #[must_use]
-    pub fn version(&self, of_stage: u32) -> String {
-        format!("{of_stage} {} {:?}", env!("CARGO_PKG_VERSION"), self.limits)
+    /// Everything besides its inputs that shapes what a stage leaves: this program and the limits.
+    ///
+    /// # Errors
+    /// The program's own file cannot be read.
+    pub fn version(&self) -> Result<String> {
+        static PROGRAM: OnceLock<String> = OnceLock::new();
+        if PROGRAM.get().is_none() {
+            let mut hash = Sha256::new();
+            let program = File::open("/proc/self/exe").and_then(|mut program| {
+                std::io::copy(&mut program, &mut hash)?;
+                Ok(hash
+                    .finalize()
+                    .iter()
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect())
+            });
+            let program = program.context("failed to read this program's own file")?;
+            PROGRAM.get_or_init(|| program);
+        }
+        let program = PROGRAM.get().map_or("", String::as_str);
+        Ok(format!("{program} {:?}", self.limits))
+    }
+
+    /// What of a stage was not watched to its end.
+    pub fn add_problems(&self, stage: &str, problems: Vec<String>) {
+        let mut record = self.record();
+        let facts = record
+            .facts
+            .stages
+            .iter_mut()
+            .find(|facts| facts.name == stage);
+        if let Some(facts) = facts {
+            facts.problems.extend(problems);
+        }
     }
 
     /// Keeps a stage's datum in its directory.
@@ -302,11 +337,12 @@ impl Stages {
     /// What it left is not there any more, or the disk refuses.
     pub fn restore(&self, stage: &str, done: Done) -> Result<()> {
         let directory = self.run_dir.stage(stage)?;
-        for (name, blob) in &done.files {
-            let name = Path::new(name)
-                .file_name()
-                .context("a file without a name")?;
-            self.store.copy_to(blob, &directory.join(name))?;
+        let copied = self.copy_files(&done, &directory);
+        if let Err(error) = copied {
+            // The stage will be run, in a directory of its own.
+            std::fs::remove_dir_all(&directory)
+                .with_context(|| format!("failed to remove {}", directory.display()))?;
+            return Err(error);
         }
         self.summarise(stage, done.summary);
         if let Some(state) = done.state {
@@ -320,6 +356,16 @@ impl Stages {
             "stage {stage} was run before ({}) and nothing that shapes it has changed since; --fresh runs it again",
             done.run
         ));
+        Ok(())
+    }
+
+    fn copy_files(&self, done: &Done, directory: &Path) -> Result<()> {
+        for (name, blob) in &done.files {
+            let name = Path::new(name)
+                .file_name()
+                .context("a file without a name")?;
+            self.store.copy_to(blob, &directory.join(name))?;
+        }
         Ok(())
     }
 

@@ -13,12 +13,15 @@ use pyti_graph::{
     Action, Blame, BoxFuture, Control, Datum, Failure, Inputs, Kind, Need, Outputs, Place, Plan,
     PlanError, Resources, Task,
 };
-use pyti_index::{Closure, CoreMetadata, ErrorKind, Fetched, IndexError, Source, Step};
+use pyti_index::{
+    Closure, CoreMetadata, DistFilename, ErrorKind, Fetched, IndexError, Source, Step,
+    WheelhouseFile,
+};
 use serde::Serialize;
 
-use crate::metadata_hook::VmHook;
+use crate::metadata_hook::{NoHook, VmHook};
 use crate::performance;
-use crate::stage::{self, Ran, Requirements, Stage};
+use crate::stage::{self, Installed, Ran, Requirements, Stage};
 use crate::stages::Stages;
 
 /// The target's file, in the cache: a [`Fetched`].
@@ -135,6 +138,8 @@ pub fn plan(audit: &Arc<Audit>, image_is_built: bool, stages: &[&str]) -> Result
             Arc::new(Detect(audit.clone())),
         ),
     ];
+    // Where the program cannot tell its version, nothing is remembered.
+    let version = audit.stages.version().ok();
     let mut goals: Vec<Kind> = vec![];
     for stage in stage::all() {
         let mut needs = stage.needs();
@@ -159,7 +164,7 @@ pub fn plan(audit: &Arc<Audit>, image_is_built: bool, stages: &[&str]) -> Result
             needs,
             provides: vec![stage.provides().into(), resources],
             place: Place::Vm,
-            version: Some(audit.stages.version(stage.version())),
+            version: version.clone(),
             cost: machine,
             timeout: None,
             action: Arc::new(RunStage {
@@ -181,6 +186,13 @@ pub fn plan(audit: &Arc<Audit>, image_is_built: bool, stages: &[&str]) -> Result
         measure,
     ));
     Plan::new(tasks, &goals)
+}
+
+/// Whether the verdict rests on a stage that was asked for: what a checker says of the code does not
+/// tell what the code does.
+#[must_use]
+pub fn is_watched(stage: &str) -> bool {
+    stage != PERFORMANCE && !stage.starts_with("quality-")
 }
 
 /// What an audit can be asked for, by name.
@@ -350,19 +362,14 @@ impl Action for FetchTools {
         Box::pin(async move {
             let mut sets = (self.requirements)(&inputs)?.into_iter();
             let Audit {
-                options,
-                stages,
-                hook,
-                ..
+                options, stages, ..
             } = &*self.audit;
             let mut set = sets.next().unwrap_or_default();
             let mut closure = loop {
-                let (hook, teller) = (Arc::clone(hook), teller(&control));
-                let resolving = pyti_index::closure(&set, options, hook, teller);
-                match (
-                    until_no_stage_runs(&control, stages, resolving).await,
-                    sets.next(),
-                ) {
+                let teller = teller(&control);
+                let resolving = pyti_index::closure(&set, options, Arc::new(NoHook), teller);
+                let resolving = async { Ok(resolving.await?) };
+                match (until_stopped(&control, resolving).await, sets.next()) {
                     (
                         Err(Failure::Failed {
                             blame: Blame::Package,
@@ -404,6 +411,10 @@ impl Action for RunStage {
             if stage.tools().is_some() {
                 let tools: Closure = read(&inputs, tools_of(stage.name()).as_str())?;
                 order.tools = tools.files;
+                if order.state.is_some() {
+                    let installed: Installed = read(&inputs, INSTALLED)?;
+                    order.tools.retain(|tool| !brings(&installed, tool));
+                }
             }
             let ran = audit.stages.run(order).await.map_err(blame)?;
             self.outputs(&ran, &inputs).map_err(not_again)
@@ -411,10 +422,22 @@ impl Action for RunStage {
     }
 }
 
+/// Whether what is audited brings this package itself: then a tool's is not put over it.
+fn brings(installed: &Installed, tool: &WheelhouseFile) -> bool {
+    let tool = DistFilename::parse(&tool.filename, None);
+    let mut found = installed.distributions.iter();
+    tool.is_ok_and(|tool| {
+        found.any(|found| found.name.parse().is_ok_and(|name| *tool.name() == name))
+    })
+}
+
 impl RunStage {
     fn outputs(&self, ran: &Ran, inputs: &Inputs) -> Result<Outputs, Failure> {
         let Self { stage, audit } = self;
-        let datum = stage.read(ran, inputs)?;
+        let datum = tokio::task::block_in_place(|| stage.read(ran, inputs))?;
+        audit
+            .stages
+            .add_problems(stage.name(), stage.cut_short(&datum));
         audit.stages.summarise(stage.name(), stage.summary(&datum));
         audit
             .stages

@@ -13,7 +13,7 @@ pub(crate) const LIBRARY: &str = "home/dev/.local/lib/python3.13/site-packages";
 /// The prefix of the user's installations.
 const PREFIX: &str = "home/dev/.local";
 /// Bytes of one file of a wheel.
-const MOST_BYTES: u64 = 512 << 20;
+const MOST_BYTES: u64 = 256 << 20;
 /// Files of one wheel.
 const MOST_FILES: usize = 50_000;
 /// 1980-01-01, the oldest moment that a wheel can hold.
@@ -53,8 +53,13 @@ fn append_wheel(tool: &WheelhouseFile, tar: &mut tar::Builder<impl Write>) -> Re
         header.set_mtime(MOMENT);
         header.set_size(file.size());
         let size = file.size();
-        // A file that is longer than it says would end the archive early.
-        tar.append_data(&mut header, path, file.take(size))?;
+        let mut content = vec![];
+        file.take(size + 1).read_to_end(&mut content)?;
+        ensure!(
+            content.len() as u64 == size,
+            "{path} is not as long as it says"
+        );
+        tar.append_data(&mut header, path, &content[..])?;
     }
     Ok(())
 }

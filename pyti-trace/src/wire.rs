@@ -214,7 +214,8 @@ pub struct StageSpec {
     pub files: Vec<(String, String)>,
     /// Files to bring back after the stage ended, absolute paths, with a bound each in bytes.
     pub collect: Vec<(String, u64)>,
-    /// Bring back what the stage left on the disk, as the file [`STATE`].
+    /// Bring back what the stage left on the disk, as the file [`STATE`], where it ended with exit
+    /// status 0.
     pub keep: Option<Keep>,
 }
 

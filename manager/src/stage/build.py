@@ -40,6 +40,8 @@ def build(sdist):
     status = subprocess.call(argv, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT)
     wheels = []
     for name in sorted(os.listdir(out)) if os.path.isdir(out) else []:
+        if not os.path.isfile(os.path.join(out, name)):
+            continue
         with open(os.path.join(out, name), "rb") as file:
             data = file.read()
         wheels.append({"filename": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()})

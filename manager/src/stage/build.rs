@@ -22,6 +22,9 @@ const WHEEL: &str = "/home/dev/.cache/pyti/built.whl";
 /// Largest wheel that is brought back, bytes.
 const WHEEL_BYTES: u64 = 48 << 20;
 
+/// Entries of the compilation database.
+const MOST: usize = 20_000;
+
 /// See the module.
 pub(super) struct Build;
 
@@ -72,10 +75,6 @@ impl Stage for Build {
         "build"
     }
 
-    fn version(&self) -> u32 {
-        2
-    }
-
     fn provides(&self) -> &'static str {
         "build"
     }
@@ -117,6 +116,7 @@ impl Stage for Build {
     }
 
     fn read(&self, ran: &Ran, _: &Inputs) -> Result<Value, Failure> {
+        ran.completed()?;
         let builds: Vec<OneBuild> = ran.result()?;
         let events = store::read(&ran.directory, store::MAX_EVENTS)
             .map_err(Failure::infrastructure)?
@@ -139,7 +139,7 @@ impl Stage for Build {
             wheel,
             reproducible,
             diagnostics: diagnostics::read(&output),
-            compilation_database: calls.iter().flat_map(Call::database).collect(),
+            compilation_database: calls.iter().flat_map(Call::database).take(MOST).collect(),
             calls,
             builds,
         };

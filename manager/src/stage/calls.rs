@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 /// Calls listed; the store has all.
 const MOST: usize = 20_000;
+/// Sources of one call that get entries of a compilation database.
+const MOST_SOURCES: usize = 16;
 
 /// What a program of a build is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,12 +118,13 @@ fn role(name: &str) -> Option<Role> {
         })
     };
     Some(
-        if is(&[
+        // First, since cc1 is no first version of cc.
+        if ["cc1", "cc1plus", "cc1obj", "f951", "lto1"].contains(&name) {
+            Role::Translator
+        } else if is(&[
             "gcc", "g++", "cc", "c++", "clang", "clang++", "gfortran", "rustc", "nvcc", "ccache",
         ]) {
             Role::Compiler
-        } else if is(&["cc1", "cc1plus", "cc1obj", "f951", "lto1"]) {
-            Role::Translator
         } else if is(&["as", "nasm", "yasm"]) {
             Role::Assembler
         } else if is(&[
@@ -169,7 +172,10 @@ fn files(arguments: &[String]) -> (Vec<String>, Vec<String>) {
 impl Call {
     /// Its entries of a compilation database: one for each source that is compiled.
     pub(super) fn database(&self) -> Vec<Value> {
-        if self.role != Role::Compiler || !self.arguments.iter().any(|argument| argument == "-c") {
+        let compiles = self.arguments.iter().any(|argument| argument == "-c");
+        // Each entry repeats the arguments: what compiles more at once is nobody's compiler call.
+        let few = self.sources.len() <= MOST_SOURCES;
+        if self.role != Role::Compiler || !compiles || !few {
             return vec![];
         }
         let entry = |source: &String| {
@@ -194,6 +200,7 @@ mod tests {
             ("gcc", Some(Role::Compiler)),
             ("x86_64-linux-gnu-gcc-14", Some(Role::Compiler)),
             ("g++", Some(Role::Compiler)),
+            ("cc1", Some(Role::Translator)),
             ("cc1plus", Some(Role::Translator)),
             ("x86_64-linux-gnu-as", Some(Role::Assembler)),
             ("collect2", Some(Role::Linker)),

@@ -55,10 +55,6 @@ impl Stage for Coverage {
         "coverage"
     }
 
-    fn version(&self) -> u32 {
-        1
-    }
-
     fn provides(&self) -> &'static str {
         "coverage"
     }
@@ -124,14 +120,16 @@ impl Stage for Coverage {
     }
 
     fn read(&self, ran: &Ran, _: &Inputs) -> Result<Value, Failure> {
-        let report = source::read(ran)?;
+        let report = source::read(ran, &[JSON, XML, DATA])?;
         let json = report.results.get(JSON);
         let json = json.ok_or_else(|| Failure::package("coverage.py measured nothing"))?;
         let measured: Report = serde_json::from_str(json).map_err(|error| {
             Failure::package(format!("coverage.py's report cannot be read: {error}"))
         })?;
-        for (name, text) in &report.results {
-            std::fs::write(ran.directory.join(name), text).map_err(Failure::infrastructure)?;
+        for name in [JSON, XML, DATA] {
+            if let Some(text) = report.results.get(name) {
+                std::fs::write(ran.directory.join(name), text).map_err(Failure::infrastructure)?;
+            }
         }
         let covered = Covered {
             percent: measured.totals.percent_covered,

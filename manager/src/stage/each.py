@@ -33,7 +33,7 @@ def run(command):
         try:
             process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=error,
                                        cwd=directory, start_new_session=True)
-        except OSError as failure:
+        except (OSError, ValueError) as failure:
             ended.update(error=str(failure), seconds=0.0, stdout="", stderr="", cut=False)
             return ended
         try:
@@ -41,11 +41,9 @@ def run(command):
         except subprocess.TimeoutExpired:
             ended["timed_out"] = True
             status = None
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except OSError:
-            pass
+        # What a command leaves behind is left to be noticed, unless its time is up.
         if status is None:
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         elif status < 0:
             ended["signal"] = -status

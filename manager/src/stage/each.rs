@@ -2,7 +2,6 @@
 
 use pyti_graph::Failure;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{Ran, program};
 use crate::cli::LimitArgs;
@@ -47,7 +46,7 @@ pub struct Ended {
     pub cut: bool,
     /// What it wrote as its answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answer: Option<Value>,
+    pub answer: Option<Vec<String>>,
 }
 
 /// The order to run the commands from a state.
@@ -60,7 +59,15 @@ pub(super) fn order(
     program(stage, SOURCE, &commands, Some(state), limits).map_err(Failure::infrastructure)
 }
 
-/// How the commands ended; a stage that was cut short has the first ones only.
+/// How the commands ended.
 pub(super) fn read(ran: &Ran) -> Result<Vec<Ended>, Failure> {
+    ran.completed()?;
     ran.result()
+}
+
+/// The commands that were not watched to their end.
+pub(super) fn cut_short(ended: &[Ended]) -> Vec<String> {
+    let late = ended.iter().filter(|command| command.timed_out);
+    late.map(|command| format!("`{}` was cut short by its time limit", command.name))
+        .collect()
 }

@@ -21,10 +21,10 @@ import json
 with open(sys.argv[2], 'w') as file:
     json.dump(pulled, file)
 ";
+/// What an import ended by that took too long.
+const LATE: &str = "timed out";
 /// Wall time of one import.
 const SECONDS: u64 = 60;
-/// Modules tried at most.
-const MOST: usize = 200;
 
 /// See the module.
 pub(super) struct Import;
@@ -50,10 +50,6 @@ impl Stage for Import {
         "import"
     }
 
-    fn version(&self) -> u32 {
-        1
-    }
-
     fn provides(&self) -> &'static str {
         "imports"
     }
@@ -64,21 +60,22 @@ impl Stage for Import {
 
     fn order(&self, inputs: &Inputs, limits: &LimitArgs) -> Result<Order, Failure> {
         let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
-        let target = installed.target();
-        let modules = target.map(|target| target.top_level.iter().chain(&target.extensions));
-        let mut modules: Vec<&String> = modules.into_iter().flatten().collect();
-        modules.dedup();
+        let target = installed.target()?;
+        let modules: Vec<String> = target
+            .top_level
+            .into_iter()
+            .chain(target.extensions)
+            .collect();
         if modules.is_empty() {
             return Err(Failure::NotApplicable("it installs no module".into()));
         }
         let commands: Vec<Command> = modules
             .into_iter()
-            .take(MOST)
             .map(|module| Command {
-                name: module.clone(),
-                argv: [PYTHON, "-c", PROGRAM, module, "{answer}"]
+                argv: [PYTHON, "-c", PROGRAM, &module, "{answer}"]
                     .map(str::to_owned)
                     .to_vec(),
+                name: module,
                 seconds: SECONDS,
             })
             .collect();
@@ -88,6 +85,19 @@ impl Stage for Import {
     fn read(&self, ran: &Ran, _: &Inputs) -> Result<Value, Failure> {
         let imported: Vec<Imported> = each::read(ran)?.into_iter().map(imported).collect();
         serde_json::to_value(imported).map_err(Failure::infrastructure)
+    }
+
+    fn cut_short(&self, datum: &Value) -> Vec<String> {
+        let modules = datum.as_array().into_iter().flatten();
+        modules
+            .filter(|module| module["error"] == LATE)
+            .map(|module| {
+                format!(
+                    "the import of {} was cut short by its time limit",
+                    module["module"]
+                )
+            })
+            .collect()
     }
 
     fn summary(&self, datum: &Value) -> Option<String> {
@@ -114,14 +124,12 @@ impl Stage for Import {
 }
 
 fn imported(ended: Ended) -> Imported {
-    let pulled: Option<Vec<String>> = ended
-        .answer
-        .and_then(|answer| serde_json::from_value(answer).ok());
+    let pulled = ended.answer;
     let success = ended.exit == Some(0) && pulled.is_some();
     let error = if success {
         None
     } else if ended.timed_out {
-        Some("timed out".into())
+        Some(LATE.to_owned())
     } else if let Some(signal) = ended.signal {
         Some(format!("ended by signal {signal}"))
     } else {

@@ -17,10 +17,6 @@ impl Stage for Install {
         order::INSTALL
     }
 
-    fn version(&self) -> u32 {
-        1
-    }
-
     fn provides(&self) -> &'static str {
         tasks::INSTALLED
     }

@@ -13,6 +13,10 @@ use crate::input::Entries;
 
 /// Bytes of a RECORD or METADATA that are read.
 const MOST_BYTES: u64 = 16 << 20;
+/// Files that all RECORDs together may name: as many as the guest's disk can hold.
+const MOST_LINES: usize = 307_200;
+/// Bytes of their paths.
+const MOST_RESOLVED: usize = 64 << 20;
 /// Paths listed of each kind.
 const MOST_PATHS: usize = 2000;
 /// Where pip installs for a user; the interpreter's version stands between the two.
@@ -71,19 +75,37 @@ impl Installed {
         Ok(listing.installed(state, name))
     }
 
-    /// The distribution that was to be installed.
-    #[must_use]
-    pub fn target(&self) -> Option<&Distribution> {
-        let wanted = normal(&self.name);
-        self.distributions
-            .iter()
-            .find(|distribution| normal(&distribution.name) == wanted)
+    /// The distribution that was to be installed; where several directories claim its name, all that
+    /// they name.
+    ///
+    /// # Errors
+    /// None has its name, so that nobody knows what to look at.
+    pub fn target(&self) -> Result<Distribution, Failure> {
+        let named = |found: &&Distribution| {
+            let name: Result<PackageName, _> = found.name.parse();
+            name.is_ok_and(|name| name.as_str() == self.name)
+        };
+        let all = self.distributions.iter().filter(named).cloned();
+        let target = all.reduce(|mut one, other| {
+            one.files += other.files;
+            for (into, from) in [
+                (&mut one.top_level, other.top_level),
+                (&mut one.extensions, other.extensions),
+                (&mut one.scripts, other.scripts),
+            ] {
+                into.extend(from);
+                into.sort();
+                into.dedup();
+            }
+            one
+        });
+        target.ok_or_else(|| {
+            Failure::inconclusive(format!(
+                "nothing that was installed is called {}",
+                self.name
+            ))
+        })
     }
-}
-
-/// A name with what PEP 503 calls the same.
-fn normal(name: &str) -> String {
-    name.to_lowercase().replace(['_', '.'], "-")
 }
 
 /// The files of a state.
@@ -97,8 +119,14 @@ struct Listing {
 impl Listing {
     fn read(state: impl Read) -> Result<Self> {
         let mut listing = Self::default();
+        let mut budget = Budget {
+            lines: MOST_LINES,
+            bytes: MOST_RESOLVED,
+        };
         for entry in Entries::of(&mut tar::Archive::new(state))? {
             let (path, entry) = entry?;
+            // For listing only: Python's own names are text.
+            let path = path.to_string_lossy().into_owned();
             if entry.header().entry_type().is_dir() {
                 continue;
             }
@@ -106,9 +134,9 @@ impl Listing {
                 && info.ends_with(".dist-info")
                 && info.starts_with(LIBRARY)
                 && let Some((root, _)) = info.rsplit_once('/')
-                && root.ends_with(PACKAGES.trim_end_matches('/'))
+                && is_site(root)
             {
-                let named = record(entry.take(MOST_BYTES), root);
+                let named = record(entry.take(MOST_BYTES), root, &mut budget)?;
                 listing.records.insert(info.to_owned(), named);
             }
             listing.files.insert(path);
@@ -164,6 +192,20 @@ fn in_site(path: &str) -> Option<&str> {
     Some(path.strip_prefix(LIBRARY)?.split_once(PACKAGES)?.1)
 }
 
+/// Whether it is the directory of some interpreter's packages.
+fn is_site(root: &str) -> bool {
+    let version = root
+        .strip_prefix(LIBRARY)
+        .and_then(|rest| rest.strip_suffix("/site-packages"));
+    version.is_some_and(|version| !version.contains('/'))
+}
+
+/// What all RECORDs together may name.
+struct Budget {
+    lines: usize,
+    bytes: usize,
+}
+
 /// The source of a bytecode file, by PEP 3147.
 fn source_of(path: &str) -> Option<String> {
     let (directory, file) = path.rsplit_once("/__pycache__/")?;
@@ -173,7 +215,7 @@ fn source_of(path: &str) -> Option<String> {
 
 /// The paths that a RECORD (PEP 376, PEP 627) names, relative to `/`; `root` is where it is
 /// installed. A line that is none names nothing.
-fn record(content: impl Read, root: &str) -> Vec<String> {
+fn record(content: impl Read, root: &str, budget: &mut Budget) -> Result<Vec<String>> {
     csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -183,6 +225,15 @@ fn record(content: impl Read, root: &str) -> Vec<String> {
         .filter_map(|line| {
             let path = String::from_utf8_lossy(line.get(0)?).into_owned();
             resolve(root, &path)
+        })
+        .map(|path| {
+            let lines = budget.lines.checked_sub(1);
+            let bytes = budget.bytes.checked_sub(path.len());
+            let (Some(lines), Some(bytes)) = (lines, bytes) else {
+                anyhow::bail!("its RECORD files name too much");
+            };
+            (budget.lines, budget.bytes) = (lines, bytes);
+            Ok(path)
         })
         .collect()
 }
@@ -240,7 +291,7 @@ fn distribution(info: &str, files: &[String]) -> Distribution {
 fn module(path: &str) -> Option<String> {
     let (packages, file) = path.rsplit_once('/').unwrap_or(("", path));
     let (stem, suffix) = file.split_once('.')?;
-    if !(suffix == "py" || suffix.ends_with("so")) {
+    if !(suffix == "py" || suffix == "so" || suffix.ends_with(".so")) {
         return None;
     }
     let mut parts: Vec<&str> = packages
@@ -296,7 +347,7 @@ mod tests {
         ]);
         assert_eq!(
             found.target(),
-            Some(&Distribution {
+            Ok(Distribution {
                 name: "spam_egg".into(),
                 version: "1.0".into(),
                 files: 5,
@@ -311,6 +362,33 @@ mod tests {
     }
 
     #[test]
+    fn a_second_directory_of_its_name_hides_nothing() {
+        let at = |path: &str| format!("{SITE}/{path}");
+        let found = installed(&[
+            (&at("Spam.Egg-0.dist-info/RECORD"), ""),
+            (&at("spam__egg-1.0.dist-info/RECORD"), "spam.py,,\n"),
+        ]);
+        assert_eq!(
+            found.target().map(|target| target.top_level),
+            Ok(vec!["spam".into()])
+        );
+        let other = installed(&[(&at("ham-1.0.dist-info/RECORD"), "ham.py,,\n")]);
+        assert!(other.target().is_err());
+    }
+
+    #[test]
+    fn a_record_that_names_too_much_is_refused() {
+        let mut budget = Budget {
+            lines: 2,
+            bytes: 1 << 20,
+        };
+        let read = |text: &'static str, budget: &mut Budget| record(text.as_bytes(), SITE, budget);
+        assert!(read("a\nb\n", &mut budget).is_ok());
+        assert!(read("c\n", &mut budget).is_err());
+        assert!(!is_site("home/dev/.local/lib/x/y/site-packages"));
+    }
+
+    #[test]
     fn names_of_modules() {
         for (path, name) in [
             ("six.py", Some("six")),
@@ -318,6 +396,7 @@ mod tests {
             ("a/b/_c.abi3.so", Some("a.b._c")),
             ("a-1.0.dist-info/x.py", None),
             ("a/data.txt", None),
+            ("a.also", None),
             ("__init__.py", None),
             ("a/$(x).py", None),
         ] {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use junit_parser::{TestStatus, TestSuite};
+use quick_xml::events::Event;
 use serde::{Deserialize, Serialize};
 
 /// Results kept.
@@ -47,6 +48,11 @@ pub struct TestResult {
 pub(super) fn read(files: &BTreeMap<String, String>) -> (Vec<TestResult>, Vec<String>) {
     let (mut results, mut problems) = (vec![], vec![]);
     for (name, text) in files.iter().filter(|(name, _)| name.ends_with(".xml")) {
+        // The parser calls itself for each suite within a suite.
+        if !is_shallow(text) {
+            problems.push(format!("{name} is no JUnit report, or too deep a one"));
+            continue;
+        }
         match junit_parser::from_reader(text.as_bytes()) {
             Ok(suites) => suites
                 .suites
@@ -56,6 +62,23 @@ pub(super) fn read(files: &BTreeMap<String, String>) -> (Vec<TestResult>, Vec<St
         }
     }
     (results, problems)
+}
+
+fn is_shallow(text: &str) -> bool {
+    let mut reader = quick_xml::Reader::from_str(text);
+    let mut depth = 0_usize;
+    loop {
+        match reader.read_event() {
+            Ok(Event::Start(_)) => depth += 1,
+            Ok(Event::End(_)) => depth = depth.saturating_sub(1),
+            Ok(Event::Eof) => return true,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+        if depth > DEEPEST {
+            return false;
+        }
+    }
 }
 
 fn add(suite: &TestSuite, depth: usize, results: &mut Vec<TestResult>) {
@@ -79,7 +102,11 @@ fn add(suite: &TestSuite, depth: usize, results: &mut Vec<TestResult>) {
             class: case.classname.clone().unwrap_or_default(),
             name: case.original_name.clone(),
             status,
-            seconds: case.time,
+            seconds: if case.time.is_finite() {
+                case.time
+            } else {
+                0.0
+            },
             message: message.map(|text| text.chars().take(LONGEST).collect()),
         });
     }
@@ -94,6 +121,14 @@ fn add(suite: &TestSuite, depth: usize, results: &mut Vec<TestResult>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_report_without_a_bottom_is_refused() {
+        let files = BTreeMap::from([("a.xml".to_owned(), "<testsuite>".repeat(1 << 20))]);
+        let (results, problems) = read(&files);
+        assert!(results.is_empty());
+        assert_eq!(problems, ["a.xml is no JUnit report, or too deep a one"]);
+    }
 
     #[test]
     fn pytests_reports_are_read() {

@@ -37,15 +37,12 @@ use test_plan::Files;
 pub use test_plan::TestPlan;
 
 /// Bytes of a result that are read back.
-const RESULT_BYTES: u64 = 16 << 20;
+const RESULT_BYTES: u64 = 40 << 20;
 
 /// A stage.
 pub trait Stage: Send + Sync {
     /// Its name, also that of its directory in a run.
     fn name(&self) -> &'static str;
-
-    /// Raised when its order or its datum changes, so that nothing older is recalled.
-    fn version(&self) -> u32;
 
     /// Name of its datum.
     fn provides(&self) -> &'static str;
@@ -68,8 +65,13 @@ pub trait Stage: Send + Sync {
     /// Its datum, from what the clone left. All of it comes from the VM and is hostile.
     ///
     /// # Errors
-    /// There is none: the stage did not come to its end, or brought back what cannot be read.
+    /// There is none: the stage did not come to its end, or what it brought back cannot be read.
     fn read(&self, ran: &Ran, inputs: &Inputs) -> Result<Value, Failure>;
+
+    /// What of its datum was not watched to its end, one sentence each.
+    fn cut_short(&self, _datum: &Value) -> Vec<String> {
+        vec![]
+    }
 
     /// Its datum in a few words, for the report.
     fn summary(&self, datum: &Value) -> Option<String>;
@@ -190,6 +192,8 @@ impl Ran {
             }
         };
         serde_json::from_slice(bytes).map_err(|error| {
+            // The message may quote what was read.
+            let error = pyti_analyzer::escape_within(&error.to_string(), 200);
             Failure::package(format!(
                 "its result is not what its program writes: {error}"
             ))
@@ -235,4 +239,22 @@ fn program(
     order.spec.collect.push((RESULT.to_owned(), RESULT_BYTES));
     order.state = state;
     Ok(order)
+}
+
+#[cfg(test)]
+mod hostile {
+    //! A clone whose package has forged the result.
+
+    use super::*;
+
+    /// A stage that completed, with this result.
+    pub(super) fn ran(result: &str) -> Ran {
+        Ran {
+            facts: StageFacts::new("test", StageStatus::Completed),
+            files: BTreeMap::from([(RESULT.to_owned(), result.as_bytes().to_vec())]),
+            state: None,
+            store: DataStore::at(PathBuf::new()),
+            directory: PathBuf::new(),
+        }
+    }
 }

@@ -66,10 +66,6 @@ impl Stage for Quality {
         self.0.stage
     }
 
-    fn version(&self) -> u32 {
-        1
-    }
-
     fn provides(&self) -> &'static str {
         self.0.datum
     }
@@ -111,15 +107,14 @@ impl Stage for Quality {
                 let build: Option<Built> =
                     inputs.find(tasks::BUILD).map_err(Failure::infrastructure)?;
                 built = build.and_then(|build| build.wheel);
-                let (name, _) = built
-                    .as_ref()
-                    .ok_or_else(|| Failure::NotApplicable("no wheel was built".into()))?;
+                let (name, _) = built.as_ref().ok_or_else(|| {
+                    Failure::NotApplicable("no wheel was built; --stage build makes one".into())
+                })?;
                 (None, Some(format!("{WORK}/{name}")))
             }
             Subject::Wheel => (None, Some(path.clone())),
         };
-        let top_level = installed.target().map(|target| target.top_level.clone());
-        let modules = top_level.unwrap_or_default();
+        let modules = installed.target()?.top_level;
         if self.0.subject == Subject::Modules && modules.is_empty() {
             return Err(Failure::NotApplicable("it installs no module".into()));
         }
@@ -137,7 +132,7 @@ impl Stage for Quality {
             wheel,
             commands: vec![Command {
                 argv,
-                seconds: source::seconds(limits, 1),
+                seconds: source::seconds(limits, 0),
                 stdout: Some(OUTPUT.to_owned()),
                 ..Command::default()
             }],
@@ -155,19 +150,23 @@ impl Stage for Quality {
     }
 
     fn read(&self, ran: &Ran, _: &Inputs) -> Result<Value, Failure> {
-        let report = source::read(ran)?;
+        let report = source::read(ran, &[OUTPUT])?;
         let ended = report.commands.into_iter().next();
         let ended = ended.ok_or_else(|| Failure::inconclusive("it did not start"))?;
         let tool = self.0.tool;
-        if ended.timed_out {
-            return Err(Failure::inconclusive(format!("{tool} timed out")));
+        if ended.timed_out || ended.signal.is_some() || ended.error.is_some() {
+            return Err(Failure::inconclusive(format!(
+                "{tool} did not come to its end"
+            )));
         }
         let output = report
             .results
             .get(OUTPUT)
             .map(String::as_str)
             .unwrap_or_default();
-        let parsed = (self.0.read)(output);
+        let parsed = (self.0.read)(output)
+            // Silence is no report of one that says by its exit status that something is wrong.
+            .filter(|(_, findings)| ended.exit == Some(0) || !findings.is_empty());
         let said = ran.output("stderr");
         let last = said
             .lines()

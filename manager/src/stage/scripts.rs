@@ -11,8 +11,6 @@ use crate::tasks;
 
 /// Wall time of one call. A script that waits for input finds none and ends; a server does not.
 const SECONDS: u64 = 30;
-/// Scripts tried at most.
-const MOST: usize = 50;
 
 /// See the module.
 pub(super) struct Scripts;
@@ -20,10 +18,6 @@ pub(super) struct Scripts;
 impl Stage for Scripts {
     fn name(&self) -> &'static str {
         "scripts"
-    }
-
-    fn version(&self) -> u32 {
-        1
     }
 
     fn provides(&self) -> &'static str {
@@ -36,8 +30,7 @@ impl Stage for Scripts {
 
     fn order(&self, inputs: &Inputs, limits: &LimitArgs) -> Result<Order, Failure> {
         let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
-        let scripts = installed.target().map(|target| target.scripts.as_slice());
-        let scripts = scripts.unwrap_or_default();
+        let scripts = installed.target()?.scripts;
         if scripts.is_empty() {
             return Err(Failure::NotApplicable("it installs no script".into()));
         }
@@ -51,7 +44,6 @@ impl Stage for Scripts {
         };
         let commands: Vec<Command> = scripts
             .iter()
-            .take(MOST)
             .flat_map(|script| [call(script, &["--help"]), call(script, &[])])
             .collect();
         each::order(self.name(), &commands, installed.state, limits)
@@ -59,6 +51,11 @@ impl Stage for Scripts {
 
     fn read(&self, ran: &Ran, _: &Inputs) -> Result<Value, Failure> {
         serde_json::to_value(each::read(ran)?).map_err(Failure::infrastructure)
+    }
+
+    fn cut_short(&self, datum: &Value) -> Vec<String> {
+        let ended: Vec<Ended> = serde_json::from_value(datum.clone()).unwrap_or_default();
+        each::cut_short(&ended)
     }
 
     fn summary(&self, datum: &Value) -> Option<String> {

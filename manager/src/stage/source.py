@@ -17,7 +17,7 @@ import tempfile
 import time
 import zipfile
 
-KEPT = 8 << 20  # bytes of each result
+KEPT = 12 << 20  # bytes of each result
 GRACE = 20  # seconds that a command may take to end once it is told to
 
 
@@ -75,7 +75,7 @@ def run(command, places, source):
     try:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, env=env,
                                    cwd=put(command.get("cwd", source)), start_new_session=True)
-    except OSError as failure:
+    except (OSError, ValueError) as failure:
         return dict(ended, error=str(failure), seconds=0.0)
     finally:
         if out:
@@ -90,10 +90,12 @@ def run(command, places, source):
             status = process.wait(GRACE)
         except subprocess.TimeoutExpired:
             status = None
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except OSError:
-        pass
+    # What a command leaves behind is left to be noticed, unless its time is up.
+    if ended["timed_out"]:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except OSError:
+            pass
     if status is None:
         process.wait()
     elif status < 0:

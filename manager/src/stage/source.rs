@@ -67,9 +67,9 @@ pub(super) struct Report {
     pub results: BTreeMap<String, String>,
 }
 
-/// The wall time that one of `count` commands has.
-pub(super) fn seconds(limits: &LimitArgs, count: u64) -> u64 {
-    (limits.wall_seconds.saturating_sub(ASIDE) / count.max(1)).max(10)
+/// The wall time of the main command, beside others that may take `after` seconds.
+pub(super) fn seconds(limits: &LimitArgs, after: u64) -> u64 {
+    limits.wall_seconds.saturating_sub(ASIDE + after).max(10)
 }
 
 /// The order to run the commands where the package is installed.
@@ -86,17 +86,44 @@ pub(super) fn order(
         site: String,
         modules: &'a [String],
     }
-    let target = installed.target();
+    let target = installed.target()?;
     let input = Input {
         commands,
         site: format!("/{LIBRARY}"),
-        modules: target.map_or(&[], |target| &target.top_level),
+        modules: &target.top_level,
     };
     program(stage, SOURCE, &input, Some(installed.state.clone()), limits)
         .map_err(Failure::infrastructure)
 }
 
-/// What came of the commands; a stage that was cut short has the first ones only.
-pub(super) fn read(ran: &Ran) -> Result<Report, Failure> {
-    ran.result()
+/// What came of the commands, and of what they wrote the files that were asked for: the rest of the
+/// report is the package's to forge, names that lead elsewhere included.
+pub(super) fn read(ran: &Ran, results: &[&str]) -> Result<Report, Failure> {
+    ran.completed()?;
+    let mut report: Report = ran.result()?;
+    report.results.retain(|name, _| {
+        let mut parts = name.splitn(2, '/');
+        let first = parts.next().is_some_and(|first| results.contains(&first));
+        first
+            && parts
+                .next()
+                .is_none_or(|file| !file.contains('/') && file != "..")
+    });
+    Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::hostile;
+
+    #[test]
+    fn results_that_nobody_asked_for_are_dropped() {
+        let ran = hostile::ran(
+            r#"{"commands": [], "results": {"a.json": "1", "/etc/passwd": "2", "../a.json": "3",
+            "junit/x.xml": "4", "junit/../x": "5", "junit/..": "6"}}"#,
+        );
+        let report = super::read(&ran, &["a.json", "junit"]).unwrap();
+        let names: Vec<&String> = report.results.keys().collect();
+        assert_eq!(names, ["a.json", "junit/x.xml"]);
+    }
 }

@@ -35,10 +35,6 @@ impl Stage for Startup {
         "startup"
     }
 
-    fn version(&self) -> u32 {
-        1
-    }
-
     fn provides(&self) -> &'static str {
         "startup"
     }
@@ -77,24 +73,24 @@ impl Stage for Startup {
 fn started(events: &[Event]) -> Started {
     let of = |kind| events.iter().filter(move |event| event.kind == kind);
     let succeeded = |event: &&Event| event.result >= 0;
+    let below_home = |path: &String| {
+        let rest = path.strip_prefix(HOME);
+        rest.is_some_and(|rest| rest.starts_with('/'))
+    };
+    let first = |all: BTreeSet<String>| all.into_iter().take(MOST).collect();
+    let opened = of(Kind::Open)
+        .filter(succeeded)
+        .filter_map(|event| event.path.clone());
+    let connected = of(Kind::Connect)
+        .filter_map(|event| Some(format!("{} {}", event.addr.as_ref()?, event.port?)));
+    // The first is the interpreter that the stage starts.
+    let executed = of(Kind::Exec).filter(succeeded).skip(1);
     Started {
-        opened: of(Kind::Open)
-            .filter(succeeded)
-            .filter_map(|event| event.path.clone())
-            .filter(|path| {
-                path.strip_prefix(HOME)
-                    .is_some_and(|rest| rest.starts_with('/'))
-            })
-            .take(MOST)
-            .collect(),
-        executed: of(Kind::Exec)
-            .skip(1)
+        opened: first(opened.filter(below_home).collect()),
+        executed: executed
             .filter_map(|event| event.argv.clone())
             .take(MOST)
             .collect(),
-        connected: of(Kind::Connect)
-            .filter_map(|event| Some(format!("{} {}", event.addr.as_ref()?, event.port?)))
-            .take(MOST)
-            .collect(),
+        connected: first(connected.collect()),
     }
 }

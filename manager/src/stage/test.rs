@@ -70,10 +70,6 @@ impl Stage for Test {
         "test"
     }
 
-    fn version(&self) -> u32 {
-        1
-    }
-
     fn provides(&self) -> &'static str {
         "tests"
     }
@@ -99,7 +95,7 @@ impl Stage for Test {
 
     fn read(&self, ran: &Ran, inputs: &Inputs) -> Result<Value, Failure> {
         let plan: TestPlan = tasks::read(inputs, tasks::TEST_PLAN)?;
-        let report = source::read(ran)?;
+        let report = source::read(ran, &[REPORTS])?;
         let ended = report.commands.into_iter().next();
         let ended = ended.ok_or_else(|| Failure::inconclusive("its tests did not start"))?;
         let (results, problems) = junit::read(&report.results);
@@ -135,6 +131,14 @@ impl Stage for Test {
             problems,
         };
         serde_json::to_value(tests).map_err(Failure::infrastructure)
+    }
+
+    fn cut_short(&self, datum: &Value) -> Vec<String> {
+        if datum["ended"]["timed_out"] == true {
+            vec!["its tests were cut short by their time limit".to_owned()]
+        } else {
+            vec![]
+        }
     }
 
     fn summary(&self, datum: &Value) -> Option<String> {
@@ -206,7 +210,10 @@ pub(super) fn order(
     let mut commands = vec![Command {
         argv: command(plan, before),
         env: [("TEST_OUTPUT_DIR".to_owned(), format!("{{work}}/{REPORTS}"))].into(),
-        seconds: source::seconds(limits, 1),
+        seconds: source::seconds(
+            limits,
+            after.iter().map(|command| command.seconds + 20).sum(),
+        ),
         stdout: None,
     }];
     commands.extend(after);

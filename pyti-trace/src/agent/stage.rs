@@ -179,7 +179,9 @@ impl Stage<'_> {
         for (path, bound) in &self.spec.collect {
             collect::collect(path, *bound, &mut pump)?;
         }
-        if let Some(keep) = &self.spec.keep {
+        if let Some(keep) = &self.spec.keep
+            && ending == Ending::Exited(0)
+        {
             state::keep(&proc_path(&hidden.upper), keep, &mut pump)?;
         }
         let [stdout_dropped, stderr_dropped] = pump.dropped();
