@@ -122,10 +122,7 @@ impl Progress {
     /// It ended; a line with its time and its end stays.
     pub fn end(&self, what: &str, ending: &str) {
         let mut state = self.lock();
-        state.waiting.retain(|(task, _)| task != what);
-        for (_, before) in &mut state.waiting {
-            before.retain(|task| task != what);
-        }
+        state.ended(what);
         let running = state.running.remove(what);
         let took = running
             .as_ref()
@@ -170,9 +167,7 @@ impl Progress {
             }
             Change::Ended { task, outcome } => match (&self.show, outcome) {
                 // The reason is told where it is one; on a terminal a chain of lines says nothing.
-                (Show::Live(_), Outcome::Skipped { .. }) => {
-                    self.lock().waiting.retain(|(waiting, _)| waiting != task);
-                }
+                (Show::Live(_), Outcome::Skipped { .. }) => self.lock().ended(task),
                 _ => self.end(task, &outcome.to_string()),
             },
         }
@@ -196,6 +191,14 @@ impl Progress {
 }
 
 impl State {
+    /// Nothing waits for it any more, nor does it itself.
+    fn ended(&mut self, what: &str) {
+        self.waiting.retain(|(task, _)| task != what);
+        for (_, before) in &mut self.waiting {
+            before.retain(|task| task != what);
+        }
+    }
+
     fn show_waiting(&self) {
         let Some(line) = &self.waits else {
             return;

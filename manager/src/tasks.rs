@@ -42,6 +42,8 @@ pub const TEST_PLAN: &str = "test-plan";
 pub const BUILD: &str = "build";
 /// What all stages used, by stage: a [`performance::Usage`] each.
 pub const PERFORMANCE: &str = "performance";
+/// Characters of the reason for which a stage gave nothing.
+const LONGEST_REASON: usize = 1000;
 /// Before the name of a stage: what it used, as [`pyti_analyzer::StageFacts`].
 pub const RESOURCES: &str = "resources.";
 
@@ -453,10 +455,14 @@ impl RunStage {
 /// A stage that ran is on record: it is not tried again, whatever is made of it.
 fn not_again(failure: Failure) -> Failure {
     match failure {
-        Failure::Failed {
-            blame: Blame::Infrastructure,
-            reason,
-        } => Failure::inconclusive(reason),
+        Failure::Failed { blame, reason } => Failure::Failed {
+            blame: match blame {
+                Blame::Infrastructure => Blame::Inconclusive,
+                other => other,
+            },
+            // It may quote what the VM sent.
+            reason: reason.chars().take(LONGEST_REASON).collect(),
+        },
         other => other,
     }
 }

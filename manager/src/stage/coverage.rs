@@ -6,7 +6,7 @@ use pyti_graph::{Failure, Inputs, Need};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::source::{self, Command};
+use super::source::{self, Command, Ended};
 use super::test_plan::{Framework, TestPlan};
 use super::{Ran, Stage, Tools, test};
 use crate::cli::LimitArgs;
@@ -26,6 +26,8 @@ pub(super) struct Coverage;
 /// The datum `coverage`; the directory of the stage has coverage.py's own files beside it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Covered {
+    /// How the tests ended.
+    pub ended: Ended,
     /// Per cent of all statements and branches.
     pub percent: f64,
     /// By file: per cent.
@@ -121,6 +123,8 @@ impl Stage for Coverage {
 
     fn read(&self, ran: &Ran, _: &Inputs) -> Result<Value, Failure> {
         let report = source::read(ran, &[JSON, XML, DATA])?;
+        let ended = report.commands.into_iter().next();
+        let ended = ended.ok_or_else(|| Failure::inconclusive("its tests did not start"))?;
         let json = report.results.get(JSON);
         let json = json.ok_or_else(|| Failure::package("coverage.py measured nothing"))?;
         let measured: Report = serde_json::from_str(json).map_err(|error| {
@@ -132,6 +136,7 @@ impl Stage for Coverage {
             }
         }
         let covered = Covered {
+            ended,
             percent: measured.totals.percent_covered,
             files: measured
                 .files
@@ -140,6 +145,10 @@ impl Stage for Coverage {
                 .collect(),
         };
         serde_json::to_value(covered).map_err(Failure::infrastructure)
+    }
+
+    fn cut_short(&self, datum: &Value) -> Vec<String> {
+        test::cut_short(datum)
     }
 
     fn summary(&self, datum: &Value) -> Option<String> {

@@ -202,3 +202,37 @@ impl Stage for Quality {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::hostile;
+    use super::*;
+
+    /// What the stage of pyflakes makes of a command that ended so, with this output.
+    fn pyflakes(ended: &str, output: &str) -> Result<Value, Failure> {
+        let checker = CHECKERS
+            .iter()
+            .find(|checker| checker.tool == "pyflakes")
+            .unwrap();
+        let result = format!(r#"{{"commands": [{ended}], "results": {{"output": "{output}"}}}}"#);
+        let ran = hostile::ran(&result);
+        Quality(checker).read(&ran, &Inputs::default())
+    }
+
+    #[test]
+    fn silence_is_clean_only_after_a_good_end() {
+        let ended = |exit: &str, signal: &str, late: bool| {
+            format!(r#"{{"exit": {exit}, "signal": {signal}, "timed_out": {late}, "seconds": 1}}"#)
+        };
+        assert!(pyflakes(&ended("0", "null", false), "").is_ok());
+        for bad in [
+            ended("1", "null", false),
+            ended("null", "9", false),
+            ended("null", "null", true),
+        ] {
+            assert!(pyflakes(&bad, "").is_err(), "{bad}");
+        }
+        let found = "/home/dev/source/a.py:1:1: 'os' imported but unused";
+        assert!(pyflakes(&ended("1", "null", false), found).is_ok());
+    }
+}

@@ -134,11 +134,7 @@ impl Stage for Test {
     }
 
     fn cut_short(&self, datum: &Value) -> Vec<String> {
-        if datum["ended"]["timed_out"] == true {
-            vec!["its tests were cut short by their time limit".to_owned()]
-        } else {
-            vec![]
-        }
+        cut_short(datum)
     }
 
     fn summary(&self, datum: &Value) -> Option<String> {
@@ -170,6 +166,15 @@ impl Stage for Test {
             text.push_str("; cut short by its time limit");
         }
         Some(text)
+    }
+}
+
+/// Whether the tests of a datum came to their end.
+pub(super) fn cut_short(datum: &Value) -> Vec<String> {
+    if datum["ended"]["timed_out"] == true {
+        vec!["its tests were cut short by their time limit".to_owned()]
+    } else {
+        vec![]
     }
 }
 
