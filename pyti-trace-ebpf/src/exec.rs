@@ -1,16 +1,74 @@
 //! Programs executed. A program that could not even be opened is seen in `file`.
 
+use aya_ebpf::helpers::generated::{bpf_probe_read_user, bpf_task_pt_regs};
 use aya_ebpf::macros::{btf_tracepoint, fexit, lsm};
 use aya_ebpf::programs::{BtfTracePointContext, FExitContext, LsmContext};
 use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::file::set_inode;
-use crate::kernel::{Ptr, current, inner, load, offset};
+use crate::kernel::{Ptr, current, inner, load, offset, peek};
 use crate::recorder::{EXECS, Recorder};
 use crate::track::{ids, watching};
 
 /// Bytes kept of the arguments, and of the environment.
 const MAX_WORDS: u32 = 4096;
+
+/// Arguments kept of an execution that failed, and bytes of each.
+const MAX_ASKED: usize = 24;
+const MAX_ARGUMENT: u32 = 1024;
+/// Numbers of the system calls (arch/x86/entry/syscalls).
+const EXECVE: i64 = 59;
+const EXECVEAT: i64 = 322;
+const EXECVE_32: i64 = 11;
+/// A 32-bit call (arch/x86/include/asm/thread_info.h).
+const TS_COMPAT: u32 = 2;
+
+/// Appends the arguments of an execution that failed before the kernel copied them, or that gave
+/// back the stack which they were copied to: they are where the system call found them, unless
+/// another thread has changed them since.
+#[inline(always)]
+pub fn arguments_asked(recorder: &mut Recorder) {
+    let task = current();
+    // SAFETY: the running task.
+    let regs = unsafe { bpf_task_pt_regs(task as *mut _) } as Ptr;
+    let status: u32 = load(
+        inner(task, offset!(task_thread_info)),
+        offset!(thread_info_status),
+    );
+    let call: i64 = peek(regs, offset!(regs_orig_ax));
+    let short = status & TS_COMPAT != 0;
+    let from: u64 = match (short, call) {
+        (false, EXECVE) => peek(regs, offset!(regs_si)),
+        (false, EXECVEAT) | (true, _) if call != EXECVE_32 => peek(regs, offset!(regs_dx)),
+        (true, EXECVE_32) => peek(regs, offset!(regs_cx)),
+        _ => {
+            recorder.mark(incomplete::ARGV_UNREADABLE);
+            return;
+        }
+    };
+    let width: u32 = if short { 4 } else { 8 };
+    for index in 0..MAX_ASKED {
+        let mut word = 0u64;
+        let at = from.wrapping_add(index as u64 * u64::from(width));
+        // SAFETY: the helper checks the source; the destination has eight bytes.
+        let read =
+            unsafe { bpf_probe_read_user((&raw mut word).cast(), width, at as usize as Ptr) };
+        if read != 0 {
+            recorder.mark(incomplete::ARGV_UNREADABLE);
+            return;
+        }
+        if word == 0 {
+            return;
+        }
+        recorder.user_string::<MAX_ARGUMENT>(
+            tag::ARGUMENT,
+            incomplete::ARGV_UNREADABLE,
+            incomplete::ARGV_TRUNCATED,
+            word as usize as Ptr,
+        );
+    }
+    recorder.mark(incomplete::ARGV_TRUNCATED);
+}
 
 /// Fires for the program, and again for the interpreter that a `#!` line names.
 #[lsm(hook = "bprm_check_security")]
@@ -88,7 +146,7 @@ pub fn exec_fail(ctx: FExitContext) -> i32 {
     if result >= 0 || !watching() {
         return 0;
     }
-    let recorder = match Recorder::resume_exec() {
+    let mut recorder = match Recorder::resume_exec() {
         Some(recorder) => recorder,
         None => {
             let Some(mut recorder) = Recorder::begin_exec() else {
@@ -99,6 +157,7 @@ pub fn exec_fail(ctx: FExitContext) -> i32 {
             recorder
         }
     };
+    arguments_asked(&mut recorder);
     recorder.emit(kind::EXEC, i64::from(result));
     let _ = EXECS.remove(ids().0);
     0

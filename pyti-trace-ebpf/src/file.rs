@@ -7,7 +7,8 @@ use aya_ebpf::maps::{Array, HashMap};
 use aya_ebpf::programs::{FEntryContext, FExitContext, LsmContext};
 use pyti_trace_ebpf::{TEXT_MAX, has, incomplete, kind, tag};
 
-use crate::kernel::{Ptr, inner, load, offset};
+use crate::exec::arguments_asked;
+use crate::kernel::{Ptr, inner, is_internal, load, offset};
 use crate::recorder::{Recorder, count_lost};
 use crate::track::{ids, tracked, watching};
 
@@ -15,6 +16,8 @@ const MAX_ERRNO: u64 = 4095;
 const EAGAIN: i64 = -11;
 /// `__FMODE_EXEC` in open flags: the kernel opens a program to execute it.
 const FMODE_EXEC: u32 = 0x20;
+/// The file may be written to (include/linux/fs.h).
+const FMODE_WRITE: u32 = 2;
 /// The open made the file (include/linux/fs.h).
 const FMODE_CREATED: u32 = 1 << 20;
 /// A file that a stacked file system opened below another one (include/linux/fs.h).
@@ -32,6 +35,8 @@ pub fn open_resolve(ctx: LsmContext) -> i32 {
     let file: Ptr = ctx.arg(0);
     if load::<u32>(file, offset!(file_mode)) & FMODE_BACKING != 0
         || load::<u32>(file, offset!(file_flags)) & FMODE_EXEC != 0
+        || !watching()
+        || is_internal(file)
     {
         return 0;
     }
@@ -53,13 +58,28 @@ pub fn open_emit(ctx: FExitContext) -> i32 {
     if !watching() {
         return 0;
     }
+    let name: Ptr = load(ctx.arg(1), offset!(filename_name));
+    opened(&ctx, name)
+}
+
+/// Opens by handle, and those that the kernel makes below a directory.
+#[fexit(function = "do_file_open_root")]
+pub fn open_root_emit(ctx: FExitContext) -> i32 {
+    if !watching() {
+        return 0;
+    }
+    opened(&ctx, ctx.arg(1))
+}
+
+/// Both functions have the flags and the result at the same places.
+#[inline(always)]
+fn opened(ctx: &FExitContext, name: Ptr) -> i32 {
     let mut result = 0u64;
     // SAFETY: the helper writes one u64. A plain load would be a pointer to the verifier, which it
     // does not let us compare with errors.
     unsafe { bpf_get_func_ret(ctx.as_ptr(), &raw mut result) };
     let op: Ptr = ctx.arg(2);
     let flags: u32 = load(op, offset!(open_flag));
-    let name: Ptr = load(ctx.arg(1), offset!(filename_name));
     if result >= 0u64.wrapping_sub(MAX_ERRNO) {
         let result = result as i64;
         if result == EAGAIN && load::<u32>(op, offset!(open_lookup)) & LOOKUP_CACHED != 0 {
@@ -71,6 +91,7 @@ pub fn open_emit(ctx: FExitContext) -> i32 {
                 return 0;
             };
             recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, name);
+            arguments_asked(&mut recorder);
             recorder.emit(kind::EXEC, result);
             return 0;
         }
@@ -148,6 +169,8 @@ struct WriteKey {
 #[repr(C)]
 struct Written {
     bytes: u64,
+    /// Tells the file from a later one at the same address.
+    inode: u64,
     path_len: u32,
     sample_len: u32,
     sample: [u8; SAMPLE],
@@ -189,7 +212,14 @@ pub fn write_mark(ctx: FEntryContext) -> i32 {
         return 0;
     }
     let key = write_key(file, tgid);
-    if WRITTEN.get_ptr(key).is_some() {
+    let number: u64 = load(inode, offset!(inode_ino));
+    if let Some(entry) = WRITTEN.get_ptr(key)
+        // SAFETY: a value of the map.
+        && unsafe { (*entry).inode } == number
+    {
+        return 0;
+    }
+    if is_internal(file) {
         return 0;
     }
     if let Some(unwritten) = UNWRITTEN.get(0) {
@@ -202,6 +232,7 @@ pub fn write_mark(ctx: FEntryContext) -> i32 {
     // close() passes no hook where the kernel may be asked for a path: it is asked here.
     // SAFETY: a value of the map; the verifier checks that the second is a path.
     unsafe {
+        (*entry).inode = number;
         let path = inner(file, offset!(file_path));
         let len = bpf_d_path(
             path as *mut _,
@@ -270,8 +301,21 @@ fn count_only(file: Ptr, written: i64) -> i32 {
 /// A descriptor is closed, by close() or else: what its process wrote through the file is complete.
 #[fentry(function = "filp_flush")]
 pub fn write_emit(ctx: FEntryContext) -> i32 {
+    written(ctx.arg(0))
+}
+
+/// A file goes away that perhaps had no descriptor, such as those that io_uring keeps for itself.
+#[lsm(hook = "file_release")]
+pub fn write_release(ctx: LsmContext) -> i32 {
+    written(ctx.arg(0))
+}
+
+#[inline(always)]
+fn written(file: Ptr) -> i32 {
+    if load::<u32>(file, offset!(file_mode)) & FMODE_WRITE == 0 {
+        return 0;
+    }
     let (tgid, _) = ids();
-    let file: Ptr = ctx.arg(0);
     let key = write_key(file, tgid);
     let Some(entry) = WRITTEN.get_ptr(key) else {
         return 0;

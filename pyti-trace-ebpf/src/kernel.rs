@@ -74,3 +74,19 @@ pub fn process_key(task: Ptr) -> (u32, u64) {
         load(leader, offset!(task_start)),
     )
 }
+
+/// Whether the kernel opens or writes this file for itself, below what a program asked for: an
+/// overlay file system copies a file of its lower layer with its own credentials, through mounts
+/// that are in no namespace (`ovl_override_creds`, `clone_private_mount`). Borrowed credentials alone
+/// would be no proof, since io_uring lends a program those that it registered.
+#[inline(always)]
+pub fn is_internal(file: Ptr) -> bool {
+    let task = current();
+    if load::<usize>(task, offset!(task_cred)) == load::<usize>(task, offset!(task_real_cred)) {
+        return false;
+    }
+    let mnt = load::<usize>(inner(file, offset!(file_path)), offset!(path_mnt));
+    let mount = mnt.wrapping_sub(offset!(mount_mnt)) as Ptr;
+    // A pointer, or none, or an error that stands for "internal" (fs/mount.h).
+    peek::<usize>(mount, offset!(mount_ns)).wrapping_sub(1) >= usize::MAX - 4096
+}

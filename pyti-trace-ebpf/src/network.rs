@@ -16,8 +16,8 @@ use crate::track::{ids, tracked, watching};
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const SOCK_STREAM: u16 = 1;
-const S_IFMT: u16 = 0o170_000;
-const S_IFSOCK: u16 = 0o140_000;
+pub const S_IFMT: u16 = 0o170_000;
+pub const S_IFSOCK: u16 = 0o140_000;
 /// Longest `sockaddr` (include/uapi/linux/socket.h).
 const MAX_SOCKADDR: u32 = 128;
 /// Bytes kept of what is sent: a DNS query with its longest name fits.

@@ -1,8 +1,10 @@
 //! What changes names and attributes: rename, unlink, rmdir, mkdir, link, symlink, chmod, chown,
-//! truncate. The LSM hook knows the paths, the system call's common function the result.
+//! truncate. The entry of the system call's common function knows the names as they were asked for,
+//! the LSM hook the resolved paths, the exit of that function the result. What fails before the LSM
+//! hook, such as the deletion of a file that is not there, has its name and its result.
 
-use aya_ebpf::macros::{fexit, lsm};
-use aya_ebpf::programs::{FExitContext, LsmContext};
+use aya_ebpf::macros::{fentry, fexit, lsm};
+use aya_ebpf::programs::{FEntryContext, FExitContext, LsmContext};
 use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::file::set_inode;
@@ -12,9 +14,26 @@ use crate::recorder::Recorder;
 /// Components that a walk up a dentry follows.
 const MAX_COMPONENTS: usize = 24;
 
+/// The call begins; `filename` is a `struct filename`, or an error, of which nothing can be read.
+#[inline(always)]
+fn begin_asked(kind: u16, filename: Ptr) -> Option<Recorder> {
+    let mut recorder = Recorder::begin(kind)?;
+    let name: Ptr = load(filename, offset!(filename_name));
+    recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, name);
+    Some(recorder)
+}
+
+#[inline(always)]
+fn asked(kind: u16, filename: Ptr) -> i32 {
+    let _ = begin_asked(kind, filename);
+    0
+}
+
+/// The record that the call began; a new one where the kernel came here by another road.
 #[inline(always)]
 fn begin_at(kind: u16, directory: Ptr, dentry: Ptr) -> Option<Recorder> {
-    let mut recorder = Recorder::begin(kind)?;
+    let begun = Recorder::resume(kind);
+    let mut recorder = begun.or_else(|| Recorder::begin(kind))?;
     recorder.path(tag::PATH, incomplete::PATH_UNREADABLE, directory);
     recorder.name(tag::PATH_NAME, incomplete::PATH_UNREADABLE, dentry);
     Some(recorder)
@@ -34,6 +53,12 @@ fn finish(kind: u16, result: i32) -> i32 {
     0
 }
 
+/// Knows the name as it was asked for.
+#[fentry(function = "do_renameat2")]
+pub fn rename_begin(ctx: FEntryContext) -> i32 {
+    asked(kind::RENAME, ctx.arg(1))
+}
+
 /// Resolves both paths.
 #[lsm(hook = "path_rename")]
 pub fn rename_resolve(ctx: LsmContext) -> i32 {
@@ -51,6 +76,12 @@ pub fn rename_emit(ctx: FExitContext) -> i32 {
     finish(kind::RENAME, ctx.arg(5))
 }
 
+/// Knows the name as it was asked for.
+#[fentry(function = "do_unlinkat")]
+pub fn unlink_begin(ctx: FEntryContext) -> i32 {
+    asked(kind::UNLINK, ctx.arg(1))
+}
+
 /// Resolves the path.
 #[lsm(hook = "path_unlink")]
 pub fn unlink_resolve(ctx: LsmContext) -> i32 {
@@ -64,6 +95,12 @@ pub fn unlink_emit(ctx: FExitContext) -> i32 {
     finish(kind::UNLINK, ctx.arg(2))
 }
 
+/// Knows the name as it was asked for.
+#[fentry(function = "do_rmdir")]
+pub fn rmdir_begin(ctx: FEntryContext) -> i32 {
+    asked(kind::RMDIR, ctx.arg(1))
+}
+
 /// Resolves the path.
 #[lsm(hook = "path_rmdir")]
 pub fn rmdir_resolve(ctx: LsmContext) -> i32 {
@@ -75,6 +112,12 @@ pub fn rmdir_resolve(ctx: LsmContext) -> i32 {
 #[fexit(function = "do_rmdir")]
 pub fn rmdir_emit(ctx: FExitContext) -> i32 {
     finish(kind::RMDIR, ctx.arg(2))
+}
+
+/// Knows the name as it was asked for.
+#[fentry(function = "do_mkdirat")]
+pub fn mkdir_begin(ctx: FEntryContext) -> i32 {
+    asked(kind::MKDIR, ctx.arg(1))
 }
 
 /// Resolves the path.
@@ -92,11 +135,18 @@ pub fn mkdir_emit(ctx: FExitContext) -> i32 {
     finish(kind::MKDIR, ctx.arg(3))
 }
 
+/// Knows the name as it was asked for.
+#[fentry(function = "do_linkat")]
+pub fn link_begin(ctx: FEntryContext) -> i32 {
+    asked(kind::LINK, ctx.arg(1))
+}
+
 /// Resolves the new path, and walks up the old dentry: the kernel gives no path of it here. Both
 /// are on the same mount, or the kernel would have refused.
 #[lsm(hook = "path_link")]
 pub fn link_resolve(ctx: LsmContext) -> i32 {
-    let Some(mut recorder) = Recorder::begin(kind::LINK) else {
+    let begun = Recorder::resume(kind::LINK);
+    let Some(mut recorder) = begun.or_else(|| Recorder::begin(kind::LINK)) else {
         return 0;
     };
     let directory: Ptr = ctx.arg(1);
@@ -138,12 +188,20 @@ pub fn link_emit(ctx: FExitContext) -> i32 {
     finish(kind::LINK, ctx.arg(5))
 }
 
-/// Resolves the path; the target is the text as given.
+/// Knows the name as it was asked for, and the target, which is the text as given.
+#[fentry(function = "do_symlinkat")]
+pub fn symlink_begin(ctx: FEntryContext) -> i32 {
+    if let Some(mut recorder) = begin_asked(kind::SYMLINK, ctx.arg(2)) {
+        let target: Ptr = load(ctx.arg(0), offset!(filename_name));
+        recorder.string::<4096>(tag::TARGET, incomplete::TARGET_UNREADABLE, target);
+    }
+    0
+}
+
+/// Resolves the path.
 #[lsm(hook = "path_symlink")]
 pub fn symlink_resolve(ctx: LsmContext) -> i32 {
-    if let Some(mut recorder) = begin_at(kind::SYMLINK, ctx.arg(0), ctx.arg(1)) {
-        recorder.string::<4096>(tag::TARGET, incomplete::TARGET_UNREADABLE, ctx.arg(2));
-    }
+    let _ = begin_at(kind::SYMLINK, ctx.arg(0), ctx.arg(1));
     0
 }
 

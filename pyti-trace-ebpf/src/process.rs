@@ -5,9 +5,9 @@ use aya_ebpf::programs::{BtfTracePointContext, FEntryContext, FExitContext, LsmC
 use pyti_trace_ebpf::{Process, has, kind};
 
 use crate::kernel::{Ptr, load, offset, process_key};
-use crate::network::describe_file;
+use crate::network::{S_IFMT, S_IFSOCK, describe_file};
 use crate::recorder::{EXECS, Recorder, SLOTS};
-use crate::track::{TRACKED, count_untracked, ids, tracked};
+use crate::track::{TRACKED, count_untracked, ids, tracked, watching};
 
 /// `signal_struct.flags`: the whole group exits with `group_exit_code`.
 const SIGNAL_GROUP_EXIT: u32 = 4;
@@ -132,6 +132,31 @@ pub fn dup_file(ctx: FExitContext) -> i32 {
     record.has |= has::FDS;
     describe_file(&mut recorder, ctx.arg(1));
     recorder.emit(kind::DUP, i64::from(ctx.arg::<i32>(4)));
+    0
+}
+
+/// A socket becomes descriptor 0, 1 or 2 by another road than dup2: dup or fcntl after a close, a
+/// descriptor that was sent or taken from another process, or the socket's own making.
+#[fentry(function = "fd_install")]
+pub fn install(ctx: FEntryContext) -> i32 {
+    let fd: i32 = ctx.arg(0);
+    if !(0..=2).contains(&fd) || !watching() {
+        return 0;
+    }
+    let file: Ptr = ctx.arg(1);
+    let inode: Ptr = load(file, offset!(file_inode));
+    if load::<u16>(inode, offset!(inode_mode)) & S_IFMT != S_IFSOCK {
+        return 0;
+    }
+    let Some(mut recorder) = Recorder::begin(kind::DUP) else {
+        return 0;
+    };
+    let record = recorder.record();
+    record.fd_old = -1;
+    record.fd_new = fd;
+    record.has |= has::FDS;
+    describe_file(&mut recorder, file);
+    recorder.emit(kind::DUP, i64::from(fd));
     0
 }
 

@@ -125,6 +125,7 @@ pub mod incomplete {
     pub const PATH_UNREADABLE: u32 = 1 << 1;
     pub const ASKED_UNREADABLE: u32 = 1 << 3;
     pub const TARGET_UNREADABLE: u32 = 1 << 5;
+    pub const ARGV_TRUNCATED: u32 = 1 << 6;
     pub const ARGV_UNREADABLE: u32 = 1 << 7;
     pub const ENV_UNREADABLE: u32 = 1 << 9;
     pub const CWD_INCOMPLETE: u32 = 1 << 10;
@@ -156,6 +157,8 @@ pub mod tag {
     pub const SOCKADDR: u16 = 10;
     /// One component of a path that was walked from its end: the last component comes first.
     pub const WALKED: u16 = 11;
+    /// One argument of an execution that failed, in their order.
+    pub const ARGUMENT: u16 = 12;
 }
 
 /// Numbers of the kinds, in the order of `pyti_trace::event::Kind`.

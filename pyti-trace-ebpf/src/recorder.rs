@@ -8,8 +8,8 @@ use core::ptr::{read_volatile, write_volatile};
 
 use aya_ebpf::helpers::generated::{
     bpf_d_path, bpf_get_current_comm, bpf_get_smp_processor_id, bpf_ktime_get_boot_ns,
-    bpf_probe_read_kernel, bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_ringbuf_output,
-    bpf_ringbuf_query,
+    bpf_probe_read_kernel, bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str,
+    bpf_ringbuf_output, bpf_ringbuf_query,
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, RingBuf};
@@ -162,11 +162,11 @@ impl Recorder {
         unsafe { (*self.slot).subject = subject };
     }
 
-    /// What the record is about.
+    /// What the record is about, read from the map again.
     #[inline(always)]
     pub fn subject(&self) -> u64 {
         // SAFETY: a value of the map, this thread's own.
-        unsafe { (*self.slot).subject }
+        unsafe { read_volatile(&raw const (*self.slot).subject) }
     }
 
     /// Appends a text that `fill` writes to the address it is given. `fill` returns how many bytes
@@ -217,6 +217,26 @@ impl Recorder {
             // SAFETY: the helper checks the source, the verifier the destination.
             unsafe { bpf_probe_read_kernel_str(at, MAX, string) }
         });
+    }
+
+    /// Appends a string of user memory, and marks with `cut` one of more than `MAX` bytes.
+    #[inline(always)]
+    pub fn user_string<const MAX: u32>(
+        &mut self,
+        tag: u16,
+        unreadable: u32,
+        cut: u32,
+        string: Ptr,
+    ) {
+        let mut full = 0;
+        self.text(tag, unreadable, |at| {
+            // SAFETY: the helper checks the source, the verifier the destination.
+            full = unsafe { bpf_probe_read_user_str(at, MAX, string) };
+            full
+        });
+        if full == i64::from(MAX) {
+            self.mark(cut);
+        }
     }
 
     /// Appends the name of a dentry.

@@ -1,11 +1,21 @@
-//! What is left when `pyti` ends badly: no process, and every event that had left the VM.
+//! What is left when `pyti` or the VM ends badly: no process, and every event that had left the VM.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pyti::cli::{AccelArg, LimitArgs};
+use pyti::home::Home;
+use pyti::interrupt::Interrupt;
+use pyti::machine::Machine;
+use pyti::order::order;
+use pyti::watch::watch;
+use pyti_analyzer::{StageStatus, store};
 use pyti_tests::{package, pyti, run, text};
+use pyti_trace::event::Event;
+use pyti_vm::StartOptions;
 use tempfile::TempDir;
 
 /// Starts an audit that would last for ever and waits until its events arrive.
@@ -149,4 +159,57 @@ fn vm_interrupt_ends_with_a_report() {
             .all(|pid| !Path::new(&format!("/proc/{pid}/exe")).exists())
     );
     assert!(kept_events(&directory) > 0);
+}
+
+/// No ordinary user can bring this kernel down that we know of, so the host does: by an interrupt that
+/// nothing expects.
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_kernel_panic_is_told_and_keeps_events() {
+    let home = Home::find().expect("no home");
+    let machine = Machine::new(&home, "trixie", AccelArg::Auto).expect("no machine");
+    let template = machine.template(Arc::new(|_| {})).await;
+    let template = template.expect("no template");
+    let limits = LimitArgs {
+        wall_seconds: 120,
+        memory_mib: 512,
+        pids: 100,
+        output_kib: 64,
+        events: 100_000,
+    };
+    let script = "cat /etc/passwd; touch /tmp/before; sleep 100";
+    let argv = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+    let mut spec = order("panic", argv, &limits).expect("no order");
+    spec.slots.clear();
+    let directory = tempfile::tempdir().expect("failed to make a directory");
+    let vm = template.start(StartOptions::default()).await;
+    let mut vm = vm.expect("no clone");
+    let mut control = vm.take_control().expect("no control channel");
+    let interrupt = Interrupt::never();
+    let watching = watch(vm, &spec, directory.path(), limits.events, &interrupt);
+    let breaking = async {
+        let printed = || directory.path().join("stdout").metadata();
+        while printed().map_or(0, |file| file.len()) == 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        // Records leave at the latest a heartbeat after they were made.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        control.interrupt_guest().await
+    };
+    let (watched, broken) = tokio::join!(watching, breaking);
+    broken.expect("the guest could not be interrupted");
+    let facts = watched.expect("nothing was watched").facts;
+    assert!(
+        matches!(facts.status, StageStatus::VmDied { .. }),
+        "{facts:?}"
+    );
+    assert!(
+        facts
+            .problems
+            .iter()
+            .any(|text| text.contains("Kernel panic")),
+        "{facts:?}"
+    );
+    let events = store::read(directory.path(), store::MAX_EVENTS).expect("no events");
+    let before = |event: &Event| event.path.as_deref() == Some("/tmp/before");
+    assert!(events.events.iter().any(before), "{facts:?}");
 }

@@ -42,6 +42,8 @@ fn matches(event: &Value, wanted: &Value) -> bool {
 #[test]
 fn vm_probes_record_every_action() {
     const ENOENT: i64 = -2;
+    const ENOEXEC: i64 = -8;
+    const EEXIST: i64 = -17;
     const EACCES: i64 = -13;
     const ENETUNREACH: i64 = -101;
     let events = events("probe/actions");
@@ -60,8 +62,23 @@ fn vm_probes_record_every_action() {
         json!({"kind": "open", "path": "/tmp/actions/caf\\xe9 \n", "created": true}),
         json!({"kind": "exec", "path": "/usr/bin/true", "argv": ["/bin/true", "one", "two words"],
                "env": ["MARK=planted"], "cwd": "/usr", "result": 0}),
-        json!({"kind": "exec", "asked": "/tmp/actions/absent-program", "result": ENOENT}),
-        json!({"kind": "exec", "asked": "/tmp/actions/written"}),
+        json!({"kind": "unlink", "asked": "absent-file", "path": null, "result": ENOENT}),
+        json!({"kind": "rename", "asked": "absent-old", "path": null, "result": ENOENT}),
+        json!({"kind": "mkdir", "asked": "/tmp/actions", "path": null, "result": EEXIST}),
+        json!({"kind": "rmdir", "asked": "absent-directory", "path": null, "result": ENOENT}),
+        json!({"kind": "symlink", "asked": "soft", "target": "text", "path": null, "result": EEXIST}),
+        json!({"kind": "link", "asked": "absent-link", "path": null, "result": ENOENT}),
+        json!({"kind": "chmod", "path": "/home/dev/.bashrc", "mode": 0o600, "result": 0}),
+        json!({"kind": "rename", "path": "/home/dev/.gitconfig", "target": "/home/dev/.gitconfig.old", "result": 0}),
+        json!({"kind": "open", "path": "/home/dev/.profile", "asked": "/home/dev/.profile", "created": false}),
+        json!({"kind": "write", "path": "/home/dev/.profile", "bytes": 8, "data": b"appended"}),
+        json!({"kind": "mmap_exec", "path": "/tmp/actions/mapped", "flags": 5}),
+        json!({"kind": "write", "path": "/tmp/actions/mapped", "bytes": null, "data": null}),
+        json!({"kind": "mmap_exec", "path": null, "flags": 7}),
+        json!({"kind": "dup", "fds": [-1, 0], "family": 2}),
+        json!({"kind": "exec", "asked": "/tmp/actions/absent-program",
+               "argv": ["absent-program", "with an argument"], "result": ENOENT}),
+        json!({"kind": "exec", "asked": "/tmp/actions/written", "argv": ["written", "so"], "result": ENOEXEC}),
         json!({"kind": "exec", "asked": "./script", "argv": ["/bin/sh", "./script"], "result": 0}),
         json!({"kind": "exit", "exit_code": 3}),
         json!({"kind": "bind", "family": 2, "addr": "127.0.0.1", "result": 0}),

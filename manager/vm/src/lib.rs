@@ -27,7 +27,7 @@ pub use doctor::{Check, Outcome, doctor};
 pub use error::VmError;
 pub use home::{Home, Progress};
 pub use image::{Definition, Image, Record as ImageRecord};
-pub use qemu::{SLOT_BYTES, SLOT_SERIAL};
+pub use qemu::{SLOT_BYTES, SLOT_SERIAL, control::Control};
 pub use shelf::TemplateRecord;
 pub use template::{StartOptions, Template, VmConfig};
 pub use vm::{ExitReport, MemoryUse, Vm};

@@ -127,6 +127,12 @@ impl Vm {
             .ok_or_else(|| VmError::Control("the machine has ended".into()))
     }
 
+    /// Hands the control channel over, to one who interferes while another watches the machine; such
+    /// as a test of what is left of a guest whose kernel panics. The machine's end is a kill then.
+    pub fn take_control(&mut self) -> Option<Control> {
+        self.control.take()
+    }
+
     /// Process id of the hypervisor.
     #[must_use]
     pub fn id(&self) -> u32 {
@@ -193,14 +199,17 @@ impl Vm {
     pub async fn kill(&mut self) -> ExitReport {
         if self.status.is_none() {
             self.memory = self.memory.or_else(|| MemoryUse::of(self.process.id()));
-            if let Some(mut control) = self.control.take() {
-                let quit = async {
-                    let _ = control.quit().await;
-                    self.process.wait().await
-                };
-                if timeout(QUIT_GRACE, quit).await.is_err() {
-                    self.process.handle().kill();
+            let quit = async {
+                match self.control.take() {
+                    Some(mut control) => {
+                        let _ = control.quit().await;
+                        timeout(QUIT_GRACE, self.process.wait()).await.is_ok()
+                    }
+                    None => false,
                 }
+            };
+            if !quit.await {
+                self.process.handle().kill();
             }
             self.finish().await;
         }

@@ -18,6 +18,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("kernel/kexec_load_disabled", "1"),
     // Debian's own step beyond 2: no unprivileged use at all.
     ("kernel/perf_event_paranoid", "3"),
+    // A non-maskable interrupt comes from the host alone, which ends a guest with it.
+    ("kernel/unknown_nmi_panic", "1"),
     // Only there where the command line lists yama.
     ("kernel/yama/ptrace_scope", "1"),
     ("fs/suid_dumpable", "0"),

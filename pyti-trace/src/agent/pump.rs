@@ -179,7 +179,11 @@ impl<'a> Pump<'a> {
             self.beat = Instant::now();
             let beat = Heartbeat {
                 boot_ns: boot_ns(),
-                counters: self.counters(),
+                counters: self
+                    .tracer
+                    .tally()
+                    .inspect_err(|error| self.port.log(error))
+                    .ok(),
             };
             self.port.queue_json(FrameKind::Heartbeat, &beat)?;
         }

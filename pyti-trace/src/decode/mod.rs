@@ -245,6 +245,10 @@ impl<'a> Texts<'a> {
                 event.data = Some(bytes.to_vec());
             }
             tag::SOCKADDR => address::apply(event, bytes),
+            tag::ARGUMENT => {
+                let argument = text(until_nul(bytes), incomplete);
+                event.argv.get_or_insert_default().push(argument);
+            }
             tag::WALKED => self.walked.push(until_nul(bytes)),
             other => return Err(DecodeError::Tag(other)),
         }

@@ -153,16 +153,25 @@ impl Tracer {
     /// What the probes have counted, summed over CPUs.
     ///
     /// # Errors
-    /// The kernel would not read the map.
+    /// The kernel would not read the map, or tell of a program.
     pub fn counters(&self) -> Result<Counters, LoadError> {
+        Ok(Counters {
+            recursion_misses: self.recursion_misses()?,
+            ..self.tally()?
+        })
+    }
+
+    /// The same without the skipped runs: those are read from a file for each program, which costs
+    /// more than a package should pay every second.
+    ///
+    /// # Errors
+    /// The kernel would not read the map.
+    pub fn tally(&self) -> Result<Counters, LoadError> {
         let per_cpu = self.counters.get(&0, 0).map_err(|source| LoadError::Map {
             name: "COUNTERS",
             source,
         })?;
-        let mut sum = Counters {
-            recursion_misses: self.recursion_misses()?,
-            ..Counters::default()
-        };
+        let mut sum = Counters::default();
         for Shared(cpu) in per_cpu.iter() {
             sum.untracked += cpu.untracked;
             for (total, one) in sum.families.iter_mut().zip(&cpu.families) {

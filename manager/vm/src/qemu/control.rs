@@ -21,9 +21,9 @@ use crate::VmError;
 /// Longest line that is believed, bytes: a clone may have taken its hypervisor over.
 const LINE_LIMIT: usize = 1 << 20;
 
-/// The control channel.
+/// A machine's control channel.
 #[derive(Debug)]
-pub(crate) struct Control {
+pub struct Control {
     stream: UnixStream,
     buffer: Vec<u8>,
     next_id: u64,
@@ -86,6 +86,14 @@ impl Control {
     pub(crate) async fn quit(&mut self) -> Result<(), VmError> {
         let line = self.line("quit", &json!({}));
         self.write(&line).await
+    }
+
+    /// Sends the guest a non-maskable interrupt. None has any business there: its kernel panics.
+    ///
+    /// # Errors
+    /// The machine has ended.
+    pub async fn interrupt_guest(&mut self) -> Result<(), VmError> {
+        self.execute("inject-nmi", json!({})).await.map(drop)
     }
 
     async fn execute(&mut self, command: &str, arguments: Value) -> Result<Value, VmError> {

@@ -1,4 +1,6 @@
 """Does every action that the probes record, once, in a directory of its own."""
+import fcntl
+import mmap
 import os
 import socket
 import subprocess
@@ -34,9 +36,32 @@ os.chmod("written", 0o711)
 open("soft").close()
 touch("caf\udce9 \n", b"")
 
+# What fails before the kernel has resolved anything.
+attempt(os.unlink, "absent-file")
+attempt(os.rename, "absent-old", "absent-new")
+attempt(os.mkdir, "/tmp/actions", 0o700)
+attempt(os.rmdir, "absent-directory")
+attempt(os.symlink, "text", "soft")
+attempt(os.link, "absent-link", "elsewhere")
+
+# Files of the image, which the overlay file system copies first.
+home = os.path.expanduser("~")
+os.chmod(home + "/.bashrc", 0o600)
+os.rename(home + "/.gitconfig", home + "/.gitconfig.old")
+with open(home + "/.profile", "ab", buffering=0) as file:
+    file.write(b"appended")
+
+# Mappings: a file of the package's own to execute, memory to write and execute, a file to write.
+with open("mapped", "w+b") as file:
+    file.truncate(4096)
+    mmap.mmap(file.fileno(), 4096, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC).close()
+    mmap.mmap(file.fileno(), 4096, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE).close()
+mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS,
+          mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
+
 subprocess.call(["/bin/true", "one", "two words"], cwd="/usr", env={"MARK": "planted"})
-attempt(os.execv, "/tmp/actions/absent-program", ["absent-program"])
-attempt(os.execv, "/tmp/actions/written", ["written"])
+attempt(os.execv, "/tmp/actions/absent-program", ["absent-program", "with an argument"])
+attempt(os.execv, "/tmp/actions/written", ["written", "so"])
 with open("script", "w") as file:
     file.write("#!/bin/sh\nexit 3\n")
 os.chmod("script", 0o755)
@@ -51,6 +76,12 @@ v6 = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
 attempt(v6.connect, ("::ffff:192.0.2.8", 4445))
 datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 attempt(datagram.sendto, b"question", ("127.0.0.1", 5353))
+# A socket becomes standard input without dup2.
+kept = os.dup(0)
+os.close(0)
+fcntl.fcntl(stream.fileno(), fcntl.F_DUPFD, 0)
+os.dup2(kept, 0)
+os.close(kept)
 unix = socket.socket(socket.AF_UNIX)
 attempt(unix.connect, "/tmp/actions/absent.sock")
 unix.bind("/tmp/actions/present.sock")
