@@ -17,7 +17,7 @@ use pyti_trace::event::Counters;
 use pyti_trace::wire::{
     FileChunk, Frame, FrameKind, Heartbeat, STATE, StageResult, StageSpec, Started,
 };
-use pyti_vm::Vm;
+use pyti_vm::{Usage, Vm};
 use tokio::time::{Instant, timeout_at};
 
 use crate::interrupt::Interrupt;
@@ -49,8 +49,8 @@ pub struct Watched {
     pub state: Option<PathBuf>,
     /// From the order to the release of the stage's first process; `None` where it never came.
     pub to_start: Option<Duration>,
-    /// Bytes of memory that the clone did not share with its template, at the end.
-    pub private_bytes: u64,
+    /// What the machine used; `None` where it ended by itself.
+    pub usage: Option<Usage>,
 }
 
 /// Runs `spec` in `vm` and keeps events and outputs in `directory`.
@@ -77,8 +77,7 @@ pub async fn watch(
         stage.problems.push(exit.describe());
     }
     let kept = recorder.finish().await;
-    let private_bytes = exit.memory.map_or(0, |memory| memory.private);
-    Ok(stage.finish(end, kept, private_bytes))
+    Ok(stage.finish(end, kept, exit.usage))
 }
 
 /// Why no more frames are read.
@@ -262,7 +261,7 @@ impl Stage {
         }
     }
 
-    fn finish(mut self, end: End, kept: Kept, private_bytes: u64) -> Watched {
+    fn finish(mut self, end: End, kept: Kept, usage: Option<Usage>) -> Watched {
         let mut facts = match end {
             End::Done(result) => StageFacts::from_result(&self.name, self.started_ns, &result),
             End::Died(reason) => self.unfinished(StageStatus::VmDied { reason }),
@@ -301,7 +300,7 @@ impl Stage {
             files: self.files,
             state,
             to_start: self.to_start,
-            private_bytes,
+            usage,
         }
     }
 

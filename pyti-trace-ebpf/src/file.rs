@@ -274,10 +274,16 @@ pub fn write_count(ctx: FExitContext) -> i32 {
     0
 }
 
-/// Counts the bytes of copies inside the kernel.
+/// Counts the bytes of copies inside the kernel, where the file system does them by itself: others
+/// come to [`write_count_sendfile`] on their way.
 #[fexit(function = "vfs_copy_file_range")]
 pub fn write_count_copy(ctx: FExitContext) -> i32 {
-    count_only(ctx.arg(2), ctx.arg(6))
+    let file: Ptr = ctx.arg(2);
+    let operations: Ptr = load(file, offset!(file_op));
+    if load::<usize>(operations, offset!(operations_copy)) == 0 {
+        return 0;
+    }
+    count_only(file, ctx.arg(6))
 }
 
 /// Counts the bytes of sendfile.

@@ -93,7 +93,13 @@ pub const HOOKS: &[Hook] = &[
     hook("chown_resolve", Attach::Lsm, "path_chown", EXTRA),
     hook("chown_emit", Attach::Fexit, "chown_common", EXTRA),
     hook("truncate", Attach::Fexit, "vfs_truncate", EXTRA),
-    hook("connect_stream", Attach::Fexit, "inet_stream_connect", CORE),
+    hook("ftruncate", Attach::Fexit, "do_ftruncate", EXTRA),
+    hook(
+        "connect_stream",
+        Attach::Fexit,
+        "__inet_stream_connect",
+        CORE,
+    ),
     hook("connect_dgram", Attach::Fexit, "inet_dgram_connect", CORE),
     hook("connect_unix", Attach::Fexit, "unix_stream_connect", CORE),
     hook(

@@ -7,6 +7,7 @@ use pyti_trace_ebpf::{has, incomplete, kind, tag};
 use crate::file::set_inode;
 use crate::kernel::{Ptr, inner, load, offset, peek, process_key};
 use crate::network::S_IFMT;
+use crate::path::walk_file;
 use crate::recorder::Recorder;
 use crate::track::{ids, tracked, watching};
 
@@ -125,7 +126,7 @@ pub fn mprotect(ctx: LsmContext) -> i32 {
             return 0;
         }
         set_inode(&mut recorder, inode);
-        recorder.mark(incomplete::PATH_UNREADABLE);
+        walk_file(&mut recorder, file);
     }
     emit_mapping(recorder, kind, prot);
     0

@@ -128,37 +128,37 @@ fn with_address(kind: u16, socket: Ptr, addr: Ptr, len: u32, result: i32) -> i32
 }
 
 #[inline(always)]
-fn connect(ctx: &FExitContext) -> i32 {
+fn connect(ctx: &FExitContext, result: i32) -> i32 {
     if !watching() {
         return 0;
     }
     let socket: Ptr = ctx.arg(0);
     let _ = SENT.remove(socket as u64);
-    with_address(kind::CONNECT, socket, ctx.arg(1), ctx.arg(2), ctx.arg(4))
+    with_address(kind::CONNECT, socket, ctx.arg(1), ctx.arg(2), result)
 }
 
-/// TCP, both address families.
-#[fexit(function = "inet_stream_connect")]
+/// TCP, both address families, also by a send that connects (`MSG_FASTOPEN`).
+#[fexit(function = "__inet_stream_connect")]
 pub fn connect_stream(ctx: FExitContext) -> i32 {
-    connect(&ctx)
+    connect(&ctx, ctx.arg(5))
 }
 
 /// UDP and raw, both address families.
 #[fexit(function = "inet_dgram_connect")]
 pub fn connect_dgram(ctx: FExitContext) -> i32 {
-    connect(&ctx)
+    connect(&ctx, ctx.arg(4))
 }
 
 /// Unix stream and seqpacket.
 #[fexit(function = "unix_stream_connect")]
 pub fn connect_unix(ctx: FExitContext) -> i32 {
-    connect(&ctx)
+    connect(&ctx, ctx.arg(4))
 }
 
 /// Unix datagram.
 #[fexit(function = "unix_dgram_connect")]
 pub fn connect_unix_dgram(ctx: FExitContext) -> i32 {
-    connect(&ctx)
+    connect(&ctx, ctx.arg(4))
 }
 
 #[inline(always)]

@@ -44,6 +44,8 @@ offsets! {
     file_flags: "file.f_flags",
     file_mode: "file.f_mode",
     file_private: "file.private_data",
+    file_op: "file.f_op",
+    operations_copy: "file_operations.copy_file_range",
     path_dentry: "path.dentry",
     path_mnt: "path.mnt",
     vfsmount_root: "vfsmount.mnt_root",

@@ -8,7 +8,7 @@ use aya_ebpf::programs::{FEntryContext, FExitContext, LsmContext};
 use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::file::set_inode;
-use crate::kernel::{Ptr, load, offset, peek_ptr};
+use crate::kernel::{Ptr, inner, load, offset, peek_ptr};
 use crate::recorder::Recorder;
 
 /// Components that a walk up a dentry follows.
@@ -155,6 +155,33 @@ pub fn link_resolve(ctx: LsmContext) -> i32 {
     let mnt: Ptr = load(directory, offset!(path_mnt));
     walk(&mut recorder, old, mnt);
     0
+}
+
+/// Truncation by descriptor, where the kernel gives no path.
+#[fexit(function = "do_ftruncate")]
+pub fn ftruncate(ctx: FExitContext) -> i32 {
+    let Some(mut recorder) = Recorder::begin(kind::TRUNCATE) else {
+        return 0;
+    };
+    let file: Ptr = ctx.arg(0);
+    walk_file(&mut recorder, file);
+    let inode: Ptr = load(file, offset!(file_inode));
+    set_inode(&mut recorder, inode);
+    recorder.record().bytes = ctx.arg(1);
+    recorder.record().has |= has::BYTES;
+    recorder.emit(kind::TRUNCATE, i64::from(ctx.arg::<i32>(3)));
+    0
+}
+
+/// Appends the path of a file where the kernel may not be asked for it.
+#[inline(always)]
+pub fn walk_file(recorder: &mut Recorder, file: Ptr) {
+    let path = inner(file, offset!(file_path));
+    walk(
+        recorder,
+        load(path, offset!(path_dentry)),
+        load(path, offset!(path_mnt)),
+    );
 }
 
 /// Appends the components of a path from its end. It may race with a rename, hence the mark.

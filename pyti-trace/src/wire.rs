@@ -178,6 +178,10 @@ pub struct Ready {
     pub attached: Vec<String>,
     /// Probes that the kernel refused, with its reason.
     pub refused: Vec<(String, String)>,
+    /// Programs and how many instructions the verifier walked through to accept each
+    /// (`bpf_prog_info.verified_insns`): what makes it refuse one that grows.
+    #[serde(default)]
+    pub verified: Vec<(String, u32)>,
 }
 
 /// A stage as the host orders it.

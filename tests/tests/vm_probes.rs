@@ -1,6 +1,13 @@
 //! The first set of probes: every action of the fixture is on record, with its path, its result and
 //! its process.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use pyti::cli::AccelArg;
+use pyti::home::Home;
+use pyti::machine::Machine;
 use pyti_tests::{audit_package, run, text};
 use serde_json::{Value, json};
 
@@ -119,4 +126,47 @@ fn vm_probes_record_every_action() {
             .is_some_and(|p| p.starts_with("/tmp/actions"))
     };
     assert!(events.iter().filter(own).all(|event| event["uid"] == 1000));
+}
+
+/// Programs and the instructions that the verifier walked through, a line each.
+const COMPLEXITY: &str = include_str!("../../pyti-trace-ebpf/complexity.txt");
+
+/// The kernel refuses a program that takes it a million instructions to verify: one that grows by a
+/// quarter is looked at before it comes near. With `PYTI_UPDATE_COMPLEXITY` set the file is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_programs_are_not_much_harder_to_verify() {
+    let home = Home::find().expect("no home");
+    let machine = Machine::new(&home, "trixie", AccelArg::Auto).expect("no machine");
+    let template = machine.template(Arc::new(|_| {})).await;
+    let ready = &template.as_ref().expect("no template").record().ready;
+    assert!(ready.refused.is_empty(), "refused: {:?}", ready.refused);
+    let now: String = ready
+        .verified
+        .iter()
+        .map(|(program, count)| format!("{program} {count}\n"))
+        .collect();
+    if std::env::var_os("PYTI_UPDATE_COMPLEXITY").is_some() {
+        let tests = std::env::var_os("CARGO_MANIFEST_DIR").expect("run by cargo");
+        let file = Path::new(&tests).join("../pyti-trace-ebpf/complexity.txt");
+        std::fs::write(file, now).expect("failed to write the file");
+        return;
+    }
+    let before: BTreeMap<&str, u32> = COMPLEXITY
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|(program, count)| (program, count.parse().expect("no number")))
+        .collect();
+    let grown: Vec<_> = ready
+        .verified
+        .iter()
+        .filter(|(program, count)| {
+            let before = before.get(program.as_str()).copied();
+            before.is_none_or(|before| u64::from(*count) * 4 > u64::from(before) * 5)
+        })
+        .collect();
+    assert!(
+        grown.is_empty(),
+        "new or grown by a quarter: {grown:?}; now\n{now}"
+    );
+    assert_eq!(before.len(), ready.verified.len(), "now\n{now}");
 }

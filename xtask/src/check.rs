@@ -66,13 +66,23 @@ fn test_command(filter: Option<&str>) -> Command {
 }
 
 /// Runs the benchmark.
-pub fn bench(repeat: u32) -> Result<()> {
+pub fn bench(args: &[String]) -> Result<()> {
+    program("pyti-bench", args)
+}
+
+/// Prints the matrix of actions.
+pub fn matrix() -> Result<()> {
+    program("pyti-matrix", &[])
+}
+
+/// A program of the tests' package.
+fn program(name: &str, args: &[String]) -> Result<()> {
     // The same packages and features as for the tests: another choice would compile polars again.
     run(cargo()
         .args(["build", "--quiet", "--release", "--workspace"])
-        .args(["--features", "pyti-trace/agent", "--bin", "pyti-bench"]))?;
-    run(Command::new(target().join("release/pyti-bench"))
-        .args(["--repeat", &repeat.to_string()])
+        .args(["--features", "pyti-trace/agent", "--bin", name]))?;
+    run(Command::new(target().join("release").join(name))
+        .args(args)
         .env("PYTI_BIN", pyti())
         .env("PYTI_AGENT", agent()))
 }

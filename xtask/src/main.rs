@@ -1,4 +1,4 @@
-//! PyTI's development tasks: `cargo xtask setup|build|image|audit|test|lint|bench|ci`.
+//! PyTI's development tasks: `cargo xtask setup|build|image|audit|test|lint|bench|matrix|ci`.
 //!
 //! Every task is idempotent, does the tasks it stands on first, and says what it does.
 
@@ -50,10 +50,12 @@ enum Task {
     Lint,
     /// Measure, as ratios within one run.
     Bench {
-        /// Repetitions of each measurement.
-        #[arg(long, default_value_t = 5)]
-        repeat: u32,
+        /// What `pyti-bench` takes: --repeat, --only, --no-strace.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
     },
+    /// Print which actions, by which roads, are on record.
+    Matrix,
     /// What continuous integration runs: lint, then test.
     Ci,
 }
@@ -70,7 +72,8 @@ fn main() -> ExitCode {
         }),
         Task::Test { no_vm, filter } => test(no_vm, filter.as_deref()),
         Task::Lint => lint(),
-        Task::Bench { repeat } => ready().and_then(|()| check::bench(repeat)),
+        Task::Bench { args } => ready().and_then(|()| check::bench(&args)),
+        Task::Matrix => ready().and_then(|()| check::matrix()),
         Task::Ci => lint().and_then(|()| test(false, None)),
     };
     match result {

@@ -62,11 +62,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         vm.send(FrameKind::Start, &start).await?;
         let frame = vm.next_frame().await?;
         let answered = began.elapsed();
-        let memory = vm.memory();
+        let usage = vm.usage();
         let began = Instant::now();
         let report = vm.kill().await;
         println!(
-            "start {started:.3?}, answer {answered:.3?} ({:?}), kill {:.3?}, {memory:?}, {:?}",
+            "start {started:.3?}, answer {answered:.3?} ({:?}), kill {:.3?}, {usage:?}, {:?}",
             frame.map(|frame| (frame.kind, frame.payload.escape_ascii().to_string())),
             began.elapsed(),
             report.status,

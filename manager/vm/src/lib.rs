@@ -30,4 +30,4 @@ pub use image::{Definition, Image, Record as ImageRecord};
 pub use qemu::{SLOT_BYTES, SLOT_SERIAL, control::Control};
 pub use shelf::TemplateRecord;
 pub use template::{StartOptions, Template, VmConfig};
-pub use vm::{ExitReport, MemoryUse, Vm};
+pub use vm::{ExitReport, Usage, Vm};

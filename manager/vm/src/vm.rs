@@ -43,7 +43,7 @@ pub struct Vm {
     console: Tail,
     errors: Tail,
     watchdog: Watchdog,
-    memory: Option<MemoryUse>,
+    usage: Option<Usage>,
     status: Option<ExitStatus>,
 }
 
@@ -58,21 +58,24 @@ pub struct ExitReport {
     pub console: String,
     /// The last lines that the hypervisor printed, escaped.
     pub errors: String,
-    /// Memory of the hypervisor's process, taken just before it was asked to end.
-    pub memory: Option<MemoryUse>,
+    /// What the hypervisor's process used, taken just before it was asked to end.
+    pub usage: Option<Usage>,
     /// Bytes of a frame that was not finished when the stream ended.
     pub unfinished: usize,
 }
 
-/// Memory of a hypervisor's process, from `/proc/PID/smaps_rollup`, bytes.
+/// What a hypervisor's process used: memory from `/proc/PID/smaps_rollup`, bytes, and CPU time from
+/// `/proc/PID/stat` (proc(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemoryUse {
+pub struct Usage {
     /// All pages that are mapped.
     pub resident: u64,
     /// The same, with each shared page divided among those who map it.
     pub proportional: u64,
     /// Pages that nobody else has: what one more clone costs.
     pub private: u64,
+    /// Time on CPUs, of all its threads, user and system.
+    pub cpu: Duration,
 }
 
 impl Vm {
@@ -114,7 +117,7 @@ impl Vm {
             console: Tail::of(console),
             errors: Tail::of(errors),
             watchdog,
-            memory: None,
+            usage: None,
             status: None,
             process,
         };
@@ -198,7 +201,7 @@ impl Vm {
     /// Ends the machine: asks it to quit, and kills it where it does not within half a second.
     pub async fn kill(&mut self) -> ExitReport {
         if self.status.is_none() {
-            self.memory = self.memory.or_else(|| MemoryUse::of(self.process.id()));
+            self.usage = self.usage.or_else(|| Usage::of(self.process.id()));
             let quit = async {
                 match self.control.take() {
                     Some(mut control) => {
@@ -232,22 +235,22 @@ impl Vm {
             wall_limit: self.watchdog.fired(),
             console: self.console.text(),
             errors: self.errors.text(),
-            memory: self.memory,
+            usage: self.usage,
             unfinished: self.inbox.len(),
         }
     }
 
-    /// Memory of the hypervisor's process now.
+    /// What the hypervisor's process has used so far.
     #[must_use]
-    pub fn memory(&self) -> Option<MemoryUse> {
+    pub fn usage(&self) -> Option<Usage> {
         self.status
             .is_none()
-            .then(|| MemoryUse::of(self.process.id()))
+            .then(|| Usage::of(self.process.id()))
             .flatten()
     }
 }
 
-impl MemoryUse {
+impl Usage {
     fn of(pid: u32) -> Option<Self> {
         let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
         let field = |name: &str| -> Option<u64> {
@@ -262,8 +265,21 @@ impl MemoryUse {
             resident: field("Rss:")?,
             proportional: field("Pss:")?,
             private: field("Private_Clean:")? + field("Private_Dirty:")?,
+            cpu: cpu_time(pid)?,
         })
     }
+}
+
+/// Fields 14 and 15 of `/proc/PID/stat`, counted behind the name in parentheses, which may hold
+/// anything.
+fn cpu_time(pid: u32) -> Option<Duration> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, behind) = text.rsplit_once(')')?;
+    let fields = behind.split_ascii_whitespace().skip(11).take(2);
+    let ticks: u64 = fields.map_while(|field| field.parse::<u64>().ok()).sum();
+    // SAFETY: sysconf has no preconditions.
+    let per_second = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok()?;
+    Some(Duration::from_millis(ticks * 1000 / per_second.max(1)))
 }
 
 impl ExitReport {

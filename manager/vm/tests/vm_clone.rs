@@ -111,7 +111,7 @@ async fn vm_clones_read_their_own_input_and_share_nothing() {
             "{}",
             report.describe()
         );
-        assert!(report.memory.unwrap().private > 1 << 20);
+        assert!(report.usage.unwrap().private > 1 << 20);
     }
 }
 

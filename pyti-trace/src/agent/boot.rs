@@ -52,6 +52,7 @@ pub(super) fn boot(port: &mut Port) -> Result<(Machine, Ready), AgentError> {
         ),
         attached: tracer.attached().to_vec(),
         refused: tracer.refused().to_vec(),
+        verified: tracer.verified(),
     };
     Ok((
         Machine {

@@ -102,10 +102,7 @@ fn prepare(
     }
     let held = &waiting.held;
     if !spec.traced {
-        machine
-            .tracer
-            .forget(held.pid)
-            .map_err(|error| AgentError::Order(error.to_string()))?;
+        machine.tracer.detach();
     }
     port.queue_json(
         FrameKind::Started,

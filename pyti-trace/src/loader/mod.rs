@@ -30,7 +30,8 @@ unsafe impl Pod for Shared<CpuCounters> {}
 
 /// Attached probes. Dropping it detaches them.
 pub struct Tracer {
-    ebpf: Ebpf,
+    /// `None` once they are detached.
+    ebpf: Option<Ebpf>,
     events: RingBuf<MapData>,
     tracked: HashMap<MapData, u32, Shared<Process>>,
     counters: PerCpuArray<MapData, Shared<CpuCounters>>,
@@ -79,7 +80,7 @@ impl Tracer {
         let tracked = map(&mut ebpf, "TRACKED", HashMap::try_from)?;
         let counters = map(&mut ebpf, "COUNTERS", PerCpuArray::try_from)?;
         Ok(Self {
-            ebpf,
+            ebpf: Some(ebpf),
             events,
             tracked,
             counters,
@@ -98,6 +99,20 @@ impl Tracer {
     #[must_use]
     pub fn refused(&self) -> &[(String, String)] {
         &self.refused
+    }
+
+    /// Each loaded program and how many instructions the verifier walked through to accept it, by name.
+    #[must_use]
+    pub fn verified(&self) -> Vec<(String, u32)> {
+        let programs = self.ebpf.iter().flat_map(Ebpf::programs);
+        let mut verified: Vec<_> = programs
+            .filter_map(|(name, program)| {
+                let count = program.info().ok()?.verified_instruction_count()?;
+                Some((name.to_owned(), count))
+            })
+            .collect();
+        verified.sort();
+        verified
     }
 
     /// Follows a process, and what it will fork, as tree number `tree`. It must not run before
@@ -122,15 +137,9 @@ impl Tracer {
             })
     }
 
-    /// Follows a process no longer.
-    ///
-    /// # Errors
-    /// It was not followed.
-    pub fn forget(&mut self, tgid: u32) -> Result<(), LoadError> {
-        self.tracked.remove(&tgid).map_err(|source| LoadError::Map {
-            name: "TRACKED",
-            source,
-        })
+    /// Takes every probe away: nothing is recorded any more, and nothing runs slower for it.
+    pub fn detach(&mut self) {
+        self.ebpf = None;
     }
 
     /// How many processes are tracked now; ended ones count until the kernel has let them go.
@@ -190,7 +199,7 @@ impl Tracer {
     /// in kernel/bpf/syscall.c).
     fn recursion_misses(&self) -> Result<u64, LoadError> {
         let mut sum = 0;
-        for (name, program) in self.ebpf.programs() {
+        for (name, program) in self.ebpf.iter().flat_map(Ebpf::programs) {
             // A program that the kernel refused has no descriptor, and never runs.
             let Ok(fd) = program.fd() else { continue };
             let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());

@@ -1,0 +1,281 @@
+//! `cargo xtask bench`: what PyTI costs, as medians and as ratios within one run.
+//!
+//! Everything runs in clones of the same template; the ways of watching take turns, so that a noisy
+//! machine is noisy for all of them.
+
+mod workload;
+
+use std::fs::File;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use pyti::cli::{AccelArg, LimitArgs};
+use pyti::home::Home;
+use pyti::interrupt::Interrupt;
+use pyti::machine::Machine;
+use pyti::order;
+use pyti::watch::{Watched, watch};
+use pyti_analyzer::{StageStatus, store};
+use pyti_trace::event::Family;
+use pyti_vm::{StartOptions, Template};
+
+use crate::workload::Workload;
+
+/// Measures.
+#[derive(Parser)]
+struct Args {
+    /// Repetitions of each measurement.
+    #[arg(long, default_value_t = 5)]
+    repeat: usize,
+    /// Only the workloads whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Without strace, which takes most of the time.
+    #[arg(long)]
+    no_strace: bool,
+}
+
+/// Bounds that no measurement comes near.
+const LIMITS: LimitArgs = LimitArgs {
+    wall_seconds: 600,
+    memory_mib: 1024,
+    pids: 512,
+    output_kib: 1024,
+    events: 5_000_000,
+};
+
+/// How a command is watched.
+#[derive(Clone, Copy, PartialEq)]
+enum Watch {
+    /// Not at all: the probes are detached.
+    Bare,
+    Traced,
+    Strace,
+    StraceSeccomp,
+}
+
+impl Watch {
+    const ALL: [Self; 4] = [Self::Bare, Self::Traced, Self::Strace, Self::StraceSeccomp];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "bare",
+            Self::Traced => "traced",
+            Self::Strace => "strace -f",
+            Self::StraceSeccomp => "strace -f --seccomp-bpf",
+        }
+    }
+
+    /// What runs the command.
+    fn before(self) -> &'static [&'static str] {
+        match self {
+            Self::Bare | Self::Traced => &[],
+            Self::Strace => &["strace", "-f", "-o", "/home/dev/trace"],
+            // The same families as the probes: all other calls run at full speed.
+            Self::StraceSeccomp => &[
+                "strace",
+                "-f",
+                "--seccomp-bpf",
+                "-e",
+                "trace=%file,%process,%network,%creds,write,close,dup2,dup3",
+                "-o",
+                "/home/dev/trace",
+            ],
+        }
+    }
+}
+
+struct Bench {
+    template: Template,
+    interrupt: Interrupt,
+    scratch: tempfile::TempDir,
+}
+
+/// A stage that ended, and how long its clone took to start it.
+struct Run {
+    watched: Watched,
+    to_started: Duration,
+    directory: tempfile::TempDir,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    let home = Home::find()?;
+    let machine = Machine::new(&home, "trixie", AccelArg::Auto)?;
+    let template = machine.template(Arc::new(|_| {})).await?;
+    let record = template.record();
+    println!("accelerator          {}", record.accel);
+    println!(
+        "cold boot to ready   {:.2} s",
+        seconds(Duration::from_millis(record.boot_ms))
+    );
+    let bench = Bench {
+        template,
+        interrupt: Interrupt::listen()?,
+        scratch: tempfile::tempdir()?,
+    };
+    bench.clones(args.repeat).await?;
+    for workload in workload::all(&home).await? {
+        if workload.name.contains(&args.only) {
+            bench
+                .compare(&workload, args.repeat, args.no_strace)
+                .await?;
+        }
+    }
+    bench.burst().await
+}
+
+impl Bench {
+    /// A stage in a fresh clone.
+    async fn run(&self, argv: Vec<String>, input: Option<File>, watching: Watch) -> Result<Run> {
+        let before = watching.before().iter().map(|&word| word.to_owned());
+        let argv = before.chain(argv).collect();
+        let mut order = order::order("bench", argv, &LIMITS)?;
+        order.traced = watching == Watch::Traced;
+        if input.is_none() {
+            order.slots.clear();
+        }
+        let directory = tempfile::tempdir_in(self.scratch.path())?;
+        let began = Instant::now();
+        let options = StartOptions {
+            input,
+            ..StartOptions::default()
+        };
+        let vm = self.template.start(options).await?;
+        let cloned = began.elapsed();
+        let watched = watch(vm, &order, directory.path(), LIMITS.events, &self.interrupt).await?;
+        Ok(Run {
+            to_started: cloned + watched.to_start.unwrap_or_default(),
+            watched,
+            directory,
+        })
+    }
+
+    /// From asking for a clone to the release of a stage's first process, and a clone's memory.
+    async fn clones(&self, repeat: usize) -> Result<()> {
+        let mut times = vec![];
+        let mut memory = vec![];
+        for _ in 0..repeat.max(5) {
+            let run = self
+                .run(vec!["/usr/bin/true".into()], None, Watch::Traced)
+                .await?;
+            completed(&run)?;
+            times.push(seconds(run.to_started));
+            let usage = run.watched.usage.context("the clone ended by itself")?;
+            memory.push(usage.private as f64 / (1 << 20) as f64);
+        }
+        println!(
+            "clone to started     {:.3} s (median of {})",
+            median(&mut times),
+            times.len()
+        );
+        println!(
+            "memory of a clone    {:.0} MiB private",
+            median(&mut memory)
+        );
+        Ok(())
+    }
+
+    /// The same work, watched in each way. Wall time is the work's own in the guest; CPU time is that
+    /// of the whole machine on the host, which other programs disturb less.
+    async fn compare(&self, work: &Workload, repeat: usize, no_strace: bool) -> Result<()> {
+        let ways = if no_strace { 2 } else { 4 };
+        let ways = &Watch::ALL[..ways];
+        let mut walls: Vec<Vec<f64>> = vec![vec![]; ways.len()];
+        let mut cpus = walls.clone();
+        let mut events = 0;
+        for _ in 0..repeat {
+            for (index, way) in ways.iter().enumerate() {
+                let input = work.input(self.scratch.path())?;
+                let run = self.run(work.argv.clone(), input, *way).await?;
+                completed(&run).with_context(|| format!("{}, {}", work.name, way.name()))?;
+                let usage = run.watched.usage.context("the clone ended by itself")?;
+                walls[index].push(run.watched.facts.wall_ns as f64 / 1e9);
+                cpus[index].push(seconds(usage.cpu));
+                if *way == Watch::Traced {
+                    events = accounts(&run)?;
+                }
+            }
+        }
+        println!("{}, median of {repeat}, {events} events", work.name);
+        // Ratios of neighbours: what slows the machine down slows both.
+        let ratio = |times: &[Vec<f64>], index: usize| {
+            let pairs = times[index].iter().zip(&times[0]);
+            median(
+                &mut pairs
+                    .map(|(watched, bare)| watched / bare)
+                    .collect::<Vec<_>>(),
+            )
+        };
+        for (index, way) in ways.iter().enumerate() {
+            println!(
+                "    {:<24} wall {:7.2} s ({:.3})   CPU {:7.2} s ({:.3})",
+                way.name(),
+                median(&mut walls[index].clone()),
+                ratio(&walls, index),
+                median(&mut cpus[index].clone()),
+                ratio(&cpus, index),
+            );
+        }
+        Ok(())
+    }
+
+    /// A burst of events: what the probes saw is what is stored and what is reported lost.
+    async fn burst(&self) -> Result<()> {
+        let program = "import os\nfor n in range(150_000):\n try: os.open('/tmp/missing', 0)\n except OSError: pass";
+        let argv = ["python3", "-S", "-c", program].map(str::to_owned).to_vec();
+        let run = self.run(argv, None, Watch::Traced).await?;
+        completed(&run)?;
+        let seen = accounts(&run)?;
+        let seconds = run.watched.facts.wall_ns as f64 / 1e9;
+        println!(
+            "burst                {seen} events seen, each stored or counted as lost; {:.0} a second",
+            seen as f64 / seconds
+        );
+        ensure!(seen >= 100_000, "the burst was smaller than meant");
+        Ok(())
+    }
+}
+
+/// How many events the probes saw. In every family each is either stored, or counted as lost where it
+/// was lost.
+fn accounts(run: &Run) -> Result<u64> {
+    let facts = &run.watched.facts;
+    let counters = facts.counters.as_ref().context("no counters")?;
+    let loaded = store::read(run.directory.path(), store::MAX_EVENTS)?;
+    let mut sum = 0;
+    for (family, counted) in Family::ALL.iter().zip(&counters.families) {
+        let stored = loaded.events.iter();
+        let stored = stored
+            .filter(|event| event.kind.family() == *family)
+            .count() as u64;
+        ensure!(
+            counted.seen == stored + counted.full + counted.oversize,
+            "{family:?}: {stored} stored, but {counted:?}"
+        );
+        sum += counted.seen;
+    }
+    Ok(sum)
+}
+
+fn completed(run: &Run) -> Result<()> {
+    let facts = &run.watched.facts;
+    let log = std::fs::read_to_string(run.directory.path().join("stderr")).unwrap_or_default();
+    ensure!(
+        facts.status == StageStatus::Completed,
+        "the stage ended as {facts:?}: {log}"
+    );
+    Ok(())
+}
+
+fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
