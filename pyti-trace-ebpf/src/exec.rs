@@ -14,7 +14,7 @@ use crate::track::{ids, watching};
 const MAX_WORDS: u32 = 4096;
 
 /// Arguments kept of an execution that failed, and bytes of each.
-const MAX_ASKED: usize = 24;
+const MAX_ASKED: usize = 48;
 const MAX_ARGUMENT: u32 = 1024;
 /// Numbers of the system calls (arch/x86/entry/syscalls).
 const EXECVE: i64 = 59;
