@@ -13,13 +13,13 @@ use pyti::cli::{AccelArg, LimitArgs};
 use pyti::data_store::DataStore;
 use pyti::home::Home;
 use pyti::interrupt::Interrupt;
-use pyti::machine::Machine;
+use pyti::machine::{self, Machine};
 use pyti::order::{self, Order};
 use pyti::watch::{Watched, watch};
 use pyti_analyzer::{StageStatus, facts, store};
 use pyti_index::{IndexConfig, Prepared};
 use pyti_trace::event::Family;
-use pyti_vm::{StartOptions, Template};
+use pyti_vm::{Interpreter, StartOptions, Template};
 
 /// Measures.
 #[derive(Parser)]
@@ -48,6 +48,7 @@ enum Watch {
 
 struct Bench {
     template: Template,
+    python: Interpreter,
     interrupt: Interrupt,
     scratch: tempfile::TempDir,
 }
@@ -64,7 +65,7 @@ struct Run {
 async fn main() -> Result<()> {
     let args = Args::parse();
     let home = Home::find()?;
-    let machine = Machine::new(&home, "trixie", AccelArg::Auto)?;
+    let machine = Machine::new(&home, machine::definition(None, None)?, AccelArg::Auto)?;
     let template = machine.template(Arc::new(|_| {})).await?;
     let record = template.record();
     println!("accelerator          {}", record.accel);
@@ -73,6 +74,7 @@ async fn main() -> Result<()> {
         seconds(Duration::from_millis(record.boot_ms))
     );
     let bench = Bench {
+        python: machine.interpreter().clone(),
         template,
         interrupt: Interrupt::listen()?,
         scratch: tempfile::tempdir()?,
@@ -159,8 +161,8 @@ impl Bench {
                     .zip([Watch::Bare, Watch::Traced, Watch::Strace])
             {
                 let mut input = tempfile::tempfile_in(self.scratch.path())?;
-                pyti::input::write(&order, &store, &mut input)?;
-                let argv = order::pip_install(&[], &file);
+                pyti::input::write(&order, &self.python, &store, &mut input)?;
+                let argv = order::pip_install(&self.python, &[], &file);
                 let run = self.run(argv, Some(input), watching).await?;
                 completed(&run).with_context(|| format!("install of {target}"))?;
                 times.push(run.watched.facts.wall_ns as f64 / 1e9);
