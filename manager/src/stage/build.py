@@ -1,8 +1,8 @@
 """Builds the wheel of a source distribution, twice, and tells what came of it.
 
 Usage: build.py INPUT RESULT, both JSON. INPUT has the path of the source distribution. Runs on Python
-2.7 and later; there is no `build` for Python 2 that works without a virtualenv of its own, so that pip
-makes the wheel there.
+2.7 and later; there is no `build` for Python 2 that works without a virtualenv of its own, so that
+setup.py makes the wheel there, or pip where a package has a build system of its own (PEP 518).
 """
 
 import hashlib
@@ -16,6 +16,15 @@ import time
 import zipfile
 
 CLOCK = getattr(time, "monotonic", time.time)
+# As pip calls a setup.py: setuptools takes the place of distutils.
+SETUP = """\
+import io, os, sys, setuptools
+sys.argv[0] = __file__ = os.path.abspath("setup.py")
+sys.path.insert(0, os.path.dirname(__file__))
+with io.open(__file__, "rb") as file:
+    code = compile(file.read().replace(b"\\r\\n", b"\\n"), __file__, "exec")
+exec(code)
+"""
 
 
 def unpack(sdist, directory):
@@ -40,12 +49,16 @@ def build(sdist):
     out = os.path.join(directory, "out")
     source = unpack(sdist, os.path.join(directory, "source"))
     began = CLOCK()
-    argv = [sys.executable, "-m", "build", "--wheel", "--outdir", out, source]
-    if sys.version_info[0] == 2:
-        argv = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-cache-dir", "--verbose",
-                "--no-input", "--no-color", "--progress-bar", "off", "--wheel-dir", out, source]
+    if sys.version_info[0] > 2:
+        words = ["-m", "build", "--wheel", "--outdir", out, source]
+    elif not os.path.exists(os.path.join(source, "pyproject.toml")):
+        words = ["-c", SETUP, "bdist_wheel", "--dist-dir", out]
+    else:
+        words = ["-m", "pip", "wheel", "--no-deps", "--no-cache-dir", "--verbose", "--no-input",
+                 "--no-color", "--progress-bar", "off", "--wheel-dir", out, source]
     with open(os.devnull) as null:
-        status = subprocess.call(argv, stdin=null, stderr=subprocess.STDOUT)
+        status = subprocess.call([sys.executable] + words, stdin=null, stderr=subprocess.STDOUT,
+                                 cwd=source)
     wheels = []
     for name in sorted(os.listdir(out)) if os.path.isdir(out) else []:
         if not os.path.isfile(os.path.join(out, name)):
