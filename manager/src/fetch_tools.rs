@@ -4,15 +4,25 @@
 use std::sync::Arc;
 
 use pyti_graph::{Action, Blame, BoxFuture, Control, Failure, Inputs, Kind, Outputs};
-use pyti_index::{Closure, Options};
+use pyti_index::{Closure, Options, WheelhouseFile};
+use serde::{Deserialize, Serialize};
 
 use crate::metadata_hook::NoHook;
 use crate::stage::Requirements;
 use crate::tasks::{Audit, provide, teller, until_stopped};
 
+/// The tools of a stage.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FetchedTools {
+    /// Their wheels.
+    pub files: Vec<WheelhouseFile>,
+    /// Why there are none: then the stage does not apply.
+    pub unavailable: Option<String>,
+}
+
 /// Resolves and fetches the tools of a stage.
 pub(crate) struct FetchTools {
-    /// Name of its datum, a [`Closure`].
+    /// Name of its datum, [`FetchedTools`].
     pub provides: Kind,
     /// Where they cannot be had the stage does not apply, rather than that it failed.
     pub optional: bool,
@@ -27,7 +37,16 @@ impl Action for FetchTools {
         Box::pin(async move {
             let sets = (self.requirements)(&inputs)?;
             let stages = &self.audit.stages;
-            let mut closure = self.best(&sets, &control).await?;
+            let mut closure = match self.best(&sets, &control).await {
+                Err(Failure::NotApplicable(reason)) => {
+                    let none = FetchedTools {
+                        files: vec![],
+                        unavailable: Some(reason),
+                    };
+                    return provide(self.provides.as_str(), &none);
+                }
+                closure => closure?,
+            };
             closure.files.retain(|file| {
                 let wheel = file.filename.ends_with(".whl");
                 if !wheel {
@@ -37,7 +56,11 @@ impl Action for FetchTools {
                 wheel
             });
             closure.notes.drain(..).for_each(|note| stages.note(note));
-            provide(self.provides.as_str(), &closure)
+            let tools = FetchedTools {
+                files: closure.files,
+                unavailable: None,
+            };
+            provide(self.provides.as_str(), &tools)
         })
     }
 }

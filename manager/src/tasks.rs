@@ -14,13 +14,12 @@ use pyti_graph::{
     PlanError, Resources, Task,
 };
 use pyti_index::{
-    Closure, CoreMetadata, DistFilename, ErrorKind, Fetched, IndexError, Source, Step,
-    WheelhouseFile,
+    CoreMetadata, DistFilename, ErrorKind, Fetched, IndexError, Source, Step, WheelhouseFile,
 };
 use pyti_vm::Interpreter;
 use serde::{Deserialize, Serialize};
 
-use crate::fetch_tools::FetchTools;
+use crate::fetch_tools::{FetchTools, FetchedTools};
 use crate::metadata_hook::VmHook;
 use crate::performance;
 use crate::stage::{self, Installed, Ran, Stage};
@@ -380,7 +379,10 @@ impl Action for RunStage {
             let Self { stage, audit } = self;
             let mut order = stage.order(&inputs, audit.stages.limits())?;
             if stage.tools().is_some() {
-                let tools: Closure = read(&inputs, tools_of(stage.name()).as_str())?;
+                let tools: FetchedTools = read(&inputs, tools_of(stage.name()).as_str())?;
+                if let Some(reason) = tools.unavailable {
+                    return Err(Failure::NotApplicable(reason));
+                }
                 order.tools = tools.files;
                 if order.state.is_some() {
                     let installed: Installed = read(&inputs, INSTALLED)?;
