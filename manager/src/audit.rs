@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use pyti_analyzer::{Report, RuleSet, RunFacts, StageFacts, StageStatus, Target};
 use pyti_graph::{Change, Execution, Options, Outcome, Plan, Resources, execute};
-use pyti_index::IndexConfig;
+use pyti_index::{IndexConfig, PythonPlatform};
 use serde::Serialize;
 
 use crate::cli::{AuditArgs, TargetArgs};
@@ -16,7 +16,7 @@ use crate::data_store::DataStore;
 use crate::home::Home;
 use crate::interrupt::Interrupt;
 use crate::judge;
-use crate::machine::Machine;
+use crate::machine::{self, Machine};
 use crate::memo::StageMemo;
 use crate::metadata_hook::VmHook;
 use crate::progress::Progress;
@@ -74,7 +74,15 @@ fn ask(args: &TargetArgs, out: Option<&Path>, home: &Home, interrupt: Interrupt)
     let index = IndexConfig::discover(args.index_url.as_deref(), &[])?;
     let mut options = pyti_index::Options::new(home.cache.clone(), index);
     options.wheel = args.wheel;
-    let machine = Machine::new(home, &args.image, args.accel)?;
+    let definition = machine::definition(args.image.as_deref(), args.python.as_deref())?;
+    let machine = Machine::new(home, definition, args.accel)?;
+    let python = machine.interpreter();
+    options.platform = PythonPlatform {
+        major: python.major,
+        minor: python.minor,
+        micro: python.micro,
+        glibc_minor: python.glibc_minor,
+    };
     let built = machine.is_built();
     let (run_dir, id) = RunDir::reserve(out, &home.runs, &args.target)?;
     let record = record_of(&args.target, id);

@@ -80,9 +80,12 @@ pub struct TargetArgs {
     /// The package index (PEP 691), as pip takes it.
     #[arg(long, value_name = "URL")]
     pub index_url: Option<String>,
-    /// Guest image.
-    #[arg(long, default_value = "trixie")]
-    pub image: String,
+    /// Guest image: a name, or the path of a definition file. trixie unless --python says otherwise.
+    #[arg(long, value_name = "NAME")]
+    pub image: Option<String>,
+    /// Version of Python, such as 2.7, 3.9, 3.11 or 3.13: picks the image that has it.
+    #[arg(long, value_name = "VERSION")]
+    pub python: Option<String>,
     /// What runs the VM.
     #[arg(long, value_enum, default_value_t = AccelArg::Auto)]
     pub accel: AccelArg,
@@ -248,7 +251,7 @@ pub enum ImageCommand {
         #[arg(default_value = "trixie")]
         name: String,
     },
-    /// The images that are built.
+    /// The images that are built, and those that could be.
     List,
     /// Remove an image and its templates.
     Rm {

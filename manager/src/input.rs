@@ -8,10 +8,10 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 use pyti_index::append_tar;
-use pyti_vm::SLOT_BYTES;
+use pyti_vm::{Interpreter, SLOT_BYTES};
 
 use crate::data_store::DataStore;
-use crate::order::{Order, WHEELHOUSE};
+use crate::order::{HOME, Order, WHEELHOUSE};
 use crate::tool;
 
 /// Bytes written at a time.
@@ -24,12 +24,12 @@ const MOST_ENTRIES: usize = 307_200;
 const LONGEST_PATH: usize = 4096;
 
 /// Writes the tar: the wheelhouse of an order, the state that an earlier stage left, where there is
-/// one, tools installed over it, other files.
+/// one, tools installed over it for `python`, other files.
 ///
 /// # Errors
 /// The disk refuses, something is not in the store, or the state, which comes from a VM in which the
 /// package ran, is not what the agent makes.
-pub fn write(order: &Order, store: &DataStore, out: &mut File) -> Result<()> {
+pub fn write(order: &Order, python: &Interpreter, store: &DataStore, out: &mut File) -> Result<()> {
     let mut tar = tar::Builder::new(Bounded {
         out: BufWriter::with_capacity(BUFFER, out),
         left: SLOT_BYTES,
@@ -43,7 +43,8 @@ pub fn write(order: &Order, store: &DataStore, out: &mut File) -> Result<()> {
         )
         .context("failed to read what an earlier stage left")?;
     }
-    tool::append(&order.tools, &mut tar)?;
+    let site = format!("{HOME}/{}", python.user_site());
+    tool::append(&order.tools, site.trim_start_matches('/'), &mut tar)?;
     for (path, blob) in &order.blobs {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);

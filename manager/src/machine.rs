@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use pyti_vm::{Accel, Definition, Image, Template, VmConfig};
+use pyti_vm::{Accel, Definition, Image, Interpreter, Template, VmConfig};
 
 use crate::cli::AccelArg;
 use crate::home::Home;
@@ -18,6 +18,7 @@ pub type Listener = Arc<dyn Fn(&str) + Send + Sync>;
 pub struct Machine {
     home: pyti_vm::Home,
     definition: Definition,
+    interpreter: Interpreter,
     agent: PathBuf,
     config: VmConfig,
 }
@@ -26,8 +27,8 @@ impl Machine {
     /// The machine of this image.
     ///
     /// # Errors
-    /// An unknown image, no agent, or a directory that cannot be made.
-    pub fn new(home: &Home, image: &str, accel: AccelArg) -> Result<Self> {
+    /// No agent, or a directory that cannot be made.
+    pub fn new(home: &Home, definition: Definition, accel: AccelArg) -> Result<Self> {
         let accel = match accel {
             AccelArg::Auto => Accel::Auto,
             AccelArg::Kvm => Accel::Kvm,
@@ -35,7 +36,8 @@ impl Machine {
         };
         let home = pyti_vm::Home::at(&home.cache)?;
         Ok(Self {
-            definition: definition(image)?,
+            interpreter: definition.interpreter()?,
+            definition,
             home,
             agent: agent()?,
             config: VmConfig {
@@ -48,11 +50,13 @@ impl Machine {
     /// Whether the image is there, so that a template takes seconds and not minutes.
     #[must_use]
     pub fn is_built(&self) -> bool {
-        Image::list(&self.home).is_ok_and(|images| {
-            images
-                .iter()
-                .any(|image| image.record().definition == self.definition)
-        })
+        Image::is_built(&self.home, &self.definition).unwrap_or(false)
+    }
+
+    /// The Python that packages are run with.
+    #[must_use]
+    pub fn interpreter(&self) -> &Interpreter {
+        &self.interpreter
     }
 
     /// The template, with image and boot where they are missing.
@@ -79,19 +83,47 @@ impl Machine {
     }
 }
 
-/// The definition of this name: the built-in one, or the file that a path names.
-fn definition(image: &str) -> Result<Definition> {
+/// The definition that is meant: of an image's name or of a definition file's path, of the version
+/// of Python that it has, or the usual one.
+///
+/// # Errors
+/// There is none, or the two contradict each other.
+pub fn definition(image: Option<&str>, python: Option<&str>) -> Result<Definition> {
     let builtin = Definition::builtin()?;
-    if image == builtin.name {
-        return Ok(builtin);
+    let version =
+        |definition: &Definition| -> Result<String> { Ok(definition.interpreter()?.to_string()) };
+    let Some(image) = image else {
+        let Some(python) = python else {
+            return builtin.into_iter().next().context("no image is built in");
+        };
+        let mut versions = vec![];
+        for definition in builtin {
+            let has = version(&definition)?;
+            if has == python {
+                return Ok(definition);
+            }
+            versions.push(has);
+        }
+        bail!(
+            "no image has Python {python}: take {}, or --image with the path of a definition file",
+            versions.join(", ")
+        );
+    };
+    let names: Vec<String> = builtin.iter().map(|known| known.name.clone()).collect();
+    let found = builtin.into_iter().find(|known| known.name == image);
+    let definition = match found {
+        Some(definition) => definition,
+        None if image.contains('/') => Definition::load(Path::new(image))?,
+        None => bail!(
+            "no image `{image}`: take {}, or the path of a definition file",
+            names.join(", ")
+        ),
+    };
+    let has = version(&definition)?;
+    if let Some(python) = python.filter(|python| *python != has) {
+        bail!("image {image} has Python {has}, not {python}: leave out --image or --python");
     }
-    if image.contains('/') {
-        return Ok(Definition::load(Path::new(image))?);
-    }
-    bail!(
-        "no image `{image}`: take {}, or the path of a definition file",
-        builtin.name
-    )
+    Ok(definition)
 }
 
 /// The agent: `$PYTI_AGENT`, or `pyti-guest-agent` beside this program.
@@ -112,4 +144,48 @@ pub fn agent() -> Result<PathBuf> {
         );
     }
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::definition;
+
+    #[test]
+    fn an_image_is_picked_by_its_name_or_its_python() {
+        for (image, python, expected) in [
+            (None, None, "trixie"),
+            (None, Some("3.13"), "trixie"),
+            (None, Some("3.11"), "bookworm"),
+            (None, Some("3.9"), "bullseye"),
+            (None, Some("2.7"), "bullseye-python2"),
+            (Some("bullseye"), None, "bullseye"),
+            (Some("bookworm"), Some("3.11"), "bookworm"),
+        ] {
+            assert_eq!(definition(image, python).unwrap().name, expected);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_gets_one_sentence() {
+        for (image, python, expected) in [
+            (
+                Some("trixie"),
+                Some("2.7"),
+                "image trixie has Python 3.13, not 2.7: leave out --image or --python",
+            ),
+            (
+                None,
+                Some("3.12"),
+                "no image has Python 3.12: take 3.13, 3.11, 3.9, 2.7, or --image with the path of a definition file",
+            ),
+            (
+                Some("warty"),
+                None,
+                "no image `warty`: take trixie, bookworm, bullseye, bullseye-python2, or the path of a definition file",
+            ),
+        ] {
+            let error = definition(image, python).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+    }
 }

@@ -13,12 +13,17 @@ use crate::stages::Stages;
 
 /// Where pip writes its report in the guest.
 const REPORT: &str = "/home/dev/.cache/pyti-report.json";
+/// The program in the guest where pip knows no reports: it writes a METADATA file.
+const OLD: &str = include_str!("metadata.py");
+/// Where that is.
+const PROGRAM: &str = "/home/dev/.cache/pyti/metadata.py";
 /// What the memo keeps: the text of the METADATA file.
 const TEXT: &str = "metadata.text";
 /// Longest report read back.
 const REPORT_BYTES: u64 = 4 << 20;
 
-/// Runs `pip install --dry-run --no-deps --report` on a source distribution in a clone.
+/// Runs `pip install --dry-run --no-deps --report` on a source distribution in a clone, or what does
+/// the same with an old pip.
 #[derive(Debug)]
 pub struct VmHook {
     /// What runs stages and keeps what they leave.
@@ -77,15 +82,25 @@ impl VmHook {
 
     async fn ask(&self, name: String, request: &HookRequest) -> anyhow::Result<String> {
         let sdist = format!("{}/{}", order::WHEELHOUSE, request.filename);
-        let options = [
-            "--dry-run",
-            "--ignore-installed",
-            "--no-deps",
-            "--report",
-            REPORT,
-        ];
-        let argv = order::pip_install(&options, &sdist);
+        let python = self.stages.interpreter();
+        let argv = if python.pip_reports() {
+            let options = [
+                "--dry-run",
+                "--ignore-installed",
+                "--no-deps",
+                "--report",
+                REPORT,
+            ];
+            order::pip_install(python, &options, &sdist)
+        } else {
+            let words = [&*python.path, PROGRAM, &sdist, order::WHEELHOUSE, REPORT];
+            words.map(str::to_owned).to_vec()
+        };
         let mut order = Order::new(&name, argv, self.stages.limits())?;
+        if !python.pip_reports() {
+            let program = (PROGRAM.to_owned(), OLD.to_owned());
+            order.spec.files.push(program);
+        }
         order.spec.collect.push((REPORT.to_owned(), REPORT_BYTES));
         order.wheelhouse.clone_from(&request.wheelhouse);
         order.wheelhouse.push(WheelhouseFile {
@@ -101,7 +116,11 @@ impl VmHook {
         let report = ran.files.get(REPORT).ok_or_else(|| {
             anyhow::anyhow!("its build back end gave no metadata in the VM (stage {name})")
         })?;
-        metadata_text(report)
+        if python.pip_reports() {
+            metadata_text(report)
+        } else {
+            Ok(String::from_utf8_lossy(report).into_owned())
+        }
     }
 
     /// `metadata`, then `metadata-2` and so on: requirements may need it too.

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use pyti_analyzer::Vars;
 use pyti_index::WheelhouseFile;
 use pyti_trace::wire::{Keep, Slot, StageSpec};
+use pyti_vm::Interpreter;
 
 use crate::cli::LimitArgs;
 use crate::data_store::Blob;
@@ -20,8 +21,6 @@ pub const WORK: &str = "/home/dev/.cache/pyti";
 pub const WHEELHOUSE: &str = "/home/dev/.cache/pyti/wheelhouse";
 /// Where the programs of stages write what the host reads back.
 pub const RESULT: &str = "/home/dev/.cache/pyti/result.json";
-/// The image's own interpreter.
-pub const PYTHON: &str = "/usr/bin/python3";
 /// Serial number of the slot that holds the input.
 const SLOT: &str = "in0";
 /// Largest state of the disk that is brought back; the agent's disk is not larger.
@@ -134,9 +133,9 @@ fn hex(bytes: &[u8]) -> String {
 
 /// `python3 -m pip install` by the image's own interpreter, from the wheelhouse and nothing else.
 #[must_use]
-pub fn pip_install(options: &[&str], file: &str) -> Vec<String> {
+pub fn pip_install(python: &Interpreter, options: &[&str], file: &str) -> Vec<String> {
     [
-        PYTHON,
+        python.path.as_str(),
         "-m",
         "pip",
         "install",

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use pyti_analyzer::{StageFacts, Target};
 use pyti_index::Prepared;
-use pyti_vm::{StartOptions, Template};
+use pyti_vm::{Interpreter, StartOptions, Template};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
@@ -101,6 +101,12 @@ impl Stages {
     #[must_use]
     pub fn limits(&self) -> &LimitArgs {
         &self.limits
+    }
+
+    /// The Python that packages are run with.
+    #[must_use]
+    pub fn interpreter(&self) -> &Interpreter {
+        self.machine.interpreter()
     }
 
     /// What is known of the run so far.
@@ -229,10 +235,11 @@ impl Stages {
     /// Writes an order's input to a file that has no name, so that nothing is left of it.
     async fn input(&self, order: Order) -> Result<File> {
         let (directory, store) = (self.run_dir.path().to_owned(), self.store.clone());
+        let python = self.interpreter().clone();
         let write = move || -> Result<File> {
             let mut input = tempfile::tempfile_in(&directory)
                 .with_context(|| format!("failed to make a file in {}", directory.display()))?;
-            input::write(&order, &store, &mut input)?;
+            input::write(&order, &python, &store, &mut input)?;
             Ok(input)
         };
         tokio::task::spawn_blocking(write).await?

@@ -14,21 +14,22 @@ use pyti_graph::{
     PlanError, Resources, Task,
 };
 use pyti_index::{
-    Closure, CoreMetadata, DistFilename, ErrorKind, Fetched, IndexError, Source, Step,
-    WheelhouseFile,
+    CoreMetadata, DistFilename, ErrorKind, Fetched, IndexError, Source, Step, WheelhouseFile,
 };
-use serde::Serialize;
+use pyti_vm::Interpreter;
+use serde::{Deserialize, Serialize};
 
-use crate::metadata_hook::{NoHook, VmHook};
+use crate::fetch_tools::{FetchTools, FetchedTools};
+use crate::metadata_hook::VmHook;
 use crate::performance;
-use crate::stage::{self, Installed, Ran, Requirements, Stage};
+use crate::stage::{self, Installed, Ran, Stage};
 use crate::stages::Stages;
 
 /// The target's file, in the cache: a [`Fetched`].
 pub const DISTRIBUTION: &str = "distribution";
 /// What is known of it without running it, and what its build requires: a [`Source`].
 pub const SOURCE: &str = "source";
-/// The machine that clones come from: its key.
+/// The machine that clones come from: a [`Guest`].
 pub const TEMPLATE: &str = "template";
 /// What it says of itself: a [`CoreMetadata`].
 pub const METADATA: &str = "metadata";
@@ -46,6 +47,15 @@ pub const PERFORMANCE: &str = "performance";
 const LONGEST_REASON: usize = 1000;
 /// Before the name of a stage: what it used, as [`pyti_analyzer::StageFacts`].
 pub const RESOURCES: &str = "resources.";
+
+/// The datum [`TEMPLATE`].
+#[derive(Debug, Serialize, Deserialize)]
+struct Guest {
+    /// The digest of all that shaped it.
+    key: String,
+    /// The Python in it.
+    python: Interpreter,
+}
 
 /// What the tasks of an audit work with.
 pub struct Audit {
@@ -152,6 +162,7 @@ pub fn plan(audit: &Arc<Audit>, image_is_built: bool, stages: &[&str]) -> Result
             let provides = tools_of(stage.name());
             let fetch = Arc::new(FetchTools {
                 provides: provides.clone(),
+                optional: !is_watched(stage.name()),
                 requirements: tools.requirements,
                 audit: audit.clone(),
             });
@@ -347,54 +358,11 @@ impl Action for MakeTemplate {
             let listener = Arc::new(move |message: &str| teller.say(message));
             let making = self.0.stages.template(listener);
             let template = until_stopped(&control, making).await?;
-            provide(TEMPLATE, &template.record().key)
-        })
-    }
-}
-
-/// Resolves and fetches the tools of a stage.
-struct FetchTools {
-    provides: Kind,
-    requirements: Requirements,
-    audit: Arc<Audit>,
-}
-
-impl Action for FetchTools {
-    fn run(&self, inputs: Inputs, control: Control) -> BoxFuture<'_, Result<Outputs, Failure>> {
-        Box::pin(async move {
-            let mut sets = (self.requirements)(&inputs)?.into_iter();
-            let Audit {
-                options, stages, ..
-            } = &*self.audit;
-            let mut set = sets.next().unwrap_or_default();
-            let mut closure = loop {
-                let teller = teller(&control);
-                let resolving = pyti_index::closure(&set, options, Arc::new(NoHook), teller);
-                let resolving = async { Ok(resolving.await?) };
-                match (until_stopped(&control, resolving).await, sets.next()) {
-                    (
-                        Err(Failure::Failed {
-                            blame: Blame::Package,
-                            reason,
-                        }),
-                        Some(next),
-                    ) => {
-                        stages.note(format!("{}: {reason}; it runs without", self.provides));
-                        set = next;
-                    }
-                    (closure, _) => break closure?,
-                }
+            let guest = Guest {
+                key: template.record().key.clone(),
+                python: self.0.stages.interpreter().clone(),
             };
-            closure.files.retain(|file| {
-                let wheel = file.filename.ends_with(".whl");
-                if !wheel {
-                    let (tools, file) = (&self.provides, &file.filename);
-                    stages.note(format!("{tools}: {file} is no wheel and is left out"));
-                }
-                wheel
-            });
-            closure.notes.drain(..).for_each(|note| stages.note(note));
-            provide(self.provides.as_str(), &closure)
+            provide(TEMPLATE, &guest)
         })
     }
 }
@@ -411,7 +379,10 @@ impl Action for RunStage {
             let Self { stage, audit } = self;
             let mut order = stage.order(&inputs, audit.stages.limits())?;
             if stage.tools().is_some() {
-                let tools: Closure = read(&inputs, tools_of(stage.name()).as_str())?;
+                let tools: FetchedTools = read(&inputs, tools_of(stage.name()).as_str())?;
+                if let Some(reason) = tools.unavailable {
+                    return Err(Failure::NotApplicable(reason));
+                }
                 order.tools = tools.files;
                 if order.state.is_some() {
                     let installed: Installed = read(&inputs, INSTALLED)?;
@@ -468,7 +439,7 @@ fn not_again(failure: Failure) -> Failure {
 }
 
 /// Does the work, and drops it when the task is to stop.
-async fn until_stopped<T>(
+pub(crate) async fn until_stopped<T>(
     control: &Control,
     work: impl Future<Output = anyhow::Result<T>>,
 ) -> Result<T, Failure> {
@@ -499,12 +470,17 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(
     inputs.get(kind).map_err(Failure::infrastructure)
 }
 
-fn provide(kind: &str, value: &impl Serialize) -> Result<Outputs, Failure> {
+/// The Python of the machine that a stage runs in.
+pub(crate) fn python(inputs: &Inputs) -> Result<Interpreter, Failure> {
+    read::<Guest>(inputs, TEMPLATE).map(|guest| guest.python)
+}
+
+pub(crate) fn provide(kind: &str, value: &impl Serialize) -> Result<Outputs, Failure> {
     let datum = Datum::of(value).map_err(Failure::infrastructure)?;
     Ok(Outputs::from([(kind.into(), datum)]))
 }
 
-fn teller(control: &Control) -> Arc<impl Fn(Step) + Send + Sync + 'static> {
+pub(crate) fn teller(control: &Control) -> Arc<impl Fn(Step) + Send + Sync + 'static> {
     let control = control.clone();
     Arc::new(move |step: Step| match step {
         Step::Fetching { file, .. } => control.say(format!("fetching {file}")),

@@ -8,8 +8,6 @@ use anyhow::{Context, Result, bail, ensure};
 use pyti_index::WheelhouseFile;
 use zip::ZipArchive;
 
-/// The user's directory for packages, of the image's own interpreter.
-pub(crate) const LIBRARY: &str = "home/dev/.local/lib/python3.13/site-packages";
 /// The prefix of the user's installations.
 const PREFIX: &str = "home/dev/.local";
 /// Bytes of one file of a wheel.
@@ -19,18 +17,27 @@ const MOST_FILES: usize = 50_000;
 /// 1980-01-01, the oldest moment that a wheel can hold.
 const MOMENT: u64 = 315_532_800;
 
-/// Appends the files of the wheels.
+/// Appends the files of the wheels; `site` is the directory for packages, relative to `/`.
 ///
 /// # Errors
 /// A tool that has no wheel, or a wheel that cannot be read.
-pub(crate) fn append(tools: &[WheelhouseFile], tar: &mut tar::Builder<impl Write>) -> Result<()> {
+pub(crate) fn append(
+    tools: &[WheelhouseFile],
+    site: &str,
+    tar: &mut tar::Builder<impl Write>,
+) -> Result<()> {
     for tool in tools {
-        append_wheel(tool, tar).with_context(|| format!("failed to unpack {}", tool.filename))?;
+        append_wheel(tool, site, tar)
+            .with_context(|| format!("failed to unpack {}", tool.filename))?;
     }
     Ok(())
 }
 
-fn append_wheel(tool: &WheelhouseFile, tar: &mut tar::Builder<impl Write>) -> Result<()> {
+fn append_wheel(
+    tool: &WheelhouseFile,
+    site: &str,
+    tar: &mut tar::Builder<impl Write>,
+) -> Result<()> {
     ensure!(
         tool.filename.ends_with(".whl"),
         "it is no wheel, and tools are not built"
@@ -46,7 +53,7 @@ fn append_wheel(tool: &WheelhouseFile, tar: &mut tar::Builder<impl Write>) -> Re
             .enclosed_name()
             .context("it has a path that leaves it")?;
         let name = name.to_str().context("it has a path that is no text")?;
-        let (path, mode) = place(name)?;
+        let (path, mode) = place(name, site)?;
         ensure!(file.size() <= MOST_BYTES, "{name} is too large");
         let mut header = tar::Header::new_gnu();
         header.set_mode(mode);
@@ -65,15 +72,15 @@ fn append_wheel(tool: &WheelhouseFile, tar: &mut tar::Builder<impl Write>) -> Re
 }
 
 /// Where a member goes, and its mode.
-fn place(name: &str) -> Result<(String, u32)> {
+fn place(name: &str, site: &str) -> Result<(String, u32)> {
     let data = name
         .split_once(".data/")
         .filter(|(info, _)| !info.contains('/'));
     let Some((_, inside)) = data else {
-        return Ok((format!("{LIBRARY}/{name}"), 0o644));
+        return Ok((format!("{site}/{name}"), 0o644));
     };
     Ok(match inside.split_once('/') {
-        Some(("purelib" | "platlib", rest)) => (format!("{LIBRARY}/{rest}"), 0o644),
+        Some(("purelib" | "platlib", rest)) => (format!("{site}/{rest}"), 0o644),
         Some(("scripts", rest)) => (format!("{PREFIX}/bin/{rest}"), 0o755),
         Some(("data", rest)) => (format!("{PREFIX}/{rest}"), 0o644),
         Some(("headers", rest)) => (format!("{PREFIX}/include/{rest}"), 0o644),
@@ -87,8 +94,8 @@ mod tests {
 
     #[test]
     fn members_go_where_installers_put_them() {
-        let at = |name| place(name).unwrap();
-        let library = "home/dev/.local/lib/python3.13/site-packages";
+        let library = "home/dev/.local/lib/python2.7/site-packages";
+        let at = |name| place(name, library).unwrap();
         assert_eq!(at("a/b.py"), (format!("{library}/a/b.py"), 0o644));
         assert_eq!(
             at("a-1.data/platlib/c.so"),
@@ -99,6 +106,6 @@ mod tests {
             ("home/dev/.local/bin/run".into(), 0o755)
         );
         assert_eq!(at("a/b.data/x"), (format!("{library}/a/b.data/x"), 0o644));
-        assert!(place("a-1.data/strange/x").is_err());
+        assert!(place("a-1.data/strange/x", library).is_err());
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use pyti::cli::{AccelArg, LimitArgs};
 use pyti::home::Home;
 use pyti::interrupt::Interrupt;
-use pyti::machine::Machine;
+use pyti::machine::{self, Machine};
 use pyti::order::order;
 use pyti::watch::watch;
 use pyti_analyzer::schema::kind_name;
@@ -80,7 +80,7 @@ struct Said<'a> {
 /// There is no machine, or the program did not come to its end.
 pub async fn run() -> Result<Vec<Cell>> {
     let home = Home::find()?;
-    let machine = Machine::new(&home, "trixie", AccelArg::Auto)?;
+    let machine = Machine::new(&home, machine::definition(None, None)?, AccelArg::Auto)?;
     let template = machine.template(Arc::new(|_| {})).await?;
     let command = "gcc -O1 -o /tmp/m matrix.c -lpthread && exec /tmp/m";
     let argv = ["/bin/sh", "-c", command].map(str::to_owned).to_vec();

@@ -54,10 +54,12 @@ fn doctor_says_what_to_type_for_what_is_missing() {
 }
 
 #[test]
-fn an_empty_home_has_no_image_to_list_or_remove() {
+fn an_empty_home_lists_what_could_be_built_and_has_nothing_to_remove() {
+    let unbuilt = "trixie  Python 3.13  not built\nbookworm  Python 3.11  not built\n\
+        bullseye  Python 3.9  not built\nbullseye-python2  Python 2.7  not built\n";
     assert_eq!(
         at_an_empty_home(&["image", "list"]),
-        (Some(0), String::new(), String::new())
+        (Some(0), unbuilt.to_owned(), String::new())
     );
     assert_eq!(
         at_an_empty_home(&["image", "rm", "trixie"]),
@@ -70,13 +72,28 @@ fn an_empty_home_has_no_image_to_list_or_remove() {
 }
 
 #[test]
-fn an_unknown_image_is_refused_before_anything_is_fetched() {
-    let (status, _, stderr) = at_an_empty_home(&["audit", "six==1.16.0", "--image", "warty"]);
-    assert_eq!(status, Some(2));
-    assert_eq!(
-        stderr,
-        "pyti: no image `warty`: take trixie, or the path of a definition file\n"
-    );
+fn an_image_that_cannot_be_meant_is_refused_before_anything_is_fetched() {
+    let known = "trixie, bookworm, bullseye, bullseye-python2";
+    for (words, expected) in [
+        (
+            &["--image", "warty"][..],
+            format!("no image `warty`: take {known}, or the path of a definition file"),
+        ),
+        (
+            &["--python", "3.12"],
+            "no image has Python 3.12: take 3.13, 3.11, 3.9, 2.7, or --image with the path of a definition file".into(),
+        ),
+        (
+            &["--image", "trixie", "--python", "2.7"],
+            "image trixie has Python 3.13, not 2.7: leave out --image or --python".into(),
+        ),
+    ] {
+        for command in ["audit", "plan"] {
+            let (status, _, stderr) = at_an_empty_home(&[&[command, "six==1.16.0"], words].concat());
+            assert_eq!(status, Some(2));
+            assert_eq!(stderr, format!("pyti: {expected}\n"));
+        }
+    }
 }
 
 #[test]

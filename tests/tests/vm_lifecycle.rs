@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pyti::cli::{AccelArg, LimitArgs};
 use pyti::home::Home;
 use pyti::interrupt::Interrupt;
-use pyti::machine::Machine;
+use pyti::machine::{self, Machine};
 use pyti::order::order;
 use pyti::watch::watch;
 use pyti_analyzer::{StageStatus, store};
@@ -166,7 +166,8 @@ fn vm_interrupt_ends_with_a_report() {
 #[tokio::test(flavor = "multi_thread")]
 async fn vm_kernel_panic_is_told_and_keeps_events() {
     let home = Home::find().expect("no home");
-    let machine = Machine::new(&home, "trixie", AccelArg::Auto).expect("no machine");
+    let definition = machine::definition(None, None).expect("no image");
+    let machine = Machine::new(&home, definition, AccelArg::Auto).expect("no machine");
     let template = machine.template(Arc::new(|_| {})).await;
     let template = template.expect("no template");
     let limits = LimitArgs {

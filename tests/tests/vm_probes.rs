@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use pyti::cli::AccelArg;
 use pyti::home::Home;
-use pyti::machine::Machine;
+use pyti::machine::{self, Machine};
 use pyti_tests::{audit_package, run, text};
 use serde_json::{Value, json};
 
@@ -136,7 +136,8 @@ const COMPLEXITY: &str = include_str!("../../pyti-trace-ebpf/complexity.txt");
 #[tokio::test(flavor = "multi_thread")]
 async fn vm_programs_are_not_much_harder_to_verify() {
     let home = Home::find().expect("no home");
-    let machine = Machine::new(&home, "trixie", AccelArg::Auto).expect("no machine");
+    let definition = machine::definition(None, None).expect("no image");
+    let machine = Machine::new(&home, definition, AccelArg::Auto).expect("no machine");
     let template = machine.template(Arc::new(|_| {})).await;
     let ready = &template.as_ref().expect("no template").record().ready;
     assert!(ready.refused.is_empty(), "refused: {:?}", ready.refused);

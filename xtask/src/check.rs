@@ -37,10 +37,31 @@ pub fn test_without_vm(filter: Option<&str>) -> Result<()> {
     run(test_command(filter).args(["--skip", "vm_"]))
 }
 
+/// The tests of other images than the usual one, each of which takes minutes where it is not built.
+const OF_IMAGES: &str = "vm_image_";
+
+/// Which tests of other images are run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Images {
+    /// None.
+    None,
+    /// Those that are worth their time on every change.
+    Usual,
+    /// All.
+    All,
+}
+
 /// The tests that start VMs, two at a time: each has two CPUs and most wait for theirs.
-pub fn test_with_vm(filter: Option<&str>) -> Result<()> {
+pub fn test_with_vm(filter: Option<&str>, images: Images) -> Result<()> {
     say("tests in VMs");
-    run(test_command(filter.or(Some("vm_"))).args(["--test-threads", "2"]))
+    let mut command = test_command(filter.or(Some("vm_")));
+    command.args(["--test-threads", "2"]);
+    match images {
+        Images::None => command.args(["--skip", OF_IMAGES]),
+        Images::Usual => &mut command,
+        Images::All => command.arg("--include-ignored"),
+    };
+    run(&mut command)
 }
 
 fn test_command(filter: Option<&str>) -> Command {

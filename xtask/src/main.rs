@@ -14,6 +14,7 @@ mod sh;
 
 use std::process::ExitCode;
 
+use check::Images;
 use clap::{Parser, Subcommand};
 
 /// PyTI's development tasks.
@@ -43,6 +44,12 @@ enum Task {
         /// Only the tests that need no VM.
         #[arg(long)]
         no_vm: bool,
+        /// No test of another image than the usual one: each is built first, which takes minutes.
+        #[arg(long, conflicts_with = "images")]
+        no_images: bool,
+        /// Also the tests of images that continuous integration has no time for.
+        #[arg(long, conflicts_with = "no_vm")]
+        images: bool,
         /// Only the tests whose name contains this.
         filter: Option<String>,
     },
@@ -70,11 +77,23 @@ fn main() -> ExitCode {
             // The verdict is the audit's exit status, and that of this task.
             code => std::process::exit(code),
         }),
-        Task::Test { no_vm, filter } => test(no_vm, filter.as_deref()),
+        Task::Test {
+            no_vm,
+            no_images,
+            images,
+            filter,
+        } => {
+            let images = match (no_images, images) {
+                (true, _) => Images::None,
+                (_, true) => Images::All,
+                _ => Images::Usual,
+            };
+            test(no_vm, images, filter.as_deref())
+        }
         Task::Lint => lint(),
         Task::Bench { args } => ready().and_then(|()| check::bench(&args)),
         Task::Matrix => ready().and_then(|()| check::matrix()),
-        Task::Ci => lint().and_then(|()| test(false, None)),
+        Task::Ci => lint().and_then(|()| test(false, Images::Usual, None)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -98,7 +117,7 @@ fn lint() -> anyhow::Result<()> {
     check::lint()
 }
 
-fn test(no_vm: bool, filter: Option<&str>) -> anyhow::Result<()> {
+fn test(no_vm: bool, images: Images, filter: Option<&str>) -> anyhow::Result<()> {
     setup::setup()?;
     build::build()?;
     check::test_without_vm(filter)?;
@@ -106,5 +125,5 @@ fn test(no_vm: bool, filter: Option<&str>) -> anyhow::Result<()> {
         return Ok(());
     }
     build::image()?;
-    check::test_with_vm(filter)
+    check::test_with_vm(filter, images)
 }

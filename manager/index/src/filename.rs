@@ -1,6 +1,7 @@
 //! What the name of a distribution file says: package, version, kind, and where a wheel fits.
 
 use std::cmp::Reverse;
+use std::fmt;
 use std::str::FromStr;
 
 use pep440_rs::Version;
@@ -130,11 +131,16 @@ fn sdist_stem(stem: &str, expected: Option<&PackageName>) -> Option<(PackageName
     dashes.into_iter().find_map(split)
 }
 
-/// Where wheels are to run: CPython 3.`minor` on x86-64 Linux with glibc 2.`glibc_minor`.
+/// Where wheels are to run: CPython on x86-64 Linux with glibc 2.`glibc_minor`. Of Python 2 it is 2.7
+/// with wide Unicode, as Linux has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PythonPlatform {
-    /// Minor version of CPython 3.
+    /// Major version of CPython.
+    pub major: u16,
+    /// Minor version of CPython.
     pub minor: u16,
+    /// Micro version of CPython; 0 where it is not known.
+    pub micro: u16,
     /// Minor version of glibc 2.
     pub glibc_minor: u16,
 }
@@ -143,7 +149,9 @@ impl Default for PythonPlatform {
     /// Debian trixie.
     fn default() -> Self {
         Self {
+            major: 3,
             minor: 13,
+            micro: 0,
             glibc_minor: 41,
         }
     }
@@ -158,7 +166,23 @@ pub(crate) struct Fit {
     build: u64,
 }
 
+/// The version of Python, as far as it is known.
+impl fmt::Display for PythonPlatform {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}.{}", self.major, self.minor)?;
+        match self.micro {
+            0 => Ok(()),
+            micro => write!(out, ".{micro}"),
+        }
+    }
+}
+
 impl PythonPlatform {
+    /// The version of Python.
+    pub(crate) fn version(&self) -> Version {
+        Version::new([self.major, self.minor, self.micro].map(u64::from))
+    }
+
     /// How well the wheel called `file` fits, or `None` where it does not run.
     pub(crate) fn fit(&self, file: &DistFilename) -> Option<Fit> {
         let lower = file.raw.to_ascii_lowercase();
@@ -192,20 +216,24 @@ impl PythonPlatform {
     }
 
     fn interpreter(&self, python: &str, abi: &str) -> Option<(u8, Reverse<u16>)> {
-        let own = format!("cp3{}", self.minor);
-        let minor: Option<u16> = match python.get(2..) {
-            Some("3") => Some(0),
-            Some(digits) => digits
-                .strip_prefix('3')
-                .and_then(|minor| minor.parse().ok()),
-            None => None,
+        let Self { major, minor, .. } = self;
+        let own = format!("cp{major}{minor}");
+        let (kind, version) = (python.get(..2)?, python.get(2..)?);
+        let least = match version.strip_prefix(&major.to_string())? {
+            "" => 0,
+            digits => digits.parse().ok()?,
         };
-        let minor = minor.filter(|minor| *minor <= self.minor)?;
-        let age = Reverse(self.minor - minor);
-        match (python.get(..2)?, abi) {
-            ("cp", abi) if abi == own && python == own => Some((4, age)),
-            ("cp", "abi3") if minor >= 2 => Some((3, age)),
-            ("cp", "none") if minor == self.minor || python == "cp3" => Some((2, age)),
+        let age = Reverse(minor.checked_sub(least)?);
+        // Flags of the ABI, which later versions do without: pymalloc, wide Unicode.
+        let flags = match (major, minor) {
+            (2, _) => "mu",
+            (3, ..=7) => "m",
+            _ => "",
+        };
+        match (kind, abi) {
+            ("cp", abi) if python == own && abi == format!("{own}{flags}") => Some((4, age)),
+            ("cp", "abi3") if *major == 3 && least >= 2 => Some((3, age)),
+            ("cp", "none") if least == *minor || version.len() == 1 => Some((2, age)),
             ("py", "none") => Some((1, age)),
             _ => None,
         }
@@ -302,6 +330,36 @@ mod tests {
         ] {
             let file = DistFilename::parse(raw, None).unwrap();
             assert_eq!(PythonPlatform::default().fit(&file), None, "{raw}");
+        }
+    }
+
+    #[test]
+    fn python_2_takes_its_own_wheels() {
+        let python2 = PythonPlatform {
+            major: 2,
+            minor: 7,
+            micro: 18,
+            glibc_minor: 31,
+        };
+        assert_eq!(python2.to_string(), "2.7.18");
+        let fit = |raw: &str| python2.fit(&DistFilename::parse(raw, None).unwrap());
+        let best_first = [
+            "a-1-cp27-cp27mu-manylinux_2_5_x86_64.manylinux1_x86_64.whl",
+            "a-1-cp27-none-any.whl",
+            "a-1-py27-none-any.whl",
+            "a-1-py2.py3-none-any.whl",
+        ];
+        let fits: Vec<Option<Fit>> = best_first.iter().map(|raw| fit(raw)).collect();
+        assert!(fits.iter().all(Option::is_some), "{fits:?}");
+        assert!(fits.is_sorted_by(|a, b| a > b), "{fits:?}");
+        for raw in [
+            "a-1-cp27-cp27m-manylinux1_x86_64.whl",
+            "a-1-cp313-cp313-manylinux2014_x86_64.whl",
+            "a-1-cp39-abi3-manylinux1_x86_64.whl",
+            "a-1-py3-none-any.whl",
+            "a-1-cp27-cp27mu-manylinux_2_34_x86_64.whl",
+        ] {
+            assert_eq!(fit(raw), None, "{raw}");
         }
     }
 }

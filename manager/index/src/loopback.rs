@@ -85,8 +85,9 @@ async fn page(
         return StatusCode::NOT_FOUND.into_response();
     };
     let mut files = Vec::new();
+    let major = resolver.selection.platform.major;
     let mut offer = |version: &pep440_rs::Version, python: Option<&str>, yanked: bool| {
-        let filename = format!("{}-{version}-py3-none-any.whl", name.escaped());
+        let filename = format!("{}-{version}-py{major}-none-any.whl", name.escaped());
         // What cannot be read forbids nothing.
         let python = python.filter(|range| range.parse::<VersionSpecifiers>().is_ok());
         files.push(json!({

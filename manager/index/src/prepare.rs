@@ -38,6 +38,8 @@ pub struct Options {
     pub pre: bool,
     /// Where it is to run.
     pub platform: PythonPlatform,
+    /// Take only wheels for what something requires, and the newest that has one.
+    pub wheels_only: bool,
     /// Ignore files that were uploaded later.
     pub cutoff: Option<Cutoff>,
     /// A `uv` of the caller's own, instead of the pinned one.
@@ -58,6 +60,7 @@ impl Options {
             wheel: false,
             pre: false,
             platform: PythonPlatform::default(),
+            wheels_only: false,
             cutoff: None,
             uv: None,
             python: None,
@@ -308,6 +311,7 @@ fn client(
     let selection = Selection {
         platform: options.platform,
         cutoff: options.cutoff.clone(),
+        wheels_only: options.wheels_only,
     };
     Ok((index, selection))
 }

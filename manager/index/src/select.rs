@@ -50,6 +50,8 @@ impl Cutoff {
 pub(crate) struct Selection {
     pub platform: PythonPlatform,
     pub cutoff: Option<Cutoff>,
+    /// Take no source for a dependency.
+    pub wheels_only: bool,
 }
 
 impl Selection {
@@ -61,7 +63,7 @@ impl Selection {
 
     /// Whether the file says that it runs on this Python. What cannot be read forbids nothing.
     fn runs(&self, file: &IndexFile) -> bool {
-        let python = Version::new([3, u64::from(self.platform.minor)]);
+        let python = self.platform.version();
         let range = file
             .requires_python
             .as_deref()
@@ -71,7 +73,8 @@ impl Selection {
 
     /// The file to install for one version of a dependency: the best wheel, else the source.
     fn installable<'a>(&self, files: &[&'a IndexFile]) -> Option<&'a IndexFile> {
-        best_wheel(&self.platform, files).or_else(|| source(files))
+        let source = || source(files).filter(|_| !self.wheels_only);
+        best_wheel(&self.platform, files).or_else(source)
     }
 
     /// For each version, the file that would be installed.
@@ -130,8 +133,8 @@ impl Selection {
         if let (true, Some(file)) = (runnable.is_empty(), files.first()) {
             let range = file.requires_python.as_deref().unwrap_or_default();
             let range = crate::text::printable(range, 80);
-            let minor = self.platform.minor;
-            let reason = format!("it requires Python {range}, the image has 3.{minor}");
+            let python = self.platform;
+            let reason = format!("it requires Python {range}, the image has {python}");
             return Err(no_file(&what, &reason));
         }
         if wheel {

@@ -104,7 +104,7 @@ impl Uv {
                 "x86_64-manylinux_2_28",
                 "--python-version",
             ])
-            .arg(format!("3.{}", platform.minor))
+            .arg(platform.to_string())
             .arg("--python")
             .arg(&self.python)
             .args(["--default-index", index_url])

@@ -4,11 +4,11 @@ use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use pyti_vm::{Image, Template};
+use pyti_vm::{Definition, Image, Template};
 
 use crate::cli::{AccelArg, ImageCommand, ProgressArg};
 use crate::home::Home;
-use crate::machine::Machine;
+use crate::machine::{self, Machine};
 use crate::progress::Progress;
 
 /// Builds, lists or removes.
@@ -16,7 +16,8 @@ pub async fn run(command: ImageCommand, home: &Home, out: &mut impl Write) -> Re
     match command {
         ImageCommand::Build { name } => {
             let progress = Arc::new(Progress::new(ProgressArg::Auto));
-            let machine = Machine::new(home, &name, AccelArg::Auto)?;
+            let definition = machine::definition(Some(&name), None)?;
+            let machine = Machine::new(home, definition, AccelArg::Auto)?;
             let what = format!("image {name}");
             progress.start(&what);
             let (listener, told) = (Arc::clone(&progress), what.clone());
@@ -42,6 +43,12 @@ pub async fn run(command: ImageCommand, home: &Home, out: &mut impl Write) -> Re
                     record.root_bytes >> 20,
                     if count == 1 { "" } else { "s" },
                 )?;
+            }
+            for definition in Definition::builtin()? {
+                if !Image::is_built(&home, &definition)? {
+                    let python = definition.interpreter()?;
+                    writeln!(out, "{}  Python {python}  not built", definition.name)?;
+                }
             }
         }
         ImageCommand::Rm { name } => {

@@ -1,6 +1,8 @@
 """Builds the wheel of a source distribution, twice, and tells what came of it.
 
-Usage: build.py INPUT RESULT, both JSON. INPUT has the path of the source distribution.
+Usage: build.py INPUT RESULT, both JSON. INPUT has the path of the source distribution. Runs on Python
+2.7 and later; there is no `build` for Python 2 that works without a virtualenv of its own, so that
+setup.py makes the wheel there, or pip where a package has a build system of its own (PEP 518).
 """
 
 import hashlib
@@ -12,6 +14,17 @@ import sys
 import tarfile
 import time
 import zipfile
+
+CLOCK = getattr(time, "monotonic", time.time)
+# As pip calls a setup.py: setuptools takes the place of distutils.
+SETUP = """\
+import io, os, sys, setuptools
+sys.argv[0] = __file__ = os.path.abspath("setup.py")
+sys.path.insert(0, os.path.dirname(__file__))
+with io.open(__file__, "rb") as file:
+    code = compile(file.read().replace(b"\\r\\n", b"\\n"), __file__, "exec")
+exec(code)
+"""
 
 
 def unpack(sdist, directory):
@@ -35,9 +48,17 @@ def build(sdist):
     shutil.rmtree(directory, ignore_errors=True)
     out = os.path.join(directory, "out")
     source = unpack(sdist, os.path.join(directory, "source"))
-    began = time.monotonic()
-    argv = [sys.executable, "-m", "build", "--wheel", "--outdir", out, source]
-    status = subprocess.call(argv, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    began = CLOCK()
+    if sys.version_info[0] > 2:
+        words = ["-m", "build", "--wheel", "--outdir", out, source]
+    elif not os.path.exists(os.path.join(source, "pyproject.toml")):
+        words = ["-c", SETUP, "bdist_wheel", "--dist-dir", out]
+    else:
+        words = ["-m", "pip", "wheel", "--no-deps", "--no-cache-dir", "--verbose", "--no-input",
+                 "--no-color", "--progress-bar", "off", "--wheel-dir", out, source]
+    with open(os.devnull) as null:
+        status = subprocess.call([sys.executable] + words, stdin=null, stderr=subprocess.STDOUT,
+                                 cwd=source)
     wheels = []
     for name in sorted(os.listdir(out)) if os.path.isdir(out) else []:
         if not os.path.isfile(os.path.join(out, name)):
@@ -45,26 +66,27 @@ def build(sdist):
         with open(os.path.join(out, name), "rb") as file:
             data = file.read()
         wheels.append({"filename": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()})
-    return {"exit": status, "seconds": time.monotonic() - began, "source": source,
+    return {"exit": status, "seconds": CLOCK() - began, "source": source,
             "out": out, "wheels": wheels}
 
 
 def main():
     """Builds twice where the first build succeeds: the same wheel each time, or not."""
-    with open(sys.argv[1], encoding="utf-8") as file:
+    with open(sys.argv[1], "rb") as file:
         sdist = json.load(file)["sdist"]
     builds = []
     for _ in range(2):
         builds.append(build(sdist))
-        with open(sys.argv[2] + ".part", "w", encoding="utf-8") as file:
+        with open(sys.argv[2] + ".part", "w") as file:
             json.dump(builds, file)
-        os.replace(sys.argv[2] + ".part", sys.argv[2])
+        os.rename(sys.argv[2] + ".part", sys.argv[2])
         if builds[-1]["exit"] != 0:
             break
         if len(builds) == 1 and builds[0]["wheels"]:
             first = os.path.join(builds[0]["out"], builds[0]["wheels"][0]["filename"])
             shutil.copyfile(first, os.path.join(os.path.dirname(sys.argv[2]), "built.whl"))
-        print("[pyti: end of a build]", flush=True)
+        print("[pyti: end of a build]")
+        sys.stdout.flush()
 
 
 main()

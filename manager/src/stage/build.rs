@@ -84,7 +84,10 @@ impl Stage for Build {
     }
 
     fn tools(&self) -> Option<Tools> {
-        Some(Tools::fixed(|_| Ok(vec![vec!["build".to_owned()]])))
+        // On Python 2 it stands on a virtualenv of its own: pip makes the wheel there.
+        Some(Tools::fixed(|_| {
+            Ok(vec![vec!["build ; python_version >= '3'".to_owned()]])
+        }))
     }
 
     fn order(&self, inputs: &Inputs, limits: &LimitArgs) -> Result<Order, Failure> {
@@ -95,6 +98,7 @@ impl Stage for Build {
         }
         let sdist = format!("{}/{}", order::WHEELHOUSE, target.file.filename);
         let mut order = program(
+            &tasks::python(inputs)?,
             self.name(),
             SOURCE,
             &json!({ "sdist": sdist }),

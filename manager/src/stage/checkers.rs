@@ -8,7 +8,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::quality::CheckFinding;
-use crate::order::PYTHON;
+
+/// Stands in commands for the image's interpreter.
+pub(super) const PYTHON: &str = "{python}";
 
 /// What a checker looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub(super) struct Checker {
     pub requirements: fn(&Inputs) -> Result<Vec<Vec<String>>, Failure>,
     /// Its command; modules follow where they are its subject.
     pub argv: &'static [&'static str],
+    /// Its command on Python 2, where its last version there has other options.
+    pub python2: Option<&'static [&'static str]>,
     /// What it looks at.
     pub subject: Subject,
     /// Reads its output; `None` where that is no report.
@@ -58,6 +62,16 @@ pub(super) static CHECKERS: [Checker; 7] = [
             "--persistent=n",
             "-j1",
         ],
+        // 1.9.
+        python2: Some(&[
+            PYTHON,
+            "-m",
+            "pylint",
+            "--output-format=json",
+            "--exit-zero",
+            "--persistent=n",
+            "-j1",
+        ]),
         subject: Subject::Modules,
         read: pylint,
     },
@@ -75,6 +89,7 @@ pub(super) static CHECKERS: [Checker; 7] = [
             "--output-format=json",
             "{source}",
         ],
+        python2: None,
         subject: Subject::Source,
         read: ruff,
     },
@@ -84,6 +99,7 @@ pub(super) static CHECKERS: [Checker; 7] = [
         datum: "quality.pyflakes",
         requirements: |_| packages(&["pyflakes"]),
         argv: &[PYTHON, "-m", "pyflakes", "{source}"],
+        python2: None,
         subject: Subject::Source,
         read: pyflakes,
     },
@@ -102,6 +118,16 @@ pub(super) static CHECKERS: [Checker; 7] = [
             "--format=json",
             "{source}",
         ],
+        // 1.6. With findings its exit status is 1.
+        python2: Some(&[
+            PYTHON,
+            "-m",
+            "bandit",
+            "--recursive",
+            "--quiet",
+            "--format=json",
+            "{source}",
+        ]),
         subject: Subject::Source,
         read: bandit,
     },
@@ -117,6 +143,7 @@ pub(super) static CHECKERS: [Checker; 7] = [
             "--no-config",
             "{wheel}",
         ],
+        python2: None,
         subject: Subject::Wheel,
         read: check_wheel_contents,
     },
@@ -126,6 +153,8 @@ pub(super) static CHECKERS: [Checker; 7] = [
         datum: "quality.twine",
         requirements: |_| packages(&["twine"]),
         argv: &[PYTHON, "-m", "twine", "--no-color", "check", "{sdist}"],
+        // 1.15.
+        python2: Some(&[PYTHON, "-m", "twine", "check", "{sdist}"]),
         subject: Subject::Source,
         read: twine,
     },
@@ -133,8 +162,21 @@ pub(super) static CHECKERS: [Checker; 7] = [
         tool: "pyroma",
         stage: "quality-pyroma",
         datum: "quality.pyroma",
-        requirements: |_| packages(&["pyroma"]),
+        // Its 3 and 4 are said to run on Python 2, and do not; 2.6 cannot be called by its name.
+        requirements: |_| {
+            packages(&[
+                "pyroma >=3 ; python_version >= '3'",
+                "pyroma <3 ; python_version < '3'",
+            ])
+        },
         argv: &[PYTHON, "-m", "pyroma", "--min=1", "{source}"],
+        python2: Some(&[
+            PYTHON,
+            "-c",
+            "import pyroma; pyroma.main()",
+            "--min=1",
+            "{source}",
+        ]),
         subject: Subject::Source,
         read: pyroma,
     },
@@ -171,8 +213,18 @@ fn shown(path: &str) -> String {
     rest.unwrap_or(path).to_owned()
 }
 
-/// <https://pylint.readthedocs.io/en/stable/user_guide/usage/output.html>, json2.
+/// <https://pylint.readthedocs.io/en/stable/user_guide/usage/output.html>, json2; or json, which is
+/// the messages alone, and where there are none nothing at all.
 fn pylint(output: &str) -> Option<Report> {
+    if output.is_empty() {
+        return Some((None, vec![]));
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Output {
+        Json2(Whole),
+        Json(Vec<Message>),
+    }
     #[derive(Deserialize)]
     struct Whole {
         messages: Vec<Message>,
@@ -191,8 +243,11 @@ fn pylint(output: &str) -> Option<Report> {
     struct Statistics {
         score: Option<f64>,
     }
-    let whole: Whole = serde_json::from_str(output).ok()?;
-    let findings = whole.messages.iter().map(|said| {
+    let (messages, score) = match serde_json::from_str(output).ok()? {
+        Output::Json2(whole) => (whole.messages, whole.statistics.score),
+        Output::Json(messages) => (messages, None),
+    };
+    let findings = messages.iter().map(|said| {
         finding(
             &said.symbol,
             Some(&said.path),
@@ -201,10 +256,7 @@ fn pylint(output: &str) -> Option<Report> {
             &said.r#type,
         )
     });
-    let score = whole
-        .statistics
-        .score
-        .map(|score| format!("score {score:.2} of 10"));
+    let score = score.map(|score| format!("score {score:.2} of 10"));
     Some((score, findings.collect()))
 }
 
@@ -267,15 +319,16 @@ fn check_wheel_contents(output: &str) -> Option<Report> {
 }
 
 fn twine(output: &str) -> Option<Report> {
-    static LINE: LazyLock<Option<Regex>> =
-        LazyLock::new(|| pattern(r"(?m)^(?P<severity>WARNING|ERROR)\s+(?P<message>.+)$"));
+    static LINE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        pattern(r"(?m)^(?P<severity>WARNING|ERROR|  warning:)\s+(?P<message>.+)$")
+    });
     let passed = output.contains("PASSED");
     if !passed && !output.contains("FAILED") {
         return None;
     }
     let lines = LINE.as_ref()?.captures_iter(output);
     let findings = lines.map(|found| {
-        let severity = found["severity"].to_lowercase();
+        let severity = found["severity"].trim_matches([' ', ':']).to_lowercase();
         finding("", None, None, found["message"].trim(), &severity)
     });
     let score = if passed { "passed" } else { "failed" };
@@ -321,6 +374,25 @@ mod tests {
             )]
         );
 
+        let (score, found) = pylint(
+            r#"[{"type":"error","module":"a","obj":"","line":1,"column":0,"path":"/home/dev/x.py",
+            "symbol":"syntax-error","message":"invalid syntax","message-id":"E0001"}]"#,
+        )
+        .unwrap();
+        assert_eq!(
+            (score, found),
+            (
+                None,
+                vec![finding(
+                    "syntax-error",
+                    Some("/home/dev/x.py"),
+                    Some(1),
+                    "invalid syntax",
+                    "error"
+                )]
+            )
+        );
+
         let (_, found) = ruff(r#"[{"code":"F401","message":"unused","filename":"/home/dev/source/a-1/a.py","location":{"row":2}}]"#).unwrap();
         assert_eq!(
             found,
@@ -361,6 +433,22 @@ mod tests {
 
         let (score, found) = twine(
             "Checking a.tar.gz: PASSED with warnings\nWARNING  `long_description` missing.\n",
+        )
+        .unwrap();
+        assert_eq!(score.as_deref(), Some("passed"));
+        assert_eq!(
+            found,
+            [finding(
+                "",
+                None,
+                None,
+                "`long_description` missing.",
+                "warning"
+            )]
+        );
+
+        let (score, found) = twine(
+            "Checking a.tar.gz: PASSED, with warnings\n  warning: `long_description` missing.\n",
         )
         .unwrap();
         assert_eq!(score.as_deref(), Some("passed"));

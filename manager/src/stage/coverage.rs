@@ -10,7 +10,7 @@ use super::source::{self, Command, Ended};
 use super::test_plan::{Framework, TestPlan};
 use super::{Ran, Stage, Tools, test};
 use crate::cli::LimitArgs;
-use crate::order::{Order, PYTHON};
+use crate::order::Order;
 use crate::tasks;
 
 /// coverage.py's own data file (SQLite), base64 since results are text.
@@ -85,23 +85,40 @@ impl Stage for Coverage {
             let reason = "a command of the user's own is not run by coverage.py";
             return Err(Failure::NotApplicable(reason.into()));
         }
-        let data = "--data-file={work}/coverage.data";
+        let python = tasks::python(inputs)?;
+        // The last coverage.py for Python 2 has no option for it.
+        let old = python.is_python2();
+        let data: &[&str] = if old {
+            &[]
+        } else {
+            &["--data-file={work}/coverage.data"]
+        };
+        let env: BTreeMap<String, String> = old
+            .then(|| {
+                (
+                    "COVERAGE_FILE".to_owned(),
+                    "{work}/coverage.data".to_owned(),
+                )
+            })
+            .into_iter()
+            .collect();
         let coverage = |words: &[&str]| Command {
-            argv: [&[PYTHON, "-m", "coverage"], words]
+            argv: [&[&*python.path, "-m", "coverage"], words, data]
                 .concat()
                 .into_iter()
                 .map(str::to_owned)
                 .collect(),
+            env: env.clone(),
             seconds: 60,
             ..Command::default()
         };
         let encode =
             "import base64, sys; print(base64.b64encode(open(sys.argv[1], 'rb').read()).decode())";
         let after = vec![
-            coverage(&["json", "-q", data, "-o", "{work}/coverage.json"]),
-            coverage(&["xml", "-q", data, "-o", "{work}/coverage.xml"]),
+            coverage(&["json", "-o", "{work}/coverage.json"]),
+            coverage(&["xml", "-o", "{work}/coverage.xml"]),
             Command {
-                argv: [PYTHON, "-c", encode, "{work}/coverage.data"]
+                argv: [&*python.path, "-c", encode, "{work}/coverage.data"]
                     .map(str::to_owned)
                     .to_vec(),
                 seconds: 60,
@@ -109,12 +126,14 @@ impl Stage for Coverage {
                 ..Command::default()
             },
         ];
-        let before = ["-m", "coverage", "run", "--branch", "--source=.", data];
+        let run = ["-m", "coverage", "run", "--branch", "--source=."];
+        let before = [&run, data].concat();
         test::order(
             self.name(),
             inputs,
             &plan,
             &before,
+            env,
             after,
             &[JSON, XML, DATA],
             limits,

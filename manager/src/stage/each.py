@@ -1,76 +1,106 @@
 """Runs commands one after the other, each bounded, and writes how each of them ended.
 
 Usage: each.py COMMANDS RESULT, both JSON. The commands run in sessions of their own, without a
-terminal, in an empty directory.
+terminal, in an empty directory. Runs on Python 2.7 and later.
 """
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 
+CLOCK = getattr(time, "monotonic", time.time)
 KEPT = 16384  # bytes of each output
+# How bytes that are no text are shown; the decoder of Python 2 has no other way.
+UNREADABLE = "replace" if sys.version_info[0] == 2 else "backslashreplace"
 
 
 def text(file):
     """The beginning of an output, and whether it was longer."""
     file.seek(0)
     data = file.read(KEPT + 1)
-    return data[:KEPT].decode("utf-8", "backslashreplace"), len(data) > KEPT
+    return data[:KEPT].decode("utf-8", UNREADABLE), len(data) > KEPT
+
+
+def start(argv, **options):
+    """Starts a command in a session of its own."""
+    with open(os.devnull) as null:
+        if sys.version_info[0] == 2:
+            argv = [word.encode("utf-8") for word in argv]
+            return subprocess.Popen(argv, stdin=null, preexec_fn=os.setsid, close_fds=True, **options)
+        return subprocess.Popen(argv, stdin=null, start_new_session=True, **options)
+
+
+def ended_within(process, seconds):
+    """Its exit status, or None where it is still running then."""
+    if sys.version_info[0] > 2:
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+    until = CLOCK() + seconds
+    while process.poll() is None and CLOCK() < until:
+        time.sleep(0.02)
+    return process.poll()
 
 
 def run(command):
     """How one command ended."""
-    with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile() as out, \
-            tempfile.TemporaryFile() as error:
-        answer = os.path.join(directory, "answer")
-        argv = [answer if word == "{answer}" else word for word in command["argv"]]
-        ended = {"name": command["name"], "exit": None, "signal": None, "timed_out": False}
-        began = time.monotonic()
-        try:
-            process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=error,
-                                       cwd=directory, start_new_session=True)
-        except (OSError, ValueError) as failure:
-            ended.update(error=str(failure), seconds=0.0, stdout="", stderr="", cut=False)
-            return ended
-        try:
-            status = process.wait(command["seconds"])
-        except subprocess.TimeoutExpired:
-            ended["timed_out"] = True
-            status = None
-        # What a command leaves behind is left to be noticed, unless its time is up.
-        if status is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        elif status < 0:
-            ended["signal"] = -status
-        else:
-            ended["exit"] = status
-        ended["seconds"] = time.monotonic() - began
-        ended["stdout"], cut_out = text(out)
-        ended["stderr"], cut_error = text(error)
-        ended["cut"] = cut_out or cut_error
-        try:
-            with open(answer, encoding="utf-8") as file:
-                ended["answer"] = json.loads(file.read(1 << 20))
-        except (OSError, ValueError):
-            pass
+    directory = tempfile.mkdtemp()
+    try:
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
+            return run_in(directory, command, out, error)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def run_in(directory, command, out, error):
+    """How one command ended there."""
+    answer = os.path.join(directory, "answer")
+    argv = [answer if word == "{answer}" else word for word in command["argv"]]
+    ended = {"name": command["name"], "exit": None, "signal": None, "timed_out": False}
+    began = CLOCK()
+    try:
+        process = start(argv, stdout=out, stderr=error, cwd=directory)
+    except (OSError, ValueError) as failure:
+        ended.update(error=str(failure), seconds=0.0, stdout="", stderr="", cut=False)
         return ended
+    status = ended_within(process, command["seconds"])
+    # What a command leaves behind is left to be noticed, unless its time is up.
+    if status is None:
+        ended["timed_out"] = True
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    elif status < 0:
+        ended["signal"] = -status
+    else:
+        ended["exit"] = status
+    ended["seconds"] = CLOCK() - began
+    ended["stdout"], cut_out = text(out)
+    ended["stderr"], cut_error = text(error)
+    ended["cut"] = cut_out or cut_error
+    try:
+        with open(answer, "rb") as file:
+            ended["answer"] = json.loads(file.read(1 << 20).decode("utf-8"))
+    except (EnvironmentError, ValueError):
+        pass
+    return ended
 
 
 def main():
     """Runs all; the result is whole after each command, should the next one be the last."""
-    with open(sys.argv[1], encoding="utf-8") as file:
+    with open(sys.argv[1], "rb") as file:
         commands = json.load(file)
     results = []
     for command in commands:
         results.append(run(command))
-        with open(sys.argv[2] + ".part", "w", encoding="utf-8") as file:
+        with open(sys.argv[2] + ".part", "w") as file:
             json.dump(results, file)
-        os.replace(sys.argv[2] + ".part", sys.argv[2])
+        os.rename(sys.argv[2] + ".part", sys.argv[2])
 
 
 main()

@@ -1,6 +1,7 @@
 //! Commands that run one after the other in one clone, each bounded: `each.py` in the guest.
 
 use pyti_graph::Failure;
+use pyti_vm::Interpreter;
 use serde::{Deserialize, Serialize};
 
 use super::{Ran, program};
@@ -51,12 +52,13 @@ pub struct Ended {
 
 /// The order to run the commands from a state.
 pub(super) fn order(
+    python: &Interpreter,
     stage: &str,
     commands: &[Command],
     state: Blob,
     limits: &LimitArgs,
 ) -> Result<Order, Failure> {
-    program(stage, SOURCE, &commands, Some(state), limits).map_err(Failure::infrastructure)
+    program(python, stage, SOURCE, &commands, Some(state), limits).map_err(Failure::infrastructure)
 }
 
 /// How the commands ended.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::each::{self, Command, Ended};
 use super::{Installed, Ran, Stage};
 use crate::cli::LimitArgs;
-use crate::order::{Order, PYTHON};
+use crate::order::Order;
 use crate::tasks;
 
 /// Imports one module and answers with the modules that it pulled in.
@@ -69,17 +69,18 @@ impl Stage for Import {
         if modules.is_empty() {
             return Err(Failure::NotApplicable("it installs no module".into()));
         }
+        let python = tasks::python(inputs)?;
         let commands: Vec<Command> = modules
             .into_iter()
             .map(|module| Command {
-                argv: [PYTHON, "-c", PROGRAM, &module, "{answer}"]
+                argv: [&*python.path, "-c", PROGRAM, &module, "{answer}"]
                     .map(str::to_owned)
                     .to_vec(),
                 name: module,
                 seconds: SECONDS,
             })
             .collect();
-        each::order(self.name(), &commands, installed.state, limits)
+        each::order(&python, self.name(), &commands, installed.state, limits)
     }
 
     fn read(&self, ran: &Ran, _: &Inputs) -> Result<Value, Failure> {

@@ -33,8 +33,12 @@ impl Stage for Install {
         if !extras.is_empty() {
             file.push_str(&format!("[{}]", extras.join(",")));
         }
-        let argv = order::pip_install(&["--ignore-installed"], &file);
+        let argv = order::pip_install(&tasks::python(inputs)?, &["--ignore-installed"], &file);
         let mut order = Order::new(self.name(), argv, limits).map_err(Failure::infrastructure)?;
+        // For what a setup.py asks for by setup_requires, which setuptools fetches by another pip.
+        for (name, value) in [("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", order::WHEELHOUSE)] {
+            order.spec.env.push((name.to_owned(), value.to_owned()));
+        }
         order.wheelhouse = prepared.files;
         order.keep_state();
         Ok(order)

@@ -45,7 +45,7 @@ pub struct Installed {
     pub elsewhere: Vec<String>,
 }
 
-/// An installed distribution, by its `.dist-info` directory.
+/// An installed distribution, by its `.dist-info` directory, or the `.egg-info` one of an old pip.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Distribution {
     /// Its name as the directory has it.
@@ -112,7 +112,7 @@ impl Installed {
 #[derive(Default)]
 struct Listing {
     files: BTreeSet<String>,
-    /// By the path of the `.dist-info` directory: the paths that RECORD names.
+    /// By the path of the `.dist-info` or `.egg-info` directory: the paths that it names.
     records: BTreeMap<String, Vec<String>>,
 }
 
@@ -130,13 +130,17 @@ impl Listing {
             if entry.header().entry_type().is_dir() {
                 continue;
             }
-            if let Some(info) = path.strip_suffix("/RECORD")
-                && info.ends_with(".dist-info")
-                && info.starts_with(LIBRARY)
-                && let Some((root, _)) = info.rsplit_once('/')
+            if let Some((info, file)) = path.rsplit_once('/')
+                && let Some((root, name)) = info.rsplit_once('/')
                 && is_site(root)
+                && let Some(relative_to) = match file {
+                    "RECORD" if name.ends_with(".dist-info") => Some(root),
+                    // Of an old pip where it could not make a wheel.
+                    "installed-files.txt" if name.ends_with(".egg-info") => Some(info),
+                    _ => None,
+                }
             {
-                let named = record(entry.take(MOST_BYTES), root, &mut budget)?;
+                let named = record(entry.take(MOST_BYTES), relative_to, &mut budget)?;
                 listing.records.insert(info.to_owned(), named);
             }
             listing.files.insert(path);
@@ -206,8 +210,12 @@ struct Budget {
     bytes: usize,
 }
 
-/// The source of a bytecode file, by PEP 3147.
+/// The source of a bytecode file, by PEP 3147; of Python 2 it is beside it.
 fn source_of(path: &str) -> Option<String> {
+    let library = path.strip_prefix(LIBRARY).unwrap_or_default();
+    if library.starts_with("python2.") {
+        return Some(format!("{}.py", path.strip_suffix(".pyc")?));
+    }
     let (directory, file) = path.rsplit_once("/__pycache__/")?;
     let module = file.strip_suffix(".pyc")?.split('.').next()?;
     Some(format!("{directory}/{module}.py"))
@@ -259,8 +267,14 @@ fn resolve(root: &str, path: &str) -> Option<String> {
 
 fn distribution(info: &str, files: &[String]) -> Distribution {
     let directory = info.rsplit('/').next().unwrap_or(info);
-    let stem = directory.trim_end_matches(".dist-info");
+    let stem = directory
+        .trim_end_matches(".dist-info")
+        .trim_end_matches(".egg-info");
     let (name, version) = stem.split_once('-').unwrap_or((stem, ""));
+    // An egg's directory also has the version of Python.
+    let version = version
+        .split_once("-py")
+        .map_or(version, |(version, _)| version);
     let mut top_level = BTreeSet::new();
     let mut extensions = BTreeSet::new();
     for path in files.iter().filter_map(|path| in_site(path)) {
@@ -359,6 +373,27 @@ mod tests {
         assert_eq!(found.pth, [format!("/{}", at("hidden.pth"))]);
         assert_eq!(found.unrecorded, found.pth);
         assert_eq!(found.elsewhere, ["/home/dev/.bashrc"]);
+    }
+
+    #[test]
+    fn what_an_old_pip_installed_is_told_too() {
+        let at = |path: &str| format!("home/dev/.local/lib/python2.7/site-packages/{path}");
+        let found = installed(&[
+            (
+                &at("spam_egg-1.0-py2.7.egg-info/installed-files.txt"),
+                "../spam.py\n../spam.pyc\n../../../../bin/spam\nPKG-INFO\ninstalled-files.txt\n",
+            ),
+            (&at("spam_egg-1.0-py2.7.egg-info/PKG-INFO"), ""),
+            (&at("spam.py"), ""),
+            (&at("spam.pyc"), ""),
+            (&at("ham.pyc"), ""),
+            ("home/dev/.local/bin/spam", "#!"),
+        ]);
+        let target = found.target().unwrap();
+        assert_eq!((&*target.name, &*target.version), ("spam_egg", "1.0"));
+        assert_eq!(target.top_level, ["spam"]);
+        assert_eq!(target.scripts, ["spam"]);
+        assert_eq!(found.unrecorded, [format!("/{}", at("ham.pyc"))]);
     }
 
     #[test]

@@ -26,6 +26,7 @@ use anyhow::Context as _;
 use pyti_analyzer::{StageFacts, StageStatus};
 use pyti_graph::{Failure, Inputs, Need};
 use pyti_index::{CoreMetadata, DistFilename, Fetched};
+use pyti_vm::Interpreter;
 use serde_json::Value;
 
 use crate::cli::LimitArgs;
@@ -217,9 +218,10 @@ impl Ran {
     }
 }
 
-/// An order to run one of our own Python programs in the guest, with `arguments`; it writes its
-/// result to [`RESULT`].
+/// An order to run one of our own programs in the guest with its Python, which may be an old one, and
+/// `arguments`; it writes its result to [`RESULT`].
 fn program(
+    python: &Interpreter,
     stage: &str,
     source: &str,
     arguments: &impl serde::Serialize,
@@ -231,8 +233,16 @@ fn program(
         format!("{directory}/{stage}.py"),
         format!("{directory}/{stage}.json"),
     );
-    let argv = [crate::order::PYTHON, "-I", &program, &input, RESULT];
-    let mut order = Order::new(stage, argv.map(str::to_owned).to_vec(), limits)?;
+    // Python 2 has no -I; these two are what it is made of, save that the program's own directory,
+    // which holds nothing to import, is on the path.
+    let alone: &[&str] = if python.is_python2() {
+        &["-E", "-s"]
+    } else {
+        &["-I"]
+    };
+    let argv = [&[python.path.as_str()], alone, &[&program, &input, RESULT]].concat();
+    let argv = argv.into_iter().map(str::to_owned).collect();
+    let mut order = Order::new(stage, argv, limits)?;
     let arguments = serde_json::to_string(arguments).context("failed to write a stage's input")?;
     order.spec.files.push((program, source.to_owned()));
     order.spec.files.push((input, arguments));

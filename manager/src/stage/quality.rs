@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::build::Built;
-use super::checkers::{CHECKERS, Checker, Subject};
+use super::checkers::{CHECKERS, Checker, PYTHON, Subject};
 use super::source::{self, Command, Commands, Ended};
 use super::{Installed, Ran, Stage, Tools};
 use crate::cli::LimitArgs;
@@ -118,11 +118,14 @@ impl Stage for Quality {
         if self.0.subject == Subject::Modules && modules.is_empty() {
             return Err(Failure::NotApplicable("it installs no module".into()));
         }
-        let mut argv: Vec<String> = self
-            .0
-            .argv
+        let python = tasks::python(inputs)?;
+        let argv = match self.0.python2 {
+            Some(argv) if python.is_python2() => argv,
+            _ => self.0.argv,
+        };
+        let mut argv: Vec<String> = argv
             .iter()
-            .map(|word| word.replace("{sdist}", &path))
+            .map(|word| word.replace("{sdist}", &path).replace(PYTHON, &python.path))
             .collect();
         if self.0.subject == Subject::Modules {
             argv.extend(modules);
@@ -138,7 +141,7 @@ impl Stage for Quality {
             }],
             results: &[OUTPUT],
         };
-        let mut order = source::order(self.name(), &commands, &installed, limits)?;
+        let mut order = source::order(&python, self.name(), &commands, &installed, limits)?;
         order.wheelhouse = prepared.files;
         for (name, value) in [("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", order::WHEELHOUSE)] {
             order.spec.env.push((name.to_owned(), value.to_owned()));

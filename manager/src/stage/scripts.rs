@@ -46,7 +46,8 @@ impl Stage for Scripts {
             .iter()
             .flat_map(|script| [call(script, &["--help"]), call(script, &[])])
             .collect();
-        each::order(self.name(), &commands, installed.state, limits)
+        let python = tasks::python(inputs)?;
+        each::order(&python, self.name(), &commands, installed.state, limits)
     }
 
     fn read(&self, ran: &Ran, _: &Inputs) -> Result<Value, Failure> {

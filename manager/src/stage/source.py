@@ -3,7 +3,8 @@
 Usage: source.py INPUT RESULT, both JSON. INPUT: {"sdist", "wheel", "site", "modules", "commands",
 "results"}. In arguments {source} stands for the source's directory and {work} for one that commands
 may write to; {wheel} for the file that WHEEL names. What an installation has and the source has not,
-such as compiled modules, is copied beside its sources, so that the source can be imported.
+such as compiled modules, is copied beside its sources, so that the source can be imported. Runs on
+Python 2.7 and later.
 """
 
 import json
@@ -17,6 +18,7 @@ import tempfile
 import time
 import zipfile
 
+CLOCK = getattr(time, "monotonic", time.time)
 KEPT = 12 << 20  # bytes of each result
 GRACE = 20  # seconds that a command may take to end once it is told to
 
@@ -53,10 +55,33 @@ def complete(source, site, modules):
                 beside = os.path.join(root, os.path.relpath(path, site))
                 if os.path.lexists(beside):
                     continue
-                os.makedirs(os.path.dirname(beside), exist_ok=True)
+                if not os.path.isdir(os.path.dirname(beside)):
+                    os.makedirs(os.path.dirname(beside))
                 shutil.copy2(path, beside)
                 copied.append(os.path.relpath(beside, source))
     return copied
+
+
+def start(argv, **options):
+    """Starts a command in a session of its own."""
+    with open(os.devnull) as null:
+        if sys.version_info[0] == 2:
+            argv = [word.encode("utf-8") for word in argv]
+            return subprocess.Popen(argv, stdin=null, preexec_fn=os.setsid, close_fds=True, **options)
+        return subprocess.Popen(argv, stdin=null, start_new_session=True, **options)
+
+
+def ended_within(process, seconds):
+    """Its exit status, or None where it is still running then."""
+    if sys.version_info[0] > 2:
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+    until = CLOCK() + seconds
+    while process.poll() is None and CLOCK() < until:
+        time.sleep(0.02)
+    return process.poll()
 
 
 def run(command, places, source):
@@ -67,29 +92,25 @@ def run(command, places, source):
         return text
 
     argv = [put(word) for word in command["argv"]]
-    env = dict(os.environ, **{name: put(value) for name, value in command.get("env", {}).items()})
+    env = dict(os.environ)
+    env.update((str(name), put(value)) for name, value in command.get("env", {}).items())
     ended = {"exit": None, "signal": None, "timed_out": False}
     into = command.get("stdout")
     out = open(os.path.join(places["work"], into), "wb") if into else None
-    began = time.monotonic()
+    began = CLOCK()
     try:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, env=env,
-                                   cwd=put(command.get("cwd", source)), start_new_session=True)
+        process = start(argv, stdout=out, env=env, cwd=put(command.get("cwd", source)))
     except (OSError, ValueError) as failure:
         return dict(ended, error=str(failure), seconds=0.0)
     finally:
         if out:
             out.close()
-    try:
-        status = process.wait(command["seconds"])
-    except subprocess.TimeoutExpired:
+    status = ended_within(process, command["seconds"])
+    if status is None:
         ended["timed_out"] = True
         # A test runner that is interrupted still writes its report.
         process.send_signal(signal.SIGINT)
-        try:
-            status = process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            status = None
+        status = ended_within(process, GRACE)
     # What a command leaves behind is left to be noticed, unless its time is up.
     if ended["timed_out"]:
         try:
@@ -102,7 +123,7 @@ def run(command, places, source):
         ended["signal"] = -status
     else:
         ended["exit"] = status
-    ended["seconds"] = time.monotonic() - began
+    ended["seconds"] = CLOCK() - began
     return ended
 
 
@@ -118,14 +139,14 @@ def results(work, names):
             try:
                 with open(file, "rb") as content:
                     texts[os.path.relpath(file, work)] = content.read(KEPT).decode("utf-8", "replace")
-            except OSError:
+            except EnvironmentError:
                 pass
     return texts
 
 
 def main():
     """Prepares, runs, reports."""
-    with open(sys.argv[1], encoding="utf-8") as file:
+    with open(sys.argv[1], "rb") as file:
         order = json.load(file)
     work = tempfile.mkdtemp(prefix="work-")
     source, copied = work, []
@@ -137,9 +158,9 @@ def main():
     for command in order["commands"]:
         report["commands"].append(run(command, places, source))
         report["results"] = results(work, order.get("results", []))
-        with open(sys.argv[2] + ".part", "w", encoding="utf-8") as file:
+        with open(sys.argv[2] + ".part", "w") as file:
             json.dump(report, file)
-        os.replace(sys.argv[2] + ".part", sys.argv[2])
+        os.rename(sys.argv[2] + ".part", sys.argv[2])
 
 
 main()

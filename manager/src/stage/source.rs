@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use pyti_graph::Failure;
+use pyti_vm::Interpreter;
 use serde::{Deserialize, Serialize};
 
 use super::{Installed, Ran, program};
 use crate::cli::LimitArgs;
-use crate::order::Order;
-use crate::tool::LIBRARY;
+use crate::order::{HOME, Order};
 
 /// The program in the guest.
 const SOURCE: &str = include_str!("source.py");
@@ -74,6 +74,7 @@ pub(super) fn seconds(limits: &LimitArgs, after: u64) -> u64 {
 
 /// The order to run the commands where the package is installed.
 pub(super) fn order(
+    python: &Interpreter,
     stage: &str,
     commands: &Commands<'_>,
     installed: &Installed,
@@ -89,11 +90,11 @@ pub(super) fn order(
     let target = installed.target()?;
     let input = Input {
         commands,
-        site: format!("/{LIBRARY}"),
+        site: format!("{HOME}/{}", python.user_site()),
         modules: &target.top_level,
     };
-    program(stage, SOURCE, &input, Some(installed.state.clone()), limits)
-        .map_err(Failure::infrastructure)
+    let state = Some(installed.state.clone());
+    program(python, stage, SOURCE, &input, state, limits).map_err(Failure::infrastructure)
 }
 
 /// What came of the commands, and of what they wrote the files that were asked for: the rest of the

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Installed, Ran, Stage};
 use crate::cli::LimitArgs;
-use crate::order::{HOME, Order, PYTHON};
+use crate::order::{HOME, Order};
 use crate::tasks;
 
 /// Paths listed of each kind; the store has all.
@@ -46,7 +46,8 @@ impl Stage for Startup {
     fn order(&self, inputs: &Inputs, limits: &LimitArgs) -> Result<Order, Failure> {
         let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
         // Nothing that a payload could tell from an ordinary start.
-        let argv = [PYTHON, "-c", "pass"].map(str::to_owned).to_vec();
+        let python = tasks::python(inputs)?;
+        let argv = [&*python.path, "-c", "pass"].map(str::to_owned).to_vec();
         let mut order = Order::new(self.name(), argv, limits).map_err(Failure::infrastructure)?;
         order.state = Some(installed.state);
         Ok(order)

@@ -1,8 +1,11 @@
 //! The package's own tests, by the framework that it uses, in its source, with the package and what
 //! its tests require installed.
 
+use std::collections::BTreeMap;
+
 use pyti_graph::{Failure, Inputs, Need};
 use pyti_index::Prepared;
+use pyti_vm::Interpreter;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -11,7 +14,7 @@ use super::source::{self, Command, Commands, Ended};
 use super::test_plan::{Framework, TestPlan};
 use super::{Installed, Ran, Stage, Tools};
 use crate::cli::LimitArgs;
-use crate::order::{self, Order, PYTHON};
+use crate::order::{self, Order};
 use crate::tasks;
 
 /// Where frameworks write their reports.
@@ -90,7 +93,17 @@ impl Stage for Test {
 
     fn order(&self, inputs: &Inputs, limits: &LimitArgs) -> Result<Order, Failure> {
         let plan: TestPlan = tasks::read(inputs, tasks::TEST_PLAN)?;
-        order(self.name(), inputs, &plan, &[], vec![], &[REPORTS], limits)
+        let env = BTreeMap::new();
+        order(
+            self.name(),
+            inputs,
+            &plan,
+            &[],
+            env,
+            vec![],
+            &[REPORTS],
+            limits,
+        )
     }
 
     fn read(&self, ran: &Ran, inputs: &Inputs) -> Result<Value, Failure> {
@@ -123,7 +136,7 @@ impl Stage for Test {
                 skipped: count(Status::Skipped),
             },
             wanted_service: results.iter().filter(wanting).count(),
-            command: command(&plan, &[]),
+            command: command(&tasks::python(inputs)?, &plan, &[]),
             framework: plan.framework,
             reason: plan.reason,
             ended,
@@ -186,35 +199,39 @@ pub(super) fn needs() -> Vec<Need> {
 }
 
 /// The words of the command, `before` between the interpreter and what it runs.
-pub(super) fn command(plan: &TestPlan, before: &[&str]) -> Vec<String> {
+pub(super) fn command(python: &Interpreter, plan: &TestPlan, before: &[&str]) -> Vec<String> {
     let arguments = plan.arguments.iter().cloned();
     if plan.framework == Framework::Command {
         return arguments.collect();
     }
     let before = before.iter().map(|&word| word.to_owned());
-    [PYTHON.to_owned()]
+    [python.path.clone()]
         .into_iter()
         .chain(before)
         .chain(arguments)
         .collect()
 }
 
-/// The order to run the tests, then `after`.
+/// The order to run the tests with `before` and `env`, then `after`.
+#[expect(clippy::too_many_arguments, reason = "coverage's are all of these")]
 pub(super) fn order(
     stage: &str,
     inputs: &Inputs,
     plan: &TestPlan,
     before: &[&str],
+    mut env: BTreeMap<String, String>,
     after: Vec<Command>,
     results: &[&str],
     limits: &LimitArgs,
 ) -> Result<Order, Failure> {
     let prepared: Prepared = tasks::read(inputs, tasks::WHEELHOUSE)?;
     let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
+    let python = tasks::python(inputs)?;
     let target = &prepared.target;
+    env.insert("TEST_OUTPUT_DIR".to_owned(), format!("{{work}}/{REPORTS}"));
     let mut commands = vec![Command {
-        argv: command(plan, before),
-        env: [("TEST_OUTPUT_DIR".to_owned(), format!("{{work}}/{REPORTS}"))].into(),
+        argv: command(&python, plan, before),
+        env,
         seconds: source::seconds(
             limits,
             after.iter().map(|command| command.seconds + 20).sum(),
@@ -228,7 +245,7 @@ pub(super) fn order(
         commands,
         results,
     };
-    let mut order = source::order(stage, &commands, &installed, limits)?;
+    let mut order = source::order(&python, stage, &commands, &installed, limits)?;
     order.wheelhouse = vec![target.file.clone()];
     Ok(order)
 }

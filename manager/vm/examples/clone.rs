@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let progress = |message: &str| eprintln!("· {message}");
     let image = match arguments.next() {
         Some(directory) => Image::open(directory.as_ref())?,
-        None => Image::obtain(&home, &Definition::builtin()?, &progress)?,
+        None => Image::obtain(&home, &Definition::builtin()?[0], &progress)?,
     };
     let began = Instant::now();
     let template = Template::obtain(&home, &image, &agent, &VmConfig::default(), &progress).await?;

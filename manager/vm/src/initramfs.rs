@@ -10,8 +10,9 @@ const FILE: u32 = 0o100_644;
 const CHARACTER_DEVICE: u32 = 0o020_600;
 
 /// The archive: `/init`, `/modules/*.ko`, and `/modules/order`, which names them in load order, one
-/// on each line.
-pub(crate) fn build(agent: &[u8], modules: &[(String, Vec<u8>)]) -> Vec<u8> {
+/// on each line; and `/interpreter`, the path of the Python that the agent warms. A file here is gone
+/// before anything of a package runs, unlike a word of the kernel's command line.
+pub(crate) fn build(agent: &[u8], interpreter: &str, modules: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut archive = Archive::default();
     for directory in ["dev", "modules", "proc", "sys"] {
         archive.add(directory, DIRECTORY, (0, 0), &[]);
@@ -25,6 +26,7 @@ pub(crate) fn build(agent: &[u8], modules: &[(String, Vec<u8>)]) -> Vec<u8> {
         order.push('\n');
     }
     archive.add("modules/order", FILE, (0, 0), order.as_bytes());
+    archive.add("interpreter", FILE, (0, 0), interpreter.as_bytes());
     archive.add("init", PROGRAM, (0, 0), agent);
     archive.finish()
 }
@@ -79,7 +81,7 @@ mod tests {
             ("b.ko".to_owned(), vec![7; 5]),
             ("a.ko".to_owned(), vec![8; 3]),
         ];
-        let bytes = build(b"agent", &modules);
+        let bytes = build(b"agent", "/usr/bin/python3", &modules);
         let mut at = 0;
         let mut found = Vec::new();
         loop {
@@ -104,6 +106,7 @@ mod tests {
                 .map(|(_, b)| b.clone())
         };
         assert_eq!(content("init").unwrap(), b"agent");
+        assert_eq!(content("interpreter").unwrap(), b"/usr/bin/python3");
         assert_eq!(content("modules/order").unwrap(), b"b.ko\na.ko\n");
         assert_eq!(content("modules/a.ko").unwrap(), vec![8; 3]);
         assert_eq!(bytes.len() % 512, 0);

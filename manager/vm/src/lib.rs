@@ -26,7 +26,7 @@ pub use accel::Accel;
 pub use doctor::{Check, Outcome, doctor};
 pub use error::VmError;
 pub use home::{Home, Progress};
-pub use image::{Definition, Image, Record as ImageRecord};
+pub use image::{Definition, Image, Interpreter, Record as ImageRecord};
 pub use qemu::{SLOT_BYTES, SLOT_SERIAL, control::Control};
 pub use shelf::TemplateRecord;
 pub use template::{StartOptions, Template, VmConfig};

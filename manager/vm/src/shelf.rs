@@ -13,8 +13,8 @@ use crate::{Home, VmError, home};
 
 /// The file of a template's directory that says what it is; it is written last.
 const LABEL: &str = "template.json";
-/// Templates kept; of the others the least recently used go.
-const KEPT: usize = 4;
+/// Templates kept, two of each image that is built in; of the others the least recently used go.
+const KEPT: usize = 8;
 
 /// What is known of a template, kept beside it as `template.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

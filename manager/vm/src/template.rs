@@ -107,7 +107,8 @@ impl Template {
     ) -> Result<Self, VmError> {
         let machine: Arc<dyn Machine> = Arc::new(Qemu::new(&config.qemu));
         let version = machine.version()?;
-        let initramfs = initramfs::build(&home::read(agent)?, &image.modules()?);
+        let interpreter = &image.record().definition.interpreter;
+        let initramfs = initramfs::build(&home::read(agent)?, interpreter, &image.modules()?);
         let plan = Plan {
             home,
             image,

@@ -25,7 +25,7 @@ async fn template() -> (Home, Template) {
     let home = Home::from_env().unwrap();
     let agent = env::var_os("PYTI_AGENT").expect("set PYTI_AGENT to the agent's program");
     let progress = |message: &str| eprintln!("{message}");
-    let image = Image::obtain(&home, &Definition::builtin().unwrap(), &progress).unwrap();
+    let image = Image::obtain(&home, &Definition::builtin().unwrap()[0], &progress).unwrap();
     let template = Template::obtain(
         &home,
         &image,

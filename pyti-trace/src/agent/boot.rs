@@ -36,10 +36,11 @@ pub(super) fn boot(port: &mut Port) -> Result<(Machine, Ready), AgentError> {
     let mut tracer = Tracer::load().map_err(|error| AgentError::Probes(error.to_string()))?;
     refused.extend(harden::settings());
     harden::loopback_up()?;
+    let interpreter = warm::interpreter()?;
     let hidden = mounts::enter_tree()?;
     let cgroup = Cgroup::make()?;
     let view = namespace::make()?;
-    refused.extend(warm::warm(&view));
+    refused.extend(warm::warm(&view, &interpreter));
     for message in refused {
         port.log(message);
     }

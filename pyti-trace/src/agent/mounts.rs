@@ -148,7 +148,7 @@ fn safe_devices() -> Result<(), AgentError> {
 
 /// The initramfs cannot be unmounted; its files would keep their memory.
 fn forget_initramfs() -> Result<(), AgentError> {
-    for gone in ["/init", "/modules"] {
+    for gone in ["/init", "/interpreter", "/modules"] {
         let path = Path::new(gone);
         let done = if path.is_dir() {
             fs::remove_dir_all(path)

@@ -26,44 +26,54 @@ const FILES: &[(&str, &str)] = &[
     (
         "/tmp/.warm/warm.c",
         "#include <Python.h>\n\
+         #if PY_MAJOR_VERSION >= 3\n\
          static struct PyModuleDef def = {PyModuleDef_HEAD_INIT, \"warm\", NULL, -1, NULL};\n\
-         PyMODINIT_FUNC PyInit_warm(void) { return PyModule_Create(&def); }\n",
+         PyMODINIT_FUNC PyInit_warm(void) { return PyModule_Create(&def); }\n\
+         #else\n\
+         static PyMethodDef none[] = {{NULL, NULL, 0, NULL}};\n\
+         PyMODINIT_FUNC initwarm(void) { Py_InitModule(\"warm\", none); }\n\
+         #endif\n",
     ),
 ];
-/// The commands, in order.
-const COMMANDS: &[&[&str]] = &[
-    &[
-        "sh",
-        "-c",
-        "uname -a; id; cat /etc/passwd; ls -la ~; git --version; curl --version",
-    ],
-    &[
-        "python3",
-        "-m",
-        "pip",
-        "install",
-        "--no-index",
-        "--no-build-isolation",
-        "--no-cache-dir",
-        "--no-deps",
-        "--break-system-packages",
-        "--target",
-        "/tmp/.warm/target",
-        "/tmp/.warm",
-    ],
+/// What a shell calls.
+const SHELL: &[&str] = &[
+    "sh",
+    "-c",
+    "uname -a; id; cat /etc/passwd; ls -la ~; git --version; curl --version",
 ];
+/// What the interpreter is told, also one with an old pip.
+const PIP: &[&str] = &[
+    "-m",
+    "pip",
+    "install",
+    "--no-index",
+    "--no-build-isolation",
+    "--no-cache-dir",
+    "--no-deps",
+    "--target",
+    "/tmp/.warm/target",
+    "/tmp/.warm",
+];
+/// The file of the initramfs that names the image's interpreter.
+const INTERPRETER: &str = "/interpreter";
 /// The longest one may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// The image's interpreter, as the initramfs has it: read before the tree is entered.
+pub(super) fn interpreter() -> Result<String, AgentError> {
+    fs::read_to_string(INTERPRETER).doing(|| format!("read {INTERPRETER}"))
+}
+
 /// Warms what it can; returns what could not be run, which makes clones slower and nothing else.
-pub(super) fn warm(view: &View) -> Vec<String> {
+pub(super) fn warm(view: &View, interpreter: &str) -> Vec<String> {
     let mut failures = Vec::new();
     for (path, content) in FILES {
         if let Err(error) = slots::plant(path, content) {
             failures.push(error.to_string());
         }
     }
-    for command in COMMANDS {
+    let pip = [&[interpreter], PIP].concat();
+    for command in [SHELL, &pip] {
         match run(command, view) {
             Ok(End::Exited(0)) => {}
             Ok(End::Exited(status)) => {
@@ -87,6 +97,8 @@ fn run(command: &[&str], view: &View) -> Result<End, AgentError> {
         ("HOME", "/home/dev"),
         ("PATH", "/usr/local/bin:/usr/bin:/bin"),
         ("LANG", "C.UTF-8"),
+        // As for stages: an old pip does not know it as an option.
+        ("PIP_BREAK_SYSTEM_PACKAGES", "1"),
     ];
     let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let program = Program::find(&argv, &env, DIRECTORY)?;

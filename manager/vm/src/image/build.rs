@@ -39,16 +39,76 @@ mkfs.erofs --quiet -U 70797469-0000-4000-8000-000000000001 \
 umount "$1/.pyti/root""#;
 
 /// Fetches the kernel's package without installing it: its scripts would make an initramfs that
-/// nobody needs, and its files would sit in the root file system.
-fn kernel_hook(package: &str) -> String {
+/// nobody needs, and its files would sit in the root file system. From another suite than the
+/// image's own it comes by an index that apt keeps apart, with the same mirror and keys.
+fn kernel_hook(definition: &Definition) -> String {
+    let package = &definition.kernel;
+    let other = definition.kernel_suite.as_ref().map(|suite| {
+        format!(
+            r#"
+mkdir -p lists/partial
+sed -n 's/ {} / {suite} /p' "$1/etc/apt/sources.list" > kernel.list
+test -s kernel.list
+cat "$APT_CONFIG" - > apt.conf <<END
+Dir::Etc::SourceList "$PWD/kernel.list";
+Dir::Etc::SourceParts "-";
+Dir::State::Lists "$PWD/lists";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+END
+export APT_CONFIG="$PWD/apt.conf"
+apt-get -qq update"#,
+            definition.suite
+        )
+    });
     format!(
         r#"
 set -e
 export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
-mkdir -p "$1/.pyti" && cd "$1/.pyti"
+mkdir -p "$1/.pyti" && cd "$1/.pyti"{}
 real=$(apt-cache depends {package} | sed -n 's/^ *Depends: \(linux-image-[0-9][^ ]*\)$/\1/p' | head -n 1)
 apt-get -qq download "${{real:-{package}}}"
-dpkg-deb --fsys-tarfile linux-image-*.deb > kernel.tar"#
+dpkg-deb --fsys-tarfile linux-image-*.deb > kernel.tar"#,
+        other.unwrap_or_default()
+    )
+}
+
+/// Installs, with the interpreter's own pip out of its wheel, what the suite has no packages of.
+fn bundle_hook(definition: &Definition) -> Option<String> {
+    if definition.bundled.is_empty() {
+        return None;
+    }
+    Some(format!(
+        r#"
+set -e
+wheel=$(cd "$1" && echo usr/share/python-wheels/pip-[0-9]*.whl)
+chroot "$1" env PYTHONPATH="/$wheel" PIP_ROOT_USER_ACTION=ignore \
+  {} -m pip install --quiet --no-index --no-cache-dir --disable-pip-version-check \
+  --find-links /usr/share/python-wheels --ignore-installed {}"#,
+        definition.interpreter,
+        definition.bundled.join(" ")
+    ))
+}
+
+/// Fails where the interpreter or the C library is not what the definition says.
+fn check_hook(definition: &Definition) -> String {
+    let Definition {
+        name,
+        interpreter,
+        python,
+        glibc,
+        ..
+    } = definition;
+    format!(
+        r#"
+set -e
+for stated in "{python} $(chroot "$1" {interpreter} -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')" \
+  "{glibc} $(chroot "$1" ldd --version | sed -n '1s/.* //p')"; do
+  case "${{stated#* }}." in
+    "${{stated%% *}}".*) ;;
+    *) echo "E: the definition of {name} states ${{stated%% *}}, and it has ${{stated#* }}" >&2; exit 1 ;;
+  esac
+done"#
     )
 }
 
@@ -110,12 +170,11 @@ fn mmdebstrap(
         .arg("--dpkgopt=path-exclude=/usr/share/info/*")
         .arg("--dpkgopt=path-exclude=/usr/share/locale/*")
         .arg("--dpkgopt=path-exclude=/usr/lib/udev/hwdb.d/*")
-        .arg(format!(
-            "--customize-hook={}",
-            kernel_hook(&definition.kernel)
-        ))
+        .arg(format!("--customize-hook={}", kernel_hook(definition)))
         .arg("--customize-hook=download /.pyti/kernel.tar kernel.tar")
         .arg(r#"--customize-hook=rm -r "$1/.pyti""#)
+        .args(bundle_hook(definition).map(|hook| format!("--customize-hook={hook}")))
+        .arg(format!("--customize-hook={}", check_hook(definition)))
         .arg(format!("--customize-hook={ACCOUNT}"))
         .arg("--customize-hook=tar-in user.tar /")
         .arg(format!("--customize-hook={EROFS}"))
@@ -180,4 +239,62 @@ fn run(
         status: status.to_string(),
         tail: printable(&tail, 20),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn hooks_are_what_a_shell_reads() {
+        for definition in Definition::builtin().unwrap() {
+            let hooks = [kernel_hook(&definition), check_hook(&definition)];
+            for hook in hooks.into_iter().chain(bundle_hook(&definition)) {
+                let read = Command::new("sh")
+                    .args(["-n", "-c", &hook])
+                    .output()
+                    .unwrap();
+                let said = String::from_utf8_lossy(&read.stderr);
+                assert!(read.status.success(), "{}: {said}\n{hook}", definition.name);
+            }
+        }
+    }
+
+    /// What the check says of trixie's definition where its programs say this.
+    fn checked(python: &str, glibc: &str) -> (bool, String) {
+        let directory = tempfile::tempdir().unwrap();
+        let chroot = directory.path().join("chroot");
+        let said = format!(
+            "#!/bin/sh\ncase $2 in ldd) echo 'ldd (Debian GLIBC {glibc}-12) {glibc}';; \
+             *) echo {python};; esac\n"
+        );
+        fs::write(&chroot, said).unwrap();
+        fs::set_permissions(&chroot, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:/usr/bin:/bin", directory.path().display());
+        let hook = check_hook(&Definition::builtin().unwrap()[0]);
+        let ran = Command::new("sh")
+            .args(["-c", &hook, "sh", "/root"])
+            .env("PATH", path)
+            .output()
+            .unwrap();
+        (
+            ran.status.success(),
+            String::from_utf8_lossy(&ran.stderr).trim().to_owned(),
+        )
+    }
+
+    #[test]
+    fn an_image_that_is_not_what_it_says_is_not_built() {
+        assert_eq!(checked("3.13.5", "2.41"), (true, String::new()));
+        for (python, glibc, has) in [
+            ("3.12.5", "2.41", "states 3.13, and it has 3.12.5"),
+            ("3.1.35", "2.41", "states 3.13, and it has 3.1.35"),
+            ("3.13.5", "2.4", "states 2.41, and it has 2.4"),
+        ] {
+            let expected = format!("E: the definition of trixie {has}");
+            assert_eq!(checked(python, glibc), (false, expected));
+        }
+    }
 }

@@ -4,9 +4,31 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::Interpreter;
 use crate::{VmError, home};
 
-/// What an image is made of. Read from TOML; `images/trixie.toml` is the one that is built in.
+/// The definitions that are built in: where they are in the sources, and their text. The first is
+/// the usual one.
+const BUILTIN: [(&str, &str); 4] = [
+    (
+        "images/trixie.toml",
+        include_str!("../../images/trixie.toml"),
+    ),
+    (
+        "images/bookworm.toml",
+        include_str!("../../images/bookworm.toml"),
+    ),
+    (
+        "images/bullseye.toml",
+        include_str!("../../images/bullseye.toml"),
+    ),
+    (
+        "images/bullseye-python2.toml",
+        include_str!("../../images/bullseye-python2.toml"),
+    ),
+];
+
+/// What an image is made of. Read from TOML; those in `images/` are built in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Definition {
@@ -18,8 +40,22 @@ pub struct Definition {
     pub mirror: String,
     /// The Python interpreter inside, absolute path.
     pub interpreter: String,
+    /// Its version, as exactly as is to be relied on: `3.13` or `3.9.2`. The build checks it. It says
+    /// what the root file system has and does not shape it, so that it is no part of the key.
+    #[serde(default, skip_serializing)]
+    pub python: String,
+    /// The C library's version, such as `2.41`; as `python`, a statement that the build checks.
+    #[serde(default, skip_serializing)]
+    pub glibc: String,
     /// Package of the kernel, or one that depends on it.
     pub kernel: String,
+    /// The suite that the kernel is from, where it is another one than the image's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_suite: Option<String>,
+    /// Distributions that are installed for the interpreter from the wheels of the package
+    /// `python-pip-whl`, where the suite has no packages of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bundled: Vec<String>,
     /// Kernel modules the guest loads; what they depend on is found by itself.
     pub modules: Vec<String>,
     /// Packages of the root file system.
@@ -27,15 +63,28 @@ pub struct Definition {
 }
 
 impl Definition {
-    /// The definition that is built in.
+    /// The definitions that are built in, the usual one first.
     ///
     /// # Errors
     /// None in a program that passed its tests.
-    pub fn builtin() -> Result<Self, VmError> {
-        Self::parse(
-            include_str!("../../images/trixie.toml"),
-            "images/trixie.toml",
-        )
+    pub fn builtin() -> Result<Vec<Self>, VmError> {
+        BUILTIN
+            .into_iter()
+            .map(|(origin, text)| Self::parse(text, origin))
+            .collect()
+    }
+
+    /// The interpreter that packages are run with.
+    ///
+    /// # Errors
+    /// Versions that are none, which a definition that was read does not have.
+    pub fn interpreter(&self) -> Result<Interpreter, VmError> {
+        Interpreter::new(&self.interpreter, &self.python, &self.glibc).map_err(|reason| {
+            VmError::Definition {
+                origin: self.name.clone(),
+                reason,
+            }
+        })
     }
 
     /// Reads a definition file.
@@ -68,7 +117,11 @@ impl Definition {
             .iter()
             .map(|package| ("packages", package));
         let modules = definition.modules.iter().map(|module| ("modules", module));
-        for (key, word) in words.into_iter().chain(packages).chain(modules) {
+        let bundled = definition.bundled.iter().map(|name| ("bundled", name));
+        let kernel_suite = definition.kernel_suite.iter();
+        let kernel_suite = kernel_suite.map(|suite| ("kernel_suite", suite));
+        let words = words.into_iter().chain(packages).chain(modules);
+        for (key, word) in words.chain(bundled).chain(kernel_suite) {
             if !is_word(word) {
                 return Err(wrong(format!(
                     "`{key}` has {word:?}: only letters, digits and +-._ are allowed"
@@ -82,12 +135,12 @@ impl Definition {
                 definition.mirror
             )));
         }
-        if !definition.interpreter.starts_with('/') {
-            return Err(wrong(format!(
-                "`interpreter` is {:?}: an absolute path is wanted",
-                definition.interpreter
-            )));
-        }
+        Interpreter::new(
+            &definition.interpreter,
+            &definition.python,
+            &definition.glibc,
+        )
+        .map_err(wrong)?;
         Ok(definition)
     }
 
@@ -114,28 +167,68 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_builtin_definition_is_sound() {
-        let definition = Definition::builtin().unwrap();
-        assert_eq!(definition.name, "trixie");
+    fn the_builtin_definitions_are_sound() {
+        let all = Definition::builtin().unwrap();
+        let known: Vec<(&str, String)> = all
+            .iter()
+            .map(|image| (&*image.name, image.interpreter().unwrap().to_string()))
+            .collect();
+        let expected = [
+            ("trixie", "3.13"),
+            ("bookworm", "3.11"),
+            ("bullseye", "3.9"),
+            ("bullseye-python2", "2.7"),
+        ]
+        .map(|(name, python)| (name, python.to_owned()));
+        assert_eq!(known, expected);
+        for image in &all {
+            let kernel = image.kernel_suite.as_ref().unwrap_or(&image.suite);
+            assert_eq!(
+                kernel, "trixie",
+                "{}: the probes know its kernel",
+                image.name
+            );
+            assert_eq!(image.kernel, all[0].kernel);
+            assert_eq!(image.modules, all[0].modules);
+        }
+    }
+
+    #[test]
+    fn what_is_only_stated_is_no_part_of_the_key() {
+        // The text that the key was made of before there were other images.
+        let text = String::from_utf8(Definition::builtin().unwrap()[0].canonical().unwrap());
+        let text = text.unwrap();
         assert!(
-            definition
-                .packages
-                .iter()
-                .any(|package| package == "python3-dev")
+            text.starts_with(
+                r#"{"name":"trixie","suite":"trixie","mirror":"http://deb.debian.org/debian","interpreter":"/usr/bin/python3","kernel":"linux-image-cloud-amd64","modules":["virtio_mmio","virtio_blk","erofs","overlay"],"packages":["ca-certificates","cron","#
+            ),
+            "{text}"
         );
     }
 
     #[test]
     fn what_a_shell_would_take_apart_is_refused() {
-        let text = include_str!("../../images/trixie.toml").replace("\"strace\"", "\"strace; id\"");
-        let error = Definition::parse(&text, "x.toml").unwrap_err().to_string();
-        assert!(error.contains("strace; id"), "{error}");
-        let text = include_str!("../../images/trixie.toml").replace("suite", "siute");
-        assert!(
-            Definition::parse(&text, "x.toml")
-                .unwrap_err()
-                .to_string()
-                .contains("siute")
-        );
+        let trixie = BUILTIN[0].1;
+        for (from, to, part) in [
+            ("\"strace\"", "\"strace; id\"", "strace; id"),
+            ("suite =", "siute =", "siute"),
+            ("suite =", "bundled = [\"$(id)\"]\nsuite =", "$(id)"),
+            ("suite =", "kernel_suite = \"a b\"\nsuite =", "a b"),
+            ("python = \"3.13\"", "python = \"3\"", "`python`"),
+            ("python = \"3.13\"", "python = \"3.13;id\"", "`python`"),
+            ("python = \"3.13\"\n", "", "`python`"),
+            ("glibc = \"2.41\"", "glibc = \"3.1\"", "`glibc`"),
+            ("\"/usr/bin/python3\"", "\"python3\"", "`interpreter`"),
+            (
+                "\"/usr/bin/python3\"",
+                "\"/usr/bin/python3 x\"",
+                "`interpreter`",
+            ),
+        ] {
+            let text = trixie.replace(from, to);
+            assert_ne!(text, trixie, "{from}");
+            let error = Definition::parse(&text, "x.toml").unwrap_err().to_string();
+            assert!(error.contains(part), "{to}: {error}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod build;
 mod definition;
+mod interpreter;
 mod kernel;
 mod user;
 
@@ -14,7 +15,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use self::definition::Definition;
+pub use self::{definition::Definition, interpreter::Interpreter};
 use crate::{Home, Progress, VmError, home};
 
 /// Part of every image's key: raise it when the builder makes something else of the same definition.
@@ -87,6 +88,15 @@ impl Image {
             directory: place,
             record,
         })
+    }
+
+    /// Whether the image of this definition is there.
+    ///
+    /// # Errors
+    /// A definition that cannot be hashed, which is none that was read.
+    pub fn is_built(home: &Home, definition: &Definition) -> Result<bool, VmError> {
+        let place = home.images().join(directory_name(definition)?);
+        Ok(place.join("image.json").exists())
     }
 
     fn existing(place: &Path) -> Result<Option<Self>, VmError> {

@@ -14,12 +14,12 @@ use clap::Parser;
 use pyti::cli::{AccelArg, LimitArgs};
 use pyti::home::Home;
 use pyti::interrupt::Interrupt;
-use pyti::machine::Machine;
+use pyti::machine::{self, Machine};
 use pyti::order;
 use pyti::watch::{Watched, watch};
 use pyti_analyzer::{StageStatus, store};
 use pyti_trace::event::Family;
-use pyti_vm::{StartOptions, Template};
+use pyti_vm::{Interpreter, StartOptions, Template};
 
 use crate::workload::Workload;
 
@@ -89,6 +89,7 @@ impl Watch {
 
 struct Bench {
     template: Template,
+    python: Interpreter,
     interrupt: Interrupt,
     scratch: tempfile::TempDir,
 }
@@ -104,7 +105,7 @@ struct Run {
 async fn main() -> Result<()> {
     let args = Args::parse();
     let home = Home::find()?;
-    let machine = Machine::new(&home, "trixie", AccelArg::Auto)?;
+    let machine = Machine::new(&home, machine::definition(None, None)?, AccelArg::Auto)?;
     let template = machine.template(Arc::new(|_| {})).await?;
     let record = template.record();
     println!("accelerator          {}", record.accel);
@@ -113,12 +114,13 @@ async fn main() -> Result<()> {
         seconds(Duration::from_millis(record.boot_ms))
     );
     let bench = Bench {
+        python: machine.interpreter().clone(),
         template,
         interrupt: Interrupt::listen()?,
         scratch: tempfile::tempdir()?,
     };
     bench.clones(args.repeat).await?;
-    for workload in workload::all(&home).await? {
+    for workload in workload::all(&home, &bench.python).await? {
         if workload.name.contains(&args.only) {
             bench
                 .compare(&workload, args.repeat, args.no_strace)
@@ -189,7 +191,7 @@ impl Bench {
         let mut events = 0;
         for _ in 0..repeat {
             for (index, way) in ways.iter().enumerate() {
-                let input = work.input(self.scratch.path())?;
+                let input = work.input(&self.python, self.scratch.path())?;
                 let run = self.run(work.argv.clone(), input, *way).await?;
                 completed(&run).with_context(|| format!("{}, {}", work.name, way.name()))?;
                 let usage = run.watched.usage.context("the clone ended by itself")?;

@@ -9,6 +9,7 @@ use pyti::data_store::DataStore;
 use pyti::home::Home;
 use pyti::order::{self, Order};
 use pyti_index::{IndexConfig, Prepared};
+use pyti_vm::Interpreter;
 
 use crate::LIMITS;
 
@@ -47,33 +48,38 @@ for n in range(1500):
 ///
 /// # Errors
 /// The index.
-pub async fn all(home: &Home) -> Result<Vec<Workload>> {
-    let python = |program: &str| ["python3", "-S", "-c", program].map(str::to_owned).to_vec();
+pub async fn all(home: &Home, python: &Interpreter) -> Result<Vec<Workload>> {
+    let script = |program: &str| ["python3", "-S", "-c", program].map(str::to_owned).to_vec();
     let program = |name, argv| Workload {
         name,
         argv,
         input: None,
     };
     Ok(vec![
-        install("pip install, pure Python", home, "docopt==0.6.2").await?,
-        install("pip install, C extension", home, "simplejson==3.19.3").await?,
-        program("loop over files", python(FILES)),
+        install("pip install, pure Python", home, python, "docopt==0.6.2").await?,
+        install("pip install, C extension", home, python, "simplejson==3.19.3").await?,
+        program("loop over files", script(FILES)),
         program(
             "loop over forks",
             ["sh", "-c", FORKS].map(str::to_owned).to_vec(),
         ),
-        program("loop over sockets", python(SOCKETS)),
+        program("loop over sockets", script(SOCKETS)),
     ])
 }
 
-async fn install(name: &'static str, home: &Home, target: &str) -> Result<Workload> {
+async fn install(
+    name: &'static str,
+    home: &Home,
+    python: &Interpreter,
+    target: &str,
+) -> Result<Workload> {
     let prepared = prepare(home, target).await?;
     let file = format!("{}/{}", order::WHEELHOUSE, prepared.target.file.filename);
     let mut input = Order::new("input", vec![], &LIMITS)?;
     input.wheelhouse.clone_from(&prepared.files);
     Ok(Workload {
         name,
-        argv: order::pip_install(&[], &file),
+        argv: order::pip_install(python, &[], &file),
         input: Some(input),
     })
 }
@@ -83,13 +89,13 @@ impl Workload {
     ///
     /// # Errors
     /// The disk refuses.
-    pub fn input(&self, scratch: &Path) -> Result<Option<File>> {
+    pub fn input(&self, python: &Interpreter, scratch: &Path) -> Result<Option<File>> {
         let Some(order) = &self.input else {
             return Ok(None);
         };
         let mut input = tempfile::tempfile_in(scratch)?;
         let store = DataStore::at(scratch.join("data"));
-        pyti::input::write(order, &store, &mut input)?;
+        pyti::input::write(order, python, &store, &mut input)?;
         Ok(Some(input))
     }
 }

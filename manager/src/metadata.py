@@ -1,0 +1,82 @@
+"""Writes the metadata of a source distribution to a file, as a METADATA file has it, where pip is too
+old to report it (before 22.2).
+
+Usage: metadata.py SDIST WHEELHOUSE METADATA. Runs on Python 2.7 and later. A package with a build
+system of its own (PEP 518) is built as a wheel, which has the metadata in it; any other is asked by
+its setup.py.
+"""
+
+import glob
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+
+# As pip does it: setuptools takes the place of distutils, whatever the script imports.
+SETUP = """\
+import io, os, sys, setuptools
+sys.argv[0] = __file__ = os.path.abspath("setup.py")
+sys.path.insert(0, os.path.dirname(__file__))
+with io.open(__file__, "rb") as file:
+    code = compile(file.read().replace(b"\\r\\n", b"\\n"), __file__, "exec")
+exec(code)
+"""
+
+
+def unpack(sdist, directory):
+    """Unpacks the source distribution; returns its directory."""
+    if zipfile.is_zipfile(sdist):
+        with zipfile.ZipFile(sdist) as archive:
+            archive.extractall(directory)
+    else:
+        with tarfile.open(sdist) as archive:
+            archive.extractall(directory)
+    inside = [os.path.join(directory, name) for name in os.listdir(directory)]
+    return inside[0] if len(inside) == 1 and os.path.isdir(inside[0]) else directory
+
+
+def built(source, wheelhouse):
+    """The metadata in the wheel that pip builds."""
+    out = tempfile.mkdtemp()
+    subprocess.check_call([sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-index",
+                           "--find-links", wheelhouse, "--no-input", "--no-color",
+                           "--progress-bar", "off", "--wheel-dir", out, source])
+    wheel, = os.listdir(out)
+    with zipfile.ZipFile(os.path.join(out, wheel)) as archive:
+        name, = [name for name in archive.namelist()
+                 if name.endswith(".dist-info/METADATA") and name.count("/") == 1]
+        return archive.read(name)
+
+
+def asked(source, wheelhouse):
+    """The metadata that setup.py gives, in the form that a wheel would have it in."""
+    # Before anything of the package can take its place.
+    from wheel.metadata import pkginfo_to_metadata
+    out = tempfile.mkdtemp()
+    # What setup.py asks for by setup_requires is fetched by a pip of its own.
+    env = dict(os.environ, PIP_NO_INDEX="1", PIP_FIND_LINKS=wheelhouse)
+    subprocess.check_call([sys.executable, "-c", SETUP, "egg_info", "--egg-base", out],
+                          cwd=source, env=env)
+    info, = glob.glob(os.path.join(out, "*.egg-info"))
+    metadata = pkginfo_to_metadata(info, os.path.join(info, "PKG-INFO"))
+    fields = ["%s: %s" % (name, " ".join(("%s" % value).split()))
+              for name, value in metadata.items()
+              # How an old setuptools writes that there is none.
+              if name.lower() != "description" and value != "UNKNOWN"]
+    text = "\n".join(fields) + "\n"
+    return text if isinstance(text, bytes) else text.encode("utf-8", "replace")
+
+
+def main():
+    """Unpacks, asks, writes."""
+    sdist, wheelhouse, metadata = sys.argv[1:]
+    source = unpack(sdist, tempfile.mkdtemp())
+    old = not os.path.exists(os.path.join(source, "pyproject.toml"))
+    text = (asked if old else built)(source, wheelhouse)
+    with open(metadata, "wb") as file:
+        file.write(text)
+
+
+main()

@@ -1,0 +1,94 @@
+//! The images beside the usual one: each runs packages with its own interpreter. Where an image is
+//! missing it is built, which takes minutes: `cargo xtask test --no-images` leaves these out, and
+//! `--images` runs also those that continuous integration has no time for.
+
+use std::path::Path;
+
+use pyti_tests::{Audit, audit_package};
+use serde_json::{Value, json};
+
+fn datum(audit: &Audit, stage: &str) -> Value {
+    let path = audit.run().join(stage).join("data.json");
+    let bytes = std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}\n{}", path.display(), audit.everything()));
+    serde_json::from_slice(&bytes).expect("no JSON")
+}
+
+/// The modules with whether they were imported.
+fn imported(audit: &Audit) -> Vec<(String, bool)> {
+    let modules = datum(audit, "import");
+    let modules = modules.as_array().into_iter().flatten();
+    modules
+        .map(|module| {
+            let name = module["module"].as_str().unwrap_or_default();
+            (name.to_owned(), module["success"] == true)
+        })
+        .collect()
+}
+
+/// Whether the installation left a file there.
+fn installed_below(audit: &Audit, directory: &str) -> bool {
+    // The events say so: what the package wrote is where this interpreter looks for it.
+    let listed = pyti_tests::run(&[
+        "show",
+        &audit.run().to_string_lossy(),
+        "--events",
+        "--stage",
+        "install",
+    ]);
+    let wanted = Path::new("/home/dev/.local/lib").join(directory);
+    pyti_tests::text(&listed.stdout).contains(&*wanted.to_string_lossy())
+}
+
+#[test]
+fn vm_image_python_2_7_runs_what_only_it_reads() {
+    let arguments = ["--python", "2.7", "--stage", "import", "--stage", "test"];
+    let audit = audit_package("old/two-to-three", &arguments);
+    assert_eq!(audit.verdict(), "unremarkable", "{}", audit.everything());
+    assert!(installed_below(
+        &audit,
+        "python2.7/site-packages/two_to_three"
+    ));
+    assert_eq!(imported(&audit), [("two_to_three".to_owned(), true)]);
+    let tests = datum(&audit, "test");
+    let counts = json!({"passed": 2, "failed": 1, "errors": 0, "skipped": 0});
+    assert_eq!(tests["counts"], counts, "{tests:#}");
+    assert_eq!(
+        tests["reason"],
+        "setup.py has test_suite = two_to_three.tests"
+    );
+}
+
+#[test]
+#[ignore = "builds one more image: cargo xtask test --images"]
+fn vm_image_python_3_9_makes_it_a_python_3_package() {
+    let audit = audit_package(
+        "old/two-to-three",
+        &["--python", "3.9", "--stage", "import"],
+    );
+    assert_eq!(audit.verdict(), "unremarkable", "{}", audit.everything());
+    assert!(installed_below(
+        &audit,
+        "python3.9/site-packages/two_to_three"
+    ));
+    assert_eq!(imported(&audit), [("two_to_three".to_owned(), true)]);
+}
+
+#[test]
+#[ignore = "builds one more image: cargo xtask test --images"]
+fn vm_image_python_3_11_runs_the_stages() {
+    let stages = ["import", "test", "coverage"];
+    let stages = stages.iter().flat_map(|stage| ["--stage", stage]);
+    let arguments: Vec<&str> = ["--python", "3.11"].into_iter().chain(stages).collect();
+    let audit = audit_package("stages/whole", &arguments);
+    assert_eq!(audit.verdict(), "unremarkable", "{}", audit.everything());
+    assert!(installed_below(&audit, "python3.11/site-packages/whole"));
+    let modules = ["whole", "whole._fast"].map(|module| (module.to_owned(), true));
+    assert_eq!(imported(&audit), modules);
+    let tests = datum(&audit, "test");
+    let counts = json!({"passed": 1, "failed": 1, "errors": 1, "skipped": 1});
+    assert_eq!(tests["counts"], counts, "{tests:#}");
+    let covered = datum(&audit, "coverage");
+    let percent = covered["files"]["whole/__init__.py"].as_f64();
+    assert!(percent.is_some_and(|percent| percent > 10.0), "{covered:#}");
+}
