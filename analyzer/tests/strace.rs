@@ -379,6 +379,30 @@ fn whether_a_file_was_made_here_is_three_valued() {
 }
 
 #[test]
+fn a_count_is_undecided_only_where_it_may_be_reached() {
+    let lines = |unsure: usize, sure: usize| -> String {
+        let there = |n: usize| {
+            format!("9 1.1 openat(AT_FDCWD</home/u/w>, \"s{n}\", O_RDONLY) = 4</home/u/w/s{n}>\n")
+        };
+        let unsure = (0..unsure).map(|n| format!("9 1.2 unlink(\"/home/u/l/{n}\") = 0\n"));
+        let sure = (0..sure).map(|n| there(n) + &format!("9 1.3 unlink(\"s{n}\") = 0\n"));
+        unsure.chain(sure).collect()
+    };
+    let judged = |unsure, sure| judge(&whole(&lines(unsure, sure)));
+    let undecided = |report: &Report| {
+        report
+            .undecided
+            .iter()
+            .any(|one| one.rule == "home-destruction")
+    };
+    assert!(!undecided(&judged(4, 0)));
+    assert!(!undecided(&judged(1, 3)));
+    assert!(undecided(&judged(1, 4)));
+    assert!(undecided(&judged(5, 0)));
+    assert_eq!(fired(&judged(1, 5)), ["home-destruction"]);
+}
+
+#[test]
 fn programs_without_a_name() {
     let memfd = "9 1.1 memfd_create(\"x\", 0) = 4</memfd:x>(deleted)\n";
     let exec = |path: &str| format!("{memfd}9 1.2 execve(\"{path}\", [\"x\"], []) = 0\n");

@@ -2,6 +2,9 @@
 
 use super::names::signal;
 
+/// The year 2262: with room behind it for events that happened at the same time.
+const MAX_TIME: u64 = i64::MAX as u64;
+
 /// A line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Line<'a> {
@@ -112,7 +115,8 @@ fn time(line: &[u8]) -> Option<(u64, &[u8])> {
     }
     let time_ns = seconds
         .checked_mul(1_000_000_000)?
-        .checked_add(nanoseconds)?;
+        .checked_add(nanoseconds)
+        .filter(|time_ns| *time_ns < MAX_TIME)?;
     Some((time_ns, line[end..].trim_ascii_start()))
 }
 
@@ -253,6 +257,10 @@ mod tests {
         assert_eq!(parse(b"12:30:00.5 close(3) = 0"), Err(LineError::Time));
         assert_eq!(
             parse(b"1 99999999999999999999.5 close(3) = 0"),
+            Err(LineError::Time)
+        );
+        assert_eq!(
+            parse(b"1 18446744073.709551615 close(3) = 0"),
             Err(LineError::Time)
         );
         assert_eq!(parse(b"1 1.5 hello"), Err(LineError::Form));
