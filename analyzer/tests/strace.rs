@@ -1,4 +1,5 @@
 //! Traces of strace become events, and what they do not tell stays unknown.
+#![expect(clippy::unwrap_used, reason = "what the tests share is no test itself")]
 
 use pyti_analyzer::report::event_lines;
 use pyti_analyzer::strace::{Home, Limits, StraceError, Trace, read};
@@ -129,7 +130,7 @@ fn a_whole_trace_without_findings_is_unremarkable() {
 fn what_is_missing_makes_it_inconclusive() {
     let cases = [
         (
-            format!("{BEGIN}"),
+            BEGIN.to_owned(),
             "the trace ends before its first process does",
         ),
         (
