@@ -8,6 +8,7 @@ use super::arg::{Arg, Shown};
 use super::call::{self, Call};
 use super::doubts::Doubts;
 use super::line::{self, What};
+use super::lines::Lines;
 use super::paths::Paths;
 use super::processes::{Processes, Sharing};
 use super::{Limits, StraceError};
@@ -88,7 +89,7 @@ impl Importer {
             line: 0,
         };
         let mut lines = Lines::new(text);
-        while let Some((number, line, whole)) = lines.next() {
+        while let Some((number, line, whole)) = lines.next_line() {
             importer.line = number;
             let last = lines.rest.is_empty();
             if line.len() > importer.limits.line {
@@ -411,7 +412,7 @@ fn births(text: &[u8]) -> HashMap<u32, VecDeque<Birth>> {
     let mut pending: HashMap<Option<u32>, Vec<u8>> = HashMap::new();
     let is_fork = |name: Option<&str>| name.is_some_and(|name| FORKS.contains(&name));
     let mut lines = Lines::new(text);
-    while let Some((number, line, _)) = lines.next() {
+    while let Some((number, line, _)) = lines.next_line() {
         let Ok(Some(line)) = line::parse(&line) else {
             continue;
         };
@@ -444,60 +445,4 @@ fn births(text: &[u8]) -> HashMap<u32, VecDeque<Birth>> {
         }
     }
     births
-}
-
-/// The lines of a trace, each with its number from 1 on, and whether it has an end. A line into which
-/// strace wrote a message about another process is put together again.
-struct Lines<'a> {
-    rest: &'a [u8],
-    number: usize,
-}
-
-impl<'a> Lines<'a> {
-    fn new(text: &'a [u8]) -> Self {
-        Self {
-            rest: text,
-            number: 0,
-        }
-    }
-
-    fn next(&mut self) -> Option<(usize, std::borrow::Cow<'a, [u8]>, bool)> {
-        let (line, whole) = self.one()?;
-        match before_message(line) {
-            Some(begin) if whole => {
-                let number = self.number;
-                let mut joined = begin.to_vec();
-                let (next, whole) = self.one().unwrap_or((&[], true));
-                joined.extend_from_slice(next);
-                Some((number, joined.into(), whole))
-            }
-            _ => Some((self.number, line.into(), whole)),
-        }
-    }
-
-    fn one(&mut self) -> Option<(&'a [u8], bool)> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        self.number += 1;
-        let end = self.rest.iter().position(|byte| *byte == b'\n');
-        let (line, rest) = match end {
-            Some(end) => (&self.rest[..end], &self.rest[end + 1..]),
-            None => (self.rest, &[][..]),
-        };
-        self.rest = rest;
-        Some((line, end.is_some()))
-    }
-}
-
-/// What stands before `strace: Process 5 attached` at a line's end.
-fn before_message(line: &[u8]) -> Option<&[u8]> {
-    let line = line.strip_suffix(b" attached")?;
-    let digits = line
-        .iter()
-        .rev()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
-    let begin = line[..line.len() - digits].strip_suffix(b"strace: Process ")?;
-    (digits > 0 && !begin.is_empty()).then_some(begin)
 }

@@ -23,6 +23,7 @@ mod files;
 mod home;
 mod import;
 mod line;
+mod lines;
 mod names;
 mod paths;
 mod processes;
