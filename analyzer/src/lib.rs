@@ -9,6 +9,7 @@
 //! ```
 //!
 //! - [`store`] keeps every event that left the VM, whatever happens to this program or the disk.
+//! - [`strace`] reads traces that strace made elsewhere into the same events.
 //! - [`schema`] says what a rule may ask of which event; [`tree`] derives who descends from whom.
 //! - [`rules`] reads rule files, checks them against the schema, runs them, tests them against
 //!   their traces. Conditions are three-valued: what could not be read is unknown, and a rule that
@@ -24,6 +25,7 @@ pub mod report;
 pub mod rules;
 pub mod schema;
 pub mod store;
+pub mod strace;
 mod text;
 pub mod tree;
 pub mod verdict;

@@ -26,6 +26,8 @@ pub enum Command {
     Audit(AuditArgs),
     /// Show the tasks that an audit would run, before anything runs.
     Plan(PlanArgs),
+    /// Judge a trace that was made elsewhere.
+    Analyze(AnalyzeArgs),
     /// Show a run: its report, its processes, its events.
     Show(ShowArgs),
     /// Check, test and list detection rules.
@@ -197,6 +199,29 @@ pub struct LimitArgs {
     /// Events kept; the rest is counted as lost.
     #[arg(long = "events", value_name = "COUNT", default_value_t = 5_000_000)]
     pub events: u64,
+}
+
+/// `pyti analyze`.
+///
+/// Record the trace with `strace -f -ttt -y -yy -v -s 4096 -o FILE COMMAND`. What strace does not tell
+/// is unknown to the rules, never false.
+#[derive(Debug, Args)]
+pub struct AnalyzeArgs {
+    /// What strace wrote; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub strace: PathBuf,
+    /// Rule files to use instead of the built-in ones.
+    #[arg(long, value_name = "DIR")]
+    pub rules: Option<PathBuf>,
+    /// The traced program's home directory, where the trace does not tell it.
+    #[arg(long, value_name = "DIR")]
+    pub home: Option<String>,
+    /// Report format.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Keep events and report as a run in this directory, which must not exist yet.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// `pyti show`.

@@ -160,6 +160,19 @@ bitflags! {
         const PATH_RACED = 1 << 12;
         /// A text held bytes that are not UTF-8; they stand as `\xNN`.
         const ESCAPED = 1 << 13;
+
+        // From here on what only traces made elsewhere leave open. The probes never set it.
+
+        /// [`Event::uid`] and [`Event::caps`] are not known.
+        const UID_UNKNOWN = 1 << 28;
+        /// [`Event::comm`] is not known.
+        const COMM_UNKNOWN = 1 << 29;
+        /// [`Event::path`] is a name of the object that was not resolved: there may be a symbolic
+        /// link on it, and the object may have another name. Without a path: where [`Event::asked`]
+        /// starts from is not known.
+        const PATH_UNRESOLVED = 1 << 30;
+        /// [`Event::target`] was not resolved, like [`Self::PATH_UNRESOLVED`].
+        const TARGET_UNRESOLVED = 1 << 31;
     }
 }
 
@@ -244,7 +257,8 @@ pub struct Event {
     /// Environment of exec, `NAME=value`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env: Option<Vec<String>>,
-    /// Working directory at exec.
+    /// Working directory at exec. In a trace made elsewhere also where the relative path of a call
+    /// that failed starts from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
     /// The process that the event is about: fork's child, ptrace's or signal's target.

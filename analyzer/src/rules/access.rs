@@ -31,6 +31,7 @@ pub struct Probe {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Key {
     Text(String, bool),
+    OneName(String),
     Int(i64),
     Bool(bool),
     Bytes(Vec<u8>, bool),
@@ -46,6 +47,7 @@ impl From<&Value<'_>> for Key {
     fn from(value: &Value<'_>) -> Self {
         match value {
             Value::Text(text, whole) => Self::Text(text.to_string(), *whole),
+            Value::OneName(text) => Self::OneName(text.to_string()),
             Value::Int(value) => Self::Int(*value),
             Value::Bool(value) => Self::Bool(*value),
             Value::Bytes(bytes, all) => Self::Bytes(bytes.to_vec(), *all),

@@ -6,9 +6,9 @@ use pyti_trace::event::{Kind, ProcessKey};
 
 use super::rule::{By, Detection, Rule, Step};
 use super::truth::Truth;
-use super::value::{View, show};
+use super::value::{Value, View, show};
 use super::waiting::{Partial, Waiting};
-use crate::schema::{Field, KINDS};
+use crate::schema::KINDS;
 
 /// How often one rule may look at an unfinished sequence in a stage: a package that floods the
 /// record must not stop the analysis.
@@ -86,6 +86,9 @@ struct State {
     waiting: Vec<Waiting>,
     /// By process or tree: what was counted.
     groups: HashMap<ProcessKey, Group>,
+    /// The same with the events of which it is not known whether they count: enough of these leave
+    /// the rule undecided, a few do not.
+    maybe: HashMap<ProcessKey, Group>,
 }
 
 #[derive(Default)]
@@ -93,6 +96,8 @@ struct Group {
     window: VecDeque<(usize, Option<String>)>,
     distinct: HashMap<String, usize>,
     fired: bool,
+    /// Something had to be forgotten because there was too much of it.
+    overflowed: bool,
 }
 
 impl<'r> Run<'r> {
@@ -103,6 +108,7 @@ impl<'r> Run<'r> {
                 .map(|number| State {
                     waiting: waiting(rule, number),
                     groups: HashMap::new(),
+                    maybe: HashMap::new(),
                 })
                 .collect(),
             valid: rule
@@ -164,9 +170,34 @@ impl<'r> Run<'r> {
                 distinct,
                 at_least,
             } => {
-                if self.holds(step, view, index, &[]) && !self.excepted(number, view, index, &[]) {
-                    self.count(number, (*by, *within_ns), *distinct, *at_least, view, index);
+                let truth = step.condition.eval(view, index, &[]);
+                if truth == Truth::False || self.excepted(number, view, index, &[]) {
+                    return;
                 }
+                let value = match distinct {
+                    Some(field) => match (view.value(index, *field), truth) {
+                        (Value::Unknown, _) => None,
+                        (value, _) => match show(&value) {
+                            Some(value) => Some(value),
+                            None => return,
+                        },
+                    },
+                    None => Some(String::new()),
+                };
+                let event = &view.events[index];
+                let key = match by {
+                    By::Process | By::Descendants => event.process,
+                    By::Tree => ProcessKey {
+                        tgid: event.tree,
+                        start_ns: u64::MAX,
+                    },
+                };
+                let enough = Enough {
+                    within_ns: *within_ns,
+                    distinct: distinct.is_some(),
+                    at_least: *at_least,
+                };
+                self.count(number, key, &enough, (truth, value), view, index);
             }
         }
     }
@@ -275,72 +306,93 @@ impl<'r> Run<'r> {
         }
     }
 
+    /// Counts an event that is true, or may be, with its distinct value, where that is known.
     fn count(
         &mut self,
         number: usize,
-        (by, within_ns): (By, u64),
-        distinct: Option<Field>,
-        at_least: usize,
+        key: ProcessKey,
+        enough: &Enough,
+        (truth, value): (Truth, Option<String>),
         view: &View<'_>,
         index: usize,
     ) {
-        let event = &view.events[index];
-        let key = match by {
-            By::Process | By::Descendants => event.process,
-            By::Tree => ProcessKey {
-                tgid: event.tree,
-                start_ns: u64::MAX,
-            },
-        };
-        let value = match distinct {
-            Some(field) => match show(&view.value(index, field)) {
-                Some(value) => Some(value),
-                None => return,
-            },
-            None => None,
-        };
-        let groups = &mut self.states[number].groups;
-        if groups.len() >= MAX_GROUPS && !groups.contains_key(&key) {
-            self.outcome.overflowed = true;
-            return;
+        let state = &mut self.states[number];
+        for groups in [&state.groups, &state.maybe] {
+            if groups.len() >= MAX_GROUPS && !groups.contains_key(&key) {
+                self.outcome.overflowed = true;
+                return;
+            }
         }
-        let group = groups.entry(key).or_default();
-        if group.fired {
+        // An unknown value may be another one each time.
+        let maybe = value.clone().unwrap_or_else(|| format!("\0{index}"));
+        let group = state.maybe.entry(key).or_default();
+        let may_fire = group.add(enough, maybe, view, index).is_some();
+        self.outcome.overflowed |= group.overflowed;
+        let group = state.groups.entry(key).or_default();
+        let fired = match (truth, value) {
+            (Truth::True, Some(value)) => group.add(enough, value, view, index),
+            _ => None,
+        };
+        match fired {
+            Some(events) => self.hit(number, events, key),
+            None if may_fire => self.unknown(index),
+            None => {}
+        }
+    }
+}
+
+/// What a count must reach.
+struct Enough {
+    within_ns: u64,
+    distinct: bool,
+    at_least: usize,
+}
+
+impl Group {
+    /// Adds an event. The events that reach what is enough, once; later ones alone.
+    fn add(
+        &mut self,
+        enough: &Enough,
+        value: String,
+        view: &View<'_>,
+        index: usize,
+    ) -> Option<Vec<usize>> {
+        if self.fired {
             // It goes on: the finding grows.
-            self.hit(number, vec![index], key);
-            return;
+            return Some(vec![index]);
         }
+        let value = enough.distinct.then_some(value);
         if let Some(value) = &value {
-            *group.distinct.entry(value.clone()).or_default() += 1;
+            *self.distinct.entry(value.clone()).or_default() += 1;
         }
-        group.window.push_back((index, value));
-        while let Some((first, _)) = group.window.front()
-            && (event.time_ns.saturating_sub(view.events[*first].time_ns) > within_ns
-                || group.window.len() > MAX_WINDOW)
+        self.window.push_back((index, value));
+        let now_ns = view.events[index].time_ns;
+        while let Some((first, _)) = self.window.front()
+            && (now_ns.saturating_sub(view.events[*first].time_ns) > enough.within_ns
+                || self.window.len() > MAX_WINDOW)
         {
-            self.outcome.overflowed |= group.window.len() > MAX_WINDOW;
-            if let Some((_, Some(value))) = group.window.pop_front()
-                && let Some(times) = group.distinct.get_mut(&value)
+            self.overflowed |= self.window.len() > MAX_WINDOW;
+            if let Some((_, Some(value))) = self.window.pop_front()
+                && let Some(times) = self.distinct.get_mut(&value)
             {
                 *times -= 1;
                 if *times == 0 {
-                    group.distinct.remove(&value);
+                    self.distinct.remove(&value);
                 }
             }
         }
-        let reached = match distinct {
-            Some(_) => group.distinct.len(),
-            None => group.window.len(),
+        let reached = if enough.distinct {
+            self.distinct.len()
+        } else {
+            self.window.len()
         };
-        if reached >= at_least {
-            group.fired = true;
-            let events = std::mem::take(&mut group.window)
-                .into_iter()
-                .map(|(index, _)| index)
-                .collect();
-            group.distinct.clear();
-            self.hit(number, events, key);
+        if reached < enough.at_least {
+            return None;
         }
+        self.fired = true;
+        self.distinct.clear();
+        let events = std::mem::take(&mut self.window);
+        Some(events.into_iter().map(|(index, _)| index).collect())
     }
 }
 

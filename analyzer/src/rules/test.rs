@@ -136,6 +136,10 @@ impl Test {
             _ => match value {
                 Value::Unknown => Truth::Unknown,
                 Value::Absent => Truth::False,
+                // What does not hold for one name may hold for another.
+                Value::OneName(name) => self
+                    .leaf(&Value::Text(name.as_ref().into(), true), same)
+                    .max(Truth::Unknown),
                 Value::Many(values) => {
                     Truth::any(values.iter().map(|value| self.eval(value, same)))
                 }
@@ -147,11 +151,11 @@ impl Test {
     fn leaf<'v>(&self, value: &Value<'_>, same: &dyn Fn(usize, Field) -> Value<'v>) -> Truth {
         match (self, value) {
             (Self::Item(test), Value::List(items, whole)) => {
-                let found = Truth::any(
-                    items
-                        .iter()
-                        .map(|item| test.eval(&Value::Text(item.as_str().into(), true), same)),
-                );
+                // Where the list was cut, so may have been its last item.
+                let found = Truth::any(items.iter().enumerate().map(|(number, item)| {
+                    let whole = *whole || number + 1 < items.len();
+                    test.eval(&Value::Text(item.as_str().into(), whole), same)
+                }));
                 if *whole {
                     found
                 } else {
@@ -171,6 +175,8 @@ impl Test {
             }
             (Self::Same(step, field), value) => match (value, same(*step, *field)) {
                 (_, Value::Unknown) => Truth::Unknown,
+                (Value::Text(a, true), Value::OneName(b)) if *a == b => Truth::True,
+                (_, Value::OneName(_)) => Truth::Unknown,
                 (Value::Text(a, a_whole), Value::Text(b, b_whole)) => {
                     match (a == &b, *a_whole && b_whole) {
                         (equal, true) => equal.into(),

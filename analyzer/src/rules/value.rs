@@ -14,6 +14,9 @@ use crate::tree::{Image, Tree, base_name};
 pub enum Value<'a> {
     /// A text, and whether it is whole.
     Text(Cow<'a, str>, bool),
+    /// One name of an object that may have others: a test that holds for it is true, and of one
+    /// that does not nothing is known.
+    OneName(Cow<'a, str>),
     /// An integer.
     Int(i64),
     /// A truth value.
@@ -39,8 +42,8 @@ pub struct View<'a> {
     pub events: &'a [Event],
     /// Their processes.
     pub tree: Tree,
-    /// By event: the object was made earlier in the stage.
-    born: Vec<bool>,
+    /// By event: the object was made earlier in the stage; `None`: not known.
+    born: Vec<Option<bool>>,
 }
 
 impl<'a> View<'a> {
@@ -49,17 +52,32 @@ impl<'a> View<'a> {
     pub fn new(events: &'a [Event]) -> Self {
         let tree = Tree::new(events);
         let mut made: HashSet<&str> = HashSet::new();
+        // Made or opened, nobody knows.
+        let mut maybe: HashSet<&str> = HashSet::new();
+        let among = |set: &HashSet<&str>, path: &str| {
+            !set.is_empty()
+                && (set.contains(path) || parents(path).any(|above| set.contains(above)))
+        };
         let born = events
             .iter()
             .map(|event| {
-                let path = event.path.as_deref();
-                let born = path.is_some_and(|path| {
-                    made.contains(path) || parents(path).any(|above| made.contains(above))
-                });
+                let unresolved = event.incomplete.contains(Incomplete::PATH_UNRESOLVED);
+                let born = match event.path.as_deref() {
+                    Some(path) if among(&made, path) => Some(true),
+                    Some(path) if unresolved || among(&maybe, path) => None,
+                    None if event.incomplete.contains(Incomplete::PATH_UNREADABLE) => None,
+                    _ => Some(false),
+                };
                 if event.result >= 0
                     && let Some(new) = made_by(event)
                 {
                     made.insert(new);
+                } else if event.kind == Kind::Open
+                    && event.result >= 0
+                    && event.created.is_none()
+                    && let Some(path) = event.path.as_deref()
+                {
+                    maybe.insert(path);
                 }
                 born
             })
@@ -75,7 +93,8 @@ impl<'a> View<'a> {
         };
         let gone = |bit| event.incomplete.contains(bit);
         match field {
-            Field::Comm => Value::Text(event.comm.as_str().into(), true),
+            Field::Comm => comm(event),
+            Field::Uid if gone(Incomplete::UID_UNKNOWN) => Value::Unknown,
             Field::Uid => Value::Int(event.uid.into()),
             Field::Tree => Value::Int(event.tree.into()),
             Field::Result => Value::Int(event.result),
@@ -86,14 +105,17 @@ impl<'a> View<'a> {
                     .tree
                     .image(event.process, event.time_ns)
                     .and_then(Image::name);
-                text(name.or(Some(&event.comm)))
+                name.map_or_else(|| comm(event), |name| Value::Text(name.into(), true))
             }
             Field::ProcessArgv => self.of_image(event, argv),
             Field::AncestorExe => self.of_ancestors(event, |image| text(image.exe.as_deref())),
             Field::AncestorName => self.of_ancestors(event, |image| text(image.name())),
             Field::AncestorArgv => self.of_ancestors(event, argv),
             Field::File => self.file(event),
-            Field::BornHere => Value::Bool(self.born.get(index).copied().unwrap_or(false)),
+            Field::BornHere => match self.born.get(index).copied().flatten() {
+                Some(born) => Value::Bool(born),
+                None => Value::Unknown,
+            },
             Field::Path => path_of(event),
             Field::Asked => match &event.asked {
                 Some(asked) => Value::Text(asked.into(), !gone(Incomplete::ASKED_TRUNCATED)),
@@ -101,6 +123,9 @@ impl<'a> View<'a> {
                 None => Value::Absent,
             },
             Field::Target => match &event.target {
+                Some(target) if gone(Incomplete::TARGET_UNRESOLVED) => {
+                    Value::OneName(target.into())
+                }
                 Some(target) => Value::Text(target.into(), !gone(Incomplete::TARGET_TRUNCATED)),
                 None if gone(Incomplete::TARGET_UNREADABLE) => Value::Unknown,
                 None if event.kind == Kind::Exec => Value::Absent,
@@ -189,7 +214,8 @@ impl<'a> View<'a> {
     }
 
     /// [`Field::File`]. A relative path of a failed call is taken from where the process was at its
-    /// exec: it may have moved since, but most do not, and nobody recorded it.
+    /// exec, where the event does not say better: it may have moved since, but most do not, and
+    /// nobody recorded it.
     fn file<'s>(&'s self, event: &'s Event) -> Value<'s> {
         let Some(asked) = event.asked.as_deref().filter(|_| event.path.is_none()) else {
             return path_of(event);
@@ -198,13 +224,19 @@ impl<'a> View<'a> {
         if asked.starts_with('/') {
             return Value::Text(normal(asked).into(), whole);
         }
-        let cwd = self
-            .tree
-            .image(event.process, event.time_ns)
-            .and_then(|image| image.cwd.as_deref());
+        let adrift = event.incomplete.contains(Incomplete::PATH_UNRESOLVED);
+        let cwd = event.cwd.as_deref().or_else(|| {
+            if adrift {
+                return None;
+            }
+            self.tree
+                .image(event.process, event.time_ns)
+                .and_then(|image| image.cwd.as_deref())
+        });
         match cwd {
             Some(cwd) => Value::Text(normal(&format!("{cwd}/{asked}")).into(), whole),
-            None => Value::Text(asked.into(), whole),
+            // Somewhere it ends like this.
+            None => Value::OneName(asked.into()),
         }
     }
 
@@ -270,8 +302,18 @@ fn argv(image: &Image) -> Value<'_> {
     }
 }
 
+fn comm(event: &Event) -> Value<'_> {
+    if event.incomplete.contains(Incomplete::COMM_UNKNOWN) {
+        return Value::Unknown;
+    }
+    Value::Text(event.comm.as_str().into(), true)
+}
+
 fn path_of(event: &Event) -> Value<'_> {
     match &event.path {
+        Some(path) if event.incomplete.contains(Incomplete::PATH_UNRESOLVED) => {
+            Value::OneName(path.into())
+        }
         Some(path) => Value::Text(
             path.into(),
             !event
@@ -300,9 +342,9 @@ fn missing(event: &Event) -> Value<'_> {
 
 /// An address is due on internet sockets only.
 fn no_address(event: &Event) -> Value<'_> {
-    match (event.kind, event.family) {
-        (Kind::Connect | Kind::Bind, Some(2 | 10) | None) => Value::Unknown,
-        _ => Value::Absent,
+    match event.family {
+        Some(2 | 10) | None => Value::Unknown,
+        Some(_) => Value::Absent,
     }
 }
 
@@ -327,7 +369,7 @@ fn list<'a>(
 #[must_use]
 pub fn show(value: &Value<'_>) -> Option<String> {
     Some(match value {
-        Value::Text(text, true) => text.to_string(),
+        Value::Text(text, true) | Value::OneName(text) => text.to_string(),
         Value::Text(text, false) => format!("{text}…"),
         Value::Int(value) => value.to_string(),
         Value::Bool(value) => value.to_string(),

@@ -1,5 +1,6 @@
 //! The commands: from the command line to an exit status.
 
+mod analyze;
 mod doctor;
 mod image;
 mod rules;
@@ -38,6 +39,7 @@ pub fn run(command: Command) -> Result<u8> {
             out.write_all(text.as_bytes())?;
         }
         Command::Show(args) => show::show(&args, &home, style(), &mut out)?,
+        Command::Analyze(args) => return analyze::run(&args, &mut out),
         Command::Rules(command) => return rules::run(&command, &mut out),
         Command::Image(command) => runtime()?.block_on(image::run(command, &home, &mut out))?,
         Command::Doctor => return doctor::run(&home, &mut out),

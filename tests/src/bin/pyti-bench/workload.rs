@@ -57,7 +57,13 @@ pub async fn all(home: &Home, python: &Interpreter) -> Result<Vec<Workload>> {
     };
     Ok(vec![
         install("pip install, pure Python", home, python, "docopt==0.6.2").await?,
-        install("pip install, C extension", home, python, "simplejson==3.19.3").await?,
+        install(
+            "pip install, C extension",
+            home,
+            python,
+            "simplejson==3.19.3",
+        )
+        .await?,
         program("loop over files", script(FILES)),
         program(
             "loop over forks",

@@ -1,0 +1,498 @@
+//! Opens, writes, and what changes names and attributes.
+
+use std::rc::Rc;
+
+use pyti_trace::event::{Incomplete, Kind};
+
+use super::arg::{Arg, Shown};
+use super::call::Call;
+use super::import::{Importer, Who};
+use super::names::{O_CLOEXEC, O_CREAT, O_EXCL, O_NOFOLLOW, O_TMPFILE, OPEN_FLAGS, flags, number};
+use super::paths::{Identity, Last, Resolved};
+use super::processes::{Descriptor, Writing};
+
+/// Bytes kept of what was written first, as the probes keep.
+const SAMPLE: usize = 64;
+/// Errors by which the kernel says that it did not come to act: bad arguments, and names that were
+/// not found, too long, or there already. The probes' hooks come later and see none of these.
+const NOT_REACHED: [i64; 9] = [-2, -9, -14, -17, -20, -22, -36, -38, -40];
+const ENOENT: i64 = -2;
+const EINVAL: i64 = -22;
+
+impl Importer {
+    pub(super) fn open(&mut self, who: Who, call: &Call<'_>) {
+        let Some(result) = call.result else { return };
+        let (at, path, how, mode) = match call.name {
+            "open" => (None, call.arg(0), call.word(1), call.arg(2)),
+            "creat" => (
+                None,
+                call.arg(0),
+                Some("O_WRONLY|O_CREAT|O_TRUNC"),
+                call.arg(1),
+            ),
+            "openat" => (call.arg(0), call.arg(1), call.word(2), call.arg(3)),
+            "openat2" => {
+                let field = |name| call.arg(2).and_then(|how| how.field(name));
+                let how = field("flags").and_then(Arg::word);
+                (call.arg(0), call.arg(1), how, field("mode"))
+            }
+            // open_by_handle_at: the file is named by a number.
+            _ => (call.arg(0), None, call.word(2), None),
+        };
+        let flags = how.and_then(|how| flags(how, OPEN_FLAGS));
+        let has = |bit: u64| flags.is_some_and(|flags| flags & bit == bit);
+        let itself = has(O_NOFOLLOW) || has(O_CREAT | O_EXCL);
+        let last = if itself { Last::Itself } else { Last::Followed };
+        let asked = self.asked(who.process, at, path, last);
+        let mut draft = self.draft(Kind::Open, who.process, who.tid, result);
+        asked.apply(&mut draft.event);
+        draft.event.flags = flags;
+        if has(O_CREAT) || has(O_TMPFILE) {
+            draft.event.mode = mode
+                .and_then(Arg::word)
+                .and_then(number)
+                .map(|mode| mode as u32);
+        }
+        if result < 0 {
+            if result == ENOENT
+                && let Some(resolved) = &asked.resolved
+            {
+                self.paths.missed(&resolved.path);
+            }
+            self.keep(draft);
+            return;
+        }
+        if let Some(shown) = &call.shown {
+            self.doubts.any_shown = true;
+            let incomplete = &mut draft.event.incomplete;
+            incomplete.remove(Incomplete::PATH_UNRESOLVED | Incomplete::PATH_UNREADABLE);
+            incomplete.remove(Incomplete::PATH_TRUNCATED);
+            draft.event.path = name_of(shown);
+            incomplete.set(Incomplete::PATH_UNREADABLE, draft.event.path.is_none());
+        }
+        let deleted = matches!(call.shown, Some(Shown::File { deleted: true, .. }));
+        let device = matches!(call.shown, Some(Shown::File { device: true, .. }));
+        self.nameless |= deleted;
+        let path = draft.event.path.clone().filter(|_| !deleted);
+        draft.event.created = match (&path, flags) {
+            (_, None) => None,
+            (_, Some(flags)) if flags & O_TMPFILE != 0 => Some(true),
+            (_, Some(flags)) if flags & O_CREAT == 0 || device => Some(false),
+            (_, Some(flags)) if flags & O_EXCL != 0 => Some(true),
+            (Some(path), Some(_)) => self.paths.is_new(path),
+            (None, Some(_)) => None,
+        };
+        if let Some(path) = &path
+            && let Some(identity) = self.paths.identity(path)
+            && draft.event.created == Some(false)
+        {
+            (draft.event.dev, draft.event.inode) = (Some(identity.dev), Some(identity.inode));
+        }
+        if call.shown.is_some()
+            && let Some(path) = &path
+        {
+            self.paths.saw(path);
+        }
+        if let Ok(fd) = i32::try_from(result) {
+            self.flush(who, fd);
+            let descriptor = Descriptor {
+                path: draft.event.path.as_deref().map(Rc::from),
+                nameless: deleted,
+                cloexec: has(O_CLOEXEC),
+                ..Descriptor::default()
+            };
+            // A path that was not resolved is none to tell a descriptor by.
+            if call.shown.is_some() {
+                self.processes
+                    .change(who.process, fd, |old| *old = descriptor);
+            } else {
+                self.processes.close(who.process, fd);
+            }
+        }
+        self.keep(draft);
+    }
+
+    pub(super) fn write(&mut self, who: Who, call: &Call<'_>) {
+        let Some(result) = call.result else { return };
+        let (to, data) = match call.name {
+            "sendfile" | "sendfile64" => (call.arg(0), None),
+            "copy_file_range" | "splice" => (call.arg(2), None),
+            "writev" | "pwritev" | "pwritev2" => (call.arg(0), first_buffer(call.arg(1))),
+            _ => (call.arg(0), call.arg(1)),
+        };
+        let Some(to) = to else { return };
+        let Some(fd) = to.int().and_then(|fd| i32::try_from(fd).ok()) else {
+            return;
+        };
+        let known = self.processes.descriptor(who.process, fd);
+        let is_socket = match to.shown() {
+            Some(shown) => matches!(shown, Shown::Socket { .. }),
+            None => known.is_some_and(|known| known.socket.is_some()),
+        };
+        if is_socket {
+            self.sent(who, to, None, data, result);
+            return;
+        }
+        if result <= 0 {
+            return;
+        }
+        let path = match to.shown() {
+            Some(shown) if is_regular(shown) => name_of(shown),
+            Some(_) => None,
+            None => known.and_then(|known| known.path.as_deref().map(str::to_owned)),
+        };
+        let Some(path) = path else { return };
+        let most = usize::try_from(result).map_or(SAMPLE, |written| written.min(SAMPLE));
+        let bytes = match data {
+            Some(Arg::Text(bytes, _)) => Some(bytes.iter().take(most).copied().collect()),
+            _ => None,
+        };
+        let Some(process) = self.processes.get_mut(who.process) else {
+            return;
+        };
+        let writing = process.writings.entry(fd).or_insert_with(|| Writing {
+            path,
+            bytes: Some(0),
+            data: None,
+        });
+        // The sample is of the first write, or of none: what sendfile copies is not shown.
+        if writing.bytes == Some(0) {
+            writing.data = bytes;
+        }
+        let written = u64::try_from(result).unwrap_or_default();
+        writing.bytes = writing.bytes.map(|before| before.saturating_add(written));
+    }
+
+    /// What was written through the descriptor is complete.
+    pub(super) fn flush(&mut self, who: Who, fd: i32) {
+        let Some(process) = self.processes.get_mut(who.process) else {
+            return;
+        };
+        let Some(writing) = process.writings.remove(&fd) else {
+            return;
+        };
+        let mut draft = self.draft(Kind::Write, who.process, who.tid, 0);
+        let event = &mut draft.event;
+        if let Some(identity) = self.paths.identity(&writing.path) {
+            (event.dev, event.inode) = (Some(identity.dev), Some(identity.inode));
+        }
+        event.path = Some(writing.path);
+        event.bytes = writing.bytes;
+        let kept = writing.data.as_ref().map(|data| data.len() as u64);
+        let whole = kept.is_some() && kept == event.bytes;
+        event.incomplete.set(Incomplete::DATA_INCOMPLETE, !whole);
+        if kept.is_some_and(|kept| kept < SAMPLE as u64 && Some(kept) < event.bytes) {
+            self.doubts.cut = true;
+        }
+        event.data = writing.data;
+        self.keep(draft);
+    }
+
+    /// Closes descriptors, those that were written to with an event each.
+    pub(super) fn flush_where(
+        &mut self,
+        who: Who,
+        is_closed: impl Fn(i32, Option<&Descriptor>) -> bool,
+    ) {
+        for fd in self.processes.close_where(who.process, is_closed) {
+            self.flush(who, fd);
+        }
+    }
+
+    pub(super) fn close(&mut self, who: Who, call: &Call<'_>) {
+        if call.name == "close" {
+            if let Some(fd) = call.int(0).and_then(|fd| i32::try_from(fd).ok()) {
+                self.flush(who, fd);
+                self.processes.close(who.process, fd);
+            }
+            return;
+        }
+        let (first, last) = (call.int(0), call.int(1));
+        let (Some(first), Some(last)) = (first, last) else {
+            return;
+        };
+        let only_marks = call.word(2).is_some_and(|flags| flags.contains("CLOEXEC"));
+        if call.result == Some(0) && !only_marks {
+            self.flush_where(who, |fd, _| (first..=last).contains(&i64::from(fd)));
+        }
+    }
+
+    /// dup, dup2, dup3 and `F_DUPFD`; an event where one of the first three is replaced.
+    pub(super) fn duplicate(&mut self, who: Who, call: &Call<'_>) {
+        let command = call.word(1).unwrap_or_default();
+        if call.name.starts_with("fcntl") {
+            if command == "F_SETFD"
+                && let Some(fd) = call.int(0).and_then(|fd| i32::try_from(fd).ok())
+            {
+                let cloexec = call
+                    .word(2)
+                    .is_some_and(|flags| flags.contains("FD_CLOEXEC"));
+                self.processes
+                    .change(who.process, fd, |one| one.cloexec = cloexec);
+            }
+            if !command.starts_with("F_DUPFD") {
+                return;
+            }
+        }
+        let old = call.int(0).and_then(|fd| i32::try_from(fd).ok());
+        let new = call.result.and_then(|fd| i32::try_from(fd).ok());
+        let (Some(old), Some(new)) = (old, new.filter(|new| *new >= 0)) else {
+            return;
+        };
+        if old != new {
+            self.flush(who, new);
+            let mut copy = self
+                .processes
+                .descriptor(who.process, old)
+                .cloned()
+                .unwrap_or_default();
+            let cloexec = call.word(2).is_some_and(|flags| flags.contains("CLOEXEC"));
+            copy.cloexec = cloexec || command == "F_DUPFD_CLOEXEC";
+            self.processes.change(who.process, new, |one| *one = copy);
+        }
+        if (0..=2).contains(&new) {
+            let mut draft = self.draft(Kind::Dup, who.process, who.tid, 0);
+            draft.event.fds = Some((old, new));
+            self.describe_socket(who, call.arg(0), &mut draft.event);
+            self.keep(draft);
+        }
+    }
+
+    pub(super) fn change_directory(&mut self, who: Who, call: &Call<'_>) {
+        let to = match call.name {
+            "chdir" => self.asked(who.process, None, call.arg(0), Last::Followed),
+            _ => self.asked(who.process, call.arg(0), Some(&EMPTY), Last::Followed),
+        };
+        if call.result == Some(0) {
+            self.processes.set_directory(who.process, to.resolved);
+            if let Some(process) = self.processes.get_mut(who.process) {
+                process.here = None;
+            }
+        }
+    }
+
+    /// What changes one file by its name or descriptor.
+    pub(super) fn change(&mut self, who: Who, call: &Call<'_>) {
+        let Some(result) = call.result.filter(|result| !NOT_REACHED.contains(result)) else {
+            return;
+        };
+        let by_descriptor = ["fchmod", "fchown", "fchown32"].contains(&call.name);
+        let at = call.name.contains("at") && !call.name.starts_with("truncate");
+        let (base, path, next) = match (by_descriptor, at) {
+            (true, _) => (call.arg(0), Some(&EMPTY), 1),
+            (_, true) => (call.arg(0), call.arg(1), 2),
+            _ => (None, call.arg(0), 1),
+        };
+        let has = |flag: &str| {
+            let last = call.args.last().and_then(Arg::word).unwrap_or_default();
+            last.split('|').any(|word| word == flag)
+        };
+        let kind = match call.name {
+            "rmdir" => Kind::Rmdir,
+            "unlinkat" if has("AT_REMOVEDIR") => Kind::Rmdir,
+            "unlink" | "unlinkat" => Kind::Unlink,
+            "mkdir" | "mkdirat" => Kind::Mkdir,
+            "truncate" | "truncate64" => Kind::Truncate,
+            name if name.contains("chmod") => Kind::Chmod,
+            _ => Kind::Chown,
+        };
+        let followed = matches!(kind, Kind::Chmod | Kind::Chown | Kind::Truncate)
+            && !call.name.starts_with("lchown")
+            && !has("AT_SYMLINK_NOFOLLOW");
+        let last = if followed {
+            Last::Followed
+        } else {
+            Last::Itself
+        };
+        let asked = self.asked(who.process, base, path, last);
+        let mut draft = self.draft(kind, who.process, who.tid, result);
+        asked.apply(&mut draft.event);
+        if matches!(kind, Kind::Chmod | Kind::Mkdir) {
+            let mode = call.word(next).and_then(number);
+            draft.event.mode = mode.map(|mode| mode as u32 & 0o7777);
+        }
+        if result >= 0
+            && let Some(at) = &asked.resolved
+        {
+            if kind == Kind::Chmod
+                && let Some(identity) = self.paths.identity(&at.path)
+            {
+                let event = &mut draft.event;
+                (event.dev, event.inode) = (Some(identity.dev), Some(identity.inode));
+            }
+            match kind {
+                Kind::Unlink | Kind::Rmdir => self.paths.removed(&at.path),
+                Kind::Mkdir => self.paths.made_directory(at),
+                _ => {}
+            }
+        }
+        self.keep(draft);
+    }
+
+    /// Renames and hard links.
+    pub(super) fn change_names(&mut self, who: Who, call: &Call<'_>) {
+        let Some(result) = call.result.filter(|result| !NOT_REACHED.contains(result)) else {
+            return;
+        };
+        let (from, to) = if call.name.contains("at") {
+            ((call.arg(0), call.arg(1)), (call.arg(2), call.arg(3)))
+        } else {
+            ((None, call.arg(0)), (None, call.arg(1)))
+        };
+        let follows = call
+            .word(4)
+            .is_some_and(|flags| flags.contains("AT_SYMLINK_FOLLOW"));
+        let last = if follows {
+            Last::Followed
+        } else {
+            Last::Itself
+        };
+        let from = self.asked(who.process, from.0, from.1, last);
+        let to = self.asked(who.process, to.0, to.1, Last::Itself);
+        let rename = call.name.starts_with("rename");
+        let kind = if rename { Kind::Rename } else { Kind::Link };
+        let mut draft = self.draft(kind, who.process, who.tid, result);
+        from.apply(&mut draft.event);
+        to.apply_target(&mut draft.event);
+        if result >= 0
+            && let (Some(from), Some(to)) = (&from.resolved, &to.resolved)
+        {
+            let exchange = call.word(4).is_some_and(|flags| flags.contains("EXCHANGE"));
+            match (rename, exchange) {
+                (true, false) => self.paths.renamed(&from.path, to),
+                (true, true) => {
+                    self.paths.removed(&from.path);
+                    self.paths.removed(&to.path);
+                }
+                _ => self.paths.shared(&from.path, &to.path),
+            }
+        }
+        self.keep(draft);
+    }
+
+    pub(super) fn symlink(&mut self, who: Who, call: &Call<'_>) {
+        let Some(result) = call.result.filter(|result| !NOT_REACHED.contains(result)) else {
+            return;
+        };
+        let (at, path) = match call.name {
+            "symlink" => (None, call.arg(1)),
+            _ => (call.arg(1), call.arg(2)),
+        };
+        let asked = self.asked(who.process, at, path, Last::Itself);
+        let mut draft = self.draft(Kind::Symlink, who.process, who.tid, result);
+        asked.apply(&mut draft.event);
+        match call.arg(0) {
+            Some(Arg::Text(bytes, cut)) => {
+                let (target, escaped) = super::text::text(bytes);
+                if result >= 0
+                    && let Some(at) = &asked.resolved
+                {
+                    self.paths.linked(&at.path, &target);
+                }
+                draft.event.target = Some(target);
+                draft
+                    .event
+                    .incomplete
+                    .set(Incomplete::TARGET_TRUNCATED, *cut);
+                if escaped {
+                    draft.event.incomplete |= Incomplete::ESCAPED;
+                }
+            }
+            _ => draft.event.incomplete |= Incomplete::TARGET_UNREADABLE,
+        }
+        self.keep(draft);
+    }
+
+    /// Learns from a lookup: that nothing is there, that it is no link, which file it is.
+    pub(super) fn look(&mut self, who: Who, call: &Call<'_>) {
+        let Some(result) = call.result else { return };
+        let (at, path, shows) = match call.name {
+            "fstat" | "fstat64" => (call.arg(0), Some(&EMPTY), call.arg(1)),
+            "newfstatat" | "fstatat64" => (call.arg(0), call.arg(1), call.arg(2)),
+            "statx" => (call.arg(0), call.arg(1), call.arg(4)),
+            "faccessat" | "faccessat2" | "readlinkat" => (call.arg(0), call.arg(1), None),
+            _ => (None, call.arg(0), call.arg(1)),
+        };
+        let itself = call.name.starts_with("lstat")
+            || call.name.starts_with("readlink")
+            || call.args.iter().any(|arg| {
+                let flags = arg.word().unwrap_or_default();
+                flags.split('|').any(|flag| flag == "AT_SYMLINK_NOFOLLOW")
+            });
+        let last = if itself { Last::Itself } else { Last::Followed };
+        let Some(Resolved { path, sure }) = self.asked(who.process, at, path, last).resolved else {
+            return;
+        };
+        if result == ENOENT {
+            self.paths.missed(&path);
+            return;
+        }
+        let reads_link = call.name.starts_with("readlink");
+        if reads_link && result == EINVAL && sure {
+            self.paths.saw(&path);
+        }
+        let Some(shows) = shows.filter(|_| result == 0 && !reads_link) else {
+            return;
+        };
+        let field = |names: [&str; 2]| names.iter().find_map(|name| shows.field(name));
+        let mode = field(["st_mode", "stx_mode"]).and_then(Arg::word);
+        let is_link = mode.is_none_or(|mode| mode.starts_with("S_IFLNK"));
+        if itself && sure && !is_link {
+            self.paths.saw(&path);
+        }
+        let inode = field(["st_ino", "stx_ino"]).and_then(Arg::int);
+        let dev = match shows.field("st_dev") {
+            Some(Arg::Of("makedev", parts)) => device(parts.first(), parts.get(1)),
+            _ => device(shows.field("stx_dev_major"), shows.field("stx_dev_minor")),
+        };
+        // A name that may lead elsewhere may lead to another file later.
+        if let (Some(inode), Some(dev), true, false) = (inode, dev, sure, itself && is_link) {
+            let nlink = field(["st_nlink", "stx_nlink"]).and_then(Arg::int);
+            let identity = Identity {
+                dev,
+                inode: inode as u64,
+                nlink: nlink.and_then(|nlink| nlink.try_into().ok()),
+            };
+            self.paths.identify(&path, identity);
+        }
+    }
+}
+
+/// An empty path: the descriptor itself.
+const EMPTY: Arg<'static> = Arg::Text(Vec::new(), false);
+
+/// As [`pyti_trace::event::Event::dev`] has it.
+fn device(major: Option<&Arg<'_>>, minor: Option<&Arg<'_>>) -> Option<u64> {
+    let number = |part: Option<&Arg<'_>>| u32::try_from(part?.int()?).ok().map(u64::from);
+    Some(number(major)? << 20 | number(minor)?)
+}
+
+/// The path of a file as the kernel gives it.
+pub(super) fn name_of(shown: &Shown) -> Option<String> {
+    match shown {
+        Shown::File {
+            path,
+            deleted: true,
+            ..
+        } => Some(format!("{path} (deleted)")),
+        Shown::File { path, .. } => Some(path.clone()),
+        _ => None,
+    }
+}
+
+/// Neither a device nor what is no file at all.
+fn is_regular(shown: &Shown) -> bool {
+    match shown {
+        Shown::File { device: true, .. } => false,
+        Shown::File { path, .. } => !path.starts_with("/dev/") || path.starts_with("/dev/shm/"),
+        _ => false,
+    }
+}
+
+/// The first buffer of a list of them.
+pub(super) fn first_buffer<'a, 'c>(list: Option<&'a Arg<'c>>) -> Option<&'a Arg<'c>> {
+    match list {
+        Some(Arg::List(items, _)) => items.first()?.field("iov_base"),
+        _ => None,
+    }
+}

@@ -1,0 +1,448 @@
+//! Reads a trace line by line and keeps what happened as events.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use pyti_trace::event::{Event, Incomplete, Kind};
+
+use super::arg::{Arg, Shown};
+use super::call::{self, Call};
+use super::doubts::Doubts;
+use super::line::{self, What};
+use super::lines::Lines;
+use super::paths::Paths;
+use super::processes::{Processes, Sharing};
+use super::{Limits, StraceError};
+
+/// Who makes a call.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Who {
+    /// Number of the process.
+    pub process: usize,
+    /// The thread.
+    pub tid: u32,
+}
+
+/// A fork that is known before its child's first line: the trace was looked through for them.
+#[derive(Debug)]
+struct Birth {
+    /// The line in which it returned.
+    line: usize,
+    parent: Option<u32>,
+    sharing: Sharing,
+}
+
+/// The state of an import.
+#[derive(Debug)]
+pub(super) struct Importer {
+    pub limits: Limits,
+    pub processes: Processes,
+    pub paths: Paths,
+    pub doubts: Doubts,
+    pub events: Vec<Event>,
+    /// Bytes of texts in the events.
+    pub text: usize,
+    /// The time of the next event: it only grows.
+    pub now_ns: u64,
+    /// The time of the first line.
+    pub first_ns: Option<u64>,
+    /// Calls that could not be read.
+    pub unreadable: u64,
+    /// How the first process ended: exit status or signal.
+    pub end: Option<Result<i32, u32>>,
+    /// `HOME` of the first program, where its environment is shown.
+    pub home: Option<String>,
+    /// The first program's arguments.
+    pub command: Option<Vec<String>>,
+    /// Some file without a name was there to be executed.
+    pub nameless: bool,
+    /// By thread: the beginning of a call that has not returned.
+    pending: HashMap<u32, Vec<u8>>,
+    /// By child, in the order of their return.
+    births: HashMap<u32, VecDeque<Birth>>,
+    /// Children of which no line has told yet.
+    silent: HashSet<u32>,
+    line: usize,
+}
+
+const FORKS: &[&str] = &["fork", "vfork", "clone", "clone3"];
+
+impl Importer {
+    /// Reads all of it. `more` says that the trace goes on behind `text`.
+    pub fn read(text: &[u8], more: bool, limits: Limits) -> Result<Self, StraceError> {
+        let mut importer = Self {
+            limits,
+            processes: Processes::default(),
+            paths: Paths::default(),
+            doubts: Doubts::default(),
+            events: Vec::new(),
+            text: 0,
+            now_ns: 0,
+            first_ns: None,
+            unreadable: 0,
+            end: None,
+            home: None,
+            command: None,
+            nameless: false,
+            pending: HashMap::new(),
+            births: births(text),
+            silent: HashSet::new(),
+            line: 0,
+        };
+        let mut lines = Lines::new(text);
+        while let Some((number, line, whole)) = lines.next_line() {
+            importer.line = number;
+            let last = lines.rest.is_empty();
+            if line.len() > importer.limits.line {
+                return Err(StraceError::Long {
+                    line: number,
+                    limit: importer.limits.line,
+                });
+            }
+            match line::parse(&line) {
+                Ok(Some(read)) => importer.see(&read),
+                Ok(None) => {}
+                Err(_) if last && (!whole || more) && importer.first_ns.is_some() => {
+                    importer.doubts.torn = true;
+                }
+                Err(reason) => {
+                    return Err(StraceError::Line {
+                        line: number,
+                        reason,
+                        text: String::from_utf8_lossy(&line[..line.len().min(200)]).into_owned(),
+                    });
+                }
+            }
+            importer.doubts.torn |= last && !whole && !more;
+        }
+        if more {
+            importer.doubts.limit.get_or_insert_with(|| {
+                format!("only its first {} MiB were read", text.len() >> 20)
+            });
+        }
+        if importer.first_ns.is_none() {
+            return Err(StraceError::Empty);
+        }
+        importer.finish();
+        Ok(importer)
+    }
+
+    fn finish(&mut self) {
+        let doubts = &mut self.doubts;
+        doubts.unfollowed = self.silent.len() as u64;
+        doubts.unended = self
+            .processes
+            .iter()
+            .skip(1)
+            .filter(|process| process.threads().any(|tid| !self.silent.contains(&tid)))
+            .count() as u64;
+        if self.processes.overflowed {
+            doubts
+                .limit
+                .get_or_insert_with(|| "it has more processes than can be told apart".to_owned());
+        }
+    }
+
+    fn see(&mut self, line: &line::Line<'_>) {
+        self.first_ns.get_or_insert(line.time_ns);
+        self.now_ns = self.now_ns.max(line.time_ns);
+        self.doubts.mixed |= line.mixed;
+        let Some(who) = self.who(line.tid) else {
+            self.doubts.unassigned += u64::from(!self.processes.overflowed);
+            return;
+        };
+        self.silent.remove(&who.tid);
+        match line.what {
+            What::Call(text) => self.call(who, text),
+            What::Begun(text, moved) => {
+                self.began(who, text);
+                self.pending.insert(moved.unwrap_or(who.tid), text.to_vec());
+            }
+            What::Rest(name, rest) => {
+                if let Some(mut text) = self.pending.remove(&who.tid) {
+                    if call::name(&text) == Some(name) {
+                        text.extend_from_slice(rest);
+                        self.call(who, &text);
+                    } else {
+                        self.unreadable += 1;
+                    }
+                }
+            }
+            What::Exited(status) => self.ended(who, Ok(status)),
+            What::Killed(signal) => self.ended(who, Err(signal)),
+            What::Superseded(_) => self.processes.alone(who.process, who.tid),
+            What::Remark => {}
+        }
+    }
+
+    /// Whose line it is. A thread that is new was forked by somebody, is the first, or a stranger.
+    fn who(&mut self, tid: Option<u32>) -> Option<Who> {
+        let Some(tid) = tid else {
+            let tid = match self.processes.only() {
+                Some(tid) => tid,
+                // Without -f and -o strace does not name it.
+                None if self.processes.len() == 0 => {
+                    self.processes.root(0, self.now_ns)?;
+                    0
+                }
+                None => return None,
+            };
+            let process = self.processes.of(tid)?;
+            return Some(Who { process, tid });
+        };
+        if let Some(process) = self.processes.of(tid) {
+            return Some(Who { process, tid });
+        }
+        let birth = self.births.get_mut(&tid).and_then(VecDeque::pop_front);
+        if let Some(birth) = birth
+            && let Some(parent) = self.parent(birth.parent)
+        {
+            let process = self.born(tid, parent, birth.sharing)?;
+            return Some(Who { process, tid });
+        }
+        // The first process, which strace did not name as long as it was alone.
+        if let Some(process) = self.processes.of(0) {
+            self.name_first(tid);
+            return Some(Who { process, tid });
+        }
+        self.doubts.strangers += u64::from(self.processes.len() > 0);
+        let process = self.processes.root(tid, self.now_ns)?;
+        Some(Who { process, tid })
+    }
+
+    /// The first process has this number.
+    pub(super) fn name_first(&mut self, tid: u32) {
+        let Some((old, new)) = self.processes.rename_first(tid) else {
+            return;
+        };
+        for event in &mut self.events {
+            for key in [&mut event.process, &mut event.parent] {
+                if *key == old {
+                    *key = new;
+                }
+            }
+            if event.tid == 0 {
+                event.tid = tid;
+            }
+        }
+        if let Some(text) = self.pending.remove(&0) {
+            self.pending.insert(tid, text);
+        }
+    }
+
+    fn parent(&self, tid: Option<u32>) -> Option<Who> {
+        let tid = match tid {
+            Some(tid) if self.processes.of(tid).is_some() => tid,
+            Some(_) => 0,
+            None => self.processes.only()?,
+        };
+        let process = self.processes.of(tid)?;
+        Some(Who { process, tid })
+    }
+
+    fn born(&mut self, tid: u32, parent: Who, sharing: Sharing) -> Option<usize> {
+        let child = self
+            .processes
+            .child(tid, parent.process, sharing, self.now_ns)?;
+        if !sharing.thread {
+            let mut draft = self.draft(Kind::Fork, parent.process, parent.tid, 0);
+            draft.other = Some(child);
+            self.keep(draft);
+        }
+        Some(child)
+    }
+
+    /// A fork returned: its child may have spoken before.
+    fn forked(&mut self, who: Who, call: &Call<'_>) {
+        let Some(child) = call.result.and_then(|child| u32::try_from(child).ok()) else {
+            return;
+        };
+        if child == 0 {
+            return;
+        }
+        let due = self
+            .births
+            .get_mut(&child)
+            .filter(|births| births.front().is_some_and(|birth| birth.line == self.line));
+        if let Some(births) = due {
+            births.pop_front();
+            if self.processes.of(child).is_none() {
+                self.born(child, who, sharing(call));
+                self.silent.insert(child);
+            }
+        }
+    }
+
+    fn ended(&mut self, who: Who, end: Result<i32, u32>) {
+        self.pending.remove(&who.tid);
+        let Some((process, true)) = self.processes.ended(who.tid) else {
+            return;
+        };
+        self.flush_where(who, |_, _| true);
+        if process == 0 {
+            self.end = Some(end);
+        }
+        let mut draft = self.draft(Kind::Exit, process, who.tid, 0);
+        match end {
+            Ok(status) => draft.event.exit_code = Some(status),
+            Err(signal) => draft.event.signal = Some(signal),
+        }
+        self.keep(draft);
+    }
+
+    /// The trace's first call begins it: a program that is executed, or it is not the beginning.
+    fn began(&mut self, who: Who, text: &[u8]) {
+        let first = self.processes.get(who.process);
+        if who.process == 0
+            && first.is_some_and(|first| !first.executed)
+            && !text.starts_with(b"execve")
+        {
+            self.doubts.attached = true;
+        }
+    }
+
+    fn call(&mut self, who: Who, text: &[u8]) {
+        let Some(name) = call::name(text) else {
+            self.unreadable += 1;
+            return;
+        };
+        self.began(who, text);
+        self.doubts.call(name);
+        if !self.doubts.any_failed {
+            self.doubts.any_failed = text.windows(7).any(|part| part == b" = -1 E");
+        }
+        let Some(handler) = handler(name) else {
+            return;
+        };
+        let Ok(call) = call::parse(text) else {
+            self.unreadable += 1;
+            return;
+        };
+        self.learn(&call);
+        if call.result.is_some() {
+            handler(self, who, &call);
+        }
+    }
+
+    /// Learns from what stands for descriptors.
+    fn learn(&mut self, call: &Call<'_>) {
+        let shown = call.args.iter().filter_map(Arg::shown);
+        for shown in shown {
+            self.doubts.any_shown = true;
+            if let Shown::File { path, deleted, .. } = shown {
+                if !deleted {
+                    self.paths.saw(path);
+                } else {
+                    self.nameless = true;
+                }
+            }
+        }
+    }
+
+    /// Marks arguments or bytes as cut.
+    pub(super) fn note_cut(&mut self, event: &Event) {
+        self.doubts.cut |= event.incomplete.contains(Incomplete::ARGV_TRUNCATED);
+        self.doubts.cut |= event.incomplete.contains(Incomplete::ENV_TRUNCATED);
+    }
+}
+
+/// What is made of a call that returned.
+type Handler = for<'c> fn(&mut Importer, Who, &Call<'c>);
+
+/// Which calls are looked at, and by what.
+fn handler(name: &str) -> Option<Handler> {
+    Some(match name {
+        "fork" | "vfork" | "clone" | "clone3" => Importer::forked,
+        "execve" | "execveat" => Importer::exec,
+        "open" | "openat" | "openat2" | "creat" | "open_by_handle_at" => Importer::open,
+        "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2" | "sendfile" | "sendfile64"
+        | "copy_file_range" | "splice" => Importer::write,
+        "close" | "close_range" => Importer::close,
+        "dup" | "dup2" | "dup3" | "fcntl" | "fcntl64" => Importer::duplicate,
+        "chdir" | "fchdir" => Importer::change_directory,
+        "unlink" | "unlinkat" | "rmdir" | "mkdir" | "mkdirat" | "chmod" | "fchmod" | "fchmodat"
+        | "fchmodat2" | "chown" | "lchown" | "fchown" | "fchownat" | "chown32" | "lchown32"
+        | "fchown32" | "truncate" | "truncate64" => Importer::change,
+        "rename" | "renameat" | "renameat2" | "link" | "linkat" => Importer::change_names,
+        "symlink" | "symlinkat" => Importer::symlink,
+        "stat" | "stat64" | "lstat" | "lstat64" | "newfstatat" | "fstatat64" | "fstat"
+        | "fstat64" | "statx" | "access" | "faccessat" | "faccessat2" | "readlink"
+        | "readlinkat" => Importer::look,
+        "socket" => Importer::socket,
+        "connect" | "bind" => Importer::name_socket,
+        "listen" => Importer::listen,
+        "accept" | "accept4" => Importer::accept,
+        "sendto" | "send" | "sendmsg" | "sendmmsg" => Importer::send,
+        "chroot" | "pivot_root" | "mount" | "umount2" | "unshare" | "setns" | "move_mount" => {
+            Importer::mount
+        }
+        "bpf" | "perf_event_open" | "init_module" | "finit_module" | "kexec_load"
+        | "kexec_file_load" => Importer::tamper,
+        "io_uring_setup" => Importer::ring,
+        "prctl" | "set_tid_address" => Importer::name_thread,
+        "geteuid" | "geteuid32" | "setuid" | "setuid32" | "setreuid" | "setreuid32"
+        | "setresuid" | "setresuid32" | "capset" => Importer::credentials,
+        "kill" | "tkill" | "tgkill" | "rt_sigqueueinfo" | "rt_tgsigqueueinfo"
+        | "pidfd_send_signal" => Importer::signal,
+        "ptrace" | "process_vm_readv" | "process_vm_writev" => Importer::ptrace,
+        "memfd_create" => Importer::memfd,
+        "mmap" | "mmap2" | "mprotect" | "pkey_mprotect" => Importer::map,
+        _ => return None,
+    })
+}
+
+/// What the child shares.
+fn sharing(call: &Call<'_>) -> Sharing {
+    let flags = match call.name {
+        "clone3" => call.arg(0).and_then(|args| args.field("flags")),
+        _ => call.named("flags"),
+    };
+    let flags = flags.and_then(Arg::word).unwrap_or_default();
+    let has = |name: &str| flags.split('|').any(|flag| flag == name);
+    Sharing {
+        thread: has("CLONE_THREAD"),
+        directory: has("CLONE_FS"),
+        descriptors: has("CLONE_FILES"),
+    }
+}
+
+/// Every fork of the trace by its child: a child's lines may stand before the one in which the fork
+/// returns, and only that one names it.
+fn births(text: &[u8]) -> HashMap<u32, VecDeque<Birth>> {
+    let mut births: HashMap<u32, VecDeque<Birth>> = HashMap::new();
+    let mut pending: HashMap<Option<u32>, Vec<u8>> = HashMap::new();
+    let is_fork = |name: Option<&str>| name.is_some_and(|name| FORKS.contains(&name));
+    let mut lines = Lines::new(text);
+    while let Some((number, line, _)) = lines.next_line() {
+        let Ok(Some(line)) = line::parse(&line) else {
+            continue;
+        };
+        let whole = match line.what {
+            What::Call(text) if is_fork(call::name(text)) => text.to_vec(),
+            What::Begun(text, _) if is_fork(call::name(text)) => {
+                pending.insert(line.tid, text.to_vec());
+                continue;
+            }
+            What::Rest(name, rest) if is_fork(Some(name)) => {
+                // A name that strace did not give at the beginning it may give at the end.
+                let begun = pending.remove(&line.tid).or_else(|| pending.remove(&None));
+                let Some(mut text) = begun else {
+                    continue;
+                };
+                text.extend_from_slice(rest);
+                text
+            }
+            _ => continue,
+        };
+        if let Ok(call) = call::parse(&whole)
+            && let Some(child) = call.result.and_then(|child| u32::try_from(child).ok())
+            && child > 0
+        {
+            births.entry(child).or_default().push_back(Birth {
+                line: number,
+                parent: line.tid,
+                sharing: sharing(&call),
+            });
+        }
+    }
+    births
+}

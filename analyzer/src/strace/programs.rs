@@ -1,0 +1,363 @@
+//! Programs that are executed, memory, credentials, signals, and what touches a watcher.
+
+use pyti_trace::event::{Incomplete, Kind};
+
+use super::arg::{Arg, Shown};
+use super::call::Call;
+use super::files::name_of;
+use super::import::{Importer, Who};
+use super::names::{self, BPF_COMMANDS, MEMFD_FLAGS, PROT_EXEC, PROTECTIONS, flags};
+use super::paths::Last;
+use super::record::Asked;
+use super::text::text;
+
+/// Characters that the kernel keeps of a thread's name (`TASK_COMM_LEN`).
+const COMM: usize = 15;
+
+impl Importer {
+    pub(super) fn exec(&mut self, who: Who, call: &Call<'_>) {
+        let Some(result) = call.result else { return };
+        let (at, path, argv, env) = match call.name {
+            "execve" => (None, call.arg(0), call.arg(1), call.arg(2)),
+            _ => (call.arg(0), call.arg(1), call.arg(2), call.arg(3)),
+        };
+        let asked = self.asked(who.process, at, path, Last::Followed);
+        let mut draft = self.draft(Kind::Exec, who.process, who.tid, result);
+        asked.apply(&mut draft.event);
+        self.doubts.any_exec = true;
+        if result < 0 {
+            self.keep(draft);
+            return;
+        }
+        let event = &mut draft.event;
+        let shown = at
+            .and_then(Arg::shown)
+            .filter(|_| asked.asked.as_deref() == Some(""));
+        let (path, nlink) = self.program(&asked, shown);
+        event.incomplete.remove(Incomplete::PATH_UNRESOLVED);
+        match path {
+            Some((path, sure)) => {
+                event.incomplete.set(Incomplete::PATH_UNRESOLVED, !sure);
+                if let Some(identity) = self.paths.identity(&path).filter(|_| sure) {
+                    (event.dev, event.inode) = (Some(identity.dev), Some(identity.inode));
+                }
+                event.path = Some(path);
+            }
+            None => event.incomplete |= Incomplete::PATH_UNREADABLE | Incomplete::PATH_UNRESOLVED,
+        }
+        event.nlink = nlink;
+        // A script's interpreter is found by the kernel, which strace does not show.
+        event.incomplete |= Incomplete::TARGET_UNREADABLE;
+        (event.argv, _) = self.words(argv, event, Incomplete::ARGV_TRUNCATED);
+        if event.argv.is_none() {
+            event.incomplete |= Incomplete::ARGV_UNREADABLE;
+        }
+        let hidden;
+        (event.env, hidden) = self.words(env, event, Incomplete::ENV_TRUNCATED);
+        if event.env.is_none() {
+            event.incomplete |= Incomplete::ENV_UNREADABLE;
+        }
+        self.doubts.env_hidden |= hidden;
+        let cwd = self.processes.directory(who.process);
+        event.cwd = cwd.filter(|cwd| cwd.sure).map(|cwd| cwd.path.clone());
+        let cwd_unknown = event.cwd.is_none();
+        if cwd_unknown {
+            event.incomplete |= Incomplete::CWD_INCOMPLETE;
+        }
+        let name = event.path.as_deref().or(event.asked.as_deref());
+        let comm = name.map(|name| crate::tree::base_name(name).chars().take(COMM).collect());
+        if self.command.is_none() {
+            self.command.clone_from(&event.argv);
+            let home = event
+                .env
+                .iter()
+                .flatten()
+                .find_map(|word| word.strip_prefix("HOME="));
+            self.home = home.filter(|home| home.starts_with('/')).map(str::to_owned);
+        }
+        // The new program's name is the doer's, as in the probes' events.
+        event.comm = String::clone(comm.as_ref().unwrap_or(&event.comm));
+        event
+            .incomplete
+            .set(Incomplete::COMM_UNKNOWN, comm.is_none());
+        self.note_cut(&draft.event);
+        self.processes.alone(who.process, who.tid);
+        if let Some(process) = self.processes.get_mut(who.process) {
+            process.comm = comm;
+            // The program may be one that runs as its owner.
+            process.uid = None;
+            process.executed = true;
+            process.here = cwd_unknown.then_some(self.events.len());
+        }
+        self.keep(draft);
+        self.flush_where(who, |_, one| one.is_some_and(|one| one.cloexec));
+    }
+
+    /// The program's path, whether it is sure, and its links.
+    ///
+    /// A symbolic link to a program is one more name for it, as a copy would be, so what was asked
+    /// for counts as the program's path. A file that was found by a name has a link; strace does
+    /// not tell how many more, so 1 stands for at least one. Only where some file without a name is
+    /// about, and the name may be a link to that one, nothing is known.
+    fn program(
+        &self,
+        asked: &Asked,
+        shown: Option<&Shown>,
+    ) -> (Option<(String, bool)>, Option<u32>) {
+        if let Some(shown) = shown {
+            let deleted = matches!(shown, Shown::File { deleted: true, .. });
+            let path = name_of(shown).map(|path| (path, true));
+            return (path, Some(u32::from(!deleted)));
+        }
+        let nameless = asked.nameless;
+        let Some(asked) = &asked.resolved else {
+            return (None, None);
+        };
+        if nameless {
+            return (Some((asked.path.clone(), true)), Some(0));
+        }
+        let magic = ["/proc/", "/dev/fd/", "/dev/std"];
+        if magic.iter().any(|begin| asked.path.starts_with(begin)) {
+            return (Some((asked.path.clone(), false)), None);
+        }
+        let known = self.paths.identity(&asked.path).and_then(|one| one.nlink);
+        let found = !self.nameless || (asked.sure && self.paths.is_real(&asked.path));
+        let path = (asked.path.clone(), !self.paths.is_shifted());
+        (Some(path), known.or_else(|| found.then_some(1)))
+    }
+
+    /// A list of arguments, up to the first that was cut. The second says that only a pointer to
+    /// them was shown.
+    fn words(
+        &self,
+        list: Option<&Arg<'_>>,
+        event: &mut pyti_trace::event::Event,
+        cut: Incomplete,
+    ) -> (Option<Vec<String>>, bool) {
+        let (items, left_out) = match list {
+            Some(Arg::List(items, left_out)) => (items, *left_out),
+            Some(Arg::Word("NULL")) => return (Some(Vec::new()), false),
+            _ => return (None, true),
+        };
+        let mut out = Vec::with_capacity(items.len());
+        let mut is_cut = left_out;
+        for item in items {
+            let Arg::Text(bytes, item_cut) = item else {
+                is_cut = true;
+                break;
+            };
+            let (word, escaped) = text(bytes);
+            if escaped {
+                event.incomplete |= Incomplete::ESCAPED;
+            }
+            out.push(word);
+            if *item_cut {
+                is_cut = true;
+                break;
+            }
+        }
+        if is_cut {
+            event.incomplete |= cut;
+        }
+        (Some(out), false)
+    }
+
+    pub(super) fn memfd(&mut self, who: Who, call: &Call<'_>) {
+        let Some(result) = call.result.filter(|result| *result >= 0) else {
+            return;
+        };
+        self.nameless = true;
+        let mut draft = self.draft(Kind::MemfdCreate, who.process, who.tid, result);
+        match call.arg(0) {
+            Some(Arg::Text(name, cut)) => {
+                draft.event.path = Some(format!("memfd:{}", text(name).0));
+                draft.event.incomplete.set(Incomplete::PATH_TRUNCATED, *cut);
+            }
+            _ => draft.event.incomplete |= Incomplete::PATH_UNREADABLE,
+        }
+        draft.event.flags = call.word(1).and_then(|word| flags(word, MEMFD_FLAGS));
+        let name = draft.event.path.clone();
+        if let Ok(fd) = i32::try_from(result) {
+            let path = call.shown.as_ref().and_then(name_of);
+            let path = path.or_else(|| name.map(|name| format!("/{name} (deleted)")));
+            let cloexec = call
+                .word(1)
+                .is_some_and(|word| word.contains("MFD_CLOEXEC"));
+            self.flush(who, fd);
+            self.processes.change(who.process, fd, |one| {
+                *one = super::processes::Descriptor {
+                    path: path.as_deref().map(Into::into),
+                    nameless: true,
+                    cloexec,
+                    ..Default::default()
+                };
+            });
+        }
+        self.keep(draft);
+    }
+
+    /// Memory that is mapped or made executable.
+    pub(super) fn map(&mut self, who: Who, call: &Call<'_>) {
+        let protection = call.word(2).and_then(|word| flags(word, PROTECTIONS));
+        let (Some(result), Some(protection)) = (call.result, protection) else {
+            return;
+        };
+        if protection & PROT_EXEC == 0 {
+            return;
+        }
+        let mut draft = self.draft(Kind::MmapExec, who.process, who.tid, result);
+        draft.event.flags = Some(protection);
+        let anonymous = call
+            .word(3)
+            .is_some_and(|flags| flags.contains("MAP_ANONYMOUS"));
+        if call.name.starts_with("mmap") && !anonymous {
+            draft.event.path = call.arg(4).and_then(Arg::shown).and_then(name_of);
+        }
+        let unknown = draft.event.path.is_none() && !anonymous;
+        draft
+            .event
+            .incomplete
+            .set(Incomplete::PATH_UNREADABLE, unknown);
+        self.keep(draft);
+    }
+
+    /// Attempts are recorded, as by the probes: the results tell nothing more.
+    pub(super) fn ptrace(&mut self, who: Who, call: &Call<'_>) {
+        let target = match call.name {
+            "ptrace" if matches!(call.word(0), Some("PTRACE_ATTACH" | "PTRACE_SEIZE")) => 1,
+            "ptrace" => return,
+            _ => 0,
+        };
+        let mut draft = self.draft(Kind::Ptrace, who.process, who.tid, 0);
+        if self.about(&mut draft, call.int(target)) {
+            self.keep(draft);
+        }
+    }
+
+    pub(super) fn signal(&mut self, who: Who, call: &Call<'_>) {
+        let place = if call.name.contains("tg") { 2 } else { 1 };
+        let Some(signal) = call
+            .word(place)
+            .and_then(names::signal)
+            .filter(|it| *it != 0)
+        else {
+            return;
+        };
+        // A descriptor of a process tells its number only with -yy, and not in every version.
+        let target = (call.name != "pidfd_send_signal")
+            .then(|| call.int(0))
+            .flatten();
+        let mut draft = self.draft(Kind::Signal, who.process, who.tid, call.result.unwrap_or(0));
+        draft.event.signal = Some(signal);
+        if self.about(&mut draft, target) {
+            self.keep(draft);
+        }
+    }
+
+    /// Sets the other process; false where it is the doer itself. A group of processes, or one that
+    /// is not told, stays open.
+    fn about(&self, draft: &mut super::record::Draft, target: Option<i64>) -> bool {
+        let Some(tid) = target
+            .and_then(|tid| u32::try_from(tid).ok())
+            .filter(|tid| *tid > 0)
+        else {
+            return true;
+        };
+        match self.processes.of(tid) {
+            Some(other) if other == draft.process => return false,
+            Some(other) => draft.other = Some(other),
+            None => {
+                draft.event.other = Some(pyti_trace::event::ProcessKey {
+                    tgid: tid,
+                    start_ns: 0,
+                });
+            }
+        }
+        true
+    }
+
+    /// Learns the effective user id, and keeps its changes.
+    pub(super) fn credentials(&mut self, who: Who, call: &Call<'_>) {
+        let Some(result) = call.result.filter(|result| *result >= 0) else {
+            return;
+        };
+        let known = self
+            .processes
+            .get(who.process)
+            .and_then(|process| process.uid);
+        let new = match call.name.trim_end_matches("32") {
+            "geteuid" => u32::try_from(result).ok(),
+            "setuid" => call.int(0).and_then(|uid| uid.try_into().ok()),
+            // -1 leaves it as it is.
+            "setreuid" | "setresuid" if call.int(1) == Some(-1) => return,
+            "setreuid" | "setresuid" => call.int(1).and_then(|uid| uid.try_into().ok()),
+            _ => known,
+        };
+        let changes = !call.name.starts_with("geteuid")
+            && (call.name == "capset" || known.is_none() || known != new);
+        if changes {
+            let mut draft = self.draft(Kind::Creds, who.process, who.tid, 0);
+            draft.event.mode = new;
+            self.keep(draft);
+        }
+        if let Some(process) = self.processes.get_mut(who.process) {
+            process.uid = new;
+        }
+    }
+
+    pub(super) fn name_thread(&mut self, who: Who, call: &Call<'_>) {
+        if call.name == "set_tid_address" {
+            let tid = call.result.and_then(|tid| u32::try_from(tid).ok());
+            if who.tid == 0
+                && let Some(tid) = tid.filter(|tid| *tid > 0)
+            {
+                self.name_first(tid);
+            }
+        } else if let (Some("PR_SET_NAME"), Some(Arg::Text(name, cut))) =
+            (call.word(0), call.arg(1))
+            && let Some(process) = self.processes.get_mut(who.process)
+        {
+            process.comm = (!cut).then(|| text(name).0.chars().take(COMM).collect());
+        }
+    }
+
+    /// What makes paths mean something else, and mounts.
+    pub(super) fn mount(&mut self, who: Who, call: &Call<'_>) {
+        let names = call
+            .word(0)
+            .is_some_and(|flags| flags.contains("CLONE_NEW"));
+        let shifts = !matches!(call.name, "unshare" | "setns") || names;
+        if shifts && call.result == Some(0) {
+            self.paths.shift();
+        }
+        if call.name == "mount" {
+            let asked = self.asked(who.process, None, call.arg(1), Last::Followed);
+            let mut draft = self.draft(Kind::Tamper, who.process, who.tid, 0);
+            asked.apply(&mut draft.event);
+            // The probes put the kind of tampering there.
+            draft.event.asked = Some("sb_mount".to_owned());
+            draft.event.incomplete.remove(Incomplete::ASKED_UNREADABLE);
+            draft.event.incomplete.remove(Incomplete::ASKED_TRUNCATED);
+            self.keep(draft);
+        }
+    }
+
+    pub(super) fn tamper(&mut self, who: Who, call: &Call<'_>) {
+        let mut draft = self.draft(Kind::Tamper, who.process, who.tid, 0);
+        let what = match call.name {
+            "bpf" => {
+                draft.event.flags = call.word(0).and_then(|word| flags(word, BPF_COMMANDS));
+                "bpf"
+            }
+            "perf_event_open" => "perf_event_open",
+            "init_module" | "kexec_load" => "kernel_load_data",
+            _ => "kernel_read_file",
+        };
+        draft.event.asked = Some(what.to_owned());
+        self.keep(draft);
+    }
+
+    pub(super) fn ring(&mut self, _: Who, call: &Call<'_>) {
+        self.doubts.ring |= call.result.is_some_and(|result| result >= 0);
+    }
+}

@@ -1,0 +1,603 @@
+//! Traces of strace become events, and what they do not tell stays unknown.
+#![expect(clippy::unwrap_used, reason = "what the tests share is no test itself")]
+
+use pyti_analyzer::report::event_lines;
+use pyti_analyzer::strace::{Home, Limits, StraceError, Trace, read};
+use pyti_analyzer::{Report, RuleSet, StageRecord, StageStatus, Target, Vars, Verdict};
+use pyti_trace::event::{Event, Incomplete, Kind};
+
+/// What any program does, and the end of the first process, around the lines of a test.
+const BEGIN: &str = r#"9 1.000001 execve("/usr/bin/python3", ["python3", "x.py"], ["HOME=/home/u"]) = 0
+9 1.000002 access("/etc/ld.so.preload", R_OK) = -1 ENOENT (No such file or directory)
+9 1.000003 openat(AT_FDCWD</home/u/w>, "/etc/ld.so.cache", O_RDONLY|O_CLOEXEC) = 3</etc/ld.so.cache>
+9 1.000004 read(3</etc/ld.so.cache>, "", 1) = 0
+9 1.000005 mmap(NULL, 8192, PROT_READ, MAP_PRIVATE, 3</etc/ld.so.cache>, 0) = 0x7f0000000000
+9 1.000006 close(3</etc/ld.so.cache>) = 0
+9 1.000007 set_robust_list(0x7f0000000000, 24) = 0
+"#;
+const END: &str = "9 2.000001 exit_group(0) = ?\n9 2.000002 +++ exited with 0 +++\n";
+
+fn import(text: &str) -> Trace {
+    read(text.as_bytes(), Limits::default()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The lines as the middle of a whole trace.
+fn whole(lines: &str) -> Trace {
+    import(&format!("{BEGIN}{lines}{END}"))
+}
+
+fn recorded(name: &str) -> Trace {
+    let path = format!("../tests/traces/{name}.strace");
+    import(&std::fs::read_to_string(path).unwrap())
+}
+
+fn judge(trace: &Trace) -> Report {
+    let vars = Vars {
+        home: "/home/u".to_owned(),
+        work: "/home/u/.cache/pyti".to_owned(),
+    };
+    let rules = RuleSet::load(Some("../rules".as_ref()), &vars).unwrap();
+    let record = StageRecord {
+        facts: &trace.facts,
+        events: &trace.events,
+    };
+    rules.judge(&Target::default(), &[record])
+}
+
+fn fired(report: &Report) -> Vec<&str> {
+    let mut rules: Vec<&str> = report
+        .findings
+        .iter()
+        .map(|finding| &*finding.rule)
+        .collect();
+    rules.dedup();
+    rules
+}
+
+fn is_undecided(report: &Report, rule: &str) -> bool {
+    report.verdict == Verdict::Inconclusive
+        && report.findings.is_empty()
+        && report.undecided.iter().any(|one| one.rule == rule)
+}
+
+fn of(trace: &Trace, kind: Kind) -> Vec<&Event> {
+    trace
+        .events
+        .iter()
+        .filter(|event| event.kind == kind)
+        .collect()
+}
+
+/// The events from the opening of the script on, without the files of the interpreter.
+fn told(trace: &Trace) -> String {
+    let begin = trace
+        .events
+        .iter()
+        .position(|event| event.path.as_deref() == Some("/tmp/demo/src/actions.py"))
+        .unwrap();
+    let events: Vec<Event> = trace.events[begin..]
+        .iter()
+        .filter(|event| {
+            let path = event.path.as_deref().unwrap_or_default();
+            !path.starts_with("/usr/lib") && path != "/etc/ld.so.cache"
+        })
+        .cloned()
+        .collect();
+    let mut out = Vec::new();
+    event_lines(&events, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn recorded_actions() {
+    let trace = recorded("actions");
+    assert_eq!(trace.facts.status, StageStatus::Completed);
+    assert_eq!(trace.facts.problems, [] as [String; 0]);
+    assert_eq!(trace.facts.decode_errors, 0);
+    assert_eq!(trace.home, Home::Told("/tmp/demo/home".to_owned()));
+    insta::assert_snapshot!(told(&trace));
+}
+
+#[test]
+fn recorded_actions_without_options() {
+    let trace = recorded("actions-short");
+    assert_eq!(trace.facts.problems, [] as [String; 0]);
+    let execs = of(&trace, Kind::Exec);
+    assert!(execs.iter().all(|exec| exec.env.is_none()));
+    let cut = Incomplete::ARGV_TRUNCATED | Incomplete::ENV_UNREADABLE;
+    assert!(execs.iter().any(|exec| exec.incomplete.contains(cut)));
+    assert!(execs.iter().all(|exec| exec.inode.is_none()));
+    let notes = trace.notes.join("\n");
+    assert!(
+        notes.contains("-s 4096") && notes.contains("option -v"),
+        "{notes}"
+    );
+}
+
+#[test]
+fn a_whole_trace_without_findings_is_unremarkable() {
+    let report = judge(&whole(""));
+    assert_eq!(
+        report.verdict,
+        Verdict::Unremarkable,
+        "{:#?}",
+        report.missing
+    );
+    assert_eq!(whole("").home, Home::Told("/home/u".to_owned()));
+}
+
+#[test]
+fn what_is_missing_makes_it_inconclusive() {
+    let cases = [
+        (
+            BEGIN.to_owned(),
+            "the trace ends before its first process does",
+        ),
+        (
+            format!("{BEGIN}9 1.5 close(3"),
+            "the trace ends before its first process does",
+        ),
+        (
+            format!("{BEGIN}{}", END.trim_end()),
+            "the last line of the trace has no end",
+        ),
+        (
+            BEGIN.replace("set_robust_list", "geteuid") + END,
+            "recorded with a filter (-e trace=…)",
+        ),
+        (
+            BEGIN.replace("9 1.000004 read", "9 1.000004 brk") + END,
+            "no call in it reads",
+        ),
+        (
+            BEGIN.replace("= -1 ENOENT (No such file or directory)", "= 0") + END,
+            "recorded with a filter (-z)",
+        ),
+        (
+            BEGIN.replace("execve(\"/usr", "brk(\"/usr") + END,
+            "ran before the trace began",
+        ),
+        (
+            format!("{BEGIN}9 1.5 vfork() = 10\n{END}"),
+            "1 child process was not followed",
+        ),
+        (
+            format!("{BEGIN}9 1.5 vfork() = 10\n10 1.6 brk(NULL) = 0x1\n{END}"),
+            "1 process had not ended where the trace ends",
+        ),
+        (
+            format!("{BEGIN}10 1.6 brk(NULL) = 0x1\n10 1.7 +++ exited with 0 +++\n{END}"),
+            "of 1 process the trace does not tell who started it",
+        ),
+        (
+            format!(
+                "{BEGIN}9 1.5 io_uring_setup(8, {{flags=0}}) = 5<anon_inode:[io_uring]>\n{END}"
+            ),
+            "io_uring",
+        ),
+        (
+            format!("{BEGIN}9 1.5 openat(AT_FDCWD, \"x) = 0\n{END}"),
+            "1 record could not be decoded",
+        ),
+        (
+            format!("{BEGIN}{END}").replace("9 1.", "[pid 9] 1."),
+            "written to standard error",
+        ),
+        (
+            format!("{BEGIN}{END}")
+                .replace("</home/u/w>", "")
+                .replace("3</etc/ld.so.cache>", "3"),
+            "descriptors stand without their paths",
+        ),
+    ];
+    for (text, part) in cases {
+        let report = judge(&import(&text));
+        assert_eq!(report.verdict, Verdict::Inconclusive, "{text}");
+        let missing = report.missing.join("\n");
+        assert!(missing.contains(part), "no `{part}`: {missing}\n{text}");
+    }
+}
+
+#[test]
+fn a_child_may_speak_before_its_fork_returns() {
+    let trace = whole(
+        r#"9 1.1 vfork( <unfinished ...>
+20 1.2 execve("/bin/sh", ["sh"], ["A=b"]) = 0
+20 1.3 chdir("/home/u") = 0
+9 1.4 <... vfork resumed>) = 20
+20 1.5 unlink("w/x") = 0
+20 1.6 +++ killed by SIGKILL +++
+"#,
+    );
+    assert_eq!(judge(&trace).verdict, Verdict::Unremarkable);
+    let fork = of(&trace, Kind::Fork)[0];
+    let exec = of(&trace, Kind::Exec)[1];
+    assert_eq!((fork.process.tgid, fork.other), (9, Some(exec.process)));
+    assert_eq!((exec.process.tgid, exec.parent), (20, fork.process));
+    assert_eq!(exec.cwd.as_deref(), Some("/home/u/w"));
+    assert_eq!(
+        of(&trace, Kind::Unlink)[0].path.as_deref(),
+        Some("/home/u/w/x")
+    );
+    let exit = of(&trace, Kind::Exit)[0];
+    assert_eq!(
+        (exit.process, exit.signal, exit.exit_code),
+        (exec.process, Some(9), None)
+    );
+}
+
+#[test]
+fn a_number_is_given_to_one_process_after_the_other() {
+    let trace = whole(
+        "9 1.1 fork() = 20\n20 1.2 +++ exited with 0 +++\n9 1.3 fork() = 20\n20 1.4 +++ exited with 7 +++\n",
+    );
+    let exits = of(&trace, Kind::Exit);
+    assert_eq!(exits[0].process.tgid, exits[1].process.tgid);
+    assert_ne!(exits[0].process, exits[1].process);
+    assert_eq!(exits[1].exit_code, Some(7));
+}
+
+#[test]
+fn threads_are_no_processes_and_one_of_them_may_execute() {
+    let trace = whole(
+        r#"9 1.1 clone3({flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_THREAD, exit_signal=0} => {parent_tid=[30]}, 88) = 30
+30 1.2 openat(AT_FDCWD</home/u/w>, "out", O_WRONLY|O_CREAT|O_EXCL, 0600) = 4</home/u/w/out>
+9 1.3 write(4</home/u/w/out>, "abc", 3) = 3
+30 1.4 execve("/bin/true", ["true"], [] <pid changed to 9 ...>
+9 1.5 +++ superseded by execve in pid 30 +++
+9 1.6 <... execve resumed>) = 0
+9 1.7 close(4</home/u/w/out>) = 0
+"#,
+    );
+    assert!(of(&trace, Kind::Fork).is_empty());
+    let open = *of(&trace, Kind::Open).last().unwrap();
+    assert_eq!(
+        (open.process.tgid, open.tid, open.created),
+        (9, 30, Some(true))
+    );
+    let write = of(&trace, Kind::Write)[0];
+    assert_eq!(
+        (write.bytes, write.data.as_deref()),
+        (Some(3), Some(&b"abc"[..]))
+    );
+    assert_eq!(of(&trace, Kind::Exec).len(), 2);
+    assert_eq!(of(&trace, Kind::Exit).len(), 1);
+    assert_eq!(trace.facts.problems, [] as [String; 0]);
+}
+
+#[test]
+fn the_first_process_without_a_number_gets_one() {
+    let unnamed = BEGIN.replace("9 1.", "1.");
+    let trace = import(&format!(
+        "{unnamed}1.1 fork(strace: Process 20 attached\n <unfinished ...>\n\
+         [pid 20] 1.2 exit_group(0) = ?\n[pid 9] 1.3 <... fork resumed>) = 20\n\
+         [pid 20] 1.4 +++ exited with 0 +++\n2.1 exit_group(0) = ?\n2.2 +++ exited with 0 +++\n"
+    ));
+    assert_eq!(trace.facts.status, StageStatus::Completed);
+    let doers: Vec<u32> = trace
+        .events
+        .iter()
+        .map(|event| event.process.tgid)
+        .collect();
+    assert!(doers.iter().all(|tgid| [9, 20].contains(tgid)), "{doers:?}");
+    assert_eq!(of(&trace, Kind::Fork)[0].parent.tgid, 0);
+    assert_eq!(of(&trace, Kind::Exit)[0].parent.tgid, 9);
+}
+
+#[test]
+fn a_path_that_was_only_asked_for_is_one_name() {
+    // Nothing tells whether /home/u/l is a link to the home itself.
+    let report = judge(&whole("9 1.1 unlink(\"/home/u/l/.bash_history\") = 0\n"));
+    assert!(is_undecided(&report, "history-deletion"));
+    // A directory that was made in the trace is none.
+    let report = judge(&whole(
+        "9 1.1 mkdir(\"l\", 0777) = 0\n9 1.2 unlink(\"l/.bash_history\") = 0\n",
+    ));
+    assert_eq!(
+        report.verdict,
+        Verdict::Unremarkable,
+        "{:#?}",
+        report.missing
+    );
+    // A link that was made in the trace is followed, also where it was renamed.
+    let report = judge(&whole(
+        "9 1.1 symlink(\"/home/u\", \"a\") = 0\n9 1.2 rename(\"a\", \"b\") = 0\n\
+         9 1.3 unlink(\"b/.bash_history\") = 0\n",
+    ));
+    assert_eq!(fired(&report), ["history-deletion"]);
+    // The name itself is enough.
+    let report = judge(&whole("9 1.1 unlink(\"/home/u/.bash_history\") = 0\n"));
+    assert_eq!(fired(&report), ["history-deletion"]);
+}
+
+#[test]
+fn a_relative_path_without_its_directory_is_unknown() {
+    let lines = "9 1.1 chdir(\"/home/u/somewhere\") = 0\n9 1.2 chdir(\"/proc/self/cwd\") = 0\n\
+                 9 1.3 unlinkat(5, \".bash_history\", 0) = 0\n";
+    let trace = whole(lines);
+    let unlink = of(&trace, Kind::Unlink)[0];
+    assert_eq!(
+        (&unlink.path, unlink.asked.as_deref()),
+        (&None, Some(".bash_history"))
+    );
+    assert!(unlink.incomplete.contains(Incomplete::PATH_UNREADABLE));
+    let report = judge(&trace);
+    assert!(is_undecided(&report, "history-deletion"));
+}
+
+#[test]
+fn where_the_first_program_started_is_told_by_its_first_file() {
+    let trace = import(&(BEGIN.replace("\"/usr/bin/python3\"", "\"./run\"") + END));
+    let exec = of(&trace, Kind::Exec)[0];
+    assert_eq!(exec.cwd.as_deref(), Some("/home/u/w"));
+    assert_eq!(exec.path.as_deref(), Some("/home/u/w/run"));
+    let unknown = Incomplete::PATH_UNREADABLE | Incomplete::PATH_UNRESOLVED;
+    assert!(
+        !exec
+            .incomplete
+            .intersects(unknown | Incomplete::CWD_INCOMPLETE)
+    );
+}
+
+#[test]
+fn a_mount_makes_paths_unsure() {
+    let report = judge(&whole(
+        "9 1.1 mount(\"/home/u\", \"/home/u/w/m\", NULL, MS_BIND, NULL) = 0\n\
+         9 1.2 unlink(\"/home/u/w/m/.bash_history\") = 0\n",
+    ));
+    assert!(is_undecided(&report, "history-deletion"));
+}
+
+#[test]
+fn whether_a_file_was_made_here_is_three_valued() {
+    let deletions = |path: &str| -> String {
+        (0..6)
+            .map(|n| {
+                format!(
+                    "9 1.1 openat(AT_FDCWD</home/u/w>, \"{n}\", O_WRONLY|O_CREAT, 0666) = 4</home/u/w/{n}>\n\
+                     9 1.1 close(4</home/u/w/{n}>) = 0\n9 1.1 unlink(\"{path}{n}\") = 0\n"
+                )
+            })
+            .collect()
+    };
+    // O_CREAT does not tell whether the file was there.
+    assert!(is_undecided(
+        &judge(&whole(&deletions(""))),
+        "home-destruction"
+    ));
+    let looked: String = (0..6)
+        .map(|n| format!("9 1.1 stat(\"{n}\", 0x7f00) = -1 ENOENT (No such file or directory)\n"))
+        .collect();
+    let report = judge(&whole(&(looked + &deletions(""))));
+    assert_eq!(
+        report.verdict,
+        Verdict::Unremarkable,
+        "{:#?}",
+        report.missing
+    );
+    let there = deletions("").replace("O_WRONLY|O_CREAT, 0666", "O_WRONLY");
+    assert_eq!(fired(&judge(&whole(&there))), ["home-destruction"]);
+}
+
+#[test]
+fn a_count_is_undecided_only_where_it_may_be_reached() {
+    let lines = |unsure: usize, sure: usize| -> String {
+        let there = |n: usize| {
+            format!("9 1.1 openat(AT_FDCWD</home/u/w>, \"s{n}\", O_RDONLY) = 4</home/u/w/s{n}>\n")
+        };
+        let unsure = (0..unsure).map(|n| format!("9 1.2 unlink(\"/home/u/l/{n}\") = 0\n"));
+        let sure = (0..sure).map(|n| there(n) + &format!("9 1.3 unlink(\"s{n}\") = 0\n"));
+        unsure.chain(sure).collect()
+    };
+    let judged = |unsure, sure| judge(&whole(&lines(unsure, sure)));
+    let undecided = |report: &Report| {
+        report
+            .undecided
+            .iter()
+            .any(|one| one.rule == "home-destruction")
+    };
+    assert!(!undecided(&judged(4, 0)));
+    assert!(!undecided(&judged(1, 3)));
+    assert!(undecided(&judged(1, 4)));
+    assert!(undecided(&judged(5, 0)));
+    assert_eq!(fired(&judged(1, 5)), ["home-destruction"]);
+}
+
+#[test]
+fn programs_without_a_name() {
+    let memfd = "9 1.1 memfd_create(\"x\", 0) = 4</memfd:x>(deleted)\n";
+    let exec = |path: &str| format!("{memfd}9 1.2 execve(\"{path}\", [\"x\"], []) = 0\n");
+    for path in ["/proc/self/fd/4", "/dev/fd/4", "/proc/9/fd/4"] {
+        let trace = whole(&exec(path));
+        assert_eq!(
+            of(&trace, Kind::Exec)[1].path.as_deref(),
+            Some("/memfd:x (deleted)")
+        );
+        assert_eq!(fired(&judge(&trace)), ["fileless-exec"], "{path}");
+    }
+    // What a name leads to is not known any more.
+    let report = judge(&whole(&exec("/tmp/maybe-a-link")));
+    assert!(is_undecided(&report, "fileless-exec"));
+    let unlinked = "9 1.1 openat(AT_FDCWD</home/u/w>, \"p\", O_RDONLY) = 4</home/u/w/p>\n\
+                    9 1.2 unlink(\"p\") = 0\n\
+                    9 1.3 execveat(4</home/u/w/p>(deleted), \"\", [\"p\"], [], AT_EMPTY_PATH) = 0\n";
+    assert_eq!(fired(&judge(&whole(unlinked))), ["fileless-exec"]);
+}
+
+#[test]
+fn networks() {
+    let trace = whole(
+        r#"9 1.1 socket(AF_INET6, SOCK_STREAM, IPPROTO_IP) = 4<TCPv6:[77]>
+9 1.2 connect(4<TCPv6:[77]>, {sa_family=AF_INET6, sin6_port=htons(443), sin6_flowinfo=htonl(0), inet_pton(AF_INET6, "2001:db8::1", &sin6_addr), sin6_scope_id=0}, 28) = -1 EINPROGRESS (Operation now in progress)
+9 1.3 write(4<TCPv6:[[::1]:5->[2001:db8::1]:443]>, "GET", 3) = 3
+9 1.4 write(4<TCPv6:[[::1]:5->[2001:db8::1]:443]>, "more", 4) = 4
+9 1.5 connect(5, {sa_family=AF_UNIX, sun_path=@"hidden"}, 9) = 0
+9 1.6 sendmmsg(6<UDP:[78]>, [{msg_hdr={msg_name={sa_family=AF_INET, sin_port=htons(53), sin_addr=inet_addr("1.2.3.4")}, msg_namelen=16, msg_iov=[{iov_base="q1", iov_len=2}], msg_iovlen=1}, msg_len=2}, {msg_hdr={msg_name=NULL, msg_iov=[{iov_base="q2", iov_len=2}]}, msg_len=2}], 2, 0) = 2
+9 1.7 dup2(4<TCPv6:[[::1]:5->[2001:db8::1]:443]>, 0) = 0<TCPv6:[[::1]:5->[2001:db8::1]:443]>
+"#,
+    );
+    let connect = of(&trace, Kind::Connect);
+    assert_eq!(connect[0].addr.as_deref(), Some("2001:db8::1"));
+    assert_eq!((connect[0].port, connect[0].result), (Some(443), -115));
+    assert_eq!(
+        (connect[1].family, connect[1].path.as_deref()),
+        (Some(1), Some("@hidden"))
+    );
+    let sends = of(&trace, Kind::Send);
+    assert_eq!(sends.len(), 3);
+    assert_eq!(
+        (sends[0].port, sends[0].data.as_deref()),
+        (Some(443), Some(&b"GET"[..]))
+    );
+    assert_eq!(
+        (sends[1].port, sends[1].addr.as_deref()),
+        (Some(53), Some("1.2.3.4"))
+    );
+    // Where the second one went nothing tells.
+    assert_eq!((sends[2].port, sends[2].bytes), (None, Some(2)));
+    let dup = of(&trace, Kind::Dup)[0];
+    assert_eq!((dup.fds, dup.port), (Some((4, 0)), Some(443)));
+    let report = judge(&trace);
+    assert_eq!(fired(&report), ["public-ip-connect", "name-lookup"]);
+}
+
+#[test]
+fn other_processes_and_the_watcher() {
+    let trace = whole(
+        r#"9 1.1 [ Process PID=9 runs in 32 bit mode. ]
+9 1.2 fork() = 20
+9 1.3 ptrace(PTRACE_SEIZE, 20, NULL, 0) = 0
+9 1.3 process_vm_readv(4321, [{iov_base="", iov_len=0}], 1, [], 1, 0) = -1 EPERM (Operation not permitted)
+9 1.4 kill(9, SIGTERM) = 0
+9 1.4 kill(1, SIGKILL) = -1 EPERM (Operation not permitted)
+9 1.5 setresuid(-1, 0, -1) = -1 EPERM (Operation not permitted)
+9 1.6 setuid(1000) = 0
+9 1.7 bpf(BPF_PROG_LOAD, {prog_type=BPF_PROG_TYPE_KPROBE}, 8) = -1 EPERM (Operation not permitted)
+9 1.8 mprotect(0x7f0000000000, 4096, PROT_READ|PROT_EXEC) = 0
+9 1.8 --- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=1, si_uid=0} ---
+20 1.9 +++ exited with 0 +++
+"#,
+    );
+    let ptrace = of(&trace, Kind::Ptrace);
+    assert_eq!(ptrace[0].other, of(&trace, Kind::Fork)[0].other);
+    assert_eq!(ptrace[1].other.map(|other| other.tgid), Some(4321));
+    let signals = of(&trace, Kind::Signal);
+    assert_eq!(signals.len(), 1);
+    assert_eq!((signals[0].signal, signals[0].result), (Some(9), -1));
+    let creds = of(&trace, Kind::Creds);
+    assert_eq!((creds.len(), creds[0].mode), (1, Some(1000)));
+    assert!(creds[0].incomplete.contains(Incomplete::UID_UNKNOWN));
+    let tamper = of(&trace, Kind::Tamper)[0];
+    assert_eq!(
+        (tamper.asked.as_deref(), tamper.flags),
+        (Some("bpf"), Some(5))
+    );
+    let map = of(&trace, Kind::MmapExec)[0];
+    assert_eq!(map.flags, Some(5));
+    assert!(map.incomplete.contains(Incomplete::PATH_UNREADABLE));
+}
+
+#[test]
+fn bad_input_is_told_by_its_line() {
+    let error = |text: &str| match read(text.as_bytes(), Limits::default()) {
+        Err(error) => error.to_string(),
+        Ok(trace) => panic!("{trace:?}"),
+    };
+    assert_eq!(
+        error(""),
+        "the trace is empty: record one with `strace -f -ttt -y -yy -v -s 4096 -o FILE COMMAND`"
+    );
+    let told = error(&format!("{BEGIN}hello \u{1b}[31m\n{END}"));
+    assert!(
+        told.starts_with("line 8 of the trace cannot be read: it has no time"),
+        "{told}"
+    );
+    assert!(told.contains("`hello \\u{1b}[31m`"), "{told}");
+    let told = error("execve(\"/bin/true\", [\"true\"], 0x1 /* 2 vars */) = 0\n");
+    assert!(told.contains("line 1") && told.contains("-ttt"), "{told}");
+    let small = Limits {
+        line: 100,
+        ..Limits::default()
+    };
+    let long = format!("9 1.1 write(1, \"{}\", 1) = 1\n", "x".repeat(200));
+    let told = read(long.as_bytes(), small).unwrap_err();
+    assert!(matches!(told, StraceError::Long { line: 1, .. }), "{told}");
+}
+
+#[test]
+fn limits_cut_and_say_so() {
+    let few = Limits {
+        events: 2,
+        ..Limits::default()
+    };
+    let text = format!("{BEGIN}{END}");
+    let trace = read(text.as_bytes(), few).unwrap();
+    assert_eq!(trace.events.len(), 2);
+    assert!(
+        trace.facts.problems[0].contains("only the first 2 events"),
+        "{:?}",
+        trace.facts
+    );
+    let short = Limits {
+        bytes: 500,
+        ..Limits::default()
+    };
+    let trace = read(text.as_bytes(), short).unwrap();
+    assert!(matches!(trace.facts.status, StageStatus::Stopped { .. }));
+    assert_eq!(judge(&trace).verdict, Verdict::Inconclusive);
+}
+
+mod hostile {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Real lines with bytes changed, left out, and doubled.
+    fn mangled() -> impl Strategy<Value = Vec<u8>> {
+        let text = std::fs::read("../tests/traces/actions.strace").unwrap();
+        let length = text.len();
+        let change = (0..length, any::<u8>(), 0..4_usize);
+        proptest::collection::vec(change, 0..40).prop_map(move |changes| {
+            let mut text = text.clone();
+            for (at, byte, what) in changes {
+                let at = at % text.len();
+                match what {
+                    0 => text[at] = byte,
+                    1 => drop(text.remove(at)),
+                    2 => text.insert(at, byte),
+                    _ => text.extend_from_within(at..text.len().min(at + 500)),
+                }
+            }
+            text
+        })
+    }
+
+    fn judged(text: &[u8]) {
+        if let Ok(trace) = read(text, Limits::default()) {
+            assert!(trace.events.is_sorted_by(|a, b| a.time_ns < b.time_ns));
+            judge(&trace);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn mangled_traces_do_no_harm(text in mangled()) {
+            judged(&text);
+        }
+
+        #[test]
+        fn lines_of_anything_do_no_harm(lines in proptest::collection::vec("[ -~]{0,80}", 0..8)) {
+            let lines: String = lines.iter().map(|line| format!("9 1.1 {line}\n")).collect();
+            judged(format!("{BEGIN}{lines}{END}").as_bytes());
+        }
+
+        #[test]
+        fn calls_of_anything_do_no_harm(
+            name in "open|openat|execve|write|sendmsg|connect|clone3|dup2|rename|newfstatat|close_range",
+            args in r#"([a-zA-Z0-9_|"<>\[\]{}=,(). /\\-]{0,60})"#,
+            result in "[-0-9?]{1,20}",
+        ) {
+            judged(format!("{BEGIN}9 1.1 {name}({args}) = {result}\n{END}").as_bytes());
+        }
+    }
+}
