@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::calls::{self, Call};
 use super::diagnostics::{self, Diagnostic};
-use super::{Ran, Stage, Tools, program};
+use super::{Ran, Required, Stage, Tools, program};
 use crate::cli::LimitArgs;
 use crate::data_store::Blob;
 use crate::order::{self, Order};
@@ -84,7 +84,7 @@ impl Stage for Build {
     }
 
     fn tools(&self) -> Option<Tools> {
-        Some(Tools::fixed(|_| Ok(vec![vec!["build".to_owned()]])))
+        Some(Tools::fixed(|_| Ok(Required::just(&["build"]))))
     }
 
     fn order(&self, inputs: &Inputs, limits: &LimitArgs) -> Result<Order, Failure> {

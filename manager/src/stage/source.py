@@ -70,7 +70,12 @@ def run(command, places, source):
     env = dict(os.environ, **{name: put(value) for name, value in command.get("env", {}).items()})
     ended = {"exit": None, "signal": None, "timed_out": False}
     into = command.get("stdout")
-    out = open(os.path.join(places["work"], into), "wb") if into else None
+    out = None
+    if into:
+        path = os.path.join(places["work"], into)
+        if not os.path.isdir(os.path.dirname(path)):
+            os.makedirs(os.path.dirname(path))
+        out = open(path, "wb")
     began = time.monotonic()
     try:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, env=env,

@@ -114,9 +114,14 @@ impl Action for Detect {
             let fetched: Fetched = read(&inputs, DISTRIBUTION)?;
             let metadata: CoreMetadata = read(&inputs, METADATA)?;
             let command = self.0.test_command.clone();
-            let detecting = move || stage::test_plan(&fetched, &metadata, command.as_deref());
+            let minor = self.0.options.platform.minor;
+            let detecting =
+                move || stage::test_plan(&fetched, &metadata, minor, command.as_deref());
             let detected = tokio::task::spawn_blocking(detecting).await;
             let plan = detected.map_err(Failure::infrastructure)??;
+            for note in &plan.notes {
+                self.0.stages.note(format!("tests: {note}"));
+            }
             provide(TEST_PLAN, &plan)
         })
     }

@@ -7,6 +7,7 @@
 
 mod failure;
 mod host;
+mod tools;
 mod vm;
 
 use std::sync::Arc;
@@ -22,7 +23,9 @@ use crate::metadata_hook::VmHook;
 use crate::stage;
 use crate::stages::Stages;
 use host::{AskMetadata, Detect, Examine, Fetch, MakeTemplate, Measure, Resolve};
-use vm::{FetchTools, RunStage};
+use tools::FetchTools;
+pub use tools::FetchedTools;
+use vm::RunStage;
 
 /// The target's file, in the cache: a [`pyti_index::Fetched`].
 pub const DISTRIBUTION: &str = "distribution";
@@ -217,6 +220,12 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(
     kind: &str,
 ) -> Result<T, Failure> {
     inputs.get(kind).map_err(Failure::infrastructure)
+}
+
+/// The requirements that a stage wanted to run with and runs without.
+pub(crate) fn missing_tools(inputs: &Inputs, stage: &str) -> Result<Vec<String>, Failure> {
+    let tools: FetchedTools = read(inputs, tools_of(stage).as_str())?;
+    Ok(tools.missing)
 }
 
 fn provide(kind: &str, value: &impl Serialize) -> Result<Outputs, Failure> {

@@ -1,61 +1,13 @@
-//! How a stage becomes a task: its tools are fetched, it runs in a clone, its datum is read and kept.
+//! How a stage becomes a task: it runs in a clone, its datum is read and kept.
 
 use std::sync::Arc;
 
-use pyti_graph::{Action, Blame, BoxFuture, Control, Datum, Failure, Inputs, Kind, Outputs};
-use pyti_index::{Closure, DistFilename, WheelhouseFile};
+use pyti_graph::{Action, BoxFuture, Control, Datum, Failure, Inputs, Outputs};
+use pyti_index::{DistFilename, WheelhouseFile};
 
-use super::failure::{blame, not_again, until_stopped};
-use super::{Audit, INSTALLED, provide, read, resources, teller, tools_of};
-use crate::metadata_hook::NoHook;
-use crate::stage::{Installed, Ran, Requirements, Stage};
-
-/// Resolves and fetches the tools of a stage.
-pub(super) struct FetchTools {
-    pub(super) provides: Kind,
-    pub(super) requirements: Requirements,
-    pub(super) audit: Arc<Audit>,
-}
-
-impl Action for FetchTools {
-    fn run(&self, inputs: Inputs, control: Control) -> BoxFuture<'_, Result<Outputs, Failure>> {
-        Box::pin(async move {
-            let mut sets = (self.requirements)(&inputs)?.into_iter();
-            let Audit {
-                options, stages, ..
-            } = &*self.audit;
-            let mut set = sets.next().unwrap_or_default();
-            let mut closure = loop {
-                let teller = teller(&control);
-                let resolving = pyti_index::closure(&set, options, Arc::new(NoHook), teller);
-                let resolving = async { Ok(resolving.await?) };
-                match (until_stopped(&control, resolving).await, sets.next()) {
-                    (
-                        Err(Failure::Failed {
-                            blame: Blame::Package,
-                            reason,
-                        }),
-                        Some(next),
-                    ) => {
-                        stages.note(format!("{}: {reason}; it runs without", self.provides));
-                        set = next;
-                    }
-                    (closure, _) => break closure?,
-                }
-            };
-            closure.files.retain(|file| {
-                let wheel = file.filename.ends_with(".whl");
-                if !wheel {
-                    let (tools, file) = (&self.provides, &file.filename);
-                    stages.note(format!("{tools}: {file} is no wheel and is left out"));
-                }
-                wheel
-            });
-            closure.notes.drain(..).for_each(|note| stages.note(note));
-            provide(self.provides.as_str(), &closure)
-        })
-    }
-}
+use super::failure::{blame, not_again};
+use super::{Audit, FetchedTools, INSTALLED, provide, read, resources, tools_of};
+use crate::stage::{Installed, Ran, Stage};
 
 /// Runs a stage in a clone.
 pub(super) struct RunStage {
@@ -69,7 +21,7 @@ impl Action for RunStage {
             let Self { stage, audit } = self;
             let mut order = stage.order(&inputs, audit.stages.limits())?;
             if stage.tools().is_some() {
-                let tools: Closure = read(&inputs, tools_of(stage.name()).as_str())?;
+                let tools: FetchedTools = read(&inputs, tools_of(stage.name()).as_str())?;
                 order.tools = tools.files;
                 if order.state.is_some() {
                     let installed: Installed = read(&inputs, INSTALLED)?;

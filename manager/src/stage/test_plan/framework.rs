@@ -5,8 +5,11 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
+use super::command::call;
+use super::environment::Environment;
 use super::files::Files;
-use super::invocation::{arguments, xmlrunner};
+use super::ini::Ini;
+use super::invocation::arguments;
 
 /// What runs tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,9 +23,9 @@ pub enum Framework {
     Doctest,
     /// nose2.
     Nose2,
-    /// nose, which no current Python runs: its layouts are run by pytest.
+    /// nose, which no current Python runs: its layouts are run by the last pytest that knew them.
     Nose,
-    /// Twisted's trial, whose test cases pytest runs.
+    /// Twisted's trial, by itself: it alone looks after the reactor between tests.
     Trial,
     /// Django's runner, with results by unittest-xml-reporting.
     Django,
@@ -35,19 +38,78 @@ static TEST_SUITE: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 static DOCTEST: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?m)^\s*>>> ").ok());
 
-pub(super) type Choice = (Framework, String, Vec<String>);
+/// What runs a package's tests.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Choice {
+    /// By what.
+    pub framework: Framework,
+    /// Why that.
+    pub reason: String,
+    /// Arguments of the interpreter.
+    pub arguments: Vec<String>,
+    /// Which of the package's environments says so.
+    pub environment: Option<usize>,
+}
 
-pub(super) fn choose(files: &Files) -> Result<Choice, String> {
-    let chosen =
-        |framework, reason: &str| Ok((framework, reason.to_owned(), arguments(framework, files)));
-    for (file, mark) in [
-        ("pyproject.toml", "[tool.pytest"),
-        ("setup.cfg", "[tool:pytest]"),
-        ("tox.ini", "[pytest]"),
-        ("pytest.ini", "[pytest]"),
-    ] {
+/// Where pytest is configured
+/// (<https://docs.pytest.org/en/stable/reference/customize.html#configuration-file-formats>).
+const PYTEST: [(&str, &str); 5] = [
+    ("pyproject.toml", "[tool.pytest"),
+    ("setup.cfg", "[tool:pytest]"),
+    ("tox.ini", "[pytest]"),
+    ("pytest.ini", "[pytest]"),
+    ("pytest.toml", "[pytest]"),
+];
+/// What a test file imports that is written for a framework, the most telling first.
+const IMPORTS: [(&[&str], Framework); 5] = [
+    (&["import pytest", "from pytest"], Framework::Pytest),
+    (
+        &["from twisted.trial", "import twisted.trial"],
+        Framework::Trial,
+    ),
+    (&["import nose2", "from nose2"], Framework::Nose2),
+    (&["import nose", "from nose"], Framework::Nose),
+    (&["import unittest", "from unittest"], Framework::Unittest),
+];
+
+/// The framework: what the package's own tools run, what is configured, what its tests import.
+///
+/// # Errors
+/// It has no tests.
+pub(super) fn choose(files: &Files, environments: &[Environment]) -> Result<Choice, String> {
+    let chosen = |framework, reason: String, words: Option<Vec<String>>| {
+        Ok(Choice {
+            framework,
+            reason,
+            arguments: arguments(framework, words.unwrap_or_default(), files),
+            environment: None,
+        })
+    };
+    for (index, environment) in environments.iter().enumerate() {
+        for command in &environment.commands {
+            if let Some(call) = call(command, &environment.directory, files) {
+                return Ok(Choice {
+                    framework: call.framework,
+                    reason: format!("{} runs `{}`", environment.origin, command.join(" ")),
+                    arguments: arguments(call.framework, call.words, files),
+                    environment: Some(index),
+                });
+            }
+        }
+    }
+    for (file, mark) in PYTEST {
         if files.text(file).contains(mark) {
-            return chosen(Framework::Pytest, &format!("{file} has {mark}"));
+            return chosen(Framework::Pytest, format!("{file} has {mark}"), None);
+        }
+    }
+    if Ini::parse(files.text("setup.cfg")).has("nosetests") {
+        let reason = "setup.cfg has [nosetests]".to_owned();
+        return chosen(Framework::Nose, reason, None);
+    }
+    for file in ["unittest.cfg", "nose2.cfg"] {
+        if Ini::parse(files.text(file)).has("unittest") {
+            let reason = format!("{file} has [unittest]");
+            return chosen(Framework::Nose2, reason, None);
         }
     }
     for file in ["setup.py", "setup.cfg"] {
@@ -56,47 +118,26 @@ pub(super) fn choose(files: &Files) -> Result<Choice, String> {
             .and_then(|suite| suite.captures(files.text(file)));
         if let Some(suite) = suite.and_then(|found| found.get(1)) {
             let reason = format!("{file} has test_suite = {}", suite.as_str());
-            if suite.as_str().starts_with("nose") {
-                return chosen(Framework::Nose, &reason);
-            }
-            let mut arguments: Vec<String> = xmlrunner();
-            arguments.push(suite.as_str().to_owned());
-            return Ok((Framework::Unittest, reason, arguments));
+            let collector = suite.as_str().split('.').next().unwrap_or_default();
+            return match collector {
+                "nose" => chosen(Framework::Nose, reason, None),
+                "nose2" => chosen(Framework::Nose2, reason, None),
+                _ => {
+                    let words = vec![suite.as_str().to_owned()];
+                    chosen(Framework::Unittest, reason, Some(words))
+                }
+            };
         }
     }
-    for file in ["tox.ini", "noxfile.py", "setup.cfg"] {
-        for (mark, framework) in [
-            ("pytest", Framework::Pytest),
-            ("py.test", Framework::Pytest),
-            ("nose2", Framework::Nose2),
-            ("nosetests", Framework::Nose),
-            ("trial ", Framework::Trial),
-            ("manage.py test", Framework::Django),
-            ("-m unittest", Framework::Unittest),
-            ("-munittest", Framework::Unittest),
-        ] {
-            if files.text(file).contains(mark) {
-                return chosen(framework, &format!("{file} runs {}", mark.trim()));
-            }
-        }
+    if let Some((words, reason)) = django(files) {
+        return chosen(Framework::Django, reason, Some(words));
     }
     let tests: Vec<&String> = files.tests().collect();
-    for (marks, framework) in [
-        (["import pytest", "from pytest"], Framework::Pytest),
-        (
-            ["from twisted.trial", "import twisted.trial"],
-            Framework::Trial,
-        ),
-        (["import nose2", "from nose2"], Framework::Nose2),
-        (["import nose", "from nose"], Framework::Nose),
-        (["import unittest", "from unittest"], Framework::Unittest),
-    ] {
+    for (marks, framework) in IMPORTS {
         for path in &tests {
             let text = files.text(path);
             if let Some(mark) = marks.iter().find(|mark| text.contains(**mark)) {
-                let django = files.has("manage.py") && text.contains("django");
-                let framework = if django { Framework::Django } else { framework };
-                return chosen(framework, &format!("{path} has `{mark}`"));
+                return chosen(framework, format!("{path} has `{mark}`"), None);
             }
         }
     }
@@ -104,20 +145,44 @@ pub(super) fn choose(files: &Files) -> Result<Choice, String> {
         .iter()
         .find(|path| files.text(path).contains("def test"))
     {
-        return chosen(
-            Framework::Pytest,
-            &format!("{path} has functions named test"),
-        );
+        let reason = format!("{path} has functions named test");
+        return chosen(Framework::Pytest, reason, None);
     }
     let mut texts = files.texts.iter();
     let doctest = texts.find(|(_, text)| DOCTEST.as_ref().is_some_and(|mark| mark.is_match(text)));
     match doctest {
         Some((path, _)) => chosen(
             Framework::Doctest,
-            &format!("{path} has examples after >>>"),
+            format!("{path} has examples after >>>"),
+            None,
         ),
         None => Err("the source distribution has no tests".to_owned()),
     }
+}
+
+/// What runs the tests of a Django application, where its files say that it is one.
+fn django(files: &Files) -> Option<(Vec<String>, String)> {
+    let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+    if files.text("runtests.py").contains("django") {
+        return Some((
+            words(&["runtests.py"]),
+            "runtests.py names django".to_owned(),
+        ));
+    }
+    let path = files.tests().find(|path| {
+        let text = files.text(path);
+        text.contains("from django") || text.contains("import django")
+    })?;
+    if files.has("manage.py") {
+        let reason = format!("there is manage.py, and {path} names django");
+        return Some((words(&["manage.py", "test"]), reason));
+    }
+    if files.text("tests/settings.py").contains("INSTALLED_APPS") {
+        let reason = format!("there is tests/settings.py, and {path} names django");
+        let command = ["-m", "django", "test", "--settings=tests.settings"];
+        return Some((words(&command), reason));
+    }
+    None
 }
 
 #[cfg(test)]
@@ -128,7 +193,7 @@ mod tests {
     use super::*;
 
     fn chosen(texts: &[(&str, &str)]) -> (Framework, String) {
-        let plan = plan(&Files::of(texts), &CoreMetadata::default()).unwrap();
+        let plan = plan(&Files::of(texts), &CoreMetadata::default(), 13).unwrap();
         (plan.framework, plan.reason)
     }
 
@@ -153,7 +218,30 @@ mod tests {
             (
                 &[("tox.ini", "[testenv]\ncommands = nose2 -v")],
                 Framework::Nose2,
-                "tox.ini runs nose2",
+                "tox.ini [testenv] runs `nose2 -v`",
+            ),
+            (
+                &[
+                    ("noxfile.py", "def t(session):\n    session.run('pytest')\n"),
+                    ("setup.cfg", "[nosetests]\nverbosity = 1"),
+                ],
+                Framework::Pytest,
+                "noxfile.py t runs `pytest`",
+            ),
+            (
+                &[("setup.cfg", "[nosetests]\nverbosity = 1")],
+                Framework::Nose,
+                "setup.cfg has [nosetests]",
+            ),
+            (
+                &[("unittest.cfg", "[unittest]\nplugins = x")],
+                Framework::Nose2,
+                "unittest.cfg has [unittest]",
+            ),
+            (
+                &[("runtests.py", "import django")],
+                Framework::Django,
+                "runtests.py names django",
             ),
             (
                 &[
@@ -174,7 +262,7 @@ mod tests {
                     ("a/tests.py", "from unittest import x\nimport django"),
                 ],
                 Framework::Django,
-                "a/tests.py has `from unittest`",
+                "there is manage.py, and a/tests.py names django",
             ),
             (
                 &[("test_a.py", "def test_it():")],
@@ -189,7 +277,11 @@ mod tests {
         ] {
             assert_eq!(chosen(texts), (framework, reason.to_owned()));
         }
-        let none = plan(&Files::of(&[("a.py", "x = 1")]), &CoreMetadata::default());
+        let none = plan(
+            &Files::of(&[("a.py", "x = 1")]),
+            &CoreMetadata::default(),
+            13,
+        );
         assert_eq!(none, Err("the source distribution has no tests".to_owned()));
     }
 }
