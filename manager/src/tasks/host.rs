@@ -13,6 +13,7 @@ use super::{
     Audit, DISTRIBUTION, METADATA, PERFORMANCE, SOURCE, TEMPLATE, TEST_PLAN, WHEELHOUSE, provide,
     read, teller,
 };
+use crate::described::Described;
 use crate::stages::Stages;
 use crate::{performance, stage};
 
@@ -57,7 +58,12 @@ impl Action for AskMetadata {
             let fetched: Fetched = read(&inputs, DISTRIBUTION)?;
             let source: Source = read(&inputs, SOURCE)?;
             let metadata = pyti_index::metadata(&fetched, &source, &*self.0.hook).await;
-            provide(METADATA, &metadata.map_err(|error| blame(error.into()))?)
+            let metadata = metadata.map_err(|error| blame(error.into()))?;
+            let described = Described::of(&metadata, &source);
+            let stages = &self.0.stages;
+            stages.summarise(METADATA, Some(described.summary()));
+            stages.keep_datum(METADATA, &described).map_err(blame)?;
+            provide(METADATA, &metadata)
         })
     }
 }
