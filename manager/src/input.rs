@@ -1,5 +1,6 @@
 //! What a clone is given: one tar, unpacked below `/` with the rights of the package's user.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -9,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, Result};
 use pyti_index::append_tar;
 use pyti_vm::{Interpreter, SLOT_BYTES};
+use tar::EntryType;
 
 use crate::data_store::DataStore;
 use crate::order::{HOME, Order, WHEELHOUSE};
@@ -82,8 +84,12 @@ impl<W: Write> Write for Bounded<W> {
 }
 
 fn append_state(state: impl Read, out: &mut tar::Builder<impl Write>) -> Result<()> {
-    for entry in Entries::of(&mut tar::Archive::new(state))? {
-        let (path, mut entry) = entry?;
+    for member in Members::of(&mut tar::Archive::new(state))? {
+        let Member {
+            path,
+            link,
+            mut entry,
+        } = member?;
         let header = entry.header();
         let mut fresh = tar::Header::new_gnu();
         fresh.set_mtime(header.mtime()?);
@@ -91,10 +97,8 @@ fn append_state(state: impl Read, out: &mut tar::Builder<impl Write>) -> Result<
         fresh.set_size(0);
         let mode = header.mode()? & 0o777;
         if header.entry_type().is_symlink() {
-            let target = entry.link_name_bytes().unwrap_or_default().into_owned();
-            anyhow::ensure!(target.len() < LONGEST_PATH, "a link's target is too long");
             fresh.set_mode(0o777);
-            out.append_link(&mut fresh, &path, OsStr::from_bytes(&target))?;
+            out.append_link(&mut fresh, &path, OsStr::from_bytes(&link))?;
         } else if header.entry_type().is_dir() {
             // Its files are still to come.
             fresh.set_mode(mode | 0o700);
@@ -108,63 +112,102 @@ fn append_state(state: impl Read, out: &mut tar::Builder<impl Write>) -> Result<
     Ok(())
 }
 
-/// The entries of a state with their checked paths, relative to `/`.
-pub struct Entries<'a, R: Read> {
+/// A file, directory or link of a state.
+pub struct Member<'a, R: Read> {
+    /// Its path, relative to `/`, where a state may have files.
+    pub path: PathBuf,
+    /// Where a link points to.
+    pub link: Vec<u8>,
+    /// Its header and content.
+    pub entry: tar::Entry<'a, R>,
+}
+
+/// The members of a state, checked. Long names stand before the member that they belong to, as
+/// members of their own (GNU tar); they are read here, since the library reads them whole, however
+/// long they are.
+pub struct Members<'a, R: Read> {
     entries: tar::Entries<'a, R>,
     left: usize,
 }
 
-impl<'a, R: Read> Entries<'a, R> {
-    /// The entries of `archive`.
+impl<'a, R: Read> Members<'a, R> {
+    /// The members of `archive`.
     ///
     /// # Errors
     /// It cannot be read.
     pub fn of(archive: &'a mut tar::Archive<R>) -> Result<Self> {
         Ok(Self {
-            entries: archive.entries()?,
+            entries: archive.entries()?.raw(true),
             left: MOST_ENTRIES,
         })
     }
 
-    fn check(&mut self, entry: tar::Entry<'a, R>) -> Result<(PathBuf, tar::Entry<'a, R>)> {
-        self.left = self
-            .left
-            .checked_sub(1)
-            .context("it has too many entries")?;
-        let kind = entry.header().entry_type();
-        let bytes = entry.path_bytes();
-        anyhow::ensure!(bytes.len() < LONGEST_PATH, "a path of it is too long");
-        let name = || bytes.escape_ascii().to_string();
-        anyhow::ensure!(
-            kind.is_file() || kind.is_dir() || kind.is_symlink(),
-            "{} is neither file, directory nor link",
-            name()
-        );
-        let path = PathBuf::from(OsStr::from_bytes(&bytes));
-        let inside = |root: &&str| path.starts_with(root) && path != Path::new(root);
-        let plain = path
-            .components()
-            .all(|component| matches!(component, Component::Normal(_)));
-        anyhow::ensure!(
-            ROOTS.iter().any(inside) && plain,
-            "{} is not where a state has files",
-            name()
-        );
-        drop(bytes);
-        Ok((path, entry))
+    fn read(&mut self) -> Result<Option<Member<'a, R>>> {
+        let (mut long_path, mut long_link) = (None, None);
+        loop {
+            let Some(entry) = self.entries.next() else {
+                return Ok(None);
+            };
+            let mut entry = entry?;
+            self.left = self
+                .left
+                .checked_sub(1)
+                .context("it has too many entries")?;
+            match entry.header().entry_type() {
+                EntryType::GNULongName => {
+                    long_path = Some(name(&mut entry).context("a path of it is too long")?);
+                }
+                EntryType::GNULongLink => {
+                    long_link = Some(name(&mut entry).context("a link's target is too long")?);
+                }
+                _ => {
+                    let path = long_path.unwrap_or_else(|| entry.path_bytes().into_owned());
+                    let link = long_link.or_else(|| entry.link_name_bytes().map(Cow::into_owned));
+                    let path = checked(path, entry.header().entry_type())?;
+                    let link = link.unwrap_or_default();
+                    return Ok(Some(Member { path, link, entry }));
+                }
+            }
+        }
     }
 }
 
-impl<'a, R: Read> Iterator for Entries<'a, R> {
-    type Item = Result<(PathBuf, tar::Entry<'a, R>)>;
+/// A long name, where it is no longer than one can be.
+fn name(entry: &mut impl Read) -> Option<Vec<u8>> {
+    let mut bytes = vec![];
+    // One more for the zero at its end.
+    let most = LONGEST_PATH as u64 + 1;
+    entry.take(most).read_to_end(&mut bytes).ok()?;
+    let end = bytes.iter().position(|byte| *byte == 0);
+    bytes.truncate(end.unwrap_or(bytes.len()));
+    (bytes.len() < LONGEST_PATH).then_some(bytes)
+}
+
+/// The path of a member, where a state may have such a one.
+fn checked(bytes: Vec<u8>, kind: EntryType) -> Result<PathBuf> {
+    anyhow::ensure!(
+        kind.is_file() || kind.is_dir() || kind.is_symlink(),
+        "{} is neither file, directory nor link",
+        bytes.escape_ascii()
+    );
+    let path = PathBuf::from(OsStr::from_bytes(&bytes));
+    let inside = |root: &&str| path.starts_with(root) && path != Path::new(root);
+    let plain = path
+        .components()
+        .all(|component| matches!(component, Component::Normal(_)));
+    anyhow::ensure!(
+        ROOTS.iter().any(inside) && plain,
+        "{} is not where a state has files",
+        bytes.escape_ascii()
+    );
+    Ok(path)
+}
+
+impl<'a, R: Read> Iterator for Members<'a, R> {
+    type Item = Result<Member<'a, R>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let entry = self.entries.next()?;
-        Some(
-            entry
-                .map_err(Into::into)
-                .and_then(|entry| self.check(entry)),
-        )
+        self.read().transpose()
     }
 }
 
@@ -194,10 +237,11 @@ mod tests {
         append_state(&state(entries)[..], &mut out)?;
         let bytes = out.into_inner()?;
         let mut archive = tar::Archive::new(&bytes[..]);
-        Entries::of(&mut archive)?
-            .map(|entry| {
-                let (path, entry) = entry?;
-                Ok((path.to_string_lossy().into_owned(), entry.header().mode()?))
+        Members::of(&mut archive)?
+            .map(|member| {
+                let member = member?;
+                let path = member.path.to_string_lossy().into_owned();
+                Ok((path, member.entry.header().mode()?))
             })
             .collect()
     }
@@ -252,5 +296,81 @@ mod tests {
         ] {
             assert_eq!(rewritten(&[entry]).unwrap_err().to_string(), reason);
         }
+    }
+
+    /// A state with one long name of this many bytes, and then a file.
+    struct LongName {
+        header: Vec<u8>,
+        left: u64,
+        read: std::rc::Rc<std::cell::Cell<u64>>,
+    }
+
+    impl Read for LongName {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = if self.header.is_empty() {
+                let count = self.left.min(buffer.len() as u64) as usize;
+                buffer[..count].fill(b'a');
+                self.left -= count as u64;
+                count
+            } else {
+                let count = self.header.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&self.header[..count]);
+                self.header.drain(..count);
+                count
+            };
+            self.read.set(self.read.get() + count as u64);
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn a_long_name_is_not_read_beyond_the_longest() {
+        for (kind, reason) in [
+            (EntryType::GNULongName, "a path of it is too long"),
+            (EntryType::GNULongLink, "a link's target is too long"),
+        ] {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(kind);
+            header.set_size(1 << 40);
+            header.set_cksum();
+            let read = std::rc::Rc::default();
+            let state = LongName {
+                header: header.as_bytes().to_vec(),
+                left: 1 << 40,
+                read: std::rc::Rc::clone(&read),
+            };
+            let mut out = tar::Builder::new(vec![]);
+            let error = append_state(state, &mut out).unwrap_err();
+            assert_eq!(error.to_string(), reason);
+            assert!(read.get() < 64 << 10, "{} bytes were read", read.get());
+        }
+    }
+
+    #[test]
+    fn long_names_belong_to_the_member_after_them() {
+        let long = format!("home/dev/{}/x", "d".repeat(200));
+        let target = "t".repeat(300);
+        let mut builder = tar::Builder::new(vec![]);
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_mtime(0);
+        header.set_size(0);
+        builder
+            .append_data(&mut header.clone(), &long, io::empty())
+            .unwrap();
+        header.set_entry_type(EntryType::Symlink);
+        builder
+            .append_link(&mut header, format!("{long}-link"), &target)
+            .unwrap();
+        let bytes = builder.into_inner().unwrap();
+        let mut out = tar::Builder::new(vec![]);
+        append_state(&bytes[..], &mut out).unwrap();
+        let bytes = out.into_inner().unwrap();
+        let found: Vec<(String, usize)> = Members::of(&mut tar::Archive::new(&bytes[..]))
+            .unwrap()
+            .map(|member| member.unwrap())
+            .map(|member| (member.path.display().to_string(), member.link.len()))
+            .collect();
+        assert_eq!(found, [(long.clone(), 0), (format!("{long}-link"), 300)]);
     }
 }

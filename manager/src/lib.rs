@@ -12,7 +12,7 @@ pub mod audit;
 pub mod cli;
 pub mod commands;
 pub mod data_store;
-mod fetch_tools;
+pub mod described;
 pub mod home;
 pub mod input;
 pub mod interrupt;

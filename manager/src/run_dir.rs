@@ -11,6 +11,8 @@ use pyti_analyzer::{RunFacts, Target};
 use pyti_graph::Outcome;
 use serde::{Deserialize, Serialize};
 
+/// File of a stage's directory that holds its datum.
+pub const DATUM: &str = "data.json";
 /// Version of `run.json`.
 pub const SCHEMA: &str = "pyti.run/1";
 /// A `run.json` or `report.json` larger than this was not written by this program.
@@ -149,7 +151,14 @@ impl RunDir {
             for entry in fs::read_dir(&self.path)? {
                 let entry = entry?;
                 let metadata = entry.metadata()?;
+                // What a task of the host found out is no stage.
+                let stage = || {
+                    let files = fs::read_dir(entry.path())?;
+                    let mut names = files.map(|file| file.map(|file| file.file_name()));
+                    Ok::<_, std::io::Error>(!names.all(|name| name.is_ok_and(|name| name == DATUM)))
+                };
                 if metadata.is_dir()
+                    && stage()?
                     && let Ok(name) = entry.file_name().into_string()
                 {
                     found.push((metadata.created().or_else(|_| metadata.modified())?, name));

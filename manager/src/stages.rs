@@ -11,7 +11,6 @@ use anyhow::{Context, Result};
 use pyti_analyzer::{StageFacts, Target};
 use pyti_index::Prepared;
 use pyti_vm::{Interpreter, StartOptions, Template};
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
@@ -22,7 +21,7 @@ use crate::interrupt::Interrupt;
 use crate::machine::{Listener, Machine};
 use crate::memo::Done;
 use crate::order::Order;
-use crate::run_dir::{RunDir, RunRecord};
+use crate::run_dir::{DATUM, RunDir, RunRecord};
 use crate::stage::Ran;
 use crate::watch::{Watched, watch};
 
@@ -48,8 +47,6 @@ pub struct Stages {
 
 /// Characters of what a stage gave, in a few words.
 const LONGEST_SUMMARY: usize = 1000;
-/// File of a stage's directory that holds its datum.
-const DATUM: &str = "data.json";
 
 /// Whoever panicked had the value whole: it is only replaced field by field.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -304,7 +301,8 @@ impl Stages {
     ///
     /// # Errors
     /// The disk refuses.
-    pub fn keep_datum(&self, stage: &str, datum: &Value) -> Result<()> {
+    pub fn keep_datum(&self, stage: &str, datum: &impl serde::Serialize) -> Result<()> {
+        self.run_dir.stage(stage)?;
         self.run_dir.write_json(&format!("{stage}/{DATUM}"), datum)
     }
 

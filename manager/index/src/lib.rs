@@ -7,6 +7,7 @@
 pub mod archive;
 mod cache;
 pub mod config;
+pub mod entry_points;
 mod error;
 pub mod filename;
 pub mod hook;
@@ -30,6 +31,7 @@ mod uv;
 mod wheelhouse;
 
 pub use config::IndexConfig;
+pub use entry_points::EntryPoints;
 pub use error::{ErrorKind, IndexError};
 pub use filename::{DistFilename, DistKind, PythonPlatform};
 pub use hook::{HookError, HookRequest, MetadataHook};

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::{self, Archive, Limits};
+use crate::entry_points::{self, EntryPoints};
 use crate::error::IndexError;
 use crate::filename::DistKind;
 use crate::pyproject::{self, Pyproject};
@@ -13,6 +14,8 @@ use crate::text::printable;
 
 /// More requirements than this are not honest.
 const MOST_FIELDS: usize = 10_000;
+/// Where an installer finds a wheel's entry points.
+const ENTRY_POINTS: &str = "entry_points.txt";
 
 /// Core metadata (<https://packaging.python.org/en/latest/specifications/core-metadata/>), the
 /// fields that matter here.
@@ -36,6 +39,9 @@ pub struct CoreMetadata {
     pub summary: Option<String>,
     /// `License-Expression` (PEP 639), or `License` where there is none.
     pub license: Option<String>,
+    /// `License-Expression`.
+    #[serde(default)]
+    pub license_expression: Option<String>,
     /// `Classifier`.
     pub classifiers: Vec<String>,
 }
@@ -65,7 +71,6 @@ impl CoreMetadata {
             }
         }
         let mut metadata = Self::default();
-        let mut expression = None;
         for (key, value) in fields {
             match key.as_str() {
                 "metadata-version" => metadata.metadata_version = value,
@@ -77,12 +82,12 @@ impl CoreMetadata {
                 "dynamic" => metadata.dynamic.push(value.to_ascii_lowercase()),
                 "summary" => metadata.summary = Some(value),
                 "license" => metadata.license = Some(value),
-                "license-expression" => expression = Some(value),
+                "license-expression" => metadata.license_expression = Some(value),
                 "classifier" => metadata.classifiers.push(value),
                 _ => {}
             }
         }
-        metadata.license = expression.or(metadata.license);
+        metadata.license = metadata.license_expression.clone().or(metadata.license);
         if metadata.metadata_version.is_empty() || metadata.name.is_empty() {
             return Err("it has no Metadata-Version or no Name");
         }
@@ -125,6 +130,8 @@ pub(crate) struct Examined {
     pub metadata: Static,
     /// What building it requires (PEP 508); empty for a wheel.
     pub build_requires: Vec<String>,
+    /// Its entry points, where it states them.
+    pub entry_points: Option<EntryPoints>,
 }
 
 /// Reads the distribution at `path`; `file` is its name in messages.
@@ -160,7 +167,7 @@ pub(crate) fn examine(
 fn wanted(kind: DistKind, member: &str) -> bool {
     let parts: Vec<&str> = member.split('/').collect();
     if kind == DistKind::Wheel {
-        return matches!(parts.as_slice(), [info, "METADATA"] if info.ends_with(".dist-info"));
+        return matches!(parts.as_slice(), [info, "METADATA" | ENTRY_POINTS] if info.ends_with(".dist-info"));
     }
     match parts.as_slice() {
         [name] | [_, name] if ["PKG-INFO", "pyproject.toml"].contains(name) => true,
@@ -172,14 +179,25 @@ fn wanted(kind: DistKind, member: &str) -> bool {
 }
 
 fn examine_wheel(archive: &Archive) -> Result<Examined, String> {
-    let mut texts = archive.texts.values();
-    let (Some(text), None) = (texts.next(), texts.next()) else {
+    let named = |name: &str| {
+        let mut found = archive
+            .texts
+            .iter()
+            .filter(|(path, _)| path.ends_with(name));
+        found.next().map(|(_, text)| (text, found.next().is_none()))
+    };
+    let Some((text, true)) = named("/METADATA") else {
         return Err("it has not exactly one .dist-info/METADATA".to_owned());
     };
     let metadata = CoreMetadata::parse(&String::from_utf8_lossy(text))?;
     Ok(Examined {
         metadata: Static::Known(Box::new(metadata)),
         build_requires: Vec::new(),
+        entry_points: match named(ENTRY_POINTS) {
+            Some((text, true)) => Some(entry_points::parse(&String::from_utf8_lossy(text))),
+            Some((_, false)) => None,
+            None => Some(EntryPoints::new()),
+        },
     })
 }
 
@@ -208,6 +226,7 @@ fn examine_sdist(archive: &Archive) -> Result<Examined, String> {
     Ok(Examined {
         metadata,
         build_requires,
+        entry_points: project.and_then(pyproject::Project::entry_points),
     })
 }
 
@@ -270,6 +289,7 @@ fn from_project(project: &pyproject::Project) -> Result<Option<CoreMetadata>, St
         dynamic: Vec::new(),
         summary: project.description.clone(),
         license: project.license(),
+        license_expression: project.license_expression(),
         classifiers: project.classifiers.clone(),
     }))
 }

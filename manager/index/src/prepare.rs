@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::archive::Limits;
 use crate::cache::{Cache, digest};
 use crate::config::IndexConfig;
+use crate::entry_points::EntryPoints;
 use crate::error::{IndexError, blocking};
 use crate::filename::{DistFilename, PythonPlatform};
 use crate::hook::{HookRequest, MetadataHook, ask};
@@ -113,6 +114,9 @@ pub struct Source {
     pub hint: Option<Vec<String>>,
     /// What building it requires (PEP 508); empty for a wheel.
     pub build_requires: Vec<String>,
+    /// Its entry points, where it states them without being run.
+    #[serde(default)]
+    pub entry_points: Option<EntryPoints>,
     /// The closure of that.
     pub build_files: Vec<WheelhouseFile>,
     /// What an auditor should know.
@@ -149,6 +153,7 @@ pub async fn examine(
         metadata,
         hint,
         build_requires: examined.build_requires,
+        entry_points: examined.entry_points,
         build_files: closure.files.into_values().collect(),
         notes: resolver.notes(),
     })

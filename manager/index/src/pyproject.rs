@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::entry_points::{self, EntryPoints};
+
 /// The parts of `pyproject.toml` that are read.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -38,6 +40,9 @@ pub(crate) struct Project {
     pub classifiers: Vec<String>,
     /// A text (PEP 639), or a table that holds one or names a file (PEP 621).
     license: Option<toml::Value>,
+    scripts: Option<toml::Value>,
+    gui_scripts: Option<toml::Value>,
+    entry_points: Option<toml::Value>,
 }
 
 impl Project {
@@ -46,6 +51,27 @@ impl Project {
         let license = self.license.as_ref()?;
         let text = license.as_str().or_else(|| license.get("text")?.as_str());
         text.map(str::to_owned)
+    }
+
+    /// The licence, where it is an expression (PEP 639).
+    pub(crate) fn license_expression(&self) -> Option<String> {
+        self.license.as_ref()?.as_str().map(str::to_owned)
+    }
+
+    /// The entry points, unless its back end adds to them.
+    pub(crate) fn entry_points(&self) -> Option<EntryPoints> {
+        let ours = ["scripts", "gui-scripts", "entry-points"];
+        let dynamic = self
+            .dynamic
+            .iter()
+            .any(|field| ours.contains(&field.as_str()));
+        (!dynamic).then(|| {
+            entry_points::of_project(
+                self.scripts.as_ref(),
+                self.gui_scripts.as_ref(),
+                self.entry_points.as_ref(),
+            )
+        })
     }
 }
 

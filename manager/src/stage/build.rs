@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::calls::{self, Call};
 use super::diagnostics::{self, Diagnostic};
-use super::{Ran, Stage, Tools, program};
+use super::{Ran, Required, Stage, Tools, program};
 use crate::cli::LimitArgs;
 use crate::data_store::Blob;
 use crate::order::{self, Order};
@@ -86,7 +86,7 @@ impl Stage for Build {
     fn tools(&self) -> Option<Tools> {
         // On Python 2 it stands on a virtualenv of its own: pip makes the wheel there.
         Some(Tools::fixed(|_| {
-            Ok(vec![vec!["build ; python_version >= '3'".to_owned()]])
+            Ok(Required::just(&["build ; python_version >= '3'"]))
         }))
     }
 

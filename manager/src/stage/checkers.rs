@@ -2,12 +2,13 @@
 
 use std::sync::LazyLock;
 
-use pyti_graph::{Failure, Inputs};
+use pyti_graph::Failure;
 use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::quality::CheckFinding;
+use super::{Required, Requirements};
 
 /// Stands in commands for the image's interpreter.
 pub(super) const PYTHON: &str = "{python}";
@@ -35,7 +36,7 @@ pub(super) struct Checker {
     /// Name of its datum.
     pub datum: &'static str,
     /// What is installed for it.
-    pub requirements: fn(&Inputs) -> Result<Vec<Vec<String>>, Failure>,
+    pub requirements: Requirements,
     /// Its command; modules follow where they are its subject.
     pub argv: &'static [&'static str],
     /// Its command on Python 2, where its last version there has other options.
@@ -182,8 +183,8 @@ pub(super) static CHECKERS: [Checker; 7] = [
     },
 ];
 
-fn packages(names: &[&str]) -> Result<Vec<Vec<String>>, Failure> {
-    Ok(vec![names.iter().map(|&name| name.to_owned()).collect()])
+fn packages(names: &[&str]) -> Result<Required, Failure> {
+    Ok(Required::just(names))
 }
 
 fn finding(

@@ -70,11 +70,7 @@ impl Stage for Coverage {
             needs: vec![Need::All(tasks::TEST_PLAN.into())],
             requirements: |inputs| {
                 let plan: TestPlan = tasks::read(inputs, tasks::TEST_PLAN)?;
-                let with = |mut set: Vec<String>| {
-                    set.push("coverage".to_owned());
-                    set
-                };
-                Ok(plan.requirements.into_iter().map(with).collect())
+                Ok(test::required(plan, &["coverage"]))
             },
         })
     }

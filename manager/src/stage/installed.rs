@@ -5,11 +5,11 @@ use std::io::{BufReader, Read};
 
 use anyhow::Result;
 use pyti_graph::Failure;
-use pyti_index::PackageName;
+use pyti_index::{EntryPoints, PackageName, entry_points};
 use serde::{Deserialize, Serialize};
 
 use crate::data_store::{Blob, DataStore};
-use crate::input::Entries;
+use crate::input::{Member, Members};
 
 /// Bytes of a RECORD or METADATA that are read.
 const MOST_BYTES: u64 = 16 << 20;
@@ -60,6 +60,9 @@ pub struct Distribution {
     pub extensions: Vec<String>,
     /// Scripts in `bin`.
     pub scripts: Vec<String>,
+    /// What it offers by name, in `entry_points.txt`.
+    #[serde(default)]
+    pub entry_points: EntryPoints,
 }
 
 impl Installed {
@@ -97,6 +100,9 @@ impl Installed {
                 into.sort();
                 into.dedup();
             }
+            for (group, points) in other.entry_points {
+                one.entry_points.entry(group).or_default().extend(points);
+            }
             one
         });
         target.ok_or_else(|| {
@@ -114,6 +120,8 @@ struct Listing {
     files: BTreeSet<String>,
     /// By the path of the `.dist-info` or `.egg-info` directory: the paths that it names.
     records: BTreeMap<String, Vec<String>>,
+    /// By the same: what `entry_points.txt` says.
+    entry_points: BTreeMap<String, EntryPoints>,
 }
 
 impl Listing {
@@ -123,25 +131,29 @@ impl Listing {
             lines: MOST_LINES,
             bytes: MOST_RESOLVED,
         };
-        for entry in Entries::of(&mut tar::Archive::new(state))? {
-            let (path, entry) = entry?;
+        let mut left = MOST_BYTES;
+        for member in Members::of(&mut tar::Archive::new(state))? {
+            let Member { path, entry, .. } = member?;
             // For listing only: Python's own names are text.
             let path = path.to_string_lossy().into_owned();
             if entry.header().entry_type().is_dir() {
                 continue;
             }
-            if let Some((info, file)) = path.rsplit_once('/')
-                && let Some((root, name)) = info.rsplit_once('/')
-                && is_site(root)
-                && let Some(relative_to) = match file {
-                    "RECORD" if name.ends_with(".dist-info") => Some(root),
-                    // Of an old pip where it could not make a wheel.
-                    "installed-files.txt" if name.ends_with(".egg-info") => Some(info),
-                    _ => None,
-                }
-            {
+            // Of an old pip, where it could not make a wheel, the paths are relative to `.egg-info`.
+            let dist = in_info(&path, ".dist-info/RECORD");
+            let egg = in_info(&path, ".egg-info/installed-files.txt").map(|(_, info)| (info, info));
+            if let Some((relative_to, info)) = dist.or(egg) {
                 let named = record(entry.take(MOST_BYTES), relative_to, &mut budget)?;
                 listing.records.insert(info.to_owned(), named);
+            } else if let Some((_, info)) = in_info(&path, ".dist-info/entry_points.txt")
+                .or(in_info(&path, ".egg-info/entry_points.txt"))
+            {
+                let mut bytes = vec![];
+                let most = left.min(entry_points::LONGEST_FILE as u64);
+                entry.take(most).read_to_end(&mut bytes)?;
+                left -= bytes.len() as u64;
+                let points = entry_points::parse(&String::from_utf8_lossy(&bytes));
+                listing.entry_points.insert(info.to_owned(), points);
             }
             listing.files.insert(path);
         }
@@ -176,7 +188,10 @@ impl Listing {
             distributions: self
                 .records
                 .iter()
-                .map(|(info, files)| distribution(info, files))
+                .map(|(info, files)| Distribution {
+                    entry_points: self.entry_points.get(info).cloned().unwrap_or_default(),
+                    ..distribution(info, files)
+                })
                 .collect(),
             pth: listed(
                 &mut self
@@ -194,6 +209,15 @@ impl Listing {
 /// The path within site-packages.
 fn in_site(path: &str) -> Option<&str> {
     Some(path.strip_prefix(LIBRARY)?.split_once(PACKAGES)?.1)
+}
+
+/// The directory of packages and the distribution's own in it, of a path that ends so:
+/// `.dist-info/RECORD`.
+fn in_info<'a>(path: &'a str, end: &str) -> Option<(&'a str, &'a str)> {
+    path.strip_suffix(end)?;
+    let (info, _) = path.rsplit_once('/')?;
+    let (root, _) = info.rsplit_once('/')?;
+    is_site(root).then_some((root, info))
 }
 
 /// Whether it is the directory of some interpreter's packages.
@@ -298,6 +322,7 @@ fn distribution(info: &str, files: &[String]) -> Distribution {
             .filter(|script| !script.contains('/'))
             .map(str::to_owned)
             .collect(),
+        entry_points: EntryPoints::new(),
     }
 }
 
@@ -348,10 +373,14 @@ mod tests {
     #[test]
     fn a_distribution_is_told_by_its_record() {
         let record = "spam/__init__.py,sha256=x,1\nspam/_speed.cpython-313-x86_64-linux-gnu.so,,\n\
-            ../../../bin/spam,,\n\"with, comma.py\",,\nspam_egg-1.0.dist-info/RECORD,,\n../../../../../../../x,,\n";
+            ../../../bin/spam,,\n\"with, comma.py\",,\nspam_egg-1.0.dist-info/RECORD,,\nspam_egg-1.0.dist-info/entry_points.txt,,\n../../../../../../../x,,\n";
         let at = |path: &str| format!("{SITE}/{path}");
         let found = installed(&[
             (&at("spam_egg-1.0.dist-info/RECORD"), record),
+            (
+                &at("spam_egg-1.0.dist-info/entry_points.txt"),
+                "[console_scripts]\nspam = spam:main\n",
+            ),
             (&at("spam/__init__.py"), ""),
             (&at("spam/__pycache__/__init__.cpython-313.pyc"), ""),
             (&at("spam/_speed.cpython-313-x86_64-linux-gnu.so"), ""),
@@ -364,10 +393,11 @@ mod tests {
             Ok(Distribution {
                 name: "spam_egg".into(),
                 version: "1.0".into(),
-                files: 5,
+                files: 6,
                 top_level: vec!["spam".into()],
                 extensions: vec!["spam._speed".into()],
                 scripts: vec!["spam".into()],
+                entry_points: entry_points::parse("[console_scripts]\nspam = spam:main\n"),
             })
         );
         assert_eq!(found.pth, [format!("/{}", at("hidden.pth"))]);

@@ -4,8 +4,11 @@
 use std::collections::BTreeMap;
 
 use junit_parser::{TestStatus, TestSuite};
+use quick_xml::Writer;
 use quick_xml::events::Event;
 use serde::{Deserialize, Serialize};
+
+use super::wanting;
 
 /// Results kept.
 const MOST: usize = 100_000;
@@ -42,6 +45,9 @@ pub struct TestResult {
     /// What it said, where it did not pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What it lacked, where it failed for want of a service, a network or a plugin's fixture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wants: Option<String>,
 }
 
 /// The results of all files; with what could not be read.
@@ -62,6 +68,67 @@ pub(super) fn read(files: &BTreeMap<String, String>) -> (Vec<TestResult>, Vec<St
         }
     }
     (results, problems)
+}
+
+/// The results as JUnit XML, which is well formed whatever the tests said.
+pub(super) fn write(results: &[TestResult]) -> Vec<u8> {
+    let mut writer = Writer::new_with_indent(vec![], b' ', 1);
+    // Memory takes what is written to it.
+    let _ = writer
+        .create_element("testsuites")
+        .write_inner_content(|writer| {
+            let count = |status| {
+                results
+                    .iter()
+                    .filter(|result| result.status == status)
+                    .count()
+            };
+            let suite = writer.create_element("testsuite").with_attributes([
+                ("name", "tests"),
+                ("tests", &*results.len().to_string()),
+                ("failures", &*count(Status::Failed).to_string()),
+                ("errors", &*count(Status::Error).to_string()),
+                ("skipped", &*count(Status::Skipped).to_string()),
+            ]);
+            suite.write_inner_content(|writer| {
+                for result in results {
+                    write_one(result, writer)?;
+                }
+                Ok(())
+            })?;
+            Ok(())
+        });
+    writer.into_inner()
+}
+
+fn write_one(result: &TestResult, writer: &mut Writer<Vec<u8>>) -> std::io::Result<()> {
+    let (class, name) = (plain(&result.class), plain(&result.name));
+    let case = writer.create_element("testcase").with_attributes([
+        ("classname", &*class),
+        ("name", &*name),
+        ("time", &*format!("{:.3}", result.seconds)),
+    ]);
+    let element = match result.status {
+        Status::Passed => return case.write_empty().map(drop),
+        Status::Failed => "failure",
+        Status::Error => "error",
+        Status::Skipped => "skipped",
+    };
+    let message = plain(result.message.as_deref().unwrap_or_default());
+    case.write_inner_content(|writer| {
+        let element = writer.create_element(element);
+        element
+            .with_attribute(("message", &*message))
+            .write_empty()?;
+        Ok(())
+    })
+    .map(drop)
+}
+
+/// Without what XML cannot hold, escaped or not (<https://www.w3.org/TR/xml/#charsets>).
+fn plain(text: &str) -> String {
+    let holds = |c: &char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
+    text.chars().filter(holds).collect()
 }
 
 fn is_shallow(text: &str) -> bool {
@@ -96,6 +163,9 @@ fn add(suite: &TestSuite, depth: usize, results: &mut Vec<TestResult>) {
                 (Status::Skipped, Some((&skipped.message, &skipped.text)))
             }
         };
+        let wants = message.and_then(|(message, text)| {
+            wanting::of(status, message).or_else(|| wanting::of(status, text))
+        });
         let message =
             message.map(|(message, text)| if message.is_empty() { text } else { message });
         results.push(TestResult {
@@ -108,6 +178,7 @@ fn add(suite: &TestSuite, depth: usize, results: &mut Vec<TestResult>) {
                 0.0
             },
             message: message.map(|text| text.chars().take(LONGEST).collect()),
+            wants,
         });
     }
     if depth < DEEPEST {
@@ -161,5 +232,29 @@ mod tests {
             ]
         );
         assert_eq!(problems.len(), 1);
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let result = |name: &str, status, message: Option<&str>| TestResult {
+            class: "a.\"B\"".to_owned(),
+            name: name.to_owned(),
+            status,
+            seconds: 0.5,
+            message: message.map(str::to_owned),
+            wants: None,
+        };
+        let results = [
+            result("x", Status::Passed, None),
+            result("<y>", Status::Failed, Some("1 < 2\u{0}\u{1b}]]>")),
+            result("z", Status::Skipped, Some("é & 'why'")),
+            result("e", Status::Error, Some("boom")),
+        ];
+        let text = String::from_utf8(write(&results)).unwrap();
+        let (again, problems) = read(&BTreeMap::from([("a.xml".to_owned(), text)]));
+        assert_eq!(problems, Vec::<String>::new());
+        let mut expected = results.to_vec();
+        expected[1].message = Some("1 < 2]]>".to_owned());
+        assert_eq!(again, expected);
     }
 }

@@ -15,8 +15,10 @@ mod quality;
 mod scripts;
 mod source;
 mod startup;
+mod subunit;
 mod test;
 mod test_plan;
+mod wanting;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -86,8 +88,27 @@ pub struct Tools {
     pub requirements: Requirements,
 }
 
-/// Sets of requirements (PEP 508), the best first: the later ones where it cannot be resolved.
-pub type Requirements = fn(&Inputs) -> Result<Vec<Vec<String>>, Failure>;
+/// Tells what tools are made of.
+pub type Requirements = fn(&Inputs) -> Result<Required, Failure>;
+
+/// Requirements (PEP 508).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Required {
+    /// Those without which the stage cannot run.
+    pub needed: Vec<String>,
+    /// Those that it runs without where they cannot be had.
+    pub wanted: Vec<String>,
+}
+
+impl Required {
+    /// These and no others.
+    fn just(needed: &[&str]) -> Self {
+        Self {
+            needed: needed.iter().map(|&text| text.to_owned()).collect(),
+            wanted: vec![],
+        }
+    }
+}
 
 impl Tools {
     /// Tools that do not depend on the package.
@@ -115,13 +136,15 @@ pub fn all() -> Vec<Arc<dyn Stage>> {
     stages
 }
 
-/// How the package is tested, by the files of its source distribution, or by the user's `command`.
+/// How the package is tested by CPython 3.`minor`, by the files of its source distribution, or by the
+/// user's `command`.
 ///
 /// # Errors
 /// It has no tests, or its files cannot be read.
 pub fn test_plan(
     fetched: &Fetched,
     metadata: &CoreMetadata,
+    minor: u16,
     command: Option<&[String]>,
 ) -> Result<TestPlan, Failure> {
     let filename =
@@ -133,8 +156,8 @@ pub fn test_plan(
     }
     let files = Files::read(&fetched.file.path, filename.kind()).map_err(Failure::package)?;
     match command {
-        Some(command) => Ok(test_plan::of_command(command, &files, metadata)),
-        None => test_plan::plan(&files, metadata).map_err(Failure::NotApplicable),
+        Some(command) => Ok(test_plan::of_command(command, &files, metadata, minor)),
+        None => test_plan::plan(&files, metadata, minor).map_err(Failure::NotApplicable),
     }
 }
 

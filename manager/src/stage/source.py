@@ -96,7 +96,12 @@ def run(command, places, source):
     env.update((str(name), put(value)) for name, value in command.get("env", {}).items())
     ended = {"exit": None, "signal": None, "timed_out": False}
     into = command.get("stdout")
-    out = open(os.path.join(places["work"], into), "wb") if into else None
+    out = None
+    if into:
+        path = os.path.join(places["work"], into)
+        if not os.path.isdir(os.path.dirname(path)):
+            os.makedirs(os.path.dirname(path))
+        out = open(path, "wb")
     began = CLOCK()
     try:
         process = start(argv, stdout=out, env=env, cwd=put(command.get("cwd", source)))

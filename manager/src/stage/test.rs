@@ -11,25 +11,22 @@ use serde_json::Value;
 
 use super::junit::{self, Status, TestResult};
 use super::source::{self, Command, Commands, Ended};
-use super::test_plan::{Framework, TestPlan};
-use super::{Installed, Ran, Stage, Tools};
+use super::test_plan::{Framework, RUN_DJANGO, TestPlan};
+use super::wanting::PLUGIN;
+use super::{Installed, Ran, Required, Stage, Tools, subunit};
 use crate::cli::LimitArgs;
 use crate::order::{self, Order};
 use crate::tasks;
 
 /// Where frameworks write their reports.
 pub(super) const REPORTS: &str = "junit";
-/// What a test says that wants what the clone cannot give: a network, a server.
-const WANTING: [&str; 8] = [
-    "Connection refused",
-    "Network is unreachable",
-    "Name or service not known",
-    "Temporary failure in name resolution",
-    "getaddrinfo failed",
-    "No route to host",
-    "nodename nor servname",
-    "Max retries exceeded with url",
-];
+/// The report of trial, in [`REPORTS`].
+const SUBUNIT: &str = "junit/trial.subunit";
+/// The results as JUnit XML, in the stage's directory.
+const JUNIT: &str = "junit.xml";
+
+/// Things that are named in a summary.
+const NAMED: usize = 5;
 
 /// See the module.
 pub(super) struct Test;
@@ -49,6 +46,10 @@ pub struct Tests {
     pub counts: Counts,
     /// Tests that failed for want of a network or a service.
     pub wanted_service: usize,
+    /// How many tests failed for want of what: services, networks, fixtures of plugins.
+    pub wants: BTreeMap<String, usize>,
+    /// Requirements that the tests ran without, since they cannot be had.
+    pub missing: Vec<String>,
     /// Each test.
     pub results: Vec<TestResult>,
     /// Reports that could not be read.
@@ -86,7 +87,7 @@ impl Stage for Test {
             needs: vec![Need::All(tasks::TEST_PLAN.into())],
             requirements: |inputs| {
                 let plan: TestPlan = tasks::read(inputs, tasks::TEST_PLAN)?;
-                Ok(plan.requirements)
+                Ok(required(plan, &[]))
             },
         })
     }
@@ -111,7 +112,10 @@ impl Stage for Test {
         let report = source::read(ran, &[REPORTS])?;
         let ended = report.commands.into_iter().next();
         let ended = ended.ok_or_else(|| Failure::inconclusive("its tests did not start"))?;
-        let (results, problems) = junit::read(&report.results);
+        let (mut results, problems) = junit::read(&report.results);
+        if let Some(text) = report.results.get(SUBUNIT) {
+            results.extend(subunit::read(text));
+        }
         if results.is_empty() && ended.timed_out {
             return Err(Failure::inconclusive(
                 "its tests were cut short before they reported",
@@ -123,11 +127,14 @@ impl Stage for Test {
                 .filter(|result| result.status == status)
                 .count()
         };
-        let wanting = |result: &&TestResult| {
-            let message = result.message.as_deref().unwrap_or_default();
-            let failed = matches!(result.status, Status::Failed | Status::Error);
-            failed && WANTING.iter().any(|word| message.contains(word))
-        };
+        let mut wants: BTreeMap<String, usize> = BTreeMap::new();
+        for what in results.iter().filter_map(|result| result.wants.clone()) {
+            *wants.entry(what).or_default() += 1;
+        }
+        let services = wants.iter().filter(|(what, _)| !what.starts_with(PLUGIN));
+        let wanted_service = services.map(|(_, count)| count).sum();
+        std::fs::write(ran.directory.join(JUNIT), junit::write(&results))
+            .map_err(Failure::infrastructure)?;
         let tests = Tests {
             counts: Counts {
                 passed: count(Status::Passed),
@@ -135,7 +142,9 @@ impl Stage for Test {
                 errors: count(Status::Error),
                 skipped: count(Status::Skipped),
             },
-            wanted_service: results.iter().filter(wanting).count(),
+            wanted_service,
+            wants,
+            missing: tasks::missing_tools(inputs, self.name())?,
             command: command(&tasks::python(inputs)?, &plan, &[]),
             framework: plan.framework,
             reason: plan.reason,
@@ -169,10 +178,34 @@ impl Stage for Test {
                 tests.framework, tests.ended.exit
             );
         }
+        let wanted = |plugin: bool| {
+            let wants = tests.wants.iter();
+            let wants = wants.filter(move |(what, _)| what.starts_with(PLUGIN) == plugin);
+            let wants = wants
+                .take(NAMED)
+                .map(|(what, count)| format!("{what} {count}"));
+            wants.collect::<Vec<_>>().join(", ")
+        };
         if tests.wanted_service > 0 {
             text.push_str(&format!(
-                "; {} wanted a network or a service, which there is none of",
-                tests.wanted_service
+                "; {} wanted a network or a service, which there is none of ({})",
+                tests.wanted_service,
+                wanted(false)
+            ));
+        }
+        let fixtures: usize = tests.wants.values().sum::<usize>() - tests.wanted_service;
+        if fixtures > 0 {
+            text.push_str(&format!(
+                "; {fixtures} wanted a plugin of pytest that is not there ({})",
+                wanted(true)
+            ));
+        }
+        if !tests.missing.is_empty() {
+            let names: Vec<String> = tests.missing.iter().take(NAMED).cloned().collect();
+            text.push_str(&format!(
+                "; without {} requirements ({})",
+                tests.missing.len(),
+                names.join(", ")
             ));
         }
         if tests.ended.timed_out {
@@ -198,6 +231,16 @@ pub(super) fn needs() -> Vec<Need> {
         .to_vec()
 }
 
+/// What the tests of a plan require, with what else is needed.
+pub(super) fn required(plan: TestPlan, besides: &[&str]) -> Required {
+    let mut needed = plan.needed;
+    needed.extend(besides.iter().map(|&text| text.to_owned()));
+    Required {
+        needed,
+        wanted: plan.wanted,
+    }
+}
+
 /// The words of the command, `before` between the interpreter and what it runs.
 pub(super) fn command(python: &Interpreter, plan: &TestPlan, before: &[&str]) -> Vec<String> {
     let arguments = plan.arguments.iter().cloned();
@@ -219,7 +262,7 @@ pub(super) fn order(
     inputs: &Inputs,
     plan: &TestPlan,
     before: &[&str],
-    mut env: BTreeMap<String, String>,
+    env: BTreeMap<String, String>,
     after: Vec<Command>,
     results: &[&str],
     limits: &LimitArgs,
@@ -228,7 +271,6 @@ pub(super) fn order(
     let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
     let python = tasks::python(inputs)?;
     let target = &prepared.target;
-    env.insert("TEST_OUTPUT_DIR".to_owned(), format!("{{work}}/{REPORTS}"));
     let mut commands = vec![Command {
         argv: command(&python, plan, before),
         env,
@@ -236,7 +278,7 @@ pub(super) fn order(
             limits,
             after.iter().map(|command| command.seconds + 20).sum(),
         ),
-        stdout: None,
+        stdout: (plan.framework == Framework::Trial).then(|| SUBUNIT.to_owned()),
     }];
     commands.extend(after);
     let commands = Commands {
@@ -247,5 +289,9 @@ pub(super) fn order(
     };
     let mut order = source::order(&python, stage, &commands, &installed, limits)?;
     order.wheelhouse = vec![target.file.clone()];
+    if plan.framework == Framework::Django {
+        let (path, source) = RUN_DJANGO;
+        order.spec.files.push((path.to_owned(), source.to_owned()));
+    }
     Ok(order)
 }

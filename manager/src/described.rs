@@ -1,0 +1,146 @@
+//! What a package says of itself, as the datum of the metadata task.
+
+use std::collections::BTreeSet;
+
+use pyti_index::{CoreMetadata, EntryPoints, Source};
+use serde::{Deserialize, Serialize};
+
+/// Characters of a field in a summary.
+const LONGEST: usize = 80;
+/// Groups of entry points that hold commands.
+const SCRIPTS: [&str; 2] = ["console_scripts", "gui_scripts"];
+
+/// The datum `metadata`, `data.json` of the task. All of it is the package's own word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Described {
+    /// Its core metadata.
+    pub metadata: CoreMetadata,
+    /// Whether its build back end was asked, in the VM.
+    pub asked: bool,
+    /// The licence that it declares: an expression, a text, or what its classifiers say.
+    pub licence: Option<String>,
+    /// The Pythons that its classifiers name, such as `3.13`.
+    pub pythons: Vec<String>,
+    /// Its entry points; none where only the installation tells them, which its `data.json` has.
+    pub entry_points: Option<EntryPoints>,
+}
+
+impl Described {
+    /// What is known once `metadata` is.
+    #[must_use]
+    pub fn of(metadata: &CoreMetadata, source: &Source) -> Self {
+        let classified = |start: &str| {
+            let classifiers = metadata.classifiers.iter();
+            classifiers
+                .filter_map(|classifier| classifier.strip_prefix(start))
+                .map(str::trim)
+                .collect::<Vec<_>>()
+        };
+        let licences: Vec<&str> = classified("License ::")
+            .into_iter()
+            .map(|licence| licence.trim_start_matches("OSI Approved ::").trim())
+            .collect();
+        let by_classifiers = (!licences.is_empty()).then(|| licences.join(", "));
+        // A whole licence is often put where its name belongs.
+        let text = metadata.license.clone().filter(|text| !text.is_empty());
+        let name = text.clone().filter(|text| text.chars().count() <= LONGEST);
+        let pythons: BTreeSet<(u16, u16)> = classified("Programming Language :: Python ::")
+            .into_iter()
+            .filter_map(|version| {
+                let (major, minor) = version.split_once('.')?;
+                Some((major.parse().ok()?, minor.parse().ok()?))
+            })
+            .collect();
+        Self {
+            metadata: metadata.clone(),
+            asked: source.metadata.is_none(),
+            licence: metadata
+                .license_expression
+                .clone()
+                .or(name)
+                .or(by_classifiers)
+                .or(text),
+            pythons: pythons
+                .into_iter()
+                .map(|(major, minor)| format!("{major}.{minor}"))
+                .collect(),
+            entry_points: source.entry_points.clone(),
+        }
+    }
+
+    /// In a few words.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let short = |text: &str| match text.chars().count() <= LONGEST {
+            true => text.to_owned(),
+            false => text.chars().take(LONGEST).chain(['…']).collect(),
+        };
+        let licence = self.licence.as_deref().map(short);
+        let python = self.metadata.requires_python.as_deref().map(short);
+        let mut words = vec![
+            format!("licence {}", licence.as_deref().unwrap_or("not stated")),
+            format!("Python {}", python.as_deref().unwrap_or("not stated")),
+            format!("{} requirements", self.metadata.requires_dist.len()),
+        ];
+        if let Some(points) = &self.entry_points {
+            let scripts = SCRIPTS.iter().filter_map(|group| points.get(*group));
+            let scripts: usize = scripts.map(|points| points.len()).sum();
+            let all: usize = points.values().map(|points| points.len()).sum();
+            words.push(format!("{scripts} commands"));
+            if all > scripts {
+                words.push(format!("{} other entry points", all - scripts));
+            }
+        }
+        words.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(metadata: Option<CoreMetadata>, entry_points: Option<EntryPoints>) -> Source {
+        Source {
+            metadata,
+            hint: None,
+            build_requires: vec![],
+            entry_points,
+            build_files: vec![],
+            notes: vec![],
+        }
+    }
+
+    #[test]
+    fn a_package_is_described_in_a_few_words() {
+        let metadata = CoreMetadata {
+            requires_dist: vec!["a".into(), "b".into()],
+            requires_python: Some(">=3.8".into()),
+            license: Some("MIT License\nCopyright ".repeat(20)),
+            classifiers: [
+                "License :: OSI Approved :: MIT License",
+                "Programming Language :: Python :: 3.10",
+                "Programming Language :: Python :: 3.9",
+                "Programming Language :: Python :: 3",
+                "Programming Language :: Python :: Implementation :: CPython",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            ..CoreMetadata::default()
+        };
+        let points =
+            pyti_index::entry_points::parse("[console_scripts]\na = b\n[x]\nc = d\ne = f\n");
+        let described = Described::of(&metadata, &source(Some(metadata.clone()), Some(points)));
+        assert_eq!(described.pythons, ["3.9", "3.10"]);
+        assert!(!described.asked);
+        assert_eq!(
+            described.summary(),
+            "licence MIT License, Python >=3.8, 2 requirements, 1 commands, 2 other entry points"
+        );
+        let nothing = Described::of(&CoreMetadata::default(), &source(None, None));
+        assert!(nothing.asked);
+        assert_eq!(
+            nothing.summary(),
+            "licence not stated, Python not stated, 0 requirements"
+        );
+    }
+}

@@ -1,0 +1,126 @@
+//! Test results as subunit, version 1
+//! (<https://github.com/testing-cabal/subunit/blob/master/README.rst>), which Twisted's trial writes:
+//! lines that a test's own words may stand between, and may forge.
+
+use super::junit::{Status, TestResult};
+
+/// Results kept.
+const MOST: usize = 100_000;
+/// Characters kept of a message.
+const LONGEST: usize = 2000;
+/// Bytes kept of a message while it is read.
+const LONGEST_BYTES: usize = 64 << 10;
+
+/// The results in a stream.
+pub(super) fn read(text: &str) -> Vec<TestResult> {
+    let mut results = vec![];
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if results.len() >= MOST {
+            break;
+        }
+        let Some((status, test)) = outcome(line) else {
+            continue;
+        };
+        let (test, message) = match test.strip_suffix(" [") {
+            Some(test) => (test, Some(details(&mut lines))),
+            None => (test, None),
+        };
+        let (class, name) = test.rsplit_once('.').unwrap_or(("", test));
+        let message = message.filter(|_| status != Status::Passed);
+        let text = message.unwrap_or_default();
+        results.push(TestResult {
+            class: class.chars().take(LONGEST).collect(),
+            name: name.chars().take(LONGEST).collect(),
+            status,
+            // trial does not say.
+            seconds: 0.0,
+            wants: super::wanting::of(status, &text),
+            // What failed stands at the end of a traceback.
+            message: (!text.is_empty()).then(|| last(&text)),
+        });
+    }
+    results
+}
+
+/// The last characters of a message.
+fn last(text: &str) -> String {
+    let beyond = text.chars().count().saturating_sub(LONGEST);
+    text.chars().skip(beyond).collect()
+}
+
+/// What a line says of a test, and which.
+fn outcome(line: &str) -> Option<(Status, &str)> {
+    let (word, test) = line.split_once(": ")?;
+    let status = match word {
+        "success" | "successful" | "xfail" => Status::Passed,
+        "failure" | "uxsuccess" => Status::Failed,
+        "error" => Status::Error,
+        "skip" => Status::Skipped,
+        _ => return None,
+    };
+    Some((status, test))
+}
+
+/// The lines to the bracket that closes them.
+fn details<'a>(lines: &mut impl Iterator<Item = &'a str>) -> String {
+    let mut text = String::new();
+    for line in lines.take_while(|line| *line != "]") {
+        if text.len() + line.len() < LONGEST_BYTES {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trials_reports_are_read() {
+        let results = read(
+            "test: a.T.test_x\nnoise\nsuccessful: a.T.test_x\ntest: a.T.test_y\nfailure: a.T.test_y [\n\
+            Traceback\nFailTest: 1 != 2 : no [ bracket ]\n]\nerror: a.T.test_z [\n\
+            ConnectionRefusedError: [Errno 111] Connection refused\n]\nskip: a.T.test_s [\nwhy\n]\n\
+            xfail: a.T.test_t [\nTraceback\n]\nuxsuccess: a.T.test_u\nerror: cut [\nTrace",
+        );
+        let short: Vec<_> = results
+            .iter()
+            .map(|result| {
+                let message = result.message.as_deref().unwrap_or_default();
+                let last = message.trim_end().lines().last().unwrap_or_default();
+                (
+                    result.class.as_str(),
+                    result.name.as_str(),
+                    result.status,
+                    last,
+                )
+            })
+            .collect();
+        assert_eq!(
+            short,
+            [
+                ("a.T", "test_x", Status::Passed, ""),
+                (
+                    "a.T",
+                    "test_y",
+                    Status::Failed,
+                    "FailTest: 1 != 2 : no [ bracket ]"
+                ),
+                (
+                    "a.T",
+                    "test_z",
+                    Status::Error,
+                    "ConnectionRefusedError: [Errno 111] Connection refused"
+                ),
+                ("a.T", "test_s", Status::Skipped, "why"),
+                ("a.T", "test_t", Status::Passed, ""),
+                ("a.T", "test_u", Status::Failed, ""),
+                ("", "cut", Status::Error, "Trace"),
+            ]
+        );
+        assert_eq!(results[2].wants.as_deref(), Some("a network"));
+    }
+}

@@ -1,0 +1,287 @@
+//! Which framework a package's tests are written for.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+use super::command::call;
+use super::environment::Environment;
+use super::files::Files;
+use super::ini::Ini;
+use super::invocation::arguments;
+
+/// What runs tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Framework {
+    /// pytest.
+    Pytest,
+    /// The standard library's unittest, with results by unittest-xml-reporting.
+    Unittest,
+    /// The standard library's doctest, run by pytest.
+    Doctest,
+    /// nose2.
+    Nose2,
+    /// nose, which no current Python runs: its layouts are run by the last pytest that knew them.
+    Nose,
+    /// Twisted's trial, by itself: it alone looks after the reactor between tests.
+    Trial,
+    /// Django's runner, with results by unittest-xml-reporting.
+    Django,
+    /// What the user said.
+    Command,
+}
+
+static TEST_SUITE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r#"(?m)^\s*['"]?test_suite['"]?\s*[=:]\s*['"]?([A-Za-z_][\w.]*)"#).ok()
+});
+static DOCTEST: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?m)^\s*>>> ").ok());
+
+/// What runs a package's tests.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Choice {
+    /// By what.
+    pub framework: Framework,
+    /// Why that.
+    pub reason: String,
+    /// Arguments of the interpreter.
+    pub arguments: Vec<String>,
+    /// Which of the package's environments says so.
+    pub environment: Option<usize>,
+}
+
+/// Where pytest is configured
+/// (<https://docs.pytest.org/en/stable/reference/customize.html#configuration-file-formats>).
+const PYTEST: [(&str, &str); 5] = [
+    ("pyproject.toml", "[tool.pytest"),
+    ("setup.cfg", "[tool:pytest]"),
+    ("tox.ini", "[pytest]"),
+    ("pytest.ini", "[pytest]"),
+    ("pytest.toml", "[pytest]"),
+];
+/// What a test file imports that is written for a framework, the most telling first.
+const IMPORTS: [(&[&str], Framework); 5] = [
+    (&["import pytest", "from pytest"], Framework::Pytest),
+    (
+        &["from twisted.trial", "import twisted.trial"],
+        Framework::Trial,
+    ),
+    (&["import nose2", "from nose2"], Framework::Nose2),
+    (&["import nose", "from nose"], Framework::Nose),
+    (&["import unittest", "from unittest"], Framework::Unittest),
+];
+
+/// The framework: what the package's own tools run, what is configured, what its tests import.
+///
+/// # Errors
+/// It has no tests.
+pub(super) fn choose(files: &Files, environments: &[Environment]) -> Result<Choice, String> {
+    let chosen = |framework, reason: String, words: Option<Vec<String>>| {
+        Ok(Choice {
+            framework,
+            reason,
+            arguments: arguments(framework, words.unwrap_or_default(), files),
+            environment: None,
+        })
+    };
+    for (index, environment) in environments.iter().enumerate() {
+        for command in &environment.commands {
+            if let Some(call) = call(command, &environment.directory, files) {
+                return Ok(Choice {
+                    framework: call.framework,
+                    reason: format!("{} runs `{}`", environment.origin, command.join(" ")),
+                    arguments: arguments(call.framework, call.words, files),
+                    environment: Some(index),
+                });
+            }
+        }
+    }
+    for (file, mark) in PYTEST {
+        if files.text(file).contains(mark) {
+            return chosen(Framework::Pytest, format!("{file} has {mark}"), None);
+        }
+    }
+    if Ini::parse(files.text("setup.cfg")).has("nosetests") {
+        let reason = "setup.cfg has [nosetests]".to_owned();
+        return chosen(Framework::Nose, reason, None);
+    }
+    for file in ["unittest.cfg", "nose2.cfg"] {
+        if Ini::parse(files.text(file)).has("unittest") {
+            let reason = format!("{file} has [unittest]");
+            return chosen(Framework::Nose2, reason, None);
+        }
+    }
+    for file in ["setup.py", "setup.cfg"] {
+        let suite = TEST_SUITE
+            .as_ref()
+            .and_then(|suite| suite.captures(files.text(file)));
+        if let Some(suite) = suite.and_then(|found| found.get(1)) {
+            let reason = format!("{file} has test_suite = {}", suite.as_str());
+            let collector = suite.as_str().split('.').next().unwrap_or_default();
+            return match collector {
+                "nose" => chosen(Framework::Nose, reason, None),
+                "nose2" => chosen(Framework::Nose2, reason, None),
+                _ => {
+                    let words = vec![suite.as_str().to_owned()];
+                    chosen(Framework::Unittest, reason, Some(words))
+                }
+            };
+        }
+    }
+    if let Some((words, reason)) = django(files) {
+        return chosen(Framework::Django, reason, Some(words));
+    }
+    let tests: Vec<&String> = files.tests().collect();
+    for (marks, framework) in IMPORTS {
+        for path in &tests {
+            let text = files.text(path);
+            if let Some(mark) = marks.iter().find(|mark| text.contains(**mark)) {
+                return chosen(framework, format!("{path} has `{mark}`"), None);
+            }
+        }
+    }
+    if let Some(path) = tests
+        .iter()
+        .find(|path| files.text(path).contains("def test"))
+    {
+        let reason = format!("{path} has functions named test");
+        return chosen(Framework::Pytest, reason, None);
+    }
+    let mut texts = files.texts.iter();
+    let doctest = texts.find(|(_, text)| DOCTEST.as_ref().is_some_and(|mark| mark.is_match(text)));
+    match doctest {
+        Some((path, _)) => chosen(
+            Framework::Doctest,
+            format!("{path} has examples after >>>"),
+            None,
+        ),
+        None => Err("the source distribution has no tests".to_owned()),
+    }
+}
+
+/// What runs the tests of a Django application, where its files say that it is one.
+fn django(files: &Files) -> Option<(Vec<String>, String)> {
+    let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+    if files.text("runtests.py").contains("django") {
+        return Some((
+            words(&["runtests.py"]),
+            "runtests.py names django".to_owned(),
+        ));
+    }
+    let path = files.tests().find(|path| {
+        let text = files.text(path);
+        text.contains("from django") || text.contains("import django")
+    })?;
+    if files.has("manage.py") {
+        let reason = format!("there is manage.py, and {path} names django");
+        return Some((words(&["manage.py", "test"]), reason));
+    }
+    if files.text("tests/settings.py").contains("INSTALLED_APPS") {
+        let reason = format!("there is tests/settings.py, and {path} names django");
+        let command = ["-m", "django", "test", "--settings=tests.settings"];
+        return Some((words(&command), reason));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use pyti_index::CoreMetadata;
+
+    use super::super::plan;
+    use super::*;
+
+    fn chosen(texts: &[(&str, &str)]) -> (Framework, String) {
+        let plan = plan(&Files::of(texts), &CoreMetadata::default(), 13).unwrap();
+        (plan.framework, plan.reason)
+    }
+
+    #[test]
+    fn the_framework_is_told_by_settings_then_by_imports() {
+        for (texts, framework, reason) in [
+            (
+                &[("pyproject.toml", "[tool.pytest.ini_options]\n")][..],
+                Framework::Pytest,
+                "pyproject.toml has [tool.pytest",
+            ),
+            (
+                &[("setup.py", "setup(\n    test_suite='nose.collector')")],
+                Framework::Nose,
+                "setup.py has test_suite = nose.collector",
+            ),
+            (
+                &[("setup.py", "setup(\n    test_suite=\"a.tests\",")],
+                Framework::Unittest,
+                "setup.py has test_suite = a.tests",
+            ),
+            (
+                &[("tox.ini", "[testenv]\ncommands = nose2 -v")],
+                Framework::Nose2,
+                "tox.ini [testenv] runs `nose2 -v`",
+            ),
+            (
+                &[
+                    ("noxfile.py", "def t(session):\n    session.run('pytest')\n"),
+                    ("setup.cfg", "[nosetests]\nverbosity = 1"),
+                ],
+                Framework::Pytest,
+                "noxfile.py t runs `pytest`",
+            ),
+            (
+                &[("setup.cfg", "[nosetests]\nverbosity = 1")],
+                Framework::Nose,
+                "setup.cfg has [nosetests]",
+            ),
+            (
+                &[("unittest.cfg", "[unittest]\nplugins = x")],
+                Framework::Nose2,
+                "unittest.cfg has [unittest]",
+            ),
+            (
+                &[("runtests.py", "import django")],
+                Framework::Django,
+                "runtests.py names django",
+            ),
+            (
+                &[
+                    ("t/test_a.py", "import unittest"),
+                    ("t/test_b.py", "import pytest"),
+                ],
+                Framework::Pytest,
+                "t/test_b.py has `import pytest`",
+            ),
+            (
+                &[("t/test_a.py", "from twisted.trial import unittest")],
+                Framework::Trial,
+                "t/test_a.py has `from twisted.trial`",
+            ),
+            (
+                &[
+                    ("manage.py", ""),
+                    ("a/tests.py", "from unittest import x\nimport django"),
+                ],
+                Framework::Django,
+                "there is manage.py, and a/tests.py names django",
+            ),
+            (
+                &[("test_a.py", "def test_it():")],
+                Framework::Pytest,
+                "test_a.py has functions named test",
+            ),
+            (
+                &[("a.py", "'''\n    >>> 1\n    1\n'''")],
+                Framework::Doctest,
+                "a.py has examples after >>>",
+            ),
+        ] {
+            assert_eq!(chosen(texts), (framework, reason.to_owned()));
+        }
+        let none = plan(
+            &Files::of(&[("a.py", "x = 1")]),
+            &CoreMetadata::default(),
+            13,
+        );
+        assert_eq!(none, Err("the source distribution has no tests".to_owned()));
+    }
+}

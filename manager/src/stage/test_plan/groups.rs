@@ -1,0 +1,165 @@
+//! Requirements of development in `pyproject.toml`: dependency groups (PEP 735), and what poetry and
+//! PDM had before there were any.
+
+use std::collections::BTreeSet;
+
+use toml::{Table, Value};
+
+/// Requirements of one group, those that it includes among them.
+const MOST: usize = 500;
+
+/// The requirements of a dependency group with the groups that it includes
+/// (<https://packaging.python.org/en/latest/specifications/dependency-groups/>), else those of
+/// poetry's or PDM's group of this name.
+pub(super) fn group(project: &Table, name: &str) -> Vec<String> {
+    let mut found = vec![];
+    if let Some(groups) = project.get("dependency-groups").and_then(Value::as_table) {
+        include(groups, &normal(name), &mut BTreeSet::new(), &mut found);
+    }
+    if !found.is_empty() {
+        return found;
+    }
+    let Some(tool) = project.get("tool") else {
+        return found;
+    };
+    let pdm = tool.get("pdm").and_then(|pdm| pdm.get("dev-dependencies"));
+    let pdm = pdm.and_then(|groups| groups.get(name)?.as_array());
+    let texts = pdm.into_iter().flatten().filter_map(Value::as_str);
+    found.extend(
+        texts
+            .filter(|text| !text.starts_with('-'))
+            .map(str::to_owned),
+    );
+    let poetry = tool.get("poetry");
+    let own = poetry.and_then(|poetry| poetry.get("group")?.get(name)?.get("dependencies"));
+    let old = poetry.filter(|_| name == "dev");
+    let old = old.and_then(|poetry| poetry.get("dev-dependencies"));
+    for table in [own, old].into_iter().flatten().filter_map(Value::as_table) {
+        found.extend(
+            table
+                .iter()
+                .filter_map(|(name, value)| of_poetry(name, value)),
+        );
+    }
+    found.truncate(MOST);
+    found
+}
+
+fn include(groups: &Table, name: &str, seen: &mut BTreeSet<String>, found: &mut Vec<String>) {
+    // Once each: a group that includes itself by whatever way adds nothing.
+    if !seen.insert(name.to_owned()) || seen.len() > MOST {
+        return;
+    }
+    let group = groups.iter().find(|(own, _)| normal(own) == name);
+    let items = group.and_then(|(_, items)| items.as_array());
+    for item in items.into_iter().flatten() {
+        if found.len() >= MOST {
+            return;
+        }
+        if let Some(text) = item.as_str() {
+            found.push(text.to_owned());
+        } else if let Some(other) = item.get("include-group").and_then(Value::as_str) {
+            include(groups, &normal(other), seen, found);
+        }
+    }
+}
+
+/// A name as PEP 503 compares it.
+fn normal(name: &str) -> String {
+    let parts = name.split(['-', '_', '.']).filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join("-").to_lowercase()
+}
+
+/// A dependency as poetry writes it
+/// (<https://python-poetry.org/docs/dependency-specification/>) in the form of PEP 508; none where
+/// it is no package of an index.
+fn of_poetry(name: &str, value: &Value) -> Option<String> {
+    if name == "python" {
+        return None;
+    }
+    let table = value.as_table();
+    let version = match value.as_str() {
+        Some(version) => version,
+        None => table?.get("version")?.as_str()?,
+    };
+    let extras: Vec<&str> = table
+        .and_then(|table| table.get("extras")?.as_array())
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let mut text = name.to_owned();
+    if !extras.is_empty() {
+        text.push_str(&format!("[{}]", extras.join(",")));
+    }
+    let parts = version.split(',').map(str::trim);
+    let parts: Vec<String> = parts
+        .filter(|part| *part != "*" && !part.is_empty())
+        .map(range)
+        .collect::<Option<_>>()?;
+    text.push_str(&parts.join(","));
+    if let Some(marker) = table.and_then(|table| table.get("markers")?.as_str()) {
+        text.push_str(&format!(" ; {marker}"));
+    }
+    Some(text)
+}
+
+/// `^1.2` and `~1.2` as pairs of limits; what has an operator of PEP 440 as it is.
+fn range(text: &str) -> Option<String> {
+    let (caret, version) = match text.split_at_checked(1)? {
+        ("^", version) => (true, version),
+        ("~", version) if !version.starts_with('=') => (false, version),
+        _ if text.starts_with(|c: char| c.is_ascii_digit()) => return Some(format!("=={text}")),
+        _ => return Some(text.to_owned()),
+    };
+    let numbers: Vec<u64> = version
+        .split('.')
+        .map_while(|part| part.parse().ok())
+        .take(8)
+        .collect();
+    let last = if caret {
+        let significant = numbers.iter().position(|number| *number > 0);
+        significant.unwrap_or(numbers.len().checked_sub(1)?)
+    } else {
+        numbers.len().checked_sub(1)?.min(1)
+    };
+    let mut above: Vec<String> = numbers[..=last].iter().map(u64::to_string).collect();
+    *above.last_mut()? = numbers[last].checked_add(1)?.to_string();
+    Some(format!(">={version},<{}", above.join(".")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_include_groups_and_rings_end() {
+        let project: Table = toml::from_str(
+            "[dependency-groups]\ntest = ['a', {include-group = 'My_Cov'}]\nmy-cov = ['b', {include-group = 'test'}]\n",
+        )
+        .unwrap();
+        assert_eq!(group(&project, "test"), ["a", "b"]);
+        assert!(group(&project, "dev").is_empty());
+    }
+
+    #[test]
+    fn poetry_and_pdm_had_groups_before() {
+        let project: Table = toml::from_str(
+            "[tool.poetry.group.test.dependencies]\npython = '^3.9'\na = '^1.2.3'\nb = {version = '~0.3', extras = ['x'], markers = \"os_name == 'nt'\"}\n\
+            c = '*'\nd = {git = 'https://x.test'}\ne = '>=1,<2'\n[tool.pdm.dev-dependencies]\ndev = ['f>1', '-e file:///x']\n",
+        )
+        .unwrap();
+        assert_eq!(
+            group(&project, "test"),
+            [
+                "a>=1.2.3,<2",
+                "b[x]>=0.3,<0.4 ; os_name == 'nt'",
+                "c",
+                "e>=1,<2"
+            ]
+        );
+        assert_eq!(group(&project, "dev"), ["f>1"]);
+        assert_eq!(range("^0.0.3").as_deref(), Some(">=0.0.3,<0.0.4"));
+        assert_eq!(range("^x"), None);
+    }
+}

@@ -1,0 +1,121 @@
+//! Whatever the files of a package hold, the plan is made, and soon.
+
+use proptest::prelude::*;
+use pyti_index::CoreMetadata;
+
+use super::{Files, plan};
+
+/// Every file that is read for its form.
+const FILES: [&str; 10] = [
+    "tox.ini",
+    "tox.toml",
+    "setup.cfg",
+    "setup.py",
+    "pyproject.toml",
+    "noxfile.py",
+    "hatch.toml",
+    "unittest.cfg",
+    "requirements-test.txt",
+    "test_a.py",
+];
+/// What their grammars are made of.
+const WORDS: [&str; 52] = [
+    "[testenv]",
+    "[testenv:",
+    "[tox]",
+    "[options]",
+    "[nosetests]",
+    "[pytest]",
+    "[tool.tox]",
+    "[dependency-groups]",
+    "[tool.hatch.envs.test]",
+    "envlist",
+    "env_list",
+    "deps",
+    "commands",
+    "extras",
+    "changedir",
+    "tests_require",
+    "addopts",
+    "scripts",
+    "test",
+    "py3{9,13}",
+    "pytest",
+    "nose2",
+    "{posargs:",
+    "{[testenv]deps}",
+    "{env:",
+    "}",
+    "{",
+    "[",
+    "]",
+    "(",
+    ")",
+    "=",
+    ": ",
+    ",",
+    "\n",
+    "\n    ",
+    "\\\n",
+    "'",
+    "\"",
+    "\"\"\"",
+    "#",
+    "-r requirements-test.txt",
+    "-c ",
+    "a>1",
+    "b[x]",
+    "def tests(session):",
+    "session.run(",
+    "session.install(",
+    "f'",
+    "é",
+    "\0",
+    "]",
+];
+
+fn plans(text: &str) {
+    for file in FILES {
+        let files = Files::of(&[(file, text), ("test_b.py", "import unittest")]);
+        let _ = plan(&files, &CoreMetadata::default(), 13);
+    }
+    together(text);
+}
+
+fn together(text: &str) {
+    let all: Vec<(&str, &str)> = FILES.iter().map(|file| (*file, text)).collect();
+    let _ = plan(&Files::of(&all), &CoreMetadata::default(), 13);
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read(text in any::<String>()) {
+        plans(&text);
+    }
+
+    #[test]
+    fn any_words_are_read(words in prop::collection::vec(prop::sample::select(&WORDS[..]), 0..60)) {
+        plans(&words.concat());
+    }
+}
+
+#[test]
+fn long_files_of_one_word_are_read() {
+    for word in WORDS {
+        for text in [
+            word.repeat((64 << 10) / word.len()),
+            format!("[testenv]\ndeps = {}", word.repeat((60 << 10) / word.len())),
+            format!("[tox]\nenvlist = {}", word.repeat((60 << 10) / word.len())),
+            format!(
+                "def t(session):\n  session.run({}",
+                word.repeat((60 << 10) / word.len())
+            ),
+            format!(
+                "[dependency-groups]\ntest = {}",
+                word.repeat((60 << 10) / word.len())
+            ),
+        ] {
+            together(&text);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! How a package tests itself, told by the files of its source distribution, none of which is
+//! executed.
+
+mod command;
+mod environment;
+mod factors;
+mod files;
+mod framework;
+mod groups;
+mod hatch;
+#[cfg(test)]
+mod hostile;
+mod ini;
+mod invocation;
+mod lists;
+mod nox;
+mod requirements;
+mod tox;
+
+use pyti_analyzer::escape_within;
+use pyti_index::CoreMetadata;
+use serde::{Deserialize, Serialize};
+
+use environment::environments;
+pub(super) use files::Files;
+pub use framework::Framework;
+use framework::{Choice, choose};
+pub(super) use invocation::RUN_DJANGO;
+use requirements::{Wanted, own, wanted};
+
+/// Characters kept of a reason or a note, which quote the package's files.
+const LONGEST: usize = 200;
+/// Notes that are kept.
+const MOST: usize = 50;
+
+/// The datum `test-plan`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestPlan {
+    /// What runs the tests.
+    pub framework: Framework,
+    /// Why it was chosen.
+    pub reason: String,
+    /// Arguments of the interpreter, in the source's directory; the program itself first where
+    /// [`Framework::Command`] is run.
+    pub arguments: Vec<String>,
+    /// Requirements (PEP 508) without which the tests cannot be run.
+    pub needed: Vec<String>,
+    /// What the package says that its tests require.
+    pub wanted: Vec<String>,
+    /// Where it says so.
+    pub wanted_by: Vec<String>,
+    /// What of its files is not understood or not followed, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// How the tests among these files are run, by CPython 3.`minor`.
+///
+/// # Errors
+/// There are none.
+pub(in crate::stage) fn plan(
+    files: &Files,
+    metadata: &CoreMetadata,
+    minor: u16,
+) -> Result<TestPlan, String> {
+    let environments = environments(files, minor);
+    let choice = choose(files, &environments)?;
+    let environment = choice.environment.and_then(|index| environments.get(index));
+    let wanted = wanted(files, metadata, environment.or(environments.first()));
+    Ok(of_choice(choice, wanted, files))
+}
+
+/// The plan of a command that the user gave.
+pub(super) fn of_command(
+    command: &[String],
+    files: &Files,
+    metadata: &CoreMetadata,
+    minor: u16,
+) -> TestPlan {
+    let environments = environments(files, minor);
+    let choice = Choice {
+        framework: Framework::Command,
+        reason: "the user said so".into(),
+        arguments: command.to_vec(),
+        environment: None,
+    };
+    let wanted = wanted(files, metadata, environments.first());
+    of_choice(choice, wanted, files)
+}
+
+fn of_choice(choice: Choice, wanted: Wanted, files: &Files) -> TestPlan {
+    let short = |text: &String| escape_within(text, LONGEST).to_string();
+    TestPlan {
+        framework: choice.framework,
+        reason: short(&choice.reason),
+        arguments: choice.arguments,
+        needed: own(choice.framework, files),
+        wanted: wanted.requirements,
+        wanted_by: wanted.by.iter().map(short).collect(),
+        notes: wanted.notes.iter().take(MOST).map(short).collect(),
+    }
+}

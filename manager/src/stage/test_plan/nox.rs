@@ -1,0 +1,271 @@
+//! `noxfile.py` (<https://nox.thea.codes>), which is a program: read as text for the calls whose
+//! arguments are written out, never executed.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::environment::Environment;
+
+/// Sessions that are read.
+const MOST_SESSIONS: usize = 64;
+/// Calls of one session, and arguments of one call.
+const MOST: usize = 200;
+/// Bytes of one call.
+const LONGEST: usize = 16 << 10;
+
+static SESSION: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"(?m)^(?:async )?def[ \t]+(\w+)[ \t]*\([ \t\n]*(\w+)").ok());
+static TOP_LEVEL: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?m)^[@A-Za-z_]").ok());
+static CALL: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"\b(\w+)\.(run|install|run_always|run_install)[ \t]*\(").ok());
+
+/// The sessions of a file, those whose names tell of tests first.
+pub(super) fn environments(text: &str) -> Vec<Environment> {
+    let (Some(session), Some(top), Some(call)) = (&*SESSION, &*TOP_LEVEL, &*CALL) else {
+        return vec![];
+    };
+    let mut found: Vec<Environment> = vec![];
+    for definition in session.captures_iter(text).take(MOST_SESSIONS) {
+        let (Some(whole), Some(name), Some(own)) =
+            (definition.get(0), definition.get(1), definition.get(2))
+        else {
+            continue;
+        };
+        let rest = &text[whole.end()..];
+        let body = &rest[..top.find(rest).map_or(rest.len(), |next| next.start())];
+        let mut environment = Environment {
+            origin: format!("noxfile.py {}", name.as_str()),
+            ..Environment::default()
+        };
+        for found in call.captures_iter(body).take(MOST) {
+            let (Some(whole), Some(on), Some(what)) = (found.get(0), found.get(1), found.get(2))
+            else {
+                continue;
+            };
+            if on.as_str() != own.as_str() {
+                continue;
+            }
+            let said = arguments(&body[whole.end()..]);
+            if said.unknown > 0 {
+                environment.skipped.push(format!(
+                    "{} of {} is not written out in {} of noxfile.py",
+                    said.unknown,
+                    what.as_str(),
+                    name.as_str()
+                ));
+            }
+            environment.groups.extend(said.groups);
+            match (what.as_str(), said.words.first().map(String::as_str)) {
+                (_, Some("uv" | "poetry" | "pdm")) if what.as_str() != "install" => {
+                    synchronise(&said.words, &mut environment);
+                }
+                ("run", _) => environment.commands.push(said.words),
+                ("install", _) => environment.installs.push(said.words),
+                _ => {}
+            }
+        }
+        found.push(environment);
+    }
+    found.sort_by_key(|environment| !environment.origin.contains("test"));
+    found
+}
+
+/// What `uv sync` and its like are told to install.
+fn synchronise(words: &[String], environment: &mut Environment) {
+    if words.iter().any(|word| word == "run") {
+        environment.commands.push(words.to_vec());
+        return;
+    }
+    if words.get(1..3) == Some(&["pip".to_owned(), "install".to_owned()]) {
+        environment.installs.push(words[3..].to_vec());
+        return;
+    }
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let (option, value) = match word.split_once('=') {
+            Some((option, value)) => (option, Some(value.to_owned())),
+            None => (word.as_str(), None),
+        };
+        let mut value = || value.clone().or_else(|| words.next().cloned());
+        match option {
+            "--extra" | "--extras" | "-E" => environment.extras.extend(value()),
+            "--group" | "--with" | "-G" | "--only-group" => environment.groups.extend(value()),
+            _ => {}
+        }
+    }
+}
+
+/// The arguments of a call.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Arguments {
+    /// Those that are written out.
+    words: Vec<String>,
+    /// Dependency groups that are asked for by name.
+    groups: Vec<String>,
+    /// Those that only running it would tell.
+    unknown: usize,
+}
+
+/// The arguments at the start of `text`, to the bracket that closes the call.
+fn arguments(text: &str) -> Arguments {
+    let mut found = Arguments::default();
+    let mut rest = &text[..text.floor_char_boundary(LONGEST)];
+    for _ in 0..MOST {
+        rest = skip_space(rest);
+        let (argument, after, end) = argument(rest);
+        let bare = argument.trim();
+        match literal(bare) {
+            Some((word, "")) => found.words.push(word),
+            _ if bare.is_empty() || is_keyword(bare) => {}
+            _ if bare.contains("dependency_groups(") => {
+                let groups = literals(bare).into_iter();
+                found
+                    .groups
+                    .extend(groups.filter(|group| !group.ends_with(".toml")));
+            }
+            // What is run where the user adds nothing.
+            _ if bare.contains("posargs") => found.words.extend(literals(bare)),
+            _ => found.unknown += 1,
+        }
+        if end {
+            break;
+        }
+        rest = after;
+    }
+    found
+}
+
+fn skip_space(mut text: &str) -> &str {
+    loop {
+        text = text.trim_start();
+        match text.strip_prefix('#') {
+            Some(comment) => text = comment.split_once('\n').map_or("", |(_, rest)| rest),
+            None => return text,
+        }
+    }
+}
+
+/// The text of the next argument, what follows it, and whether it was the last.
+fn argument(text: &str) -> (&str, &str, bool) {
+    let mut depth = 0_usize;
+    let mut at = 0;
+    while let Some(letter) = text[at..].chars().next() {
+        match letter {
+            '"' | '\'' => {
+                let Some((_, after)) = quoted(&text[at..]) else {
+                    return (text, "", true);
+                };
+                at = text.len() - after.len();
+                continue;
+            }
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' if depth == 0 => return (&text[..at], "", true),
+            ')' | ']' | '}' => depth -= 1,
+            ',' if depth == 0 => return (&text[..at], &text[at + 1..], false),
+            _ => {}
+        }
+        at += letter.len_utf8();
+    }
+    (text, "", true)
+}
+
+fn is_keyword(argument: &str) -> bool {
+    argument.split_once('=').is_some_and(|(name, value)| {
+        !value.starts_with('=') && name.trim().chars().all(|c| c.is_alphanumeric() || c == '_')
+    })
+}
+
+/// The string literals of an expression.
+fn literals(text: &str) -> Vec<String> {
+    let mut found = vec![];
+    let mut rest = text;
+    while let Some(at) = rest.find(['"', '\'']) {
+        let Some((word, after)) = quoted(&rest[at..]) else {
+            break;
+        };
+        found.push(word);
+        rest = after;
+    }
+    found
+}
+
+/// A string literal at the start of `text`, with the literals that it is joined to; no format.
+fn literal(text: &str) -> Option<(String, &str)> {
+    let mut whole = String::new();
+    let mut rest = text;
+    loop {
+        let start = rest.find(['"', '\''])?;
+        let prefix = rest[..start].to_ascii_lowercase();
+        if prefix.len() > 2 || !prefix.chars().all(|c| "rbuf".contains(c)) {
+            return None;
+        }
+        let (word, after) = quoted(&rest[start..])?;
+        if prefix.contains('f') && word.contains('{') {
+            return None;
+        }
+        whole.push_str(&word);
+        rest = skip_space(after);
+        if rest.is_empty() {
+            return Some((whole, rest));
+        }
+    }
+}
+
+/// A quoted text, its common escapes undone, and what follows.
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let quote = text.get(..1)?;
+    let quote = if text.starts_with(&quote.repeat(3)) {
+        quote.repeat(3)
+    } else {
+        quote.to_owned()
+    };
+    let inside = text.get(quote.len()..)?;
+    let mut word = String::new();
+    let mut letters = inside.char_indices();
+    while let Some((at, letter)) = letters.next() {
+        if inside[at..].starts_with(&quote) {
+            return Some((word, &inside[at + quote.len()..]));
+        }
+        match letter {
+            '\\' => word.extend(letters.next().map(|(_, letter)| letter)),
+            '\n' if quote.len() == 1 => return None,
+            letter => word.push(letter),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_read_where_they_are_written_out() {
+        let found = environments(
+            "import nox\n\n@nox.session\ndef lint(session):\n    session.install('ruff')\n\n\
+            @nox.session(python=['3.12'])\ndef tests(s: nox.Session) -> None:\n    s.install(\n        '-r', \"req.txt\",  # all, of them\n        'a' '>=1', f'b=={v}', silent=True)\n\
+            \x20   s.install(*nox.project.dependency_groups(PYPROJECT, 'test'))\n\
+            \x20   s.run('pytest', *(s.posargs or ['tests']), env={'A': ')'})\n    other.run('no')\n\
+            \x20   s.run_install('uv', 'sync', '--extra', 'x', '--group=y')\n",
+        );
+        let tests = &found[0];
+        assert_eq!(tests.origin, "noxfile.py tests");
+        assert_eq!(tests.installs, [vec!["-r", "req.txt", "a>=1"], vec![]]);
+        assert_eq!(tests.commands, [["pytest", "tests"]]);
+        assert_eq!(tests.groups, ["test", "y"]);
+        assert_eq!(tests.extras, ["x"]);
+        assert_eq!(
+            tests.skipped,
+            ["1 of install is not written out in tests of noxfile.py"]
+        );
+        assert_eq!(found[1].installs, [["ruff"]]);
+    }
+
+    #[test]
+    fn a_call_that_is_cut_off_says_what_it_can() {
+        let said = arguments("'a', 'b");
+        assert_eq!(said.words, ["a"]);
+        assert_eq!(arguments("'é', \"\"\"b\nc\"\"\")").words, ["é", "b\nc"]);
+    }
+}

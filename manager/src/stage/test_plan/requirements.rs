@@ -1,0 +1,386 @@
+//! What a package's tests require.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use pyti_index::metadata::requires_of_extra;
+use pyti_index::{CoreMetadata, PackageName};
+use regex::Regex;
+
+use super::environment::Environment;
+use super::files::Files;
+use super::framework::Framework;
+use super::groups;
+use super::ini::{Ini, lines};
+use super::lists::Reader;
+
+/// Optional features and dependency groups (PEP 735) that hold what tests require.
+const TESTS: [&str; 6] = [
+    "test",
+    "tests",
+    "testing",
+    "unittest",
+    "unittests",
+    "pytest",
+];
+/// Those that hold what all development requires, which is much more.
+const DEVELOPMENT: [&str; 3] = ["dev", "develop", "development"];
+/// Requirements of a package's tests.
+const MOST: usize = 500;
+/// What a requirement on nose stands for: where no nose runs, its fork under the same name.
+const NOSE: [&str; 2] = [
+    "nose ; python_version < '3.10'",
+    "pynose ; python_version >= '3.10'",
+];
+
+static TESTS_REQUIRE: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"tests_require\s*=\s*[\[(]([^\])]*)[\])]").ok());
+static TEXT: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"['"]([^'"\n]+)['"]"#).ok());
+
+/// What tests require, as far as their package says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// Requirements (PEP 508), sorted.
+    pub requirements: Vec<String>,
+    /// Where they are written.
+    pub by: Vec<String>,
+    /// What is not followed or not understood, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// What a framework itself requires.
+pub(super) fn own(framework: Framework, files: &Files) -> Vec<String> {
+    let mut needed = match framework {
+        Framework::Pytest | Framework::Doctest => vec!["pytest"],
+        // The last that called nose's setup and teardown functions:
+        // <https://docs.pytest.org/en/stable/changelog.html#pytest-8-0-0rc1-2023-12-30>
+        Framework::Nose => vec!["pytest<8"],
+        Framework::Trial => vec!["twisted", "python-subunit"],
+        Framework::Unittest => vec!["unittest-xml-reporting"],
+        Framework::Django => vec!["django", "unittest-xml-reporting"],
+        Framework::Nose2 => vec!["nose2"],
+        Framework::Command => vec![],
+    };
+    let imports = |path: &String| {
+        let text = files.text(path);
+        text.contains("import nose") || text.contains("from nose")
+    };
+    if framework == Framework::Nose && files.tests().any(imports) {
+        needed.extend(NOSE);
+    }
+    needed.into_iter().map(str::to_owned).collect()
+}
+
+/// What the tests require, by the first source that says: the environment that they run in, the
+/// package's extras and dependency groups, `tests_require`, lists, what development requires.
+pub(super) fn wanted(
+    files: &Files,
+    metadata: &CoreMetadata,
+    environment: Option<&Environment>,
+) -> Wanted {
+    let project = files.toml("pyproject.toml");
+    let mut gathered = Gathered {
+        files,
+        metadata,
+        project: &project,
+        found: Wanted::default(),
+        extras: BTreeSet::new(),
+    };
+    let sources: [&dyn Fn(&mut Gathered<'_>); 6] = [
+        &|gathered| {
+            if let Some(environment) = environment {
+                gathered.environment(environment);
+            }
+        },
+        &|gathered| gathered.named(&TESTS),
+        &|gathered| gathered.tests_require(),
+        &|gathered| gathered.lists(&TESTS),
+        &|gathered| gathered.named(&DEVELOPMENT),
+        &|gathered| gathered.lists(&DEVELOPMENT),
+    ];
+    for source in sources {
+        source(&mut gathered);
+        if !gathered.found.requirements.is_empty() {
+            break;
+        }
+    }
+    let mut found = gathered.found;
+    let nose = |text: &String| name(text) == "nose";
+    if found.requirements.iter().any(nose) {
+        found.requirements.retain(|text| !nose(text));
+        found.requirements.extend(NOSE.map(str::to_owned));
+    }
+    found.requirements.sort();
+    found.requirements.dedup();
+    found.requirements.truncate(MOST);
+    found
+}
+
+struct Gathered<'a> {
+    files: &'a Files,
+    metadata: &'a CoreMetadata,
+    project: &'a toml::Table,
+    found: Wanted,
+    /// Those that were looked at.
+    extras: BTreeSet<String>,
+}
+
+impl Gathered<'_> {
+    fn environment(&mut self, environment: &Environment) {
+        let before = self.found.requirements.len();
+        let mut reader = Reader::new(self.files);
+        for arguments in &environment.installs {
+            reader.arguments(arguments);
+        }
+        self.add_asked(reader);
+        environment
+            .extras
+            .iter()
+            .for_each(|extra| self.extra(extra));
+        environment
+            .groups
+            .iter()
+            .for_each(|group| self.group(group));
+        self.found.notes.extend(environment.skipped.iter().cloned());
+        self.say(before, &environment.origin);
+    }
+
+    /// The extras and the groups of these names.
+    fn named(&mut self, names: &[&str]) {
+        for name in names {
+            let before = self.found.requirements.len();
+            self.extra(name);
+            self.say(before, &format!("the optional feature {name}"));
+            let before = self.found.requirements.len();
+            self.group(name);
+            self.say(before, &format!("pyproject.toml's group {name}"));
+        }
+    }
+
+    /// `tests_require` of setuptools, where it is written out.
+    fn tests_require(&mut self) {
+        let before = self.found.requirements.len();
+        let setup = Ini::parse(self.files.text("setup.cfg"));
+        let mut texts: Vec<String> = vec![];
+        for line in lines(setup.get("options", "tests_require").unwrap_or_default()) {
+            texts.extend(line.split(';').next().map(|_| line.to_owned()));
+        }
+        if let (Some(list), Some(text)) = (&*TESTS_REQUIRE, &*TEXT)
+            && let Some(found) = list.captures(self.files.text("setup.py"))
+        {
+            let inside = found.get(1).map_or("", |inside| inside.as_str());
+            let words = text.captures_iter(inside).filter_map(|found| found.get(1));
+            texts.extend(words.map(|word| word.as_str().to_owned()));
+        }
+        let mut reader = Reader::new(self.files);
+        for text in texts {
+            reader.arguments(&[text]);
+        }
+        self.add_asked(reader);
+        self.say(before, "tests_require");
+    }
+
+    /// The lists whose names have one of these words.
+    fn lists(&mut self, words: &[&str]) {
+        let before = self.found.requirements.len();
+        let named = |path: &&String| {
+            let path = path.to_ascii_lowercase();
+            is_list(&path)
+                && path.contains("requir")
+                && words.iter().any(|word| path.contains(word))
+        };
+        let lists: Vec<&String> = self.files.texts.keys().filter(named).collect();
+        // A compiled list and what it was compiled from say the same.
+        let sources = |path: &&&String| !path.ends_with(".in") || lists.len() == 1;
+        let mut reader = Reader::new(self.files);
+        for path in lists.iter().filter(sources) {
+            reader.list(path);
+        }
+        self.add_asked(reader);
+        let by: Vec<&str> = lists.iter().map(|path| path.as_str()).collect();
+        self.say(before, &by.join(", "));
+    }
+
+    fn add_asked(&mut self, reader: Reader<'_>) {
+        let asked = reader.asked;
+        self.found.notes.extend(asked.skipped);
+        let names: BTreeSet<String> = asked
+            .requirements
+            .iter()
+            .map(|text| name(text).to_lowercase().replace(['_', '.'], "-"))
+            .collect();
+        self.found.requirements.extend(asked.requirements);
+        // What else is required is beyond the reach of a plain requirement.
+        let mut beyond = 0;
+        for constraint in asked.constraints {
+            if names.contains(&name(&constraint).to_lowercase().replace(['_', '.'], "-")) {
+                self.found.requirements.push(constraint);
+            } else {
+                beyond += 1;
+            }
+        }
+        if beyond > 0 {
+            let note = format!("{beyond} limits on requirements of requirements are left out");
+            self.found.notes.push(note);
+        }
+        asked.extras.iter().for_each(|extra| self.extra(extra));
+        asked.groups.iter().for_each(|group| self.group(group));
+    }
+
+    /// What an optional feature requires, with the features that it names in turn.
+    fn extra(&mut self, extra: &str) {
+        if self.extras.len() >= MOST || !self.extras.insert(extra.to_owned()) {
+            return;
+        }
+        for text in requires_of_extra(self.metadata, extra) {
+            self.add(text);
+        }
+    }
+
+    fn group(&mut self, group: &str) {
+        for text in groups::group(self.project, group) {
+            self.add(text);
+        }
+    }
+
+    /// Adds a requirement, or the features that it asks of the package itself.
+    fn add(&mut self, text: String) {
+        let own: Result<PackageName, _> = self.metadata.name.parse();
+        let same = name(&text)
+            .parse()
+            .is_ok_and(|name: PackageName| own.is_ok_and(|own| own == name));
+        if !same {
+            self.found.requirements.push(text);
+            return;
+        }
+        let extras = text
+            .split_once('[')
+            .and_then(|(_, rest)| rest.split_once(']'))
+            .map_or("", |(extras, _)| extras);
+        for extra in extras
+            .split(',')
+            .map(str::trim)
+            .filter(|extra| !extra.is_empty())
+        {
+            self.extra(extra);
+        }
+    }
+
+    fn say(&mut self, before: usize, by: &str) {
+        if self.found.requirements.len() > before {
+            self.found.by.push(by.to_owned());
+        }
+    }
+}
+
+/// The name at the start of a requirement.
+fn name(text: &str) -> &str {
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)));
+    text[..end.unwrap_or(text.len())].trim()
+}
+
+/// Whether a path may be that of a list of requirements.
+pub(super) fn is_list(path: &str) -> bool {
+    let path = path.to_ascii_lowercase();
+    let ends = [".txt", ".in", ".pip"]
+        .iter()
+        .any(|end| path.ends_with(end));
+    let named = ["requir", "constrain", "test", "dev", "dep"];
+    ends && path.matches('/').count() <= 2 && named.iter().any(|word| path.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(files: &[(&str, &str)], metadata: &CoreMetadata) -> Wanted {
+        let files = Files::of(files);
+        let environments = super::super::environments(&files, 13);
+        wanted(&files, metadata, environments.first())
+    }
+
+    #[test]
+    fn the_environment_comes_first_with_its_lists_and_extras() {
+        let metadata = CoreMetadata {
+            name: "own".into(),
+            requires_dist: vec![
+                "b ; extra == 'tests'".into(),
+                "Own[cov] ; extra == 'tests'".into(),
+                "own[tests] ; extra == 'cov'".into(),
+                "e>1 ; extra == 'cov'".into(),
+                "c".into(),
+            ],
+            ..CoreMetadata::default()
+        };
+        let files = [
+            (
+                "tox.ini",
+                "[testenv]\nextras = tests\ndeps =\n    pytest\n    py27: mock\n    -rrequirements/x.txt\n    {env:A}\n    -c limits.txt\ncommands = x\n    y",
+            ),
+            ("requirements/x.txt", "d ; python_version > '3'\nnose\n"),
+            ("limits.txt", "D<3\nother<1\n"),
+        ];
+        let found = of(&files, &metadata);
+        assert_eq!(
+            found.requirements,
+            [
+                "D<3",
+                "b",
+                "d ; python_version > '3'",
+                "e>1",
+                "nose ; python_version < '3.10'",
+                "pynose ; python_version >= '3.10'",
+                "pytest"
+            ]
+        );
+        assert_eq!(found.by, ["tox.ini [testenv]"]);
+        assert_eq!(
+            found.notes,
+            ["1 limits on requirements of requirements are left out"]
+        );
+    }
+
+    #[test]
+    fn requirements_come_from_the_first_that_says() {
+        let none = CoreMetadata::default();
+        let with_extra = CoreMetadata {
+            requires_dist: vec!["b ; extra == 'tests'".into(), "c".into()],
+            ..CoreMetadata::default()
+        };
+        let group = (
+            "pyproject.toml",
+            "[dependency-groups]\ntest = ['d', {include-group = 'x'}]\nx = ['e']\ndev = ['f']\n",
+        );
+        let setup = ("setup.py", "setup(tests_require=['g>1', \"h\"],\n)");
+        let config = ("setup.cfg", "[options]\ntests_require =\n    i\n    j>1\n");
+        let list = (
+            "requirements-test.txt",
+            "k # why\n-r requirements-dev.txt\n",
+        );
+        let development = ("requirements-dev.txt", "l\n");
+        for (files, metadata, expected, by) in [
+            (
+                &[group][..],
+                &with_extra,
+                "b|d|e",
+                "the optional feature tests|pyproject.toml's group test",
+            ),
+            (&[group, setup], &none, "d|e", "pyproject.toml's group test"),
+            (
+                &[setup, config, list],
+                &none,
+                "g>1|h|i|j>1",
+                "tests_require",
+            ),
+            (&[list, development], &none, "k|l", "requirements-test.txt"),
+            (&[development], &none, "l", "requirements-dev.txt"),
+            (&[], &none, "", ""),
+        ] {
+            let found = of(files, metadata);
+            assert_eq!(found.requirements.join("|"), expected);
+            let mut by_found = found.by;
+            by_found.sort_by_key(|by| !by.starts_with("the optional"));
+            assert_eq!(by_found.join("|"), by);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+"""Runs the tests of a Django application with results as JUnit XML.
+
+Usage: run_django.py REPORTS (-m MODULE | SCRIPT) [ARGUMENT...]. The application's own settings win
+over what is set here, which are only the defaults.
+"""
+
+import os
+import runpy
+import sys
+
+from django.conf import global_settings
+
+global_settings.TEST_OUTPUT_DIR = sys.argv[1]
+global_settings.TEST_RUNNER = "xmlrunner.extra.djangotestrunner.XMLTestRunner"
+del sys.argv[:2]
+
+if sys.argv[0] == "-m":
+    del sys.argv[0]
+    sys.path[0] = os.getcwd()
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+else:
+    sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
+    runpy.run_path(sys.argv[0], run_name="__main__")

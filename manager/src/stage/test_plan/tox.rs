@@ -1,0 +1,410 @@
+//! tox's configuration (<https://tox.wiki/en/latest/config.html>), as INI and as TOML.
+
+use std::cell::Cell;
+
+use toml::Table;
+
+use super::environment::Environment;
+use super::factors::{self, holds, likeness};
+use super::files::Files;
+use super::ini::{Ini, lines};
+
+/// Values that refer to values.
+const DEEPEST: usize = 8;
+/// Substitutions in one value, all together.
+const MOST: usize = 2000;
+/// Lines of one value.
+const MOST_LINES: usize = 500;
+/// Names that one section stands for, and sections.
+const MOST_NAMES: usize = 100;
+/// Bytes of a value after substitution.
+const LONGEST: usize = 64 << 10;
+
+/// The environments of a package that uses tox, the best first.
+pub(super) fn environments(files: &Files, minor: u16) -> Vec<Environment> {
+    let pyproject = files.toml("pyproject.toml");
+    let tool = pyproject
+        .get("tool")
+        .and_then(|tool| tool.get("tox")?.as_table());
+    let legacy = tool.and_then(|tool| tool.get("legacy_tox_ini")?.as_str());
+    if files.has("tox.ini") {
+        return Old::of("tox.ini", files.text("tox.ini"), "").environments(minor);
+    }
+    let setup = Ini::parse(files.text("setup.cfg"));
+    if setup.has("tox:tox") || setup.has("tox:testenv") {
+        return Old::of("setup.cfg", files.text("setup.cfg"), "tox:").environments(minor);
+    }
+    if let Some(text) = legacy {
+        return Old::of("pyproject.toml", text, "").environments(minor);
+    }
+    if let Some(table) = tool {
+        return new_environments("pyproject.toml", table, minor);
+    }
+    new_environments("tox.toml", &files.toml("tox.toml"), minor)
+}
+
+/// The best first; of equals the later, which has the newer versions.
+fn sort(mut names: Vec<String>, minor: u16) -> Vec<String> {
+    names.reverse();
+    names.sort_by_key(|name| std::cmp::Reverse(likeness(name, minor)));
+    names.dedup();
+    names
+}
+
+/// The configuration in its INI form.
+struct Old {
+    file: &'static str,
+    ini: Ini,
+    /// Before the names of sections, in `setup.cfg`.
+    prefix: &'static str,
+    /// The sections of environments, with the names that each stands for.
+    sections: Vec<(String, Vec<String>)>,
+}
+
+impl Old {
+    fn of(file: &'static str, text: &str, prefix: &'static str) -> Self {
+        let ini = Ini::parse(text);
+        let start = format!("{prefix}testenv:");
+        let sections = ini.sections().filter_map(|section| {
+            let names = section.strip_prefix(start.as_str())?;
+            Some((section.to_owned(), factors::names(names, MOST_NAMES)))
+        });
+        let sections = sections.take(MOST_NAMES).collect();
+        Self {
+            file,
+            ini,
+            prefix,
+            sections,
+        }
+    }
+
+    fn environments(&self, minor: u16) -> Vec<Environment> {
+        let section = format!("{}tox", self.prefix);
+        let list = self.ini.get(&section, "env_list");
+        let list = list.or_else(|| self.ini.get(&section, "envlist"));
+        let mut names = factors::names(list.unwrap_or_default(), MOST);
+        let sections = self.sections.iter().flat_map(|(_, names)| names);
+        for name in sections.take(MOST) {
+            if !names.contains(name) {
+                names.insert(0, name.clone());
+            }
+        }
+        if names.is_empty() {
+            names.push(format!("py3{minor}"));
+        }
+        let names = sort(names, minor).into_iter().take(64);
+        names.map(|name| self.environment(&name)).collect()
+    }
+
+    fn environment(&self, name: &str) -> Environment {
+        let own: Vec<&str> = self
+            .sections
+            .iter()
+            .filter(|(_, names)| names.iter().any(|own| own == name))
+            .map(|(section, _)| section.as_str())
+            .collect();
+        let base = format!("{}testenv", self.prefix);
+        let value = |keys: &[&str]| -> String {
+            let sections = own.iter().copied().chain([base.as_str()]);
+            let value = sections
+                .flat_map(|section| keys.iter().map(move |key| (section, *key)))
+                .find_map(|(section, key)| self.ini.get(section, key));
+            let budget = Cell::new(MOST);
+            let value = self.refer(value.unwrap_or_default(), 0, &budget);
+            let mut kept: Vec<String> = vec![];
+            for line in lines(&value).take(MOST_LINES) {
+                if let Some(line) = conditional(line, name) {
+                    kept.push(line.to_owned());
+                }
+            }
+            kept.join("\n")
+        };
+        let mut found = Environment {
+            origin: format!("{} [{}]", self.file, own.first().unwrap_or(&&*base)),
+            ..Environment::default()
+        };
+        let words = |text: String| -> Vec<String> {
+            let words = text.split([',', '\n', ' ']).map(str::trim);
+            words
+                .filter(|word| !word.is_empty())
+                .map(str::to_owned)
+                .collect()
+        };
+        found.extras = words(value(&["extras"]));
+        found.groups = words(value(&["dependency_groups"]));
+        for line in value(&["deps"]).lines() {
+            match substitute(line, name) {
+                Ok(line) => found.installs.push(super::lists::words(&line)),
+                Err(what) => found.skipped.push(skipped("dependency", line, &what)),
+            }
+        }
+        found.directory = substitute(&value(&["change_dir", "changedir"]), name)
+            .map(|directory| super::command::plain(&directory))
+            .unwrap_or_default();
+        for line in value(&["commands"]).replace("\\\n", " ").lines() {
+            let substituted = substitute(line, name);
+            match substituted.as_deref().map(shlex::split) {
+                Ok(Some(words)) => found.commands.push(command(words)),
+                Ok(None) => found.skipped.push(skipped("command", line, "its quotes")),
+                Err(what) => found.skipped.push(skipped("command", line, what)),
+            }
+        }
+        found
+    }
+
+    /// `text` with the values that it refers to, `{[section]key}`.
+    fn refer(&self, text: &str, depth: usize, budget: &Cell<usize>) -> String {
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some((before, reference)) = rest.split_once("{[") {
+            out.push_str(before);
+            let left = budget.get();
+            let closed = reference.split_once('}').filter(|_| left > 0);
+            let Some((inside, after)) = closed else {
+                rest = "";
+                break;
+            };
+            rest = after;
+            budget.set(left - 1);
+            if let Some((section, key)) = inside.split_once(']')
+                && depth < DEEPEST
+                && out.len() < LONGEST
+            {
+                let value = self.ini.get(section, &key.to_lowercase());
+                out.push_str(&self.refer(value.unwrap_or_default(), depth + 1, budget));
+            }
+        }
+        out.push_str(rest);
+        out
+    }
+}
+
+fn skipped(what: &str, text: &str, why: &str) -> String {
+    format!("tox's {what} `{text}` is not understood for {why}")
+}
+
+/// What stands after a condition on the environment's name, where that holds.
+fn conditional<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let Some((condition, rest)) = line.split_once(": ") else {
+        return Some(line).filter(|line| !line.ends_with(':'));
+    };
+    let letter = |c: char| c.is_alphanumeric() || "_{}.!,- ".contains(c);
+    if !condition.chars().all(letter) || condition.trim().contains(' ') && !condition.contains(',')
+    {
+        return Some(line);
+    }
+    holds(condition, name).then(|| rest.trim())
+}
+
+/// A command without the marks that its exit status is of no interest.
+fn command(mut words: Vec<String>) -> Vec<String> {
+    if words
+        .first()
+        .is_some_and(|word| ["-", "!"].contains(&&**word))
+    {
+        words.remove(0);
+    } else if let Some(first) = words.first_mut() {
+        *first = first.trim_start_matches(['-', '!']).to_owned();
+    }
+    words
+}
+
+/// `text` with tox's substitutions made.
+///
+/// # Errors
+/// One that is not known here.
+pub(super) fn substitute(text: &str, name: &str) -> Result<String, String> {
+    let mut out = String::new();
+    put(text, name, 0, &mut out)?;
+    Ok(out)
+}
+
+fn put(text: &str, name: &str, depth: usize, out: &mut String) -> Result<(), String> {
+    let mut rest = text;
+    while let Some((before, braced)) = rest.split_once('{') {
+        out.push_str(before);
+        let end = closing(braced).ok_or_else(|| "a brace left open".to_owned())?;
+        let (inside, after) = (&braced[..end], &braced[end + 1..]);
+        rest = after;
+        let (key, default) = inside.split_once(':').unwrap_or((inside, ""));
+        let default = match key {
+            "posargs" | "args" => default,
+            "env" => default.split_once(':').map_or("", |(_, default)| default),
+            "envpython" | "env_python" | "base_python" => "python",
+            "toxinidir" | "tox_root" | "root" | "changedir" | "change_dir" => ".",
+            "envbindir" | "env_bin_dir" => "bin",
+            "envname" | "env_name" => name,
+            "envtmpdir" | "env_tmp_dir" | "envdir" | "env_dir" | "toxworkdir" | "work_dir"
+            | "envlogdir" | "env_log_dir" | "temp_dir" => {
+                out.push_str("{work}");
+                continue;
+            }
+            "/" => "/",
+            "" => ":",
+            other => return Err(format!("{{{other}}}")),
+        };
+        if depth >= DEEPEST || out.len() > LONGEST {
+            return Err("its depth".to_owned());
+        }
+        put(default, name, depth + 1, out)?;
+    }
+    // The way of tox 1 to write `{posargs}`.
+    out.push_str(&rest.replace("[]", ""));
+    Ok(())
+}
+
+/// Where the brace is closed that was opened before `text`.
+fn closing(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, letter) in text.char_indices() {
+        match letter {
+            '{' => depth += 1,
+            '}' if depth == 0 => return Some(at),
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The configuration in its TOML form.
+fn new_environments(file: &str, tox: &Table, minor: u16) -> Vec<Environment> {
+    let named = tox.get("env").and_then(toml::Value::as_table);
+    let base = tox.get("env_run_base").and_then(toml::Value::as_table);
+    if named.is_none() && base.is_none() {
+        return vec![];
+    }
+    let mut names: Vec<String> = strings(tox.get("env_list"));
+    for name in named.into_iter().flat_map(Table::keys) {
+        if !names.contains(name) {
+            names.insert(0, name.clone());
+        }
+    }
+    if names.is_empty() {
+        names.push(format!("3.{minor}"));
+    }
+    let environment = |name: String| {
+        let own = named.and_then(|named| named.get(&name)?.as_table());
+        let value = |key: &str| own.and_then(|own| own.get(key)).or_else(|| base?.get(key));
+        let mut found = Environment {
+            origin: match own {
+                Some(_) => format!("{file} tox's env.{name}"),
+                None => format!("{file} tox's env_run_base"),
+            },
+            extras: strings(value("extras")),
+            groups: strings(value("dependency_groups")),
+            ..Environment::default()
+        };
+        for line in strings(value("deps")) {
+            match substitute(&line, &name) {
+                Ok(line) => found.installs.push(super::lists::words(&line)),
+                Err(what) => found.skipped.push(skipped("dependency", &line, &what)),
+            }
+        }
+        let directory = value("change_dir").and_then(toml::Value::as_str);
+        found.directory = substitute(directory.unwrap_or_default(), &name)
+            .map(|directory| super::command::plain(&directory))
+            .unwrap_or_default();
+        let commands = value("commands").and_then(toml::Value::as_array);
+        for words in commands.into_iter().flatten() {
+            let words = strings(Some(words));
+            let substituted: Result<Vec<String>, String> =
+                words.iter().map(|word| substitute(word, &name)).collect();
+            match substituted {
+                Ok(words) => found.commands.push(command(words)),
+                Err(what) => found
+                    .skipped
+                    .push(skipped("command", &words.join(" "), &what)),
+            }
+        }
+        found
+    };
+    sort(names, minor)
+        .into_iter()
+        .take(64)
+        .map(environment)
+        .collect()
+}
+
+/// The texts of a list; where what the user adds stands, what is taken without it.
+fn strings(value: Option<&toml::Value>) -> Vec<String> {
+    let items = value.and_then(toml::Value::as_array).into_iter().flatten();
+    let text = |item: &toml::Value| item.as_str().map(str::to_owned);
+    items
+        .flat_map(|item| {
+            let default = item
+                .get("replace")
+                .and_then(|replace| {
+                    (replace.as_str()? == "posargs").then(|| item.get("default"))?
+                })
+                .and_then(toml::Value::as_array);
+            let default = default.into_iter().flatten();
+            text(item)
+                .into_iter()
+                .chain(default.filter_map(text))
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first(files: &[(&str, &str)]) -> Environment {
+        environments(&Files::of(files), 13).remove(0)
+    }
+
+    #[test]
+    fn an_environment_is_chosen_by_the_interpreter_and_its_factors() {
+        let found = first(&[(
+            "tox.ini",
+            "[tox]\nenv_list =\n    lint,\n    py3{9,13}-tests\n    py313-mypy\n\
+            [testenv]\nextras =\n    tests: tests\n    mypy: types\ndeps =\n    -r {toxinidir}/req.txt\n    py39: old\n    {[base]deps}\n\
+            commands =\n    tests: - {envpython} -m pytest \\\n      {posargs:-n auto {tty:x:y}}\n    tests: {envbindir}/pytest {posargs:tests}\n    mypy: mypy src\n\
+            [base]\ndeps =\n    a>1\n    b\n",
+        )]);
+        assert_eq!(found.origin, "tox.ini [testenv]");
+        assert_eq!(found.extras, ["tests"]);
+        assert_eq!(
+            found.installs,
+            [vec!["-r", "./req.txt"], vec!["a>1"], vec!["b"]]
+        );
+        assert_eq!(found.commands, [["bin/pytest", "tests"]]);
+        assert_eq!(found.skipped.len(), 1, "{:?}", found.skipped);
+        assert!(found.skipped[0].ends_with("is not understood for {tty}"));
+    }
+
+    #[test]
+    fn a_section_of_its_own_comes_before_the_common_one() {
+        let found = first(&[(
+            "tox.ini",
+            "[tox]\nenvlist = py3{8,13}-tests\n[testenv]\ncommands = nose2\nextras = a\n\
+            [testenv:py3{8,13}-tests]\ncommands = -coverage run -m pytest\nchangedir = {toxinidir}/t\n",
+        )]);
+        assert_eq!(found.origin, "tox.ini [testenv:py3{8,13}-tests]");
+        assert_eq!(found.commands, [["coverage", "run", "-m", "pytest"]]);
+        assert_eq!((found.extras, &*found.directory), (vec!["a".into()], "t"));
+    }
+
+    #[test]
+    fn toml_is_read_too() {
+        let found = first(&[(
+            "pyproject.toml",
+            "[tool.tox]\nenv_list = ['py3.13', 'style']\n[tool.tox.env_run_base]\ndependency_groups = ['tests']\n\
+            commands = [['pytest', '--basetemp={env_tmp_dir}', {replace = 'posargs', default = ['tests'], extend = true}]]\n",
+        )]);
+        assert_eq!(found.groups, ["tests"]);
+        assert_eq!(found.commands, [["pytest", "--basetemp={work}", "tests"]]);
+    }
+
+    #[test]
+    fn values_that_refer_to_each_other_come_to_an_end() {
+        let ring = "{[a]x} ".repeat(100);
+        let found = first(&[(
+            "tox.ini",
+            &format!("[a]\nx = {ring}\n[testenv]\ndeps = {ring}\n"),
+        )]);
+        assert!(found.installs.len() < 2);
+    }
+}

@@ -1,0 +1,46 @@
+//! Whose fault it is when a task fails, and how it ends when it is to stop.
+
+use pyti_graph::{Blame, Control, Failure};
+use pyti_index::{ErrorKind, IndexError};
+
+/// Characters of the reason for which a stage gave nothing.
+const LONGEST_REASON: usize = 1000;
+
+/// A stage that ran is on record: it is not tried again, whatever is made of it.
+pub(super) fn not_again(failure: Failure) -> Failure {
+    match failure {
+        Failure::Failed { blame, reason } => Failure::Failed {
+            blame: match blame {
+                Blame::Infrastructure => Blame::Inconclusive,
+                other => other,
+            },
+            // It may quote what the VM sent.
+            reason: reason.chars().take(LONGEST_REASON).collect(),
+        },
+        other => other,
+    }
+}
+
+/// Does the work, and drops it when the task is to stop.
+pub(super) async fn until_stopped<T>(
+    control: &Control,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        done = work => done.map_err(blame),
+        () = control.stopped() => Err(Failure::Cancelled),
+    }
+}
+
+/// Whose fault an error is: the package's where the index client says so, else that of what runs it.
+pub(super) fn blame(error: anyhow::Error) -> Failure {
+    let kind = error.downcast_ref::<IndexError>().map(IndexError::kind);
+    let blame = match kind {
+        Some(ErrorKind::Package | ErrorKind::Input) => Blame::Package,
+        Some(ErrorKind::Infrastructure) | None => Blame::Infrastructure,
+    };
+    Failure::Failed {
+        blame,
+        reason: format!("{error:#}"),
+    }
+}

@@ -1,0 +1,177 @@
+//! What the host does: fetching, resolving, finding out how tests are run, making the template,
+//! adding up. None of it runs package code, save by asking in the VM.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pyti_analyzer::StageFacts;
+use pyti_graph::{Action, BoxFuture, Control, Failure, Inputs, Outputs};
+use pyti_index::{CoreMetadata, Fetched, IndexError, PythonPlatform, Source};
+
+use super::failure::{blame, until_stopped};
+use super::{
+    Audit, DISTRIBUTION, Guest, METADATA, PERFORMANCE, SOURCE, TEMPLATE, TEST_PLAN, WHEELHOUSE,
+    provide, read, teller,
+};
+use crate::described::Described;
+use crate::stages::Stages;
+use crate::{performance, stage};
+
+pub(super) struct Fetch(pub(super) Arc<Audit>);
+
+impl Action for Fetch {
+    fn run(&self, _: Inputs, control: Control) -> BoxFuture<'_, Result<Outputs, Failure>> {
+        Box::pin(async move {
+            let listener = teller(&control);
+            let fetching = pyti_index::fetch(&self.0.target, &self.0.options, listener);
+            let fetched = until_stopped(&control, async { Ok(fetching.await?) }).await?;
+            provide(DISTRIBUTION, &fetched)
+        })
+    }
+}
+
+pub(super) struct Examine(pub(super) Arc<Audit>);
+
+impl Action for Examine {
+    fn run(&self, inputs: Inputs, control: Control) -> BoxFuture<'_, Result<Outputs, Failure>> {
+        Box::pin(async move {
+            let fetched: Fetched = read(&inputs, DISTRIBUTION)?;
+            let Audit {
+                options,
+                stages,
+                hook,
+                ..
+            } = &*self.0;
+            let hook = Arc::clone(hook);
+            let examining = pyti_index::examine(&fetched, options, hook, teller(&control));
+            let source = until_no_stage_runs(&control, stages, examining).await?;
+            provide(SOURCE, &source)
+        })
+    }
+}
+
+pub(super) struct AskMetadata(pub(super) Arc<Audit>);
+
+impl Action for AskMetadata {
+    fn run(&self, inputs: Inputs, _: Control) -> BoxFuture<'_, Result<Outputs, Failure>> {
+        Box::pin(async move {
+            let fetched: Fetched = read(&inputs, DISTRIBUTION)?;
+            let source: Source = read(&inputs, SOURCE)?;
+            let metadata = pyti_index::metadata(&fetched, &source, &*self.0.hook).await;
+            let metadata = metadata.map_err(|error| blame(error.into()))?;
+            let described = Described::of(&metadata, &source);
+            let stages = &self.0.stages;
+            stages.summarise(METADATA, Some(described.summary()));
+            stages.keep_datum(METADATA, &described).map_err(blame)?;
+            provide(METADATA, &metadata)
+        })
+    }
+}
+
+pub(super) struct Resolve(pub(super) Arc<Audit>);
+
+impl Action for Resolve {
+    fn run(&self, inputs: Inputs, control: Control) -> BoxFuture<'_, Result<Outputs, Failure>> {
+        Box::pin(async move {
+            let fetched: Fetched = read(&inputs, DISTRIBUTION)?;
+            let source: Source = read(&inputs, SOURCE)?;
+            let metadata: CoreMetadata = read(&inputs, METADATA)?;
+            let Audit {
+                options,
+                stages,
+                hook,
+                ..
+            } = &*self.0;
+            let (hook, teller) = (Arc::clone(hook), teller(&control));
+            let resolving = pyti_index::resolve(&fetched, &source, metadata, options, hook, teller);
+            let prepared = until_no_stage_runs(&control, stages, resolving).await?;
+            stages.describe(&prepared);
+            provide(WHEELHOUSE, &prepared)
+        })
+    }
+}
+
+/// Adds up what the stages used.
+pub(super) struct Measure(pub(super) Arc<Audit>);
+
+impl Action for Measure {
+    fn run(&self, inputs: Inputs, _: Control) -> BoxFuture<'_, Result<Outputs, Failure>> {
+        Box::pin(async move {
+            let mut stages = BTreeMap::new();
+            for (kind, _) in inputs.iter() {
+                let facts: StageFacts = read(&inputs, kind.as_str())?;
+                let usage = performance::usage(&facts, self.0.stages.directory());
+                let usage = usage.map_err(Failure::infrastructure)?;
+                stages.insert(facts.name, usage);
+            }
+            let picture = self.0.stages.directory().join(performance::PICTURE);
+            performance::draw(&stages, &picture).map_err(Failure::infrastructure)?;
+            provide(PERFORMANCE, &stages)
+        })
+    }
+}
+
+/// Finds out how the package is tested.
+pub(super) struct Detect(pub(super) Arc<Audit>);
+
+impl Action for Detect {
+    fn run(&self, inputs: Inputs, _: Control) -> BoxFuture<'_, Result<Outputs, Failure>> {
+        Box::pin(async move {
+            let fetched: Fetched = read(&inputs, DISTRIBUTION)?;
+            let metadata: CoreMetadata = read(&inputs, METADATA)?;
+            let command = self.0.test_command.clone();
+            // The names of environments say `3.minor`; of Python 2 none is the package's own choice.
+            let minor = match self.0.options.platform {
+                PythonPlatform {
+                    major: 3, minor, ..
+                } => minor,
+                _ => 0,
+            };
+            let detecting =
+                move || stage::test_plan(&fetched, &metadata, minor, command.as_deref());
+            let detected = tokio::task::spawn_blocking(detecting).await;
+            let plan = detected.map_err(Failure::infrastructure)??;
+            for note in &plan.notes {
+                self.0.stages.note(format!("tests: {note}"));
+            }
+            provide(TEST_PLAN, &plan)
+        })
+    }
+}
+
+pub(super) struct MakeTemplate(pub(super) Arc<Audit>);
+
+impl Action for MakeTemplate {
+    fn run(&self, _: Inputs, control: Control) -> BoxFuture<'_, Result<Outputs, Failure>> {
+        Box::pin(async move {
+            let teller = control.clone();
+            let listener = Arc::new(move |message: &str| teller.say(message));
+            let making = self.0.stages.template(listener);
+            let template = until_stopped(&control, making).await?;
+            let guest = Guest {
+                key: template.record().key.clone(),
+                python: self.0.stages.interpreter().clone(),
+            };
+            provide(TEMPLATE, &guest)
+        })
+    }
+}
+
+/// Does the work, and drops it when the task is to stop, unless a stage has begun: that one hears an
+/// interruption itself, ends, and its record is judged.
+async fn until_no_stage_runs<T>(
+    control: &Control,
+    stages: &Stages,
+    work: impl Future<Output = Result<T, IndexError>>,
+) -> Result<T, Failure> {
+    let stopped = async {
+        control.stopped().await;
+        if stages.begun() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        done = work => done.map_err(|error| blame(error.into())),
+        () = stopped => Err(Failure::Cancelled),
+    }
+}

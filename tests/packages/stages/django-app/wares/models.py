@@ -1,0 +1,7 @@
+"""What is for sale."""
+
+from django.db import models
+
+
+class Ware(models.Model):
+    name = models.CharField(max_length=10)
