@@ -105,41 +105,12 @@ impl Writer {
     fn add(&mut self, who: Who, kind: Kind) -> &mut Event {
         let seq = self.events.len() as u64;
         self.events.push(Event {
-            kind,
-            time_ns: (seq + 1) * STEP_NS,
             cpu: (seq % 2) as u32,
             seq,
-            process: who.key,
-            tid: who.key.tgid,
             parent: who.parent,
-            tree: 1,
             uid: 1000,
-            caps: 0,
             comm: who.comm.to_owned(),
-            result: 0,
-            incomplete: Incomplete::default(),
-            path: None,
-            asked: None,
-            target: None,
-            flags: None,
-            mode: None,
-            created: None,
-            bytes: None,
-            dev: None,
-            inode: None,
-            nlink: None,
-            data: None,
-            argv: None,
-            env: None,
-            cwd: None,
-            other: None,
-            exit_code: None,
-            signal: None,
-            fds: None,
-            family: None,
-            socktype: None,
-            addr: None,
-            port: None,
+            ..Event::new(kind, who.key, (seq + 1) * STEP_NS)
         });
         let last = self.events.len() - 1;
         &mut self.events[last]

@@ -10,32 +10,7 @@ import glob
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
-import zipfile
-
-# As pip does it: setuptools takes the place of distutils, whatever the script imports.
-SETUP = """\
-import io, os, sys, setuptools
-sys.argv[0] = __file__ = os.path.abspath("setup.py")
-sys.path.insert(0, os.path.dirname(__file__))
-with io.open(__file__, "rb") as file:
-    code = compile(file.read().replace(b"\\r\\n", b"\\n"), __file__, "exec")
-exec(code)
-"""
-
-
-def unpack(sdist, directory):
-    """Unpacks the source distribution; returns its directory."""
-    if zipfile.is_zipfile(sdist):
-        with zipfile.ZipFile(sdist) as archive:
-            archive.extractall(directory)
-    else:
-        with tarfile.open(sdist) as archive:
-            archive.extractall(directory)
-    inside = [os.path.join(directory, name) for name in os.listdir(directory)]
-    return inside[0] if len(inside) == 1 and os.path.isdir(inside[0]) else directory
-
 
 def built(source, wheelhouse):
     """The metadata in the wheel that pip builds."""

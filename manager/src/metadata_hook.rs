@@ -98,7 +98,7 @@ impl VmHook {
         };
         let mut order = Order::new(&name, argv, self.stages.limits())?;
         if !python.pip_reports() {
-            let program = (PROGRAM.to_owned(), OLD.to_owned());
+            let program = (PROGRAM.to_owned(), order::guest_program(OLD));
             order.spec.files.push(program);
         }
         order.spec.collect.push((REPORT.to_owned(), REPORT_BYTES));

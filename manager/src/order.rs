@@ -127,6 +127,12 @@ fn environment() -> Vec<(String, String)> {
     .to_vec()
 }
 
+/// One of our own programs for the guest, behind what they have in common.
+#[must_use]
+pub fn guest_program(source: &str) -> String {
+    format!("{}{source}", include_str!("guest.py"))
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

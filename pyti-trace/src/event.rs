@@ -287,6 +287,50 @@ pub struct Event {
     pub port: Option<u16>,
 }
 
+impl Event {
+    /// An event of this kind, by this process, that succeeded and of which nothing else is known.
+    #[must_use]
+    pub fn new(kind: Kind, process: ProcessKey, time_ns: u64) -> Self {
+        Self {
+            kind,
+            time_ns,
+            cpu: 0,
+            seq: 0,
+            process,
+            tid: process.tgid,
+            parent: ProcessKey::default(),
+            tree: 1,
+            uid: 0,
+            caps: 0,
+            comm: String::new(),
+            result: 0,
+            incomplete: Incomplete::default(),
+            path: None,
+            asked: None,
+            target: None,
+            flags: None,
+            mode: None,
+            created: None,
+            bytes: None,
+            dev: None,
+            inode: None,
+            nlink: None,
+            data: None,
+            argv: None,
+            env: None,
+            cwd: None,
+            other: None,
+            exit_code: None,
+            signal: None,
+            fds: None,
+            family: None,
+            socktype: None,
+            addr: None,
+            port: None,
+        }
+    }
+}
+
 /// Counters of one family, summed over CPUs. `seen == submitted + full + oversize + missed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct FamilyCounters {

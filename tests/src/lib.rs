@@ -71,6 +71,18 @@ impl Audit {
         self.directory.path().join("run")
     }
 
+    /// The datum of a stage.
+    ///
+    /// # Panics
+    /// Where the stage left none.
+    #[must_use]
+    pub fn datum(&self, stage: &str) -> Value {
+        let path = self.run().join(stage).join("data.json");
+        let bytes = std::fs::read(&path)
+            .unwrap_or_else(|error| panic!("{}: {error}\n{}", path.display(), self.everything()));
+        serde_json::from_slice(&bytes).expect("no JSON")
+    }
+
     /// Everything, for the message of an assertion.
     #[must_use]
     pub fn everything(&self) -> String {

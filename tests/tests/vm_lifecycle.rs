@@ -177,7 +177,7 @@ async fn vm_kernel_panic_is_told_and_keeps_events() {
         output_kib: 64,
         events: 100_000,
     };
-    let script = "cat /etc/passwd; touch /tmp/before; sleep 100";
+    let script = "cat /etc/passwd; touch /tmp/before; sleep 30";
     let argv = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
     let mut spec = order("panic", argv, &limits).expect("no order");
     spec.slots.clear();

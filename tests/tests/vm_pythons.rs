@@ -5,18 +5,11 @@
 use std::path::Path;
 
 use pyti_tests::{Audit, audit_package};
-use serde_json::{Value, json};
-
-fn datum(audit: &Audit, stage: &str) -> Value {
-    let path = audit.run().join(stage).join("data.json");
-    let bytes = std::fs::read(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}\n{}", path.display(), audit.everything()));
-    serde_json::from_slice(&bytes).expect("no JSON")
-}
+use serde_json::json;
 
 /// The modules with whether they were imported.
 fn imported(audit: &Audit) -> Vec<(String, bool)> {
-    let modules = datum(audit, "import");
+    let modules = audit.datum("import");
     let modules = modules.as_array().into_iter().flatten();
     modules
         .map(|module| {
@@ -50,7 +43,7 @@ fn vm_image_python_2_7_runs_what_only_it_reads() {
         "python2.7/site-packages/two_to_three"
     ));
     assert_eq!(imported(&audit), [("two_to_three".to_owned(), true)]);
-    let tests = datum(&audit, "test");
+    let tests = audit.datum("test");
     let counts = json!({"passed": 2, "failed": 1, "errors": 0, "skipped": 0});
     assert_eq!(tests["counts"], counts, "{tests:#}");
     assert_eq!(
@@ -85,10 +78,10 @@ fn vm_image_python_3_11_runs_the_stages() {
     assert!(installed_below(&audit, "python3.11/site-packages/whole"));
     let modules = ["whole", "whole._fast"].map(|module| (module.to_owned(), true));
     assert_eq!(imported(&audit), modules);
-    let tests = datum(&audit, "test");
+    let tests = audit.datum("test");
     let counts = json!({"passed": 1, "failed": 1, "errors": 1, "skipped": 1});
     assert_eq!(tests["counts"], counts, "{tests:#}");
-    let covered = datum(&audit, "coverage");
+    let covered = audit.datum("coverage");
     let percent = covered["files"]["whole/__init__.py"].as_f64();
     assert!(percent.is_some_and(|percent| percent > 10.0), "{covered:#}");
 }

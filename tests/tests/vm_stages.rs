@@ -1,18 +1,10 @@
 //! The stages beyond the installation, on one package that has a bit of everything; each gives its
 //! datum, and a second audit runs nothing.
 
-use std::path::Path;
-
 use pyti_tests::{Audit, audit_package, package, pyti, text};
 use serde_json::Value;
 
 const STAGES: [&str; 6] = ["startup", "import", "scripts", "build", "test", "coverage"];
-
-fn datum(run: &Path, stage: &str) -> Value {
-    let path = run.join(stage).join("data.json");
-    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_json::from_slice(&bytes).expect("no JSON")
-}
 
 fn outcome(audit: &Audit, task: &str) -> (String, String) {
     let results = audit.report["results"].as_array().expect("no results");
@@ -30,7 +22,7 @@ fn vm_stages_give_their_data_and_are_remembered() {
     assert_eq!(audit.verdict(), "unremarkable", "{}", audit.everything());
     let run = audit.run();
 
-    let installed = datum(&run, "install");
+    let installed = audit.datum("install");
     let distribution = &installed["distributions"][0];
     assert_eq!(distribution["name"], "pyti_fixture_whole");
     assert_eq!(
@@ -40,7 +32,7 @@ fn vm_stages_give_their_data_and_are_remembered() {
     assert_eq!(distribution["scripts"], serde_json::json!(["whole-hello"]));
     assert_eq!(installed["unrecorded"], serde_json::json!([]));
 
-    let imported = datum(&run, "import");
+    let imported = audit.datum("import");
     let modules: Vec<(&str, bool)> = imported
         .as_array()
         .into_iter()
@@ -49,7 +41,7 @@ fn vm_stages_give_their_data_and_are_remembered() {
         .collect();
     assert_eq!(modules, [("whole", true), ("whole._fast", true)]);
 
-    let calls = datum(&run, "scripts");
+    let calls = audit.datum("scripts");
     let exits: Vec<(Option<&str>, Option<i64>)> = calls
         .as_array()
         .into_iter()
@@ -64,7 +56,7 @@ fn vm_stages_give_their_data_and_are_remembered() {
         ]
     );
 
-    let built = datum(&run, "build");
+    let built = audit.datum("build");
     assert_eq!(built["reproducible"], true, "{}", built["builds"]);
     let sources: Vec<&Value> = built["compilation_database"]
         .as_array()
@@ -84,13 +76,13 @@ fn vm_stages_give_their_data_and_are_remembered() {
         assert!(ended.count() >= 2, "{role}: {}", built["calls"]);
     }
 
-    let tests = datum(&run, "test");
+    let tests = audit.datum("test");
     assert_eq!(tests["framework"], "unittest");
     let counts = serde_json::json!({"passed": 1, "failed": 1, "errors": 1, "skipped": 1});
     assert_eq!(tests["counts"], counts, "{tests:#}");
     assert_eq!(tests["wanted_service"], 1);
 
-    let covered = datum(&run, "coverage");
+    let covered = audit.datum("coverage");
     let percent = covered["files"]["whole/__init__.py"]
         .as_f64()
         .expect("not measured");

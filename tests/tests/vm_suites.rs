@@ -2,16 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use pyti_tests::{Audit, audit_package};
+use pyti_tests::audit_package;
 use serde_json::{Value, json};
-
-/// The datum of the stage `test`.
-fn tests(audit: &Audit) -> Value {
-    let path = audit.run().join("test/data.json");
-    let bytes = std::fs::read(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}\n{}", path.display(), audit.everything()));
-    serde_json::from_slice(&bytes).expect("no JSON")
-}
 
 /// How each test ended, by its name.
 fn statuses(tests: &Value) -> BTreeMap<&str, &str> {
@@ -24,7 +16,7 @@ fn statuses(tests: &Value) -> BTreeMap<&str, &str> {
 #[test]
 fn vm_suites_in_noses_layout_run_with_its_names_and_fixtures() {
     let audit = audit_package("stages/nose-layout", &["--stage", "test"]);
-    let tests = tests(&audit);
+    let tests = audit.datum("test");
     assert_eq!(tests["framework"], "nose", "{tests:#}");
     assert_eq!(tests["reason"], "setup.cfg has [nosetests]");
     assert_eq!(
@@ -42,7 +34,7 @@ fn vm_suites_in_noses_layout_run_with_its_names_and_fixtures() {
 #[test]
 fn vm_suites_of_trial_are_run_by_trial_with_what_can_be_had() {
     let audit = audit_package("stages/trial-suite", &["--stage", "test"]);
-    let tests = tests(&audit);
+    let tests = audit.datum("test");
     assert_eq!(tests["framework"], "trial", "{tests:#}");
     let reason = "tox.ini [testenv] runs `bin/trial ticks`";
     assert_eq!(tests["reason"], reason);
@@ -71,7 +63,7 @@ fn vm_suites_of_trial_are_run_by_trial_with_what_can_be_had() {
 #[test]
 fn vm_suites_of_django_report_what_their_own_runner_ran() {
     let audit = audit_package("stages/django-app", &["--stage", "test"]);
-    let tests = tests(&audit);
+    let tests = audit.datum("test");
     assert_eq!(tests["framework"], "django", "{tests:#}");
     assert_eq!(
         statuses(&tests),

@@ -125,45 +125,15 @@ impl<'a> Writer<'a> {
         self.now += 1_000_000;
         let (parent, comm) = self.processes.get(&self.pid).cloned().unwrap_or_default();
         Event {
-            kind,
-            time_ns: self.now,
-            cpu: 0,
             seq: self.events.len() as u64,
-            process: key(self.pid),
-            tid: self.pid,
             parent: if parent == 0 {
                 ProcessKey::default()
             } else {
                 key(parent)
             },
-            tree: 1,
             uid: 1000,
-            caps: 0,
             comm,
-            result: 0,
-            incomplete: Incomplete::default(),
-            path: None,
-            asked: None,
-            target: None,
-            flags: None,
-            mode: None,
-            created: None,
-            bytes: None,
-            dev: None,
-            inode: None,
-            nlink: None,
-            data: None,
-            argv: None,
-            env: None,
-            cwd: None,
-            other: None,
-            exit_code: None,
-            signal: None,
-            fds: None,
-            family: None,
-            socktype: None,
-            addr: None,
-            port: None,
+            ..Event::new(kind, key(self.pid), self.now)
         }
     }
 

@@ -11,36 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
-import time
-import zipfile
-
-CLOCK = getattr(time, "monotonic", time.time)
-# As pip calls a setup.py: setuptools takes the place of distutils.
-SETUP = """\
-import io, os, sys, setuptools
-sys.argv[0] = __file__ = os.path.abspath("setup.py")
-sys.path.insert(0, os.path.dirname(__file__))
-with io.open(__file__, "rb") as file:
-    code = compile(file.read().replace(b"\\r\\n", b"\\n"), __file__, "exec")
-exec(code)
-"""
-
-
-def unpack(sdist, directory):
-    """Unpacks the source distribution; returns its directory."""
-    if sdist.endswith(".zip"):
-        with zipfile.ZipFile(sdist) as archive:
-            archive.extractall(directory)
-    else:
-        with tarfile.open(sdist) as archive:
-            if hasattr(tarfile, "data_filter"):
-                archive.extractall(directory, filter="data")
-            else:
-                archive.extractall(directory)
-    inside = os.listdir(directory)
-    return os.path.join(directory, inside[0]) if len(inside) == 1 else directory
-
 
 def build(sdist):
     """One build, always in the same directory: a compiler writes its name into what it makes."""

@@ -8,12 +8,9 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-import time
 
-CLOCK = getattr(time, "monotonic", time.time)
 KEPT = 16384  # bytes of each output
 # How bytes that are no text are shown; the decoder of Python 2 has no other way.
 UNREADABLE = "replace" if sys.version_info[0] == 2 else "backslashreplace"
@@ -24,28 +21,6 @@ def text(file):
     file.seek(0)
     data = file.read(KEPT + 1)
     return data[:KEPT].decode("utf-8", UNREADABLE), len(data) > KEPT
-
-
-def start(argv, **options):
-    """Starts a command in a session of its own."""
-    with open(os.devnull) as null:
-        if sys.version_info[0] == 2:
-            argv = [word.encode("utf-8") for word in argv]
-            return subprocess.Popen(argv, stdin=null, preexec_fn=os.setsid, close_fds=True, **options)
-        return subprocess.Popen(argv, stdin=null, start_new_session=True, **options)
-
-
-def ended_within(process, seconds):
-    """Its exit status, or None where it is still running then."""
-    if sys.version_info[0] > 2:
-        try:
-            return process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return None
-    until = CLOCK() + seconds
-    while process.poll() is None and CLOCK() < until:
-        time.sleep(0.02)
-    return process.poll()
 
 
 def run(command):

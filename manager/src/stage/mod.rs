@@ -33,7 +33,7 @@ use serde_json::Value;
 
 use crate::cli::LimitArgs;
 use crate::data_store::{Blob, DataStore};
-use crate::order::{Order, RESULT};
+use crate::order::{Order, RESULT, guest_program};
 
 pub use installed::{Distribution, Installed};
 use test_plan::Files;
@@ -267,7 +267,7 @@ fn program(
     let argv = argv.into_iter().map(str::to_owned).collect();
     let mut order = Order::new(stage, argv, limits)?;
     let arguments = serde_json::to_string(arguments).context("failed to write a stage's input")?;
-    order.spec.files.push((program, source.to_owned()));
+    order.spec.files.push((program, guest_program(source)));
     order.spec.files.push((input, arguments));
     order.spec.collect.push((RESULT.to_owned(), RESULT_BYTES));
     order.state = state;

@@ -11,31 +11,11 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
-import tarfile
 import tempfile
-import time
-import zipfile
 
-CLOCK = getattr(time, "monotonic", time.time)
 KEPT = 12 << 20  # bytes of each result
 GRACE = 20  # seconds that a command may take to end once it is told to
-
-
-def unpack(sdist, directory):
-    """Unpacks the source distribution; returns its directory."""
-    if sdist.endswith(".zip"):
-        with zipfile.ZipFile(sdist) as archive:
-            archive.extractall(directory)
-    else:
-        with tarfile.open(sdist) as archive:
-            if hasattr(tarfile, "data_filter"):
-                archive.extractall(directory, filter="data")
-            else:
-                archive.extractall(directory)
-    inside = [os.path.join(directory, name) for name in os.listdir(directory)]
-    return inside[0] if len(inside) == 1 and os.path.isdir(inside[0]) else directory
 
 
 def complete(source, site, modules):
@@ -60,28 +40,6 @@ def complete(source, site, modules):
                 shutil.copy2(path, beside)
                 copied.append(os.path.relpath(beside, source))
     return copied
-
-
-def start(argv, **options):
-    """Starts a command in a session of its own."""
-    with open(os.devnull) as null:
-        if sys.version_info[0] == 2:
-            argv = [word.encode("utf-8") for word in argv]
-            return subprocess.Popen(argv, stdin=null, preexec_fn=os.setsid, close_fds=True, **options)
-        return subprocess.Popen(argv, stdin=null, start_new_session=True, **options)
-
-
-def ended_within(process, seconds):
-    """Its exit status, or None where it is still running then."""
-    if sys.version_info[0] > 2:
-        try:
-            return process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return None
-    until = CLOCK() + seconds
-    while process.poll() is None and CLOCK() < until:
-        time.sleep(0.02)
-    return process.poll()
 
 
 def run(command, places, source):

@@ -94,6 +94,12 @@ pub fn plan(audit: &Arc<Audit>, image_is_built: bool, stages: &[&str]) -> Result
         vms: 1,
         ..Resources::default()
     };
+    // What is required may be a source distribution that is asked for its metadata, in a VM.
+    let asking = Resources {
+        network: 1,
+        vms: 1,
+        ..Resources::default()
+    };
     let host = |name: &str, needs, provides: &str, cost, action: Arc<dyn Action>| Task {
         name: name.to_owned(),
         needs,
@@ -123,7 +129,7 @@ pub fn plan(audit: &Arc<Audit>, image_is_built: bool, stages: &[&str]) -> Result
             "examine",
             needs(&[DISTRIBUTION]),
             SOURCE,
-            network,
+            asking,
             Arc::new(Examine(audit.clone())),
         ),
         Task {
@@ -140,7 +146,7 @@ pub fn plan(audit: &Arc<Audit>, image_is_built: bool, stages: &[&str]) -> Result
             "resolve",
             needs(&[DISTRIBUTION, SOURCE, METADATA]),
             WHEELHOUSE,
-            network,
+            asking,
             Arc::new(Resolve(audit.clone())),
         ),
         host(

@@ -374,11 +374,18 @@ impl Tail {
         let _ = timeout(QUIT_GRACE, &mut self.task).await;
     }
 
+    /// The last lines; before them the one that says why the kernel gave up, which a long trace of
+    /// calls follows.
     fn text(&self) -> String {
-        printable(
-            &self.bytes.lock().unwrap_or_else(PoisonError::into_inner),
-            20,
-        )
+        const CAUSE: &[u8] = b"Kernel panic";
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = bytes.split(|byte| *byte == b'\n');
+        let cause = lines.find(|line| line.windows(CAUSE.len()).any(|part| part == CAUSE));
+        let end = printable(&bytes, 20);
+        match cause.map(|line| printable(line, 1)) {
+            Some(cause) if !end.contains(&cause) => format!("{cause}\n{end}"),
+            _ => end,
+        }
     }
 }
 

@@ -20,6 +20,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("kernel/perf_event_paranoid", "3"),
     // A non-maskable interrupt comes from the host alone, which ends a guest with it.
     ("kernel/unknown_nmi_panic", "1"),
+    ("kernel/panic_on_unrecovered_nmi", "1"),
     // Only there where the command line lists yama.
     ("kernel/yama/ptrace_scope", "1"),
     ("fs/suid_dumpable", "0"),
