@@ -102,7 +102,10 @@ fn prepare(
     }
     let held = &waiting.held;
     if !spec.traced {
-        machine.tracer.detach();
+        machine
+            .tracer
+            .forget(held.pid)
+            .map_err(|error| AgentError::Order(error.to_string()))?;
     }
     port.queue_json(
         FrameKind::Started,

@@ -30,8 +30,7 @@ unsafe impl Pod for Shared<CpuCounters> {}
 
 /// Attached probes. Dropping it detaches them.
 pub struct Tracer {
-    /// `None` once they are detached.
-    ebpf: Option<Ebpf>,
+    ebpf: Ebpf,
     events: RingBuf<MapData>,
     tracked: HashMap<MapData, u32, Shared<Process>>,
     counters: PerCpuArray<MapData, Shared<CpuCounters>>,
@@ -80,7 +79,7 @@ impl Tracer {
         let tracked = map(&mut ebpf, "TRACKED", HashMap::try_from)?;
         let counters = map(&mut ebpf, "COUNTERS", PerCpuArray::try_from)?;
         Ok(Self {
-            ebpf: Some(ebpf),
+            ebpf,
             events,
             tracked,
             counters,
@@ -104,8 +103,9 @@ impl Tracer {
     /// Each loaded program and how many instructions the verifier walked through to accept it, by name.
     #[must_use]
     pub fn verified(&self) -> Vec<(String, u32)> {
-        let programs = self.ebpf.iter().flat_map(Ebpf::programs);
-        let mut verified: Vec<_> = programs
+        let mut verified: Vec<_> = self
+            .ebpf
+            .programs()
             .filter_map(|(name, program)| {
                 let count = program.info().ok()?.verified_instruction_count()?;
                 Some((name.to_owned(), count))
@@ -137,9 +137,15 @@ impl Tracer {
             })
     }
 
-    /// Takes every probe away: nothing is recorded any more, and nothing runs slower for it.
-    pub fn detach(&mut self) {
-        self.ebpf = None;
+    /// Follows a process no longer.
+    ///
+    /// # Errors
+    /// It was not followed.
+    pub fn forget(&mut self, tgid: u32) -> Result<(), LoadError> {
+        self.tracked.remove(&tgid).map_err(|source| LoadError::Map {
+            name: "TRACKED",
+            source,
+        })
     }
 
     /// How many processes are tracked now; ended ones count until the kernel has let them go.
@@ -199,7 +205,7 @@ impl Tracer {
     /// in kernel/bpf/syscall.c).
     fn recursion_misses(&self) -> Result<u64, LoadError> {
         let mut sum = 0;
-        for (name, program) in self.ebpf.iter().flat_map(Ebpf::programs) {
+        for (name, program) in self.ebpf.programs() {
             // A program that the kernel refused has no descriptor, and never runs.
             let Ok(fd) = program.fd() else { continue };
             let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());

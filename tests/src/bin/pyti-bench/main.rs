@@ -49,7 +49,7 @@ const LIMITS: LimitArgs = LimitArgs {
 /// How a command is watched.
 #[derive(Clone, Copy, PartialEq)]
 enum Watch {
-    /// Not at all: the probes are detached.
+    /// Not at all: the probes are attached, and follow another process.
     Bare,
     Traced,
     Strace,
