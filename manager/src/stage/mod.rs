@@ -231,14 +231,50 @@ impl Ran {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// The last line of what it printed, for a message.
+    /// The line of what it printed that says why it failed, for a message.
     fn last_line(&self) -> Option<String> {
         ["stderr", "stdout"].into_iter().find_map(|name| {
             let text = self.output(name);
-            let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
-            Some(pyti_analyzer::escape_within(line.trim(), 200).to_string())
+            let line = telling(&text)?;
+            Some(pyti_analyzer::escape_within(line, 200).to_string())
         })
     }
+}
+
+/// How lines begin with which pip wraps what a build back end printed, and those in which it only says
+/// that there was something.
+const WRAPPING: [&str; 10] = [
+    "note:",
+    "hint:",
+    "×",
+    "╰",
+    "[end of output]",
+    "error: subprocess-exited-with-error",
+    "error: metadata-generation-failed",
+    "error: legacy-install-failure",
+    "ERROR: Failed building wheel",
+    "ERROR: Failed to build",
+];
+
+/// The last line that says that it is an error, or else the last one.
+fn telling(text: &str) -> Option<&str> {
+    let lines = || {
+        let lines = text.lines().rev().map(str::trim);
+        lines.filter(|line| !line.is_empty() && !WRAPPING.iter().any(|wrap| line.starts_with(wrap)))
+    };
+    let is_error = |line: &&str| {
+        let first = line.split([' ', '(']).next().unwrap_or_default();
+        let first = first.trim_end_matches(':');
+        let named = first.ends_with("Error") || first.ends_with("Exception");
+        named || line.to_ascii_lowercase().starts_with("error:") || line.contains(": error:")
+    };
+    let whatever = || {
+        text.lines()
+            .rev()
+            .map(str::trim)
+            .find(|line| !line.is_empty())
+    };
+    lines().find(is_error).or(lines().next()).or_else(whatever)
 }
 
 /// An order to run one of our own programs in the guest with its Python, which may be an old one, and
@@ -272,6 +308,31 @@ fn program(
     order.spec.collect.push((RESULT.to_owned(), RESULT_BYTES));
     order.state = state;
     Ok(order)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn of_what_a_stage_printed_the_cause_is_told() {
+        for (text, line) in [
+            (
+                "  x\n  Error: pg_config not found.\n  see docs\n  [end of output]\n\n\
+                 note: not a problem with pip.\nerror: metadata-generation-failed\n\
+                 ╰─> See above for output.\nhint: See above for details.\n",
+                "Error: pg_config not found.",
+            ),
+            (
+                "Traceback:\nModuleNotFoundError: No module named 'x'\nERROR: Failed to build x\n",
+                "ModuleNotFoundError: No module named 'x'",
+            ),
+            ("a.c:1:2: error: x\nmore\n", "a.c:1:2: error: x"),
+            ("one\ntwo\n\n", "two"),
+            ("hint: nothing else\n", "hint: nothing else"),
+        ] {
+            assert_eq!(super::telling(text), Some(line));
+        }
+        assert_eq!(super::telling("\n \n"), None);
+    }
 }
 
 #[cfg(test)]
