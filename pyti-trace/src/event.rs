@@ -251,7 +251,7 @@ pub struct Event {
     /// First bytes written or sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Vec<u8>>,
-    /// Arguments of exec.
+    /// Arguments of exec; of one that failed, as they were in the caller's memory at its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub argv: Option<Vec<String>>,
     /// Environment of exec, `NAME=value`.

@@ -257,6 +257,10 @@ impl<'a> Texts<'a> {
 
     fn finish(self, event: &mut Event) {
         let incomplete = &mut event.incomplete;
+        // Arguments of which one could not be read are not all of them.
+        if event.argv.is_some() && incomplete.contains(Incomplete::ARGV_UNREADABLE) {
+            *incomplete |= Incomplete::ARGV_TRUNCATED;
+        }
         if !self.walked.is_empty() && event.path.is_none() {
             let mut path = String::new();
             for name in self.walked.iter().rev() {
