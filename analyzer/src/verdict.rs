@@ -116,7 +116,8 @@ pub fn missing(stage: &StageFacts, losses: &[Loss; 6], undecided: &[Undecided]) 
         }
         StageStatus::Stopped { reason } => say(format!("it was stopped: {reason}")),
         StageStatus::VmDied { reason } => say(format!("the VM died: {reason}")),
-        StageStatus::NotStarted { reason } => say(format!("it was not started: {reason}")),
+        // See `not_started`.
+        StageStatus::NotStarted { .. } => {}
     }
     if stage.oom_kills > 0 {
         say(format!(
@@ -190,6 +191,26 @@ pub fn missing(stage: &StageFacts, losses: &[Loss; 6], undecided: &[Undecided]) 
         }
     }
     out
+}
+
+/// The stages that were not started, one sentence for each cause.
+#[must_use]
+pub fn not_started<'a>(stages: impl Iterator<Item = &'a StageFacts>) -> Vec<String> {
+    let mut causes: Vec<(&str, Vec<&str>)> = Vec::new();
+    for stage in stages {
+        let StageStatus::NotStarted { reason } = &stage.status else {
+            continue;
+        };
+        match causes.iter_mut().find(|(cause, _)| cause == reason) {
+            Some((_, names)) => names.push(&stage.name),
+            None => causes.push((reason, vec![&stage.name])),
+        }
+    }
+    let sentence = |(cause, names): (&str, Vec<&str>)| match &*names {
+        [name] => format!("stage {name}: it was not started: {cause}"),
+        _ => format!("stages {}: not started: {cause}", names.join(", ")),
+    };
+    causes.into_iter().map(sentence).collect()
 }
 
 fn amount(number: u64, one: &str, many: &str) -> String {

@@ -62,15 +62,18 @@ fn facts(events: &[Event]) -> StageFacts {
     }
 }
 
-fn judge(facts: &StageFacts, events: &[Event]) -> Report {
-    let target = Target {
+fn target() -> Target {
+    Target {
         name: "x\u{1b}[2J".to_owned(),
         version: Some("1.0".to_owned()),
         filename: Some("x-1.0.tar.gz".to_owned()),
         sha256: Some("ab".repeat(32)),
         source: None,
-    };
-    rules().judge(&target, &[StageRecord { facts, events }])
+    }
+}
+
+fn judge(facts: &StageFacts, events: &[Event]) -> Report {
+    rules().judge(&target(), &[StageRecord { facts, events }])
 }
 
 #[test]
@@ -225,6 +228,31 @@ fn whatever_is_missing_makes_it_inconclusive() {
             }
         },
         "5 of 5 network events were lost",
+    );
+}
+
+#[test]
+fn what_kept_many_stages_from_starting_is_told_once() {
+    let not_started = |name: &str, reason: &str| {
+        let reason = reason.to_owned();
+        StageFacts::new(name, StageStatus::NotStarted { reason })
+    };
+    let all = [
+        not_started("install", "metadata failed: exit status 1"),
+        not_started("build", "metadata failed: exit status 1"),
+        not_started("test", "cancelled"),
+    ];
+    let records: Vec<StageRecord<'_>> = all
+        .iter()
+        .map(|facts| StageRecord { facts, events: &[] })
+        .collect();
+    let report = rules().judge(&target(), &records);
+    assert_eq!(
+        report.reasons,
+        [
+            "stages install, build: not started: metadata failed: exit status 1",
+            "stage test: it was not started: cancelled"
+        ]
     );
 }
 

@@ -240,7 +240,10 @@ fn add_unwatched(stages: &mut Vec<StageFacts>, stage: &str, outcome: &Outcome) {
     if outcome.is_done() || matches!(outcome, Outcome::NotApplicable { .. }) {
         return;
     }
-    let reason = outcome.to_string();
+    let reason = match outcome.root() {
+        Some((cause, because)) => format!("{cause} {because}"),
+        None => outcome.to_string(),
+    };
     match stages.iter_mut().find(|facts| facts.name == stage) {
         None => stages.push(StageFacts::new(stage, StageStatus::NotStarted { reason })),
         // Where it did not end well, the reason is told already.

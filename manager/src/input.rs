@@ -96,7 +96,9 @@ fn append_state(state: impl Read, out: &mut tar::Builder<impl Write>) -> Result<
         fresh.set_entry_type(header.entry_type());
         fresh.set_size(0);
         let mode = header.mode()? & 0o777;
-        if header.entry_type().is_symlink() {
+        if header.entry_type().is_character_special() {
+            out.append_data(&mut fresh, &path, io::empty())?;
+        } else if header.entry_type().is_symlink() {
             fresh.set_mode(0o777);
             out.append_link(&mut fresh, &path, OsStr::from_bytes(&link))?;
         } else if header.entry_type().is_dir() {
@@ -112,7 +114,7 @@ fn append_state(state: impl Read, out: &mut tar::Builder<impl Write>) -> Result<
     Ok(())
 }
 
-/// A file, directory or link of a state.
+/// A file, directory or link of a state, or what was removed of the image: a character device.
 pub struct Member<'a, R: Read> {
     /// Its path, relative to `/`, where a state may have files.
     pub path: PathBuf,
@@ -186,8 +188,8 @@ fn name(entry: &mut impl Read) -> Option<Vec<u8>> {
 /// The path of a member, where a state may have such a one.
 fn checked(bytes: Vec<u8>, kind: EntryType) -> Result<PathBuf> {
     anyhow::ensure!(
-        kind.is_file() || kind.is_dir() || kind.is_symlink(),
-        "{} is neither file, directory nor link",
+        kind.is_file() || kind.is_dir() || kind.is_symlink() || kind.is_character_special(),
+        "{} is neither file, directory, link nor removal",
         bytes.escape_ascii()
     );
     let path = PathBuf::from(OsStr::from_bytes(&bytes));
@@ -286,12 +288,15 @@ mod tests {
             ),
             (
                 ("home/dev/x", Link),
-                "home/dev/x is neither file, directory nor link",
+                "home/dev/x is neither file, directory, link nor removal",
             ),
-            (("tmp/x", Fifo), "tmp/x is neither file, directory nor link"),
+            (
+                ("tmp/x", Fifo),
+                "tmp/x is neither file, directory, link nor removal",
+            ),
             (
                 ("tmp/x", Block),
-                "tmp/x is neither file, directory nor link",
+                "tmp/x is neither file, directory, link nor removal",
             ),
         ] {
             assert_eq!(rewritten(&[entry]).unwrap_err().to_string(), reason);

@@ -43,7 +43,8 @@ fn result(end: &TaskEnd) -> Option<TaskResult> {
         Outcome::NotApplicable { .. } => "not applicable",
         Outcome::Cancelled => "cancelled",
     };
-    let told = end.outcome.to_string();
+    // The cause of a chain is told once, by the task that failed.
+    let told = end.outcome.brief();
     let reason = told.split_once(": ").map_or(&*told, |(_, reason)| reason);
     Some(TaskResult {
         task: end.task.clone(),

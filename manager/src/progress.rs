@@ -168,7 +168,7 @@ impl Progress {
             Change::Ended { task, outcome } => match (&self.show, outcome) {
                 // The reason is told where it is one; on a terminal a chain of lines says nothing.
                 (Show::Live(_), Outcome::Skipped { .. }) => self.lock().ended(task),
-                _ => self.end(task, &outcome.to_string()),
+                _ => self.end(task, &outcome.brief()),
             },
         }
     }

@@ -31,6 +31,10 @@ fn vm_stages_give_their_data_and_are_remembered() {
     );
     assert_eq!(distribution["scripts"], serde_json::json!(["whole-hello"]));
     assert_eq!(installed["unrecorded"], serde_json::json!([]));
+    assert_eq!(
+        installed["removed"],
+        serde_json::json!(["/home/dev/Downloads"])
+    );
 
     let imported = audit.datum("import");
     let modules: Vec<(&str, bool)> = imported
@@ -119,8 +123,11 @@ fn vm_stages_after_a_failed_install_are_skipped_with_the_chain() {
     assert!(why.starts_with("exit status 1"), "{why}");
     let (outcome_of_import, why) = outcome(&audit, "import");
     assert_eq!(outcome_of_import, "skipped");
+    assert_eq!(why, "no installed, since install failed");
+    // The cause itself is told once, whatever it keeps from starting.
+    let told = audit.report["reasons"].to_string();
     assert!(
-        why.starts_with("no installed, since install failed: exit status 1"),
-        "{why}"
+        told.contains("stage import: it was not started: install failed: exit status 1"),
+        "{told}"
     );
 }

@@ -15,7 +15,7 @@ use super::value::View;
 use super::yaml::Node;
 use crate::facts::{StageFacts, Target, family_name, losses};
 use crate::report::{Report, SCHEMA};
-use crate::verdict::{missing, verdict};
+use crate::verdict::{missing, not_started, verdict};
 
 /// Rules, checked, ready to judge.
 #[derive(Debug)]
@@ -155,6 +155,7 @@ impl RuleSet {
                 .collect::<BTreeMap<_, _>>();
             all_losses.insert(stage.facts.name.clone(), by_family);
         }
+        all_missing.extend(not_started(stages.iter().map(|stage| stage.facts)));
         // Worst first; what is equally bad in the order of the stages.
         findings.sort_by_key(|finding| std::cmp::Reverse((finding.severity, finding.confidence)));
         if stages.is_empty() {

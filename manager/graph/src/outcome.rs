@@ -108,6 +108,30 @@ impl Outcome {
     pub fn is_done(&self) -> bool {
         matches!(self, Self::Done { .. })
     }
+
+    /// The task whose end is the cause of this one, and how it ended: that of a skipped task.
+    #[must_use]
+    pub fn root(&self) -> Option<(&str, &str)> {
+        let Self::Skipped { chain } = self else {
+            return None;
+        };
+        let root = chain.last()?;
+        Some((&root.provider, &root.because))
+    }
+
+    /// As displayed, but without the reason at the end of a chain, for where that is told apart.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        let told = self.to_string();
+        let reason = self
+            .root()
+            .and_then(|(_, because)| because.split_once(": "));
+        let brief = reason.and_then(|(_, reason)| told.strip_suffix(reason));
+        brief.map_or_else(
+            || told.clone(),
+            |brief| brief.trim_end_matches(": ").to_owned(),
+        )
+    }
 }
 
 impl fmt::Display for Outcome {

@@ -64,6 +64,14 @@ async fn b_fails_so_a_is_skipped_with_the_chain_to_the_cause() {
         outcome(&execution, "A0").to_string(),
         "skipped: no a, since A was skipped; no b, since B failed: setup.py raised"
     );
+    assert_eq!(
+        outcome(&execution, "A0").brief(),
+        "skipped: no a, since A was skipped; no b, since B failed"
+    );
+    assert_eq!(
+        outcome(&execution, "A0").root(),
+        Some(("B", "failed: setup.py raised"))
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -67,6 +67,7 @@ impl Stage for Install {
         for (count, what) in [
             (installed.pth.len(), ".pth"),
             (installed.unrecorded.len(), "in no RECORD"),
+            (installed.removed.len(), "of the image removed"),
         ] {
             if count > 0 {
                 text.push_str(&format!(", {count} {what}"));

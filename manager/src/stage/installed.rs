@@ -43,6 +43,9 @@ pub struct Installed {
     pub unrecorded: Vec<String>,
     /// Other files that were made or changed.
     pub elsewhere: Vec<String>,
+    /// Files and directories of the image that were removed.
+    #[serde(default)]
+    pub removed: Vec<String>,
 }
 
 /// An installed distribution, by its `.dist-info` directory, or the `.egg-info` one of an old pip.
@@ -118,6 +121,8 @@ impl Installed {
 #[derive(Default)]
 struct Listing {
     files: BTreeSet<String>,
+    /// What the image had and the installation removed.
+    removed: BTreeSet<String>,
     /// By the path of the `.dist-info` or `.egg-info` directory: the paths that it names.
     records: BTreeMap<String, Vec<String>>,
     /// By the same: what `entry_points.txt` says.
@@ -136,7 +141,12 @@ impl Listing {
             let Member { path, entry, .. } = member?;
             // For listing only: Python's own names are text.
             let path = path.to_string_lossy().into_owned();
-            if entry.header().entry_type().is_dir() {
+            let kind = entry.header().entry_type();
+            if kind.is_character_special() {
+                listing.removed.insert(path);
+                continue;
+            }
+            if kind.is_dir() {
                 continue;
             }
             // Of an old pip, where it could not make a wheel, the paths are relative to `.egg-info`.
@@ -202,6 +212,7 @@ impl Listing {
             ),
             unrecorded: listed(&mut inside.into_iter().filter(|path| !belongs(path))),
             elsewhere: listed(&mut elsewhere.into_iter()),
+            removed: listed(&mut self.removed.iter()),
         }
     }
 }

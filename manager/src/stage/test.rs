@@ -25,6 +25,10 @@ const SUBUNIT: &str = "junit/trial.subunit";
 /// The results as JUnit XML, in the stage's directory.
 const JUNIT: &str = "junit.xml";
 
+/// Exit status of pytest and of unittest where there were none
+/// (<https://docs.pytest.org/en/stable/reference/exit-codes.html>, CPython Lib/unittest/main.py).
+const NO_TESTS: i32 = 5;
+
 /// Things that are named in a summary.
 const NAMED: usize = 5;
 
@@ -121,6 +125,12 @@ impl Stage for Test {
                 "its tests were cut short before they reported",
             ));
         }
+        if results.is_empty() && ended.exit == Some(NO_TESTS) {
+            return Err(Failure::NotApplicable(format!(
+                "{} found no tests in its source",
+                plan.framework.name()
+            )));
+        }
         let count = |status| {
             results
                 .iter()
@@ -167,16 +177,14 @@ impl Stage for Test {
             errors,
             skipped,
         } = tests.counts;
+        let framework = tests.framework.name();
         let mut text = format!(
-            "{:?}: {passed} passed, {failed} failed, {errors} errors, {skipped} skipped",
-            tests.framework
-        )
-        .to_lowercase();
+            "{framework}: {passed} passed, {failed} failed, {errors} errors, {skipped} skipped"
+        );
         if tests.results.is_empty() {
-            text = format!(
-                "{:?}: no results, exit status {:?}",
-                tests.framework, tests.ended.exit
-            );
+            let exit = tests.ended.exit;
+            let exit = exit.map_or("none".to_owned(), |exit| exit.to_string());
+            text = format!("{framework}: no results, exit status {exit}");
         }
         let wanted = |plugin: bool| {
             let wants = tests.wants.iter();

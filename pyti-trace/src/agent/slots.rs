@@ -4,7 +4,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufReader, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Component, Path};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
@@ -71,7 +71,7 @@ fn device_name(serial: &str, block: &Path) -> Option<String> {
     })
 }
 
-/// Files, directories and symbolic links; `tar` lets nothing be made outside the directory, and the
+/// Files, directories, symbolic links, and what is to be removed; `tar` lets nothing be made outside the directory, and the
 /// user's rights would not let it be made where it matters.
 fn unpack_archive(archive: impl io::Read, into: &Path) -> io::Result<()> {
     directories(into, 0o755)?;
@@ -79,6 +79,12 @@ fn unpack_archive(archive: impl io::Read, into: &Path) -> io::Result<()> {
     for entry in archive.entries()? {
         let mut entry = entry?;
         let kind = entry.header().entry_type();
+        let path = entry.path()?;
+        let plain = |part| matches!(part, Component::Normal(_));
+        if kind.is_character_special() && path.components().all(plain) {
+            remove(&into.join(path))?;
+            continue;
+        }
         let allowed = kind.is_file() || kind.is_dir() || kind.is_symlink();
         if !allowed || !entry.unpack_in(into)? {
             let name = entry.path_bytes().escape_ascii().to_string();
@@ -87,6 +93,19 @@ fn unpack_archive(archive: impl io::Read, into: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What an earlier stage removed of the image is removed here too: see `state`.
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -133,6 +152,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_removed_is_removed() {
+        let bytes = archive(&[
+            ("a", tar::EntryType::Directory, ""),
+            ("a/one", tar::EntryType::Regular, "1"),
+            ("two", tar::EntryType::Regular, "2"),
+            ("a", tar::EntryType::Char, ""),
+            ("two", tar::EntryType::Char, ""),
+            ("never", tar::EntryType::Char, ""),
+        ]);
+        let into = tempfile::tempdir().expect("a directory");
+        unpack_archive(&bytes[..], into.path()).expect("unpacked");
+        assert_eq!(fs::read_dir(into.path()).expect("a directory").count(), 0);
+    }
+
+    #[test]
     fn an_empty_device_is_an_empty_archive() {
         let into = tempfile::tempdir().expect("a directory");
         unpack_archive(&[0; 4096][..], into.path()).expect("unpacked");
@@ -144,11 +178,12 @@ mod tests {
         use tar::EntryType::{Link, Regular, Symlink};
         let outside = tempfile::tempdir().expect("a directory");
         let away = outside.path().to_str().expect("a plain path");
-        let hostile: [&[(&str, tar::EntryType, &str)]; 4] = [
+        let hostile: [&[(&str, tar::EntryType, &str)]; 5] = [
             &[("../up", Regular, "x")],
             &[("door", Symlink, away), ("door/up", Regular, "x")],
             &[("hard", Link, "/etc/passwd")],
             &[("fifo", tar::EntryType::Fifo, "")],
+            &[("../up", tar::EntryType::Char, "")],
         ];
         for entries in hostile {
             let parent = tempfile::tempdir().expect("a directory");

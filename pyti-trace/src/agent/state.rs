@@ -1,9 +1,14 @@
 //! Brings back what a stage left on the disk, so that later stages can start from it in machines of
 //! their own: one tar of everything that was made or changed where the user may write. What was
-//! removed is not told.
+//! removed of the image stands in it as the overlay file system itself keeps it: as a character
+//! device of number 0:0, a whiteout
+//! (<https://docs.kernel.org/filesystems/overlayfs.html#whiteouts-and-opaque-directories>).
 
+use std::ffi::{CStr, CString};
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
 use walkdir::WalkDir;
@@ -17,6 +22,8 @@ const KEPT: [(&str, &str); 3] = [
     ("upper/var/tmp", "var/tmp"),
     ("tmp", "tmp"),
 ];
+/// With the value `y`, on a directory that hides the image's.
+const OPAQUE: &CStr = c"trusted.overlay.opaque";
 /// Bytes of the tar in one frame.
 const PIECE: usize = 256 << 10;
 
@@ -85,17 +92,52 @@ fn write(
                 }
             };
             let kind = entry.file_type();
+            let name =
+                Path::new(seen).join(entry.path().strip_prefix(&root).unwrap_or(entry.path()));
+            if is_whiteout(&entry) || kind.is_dir() && is_opaque(entry.path()) {
+                tar.append_data(&mut whiteout(), &name, io::empty())?;
+            }
             if !(kind.is_file() || kind.is_dir() || kind.is_symlink()) {
                 continue;
             }
-            let name =
-                Path::new(seen).join(entry.path().strip_prefix(&root).unwrap_or(entry.path()));
             add(&mut tar, entry.path(), &name, kind)?.unwrap_or_else(|error: io::Error| {
                 refused.push(format!("{}: {error}", name.display()));
             });
         }
     }
     tar.finish()
+}
+
+/// Whether the overlay hides with it what the image has there.
+fn is_whiteout(entry: &walkdir::DirEntry) -> bool {
+    entry.file_type().is_char_device()
+        && entry.metadata().is_ok_and(|metadata| metadata.rdev() == 0)
+}
+
+/// Whether the directory hides with its own all that the image has in one of its name.
+fn is_opaque(directory: &Path) -> bool {
+    let Ok(path) = CString::new(directory.as_os_str().as_bytes()) else {
+        return false;
+    };
+    let mut value = [0u8; 1];
+    // SAFETY: two strings that end in NUL, and room for the byte that is asked for.
+    let read = unsafe {
+        libc::lgetxattr(
+            path.as_ptr(),
+            OPAQUE.as_ptr(),
+            value.as_mut_ptr().cast(),
+            value.len(),
+        )
+    };
+    read == 1 && value == *b"y"
+}
+
+fn whiteout() -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Char);
+    header.set_size(0);
+    header.set_mode(0);
+    header
 }
 
 /// Adds one entry. The outer error is the reader's of the tar, the inner one the entry's own, of
@@ -180,6 +222,10 @@ mod tests {
         fs::write(at("upper/etc/passwd"), "x").expect("a file");
         symlink("/etc/shadow", at("tmp/door")).expect("a link");
         nix::unistd::mkfifo(&at("tmp/fifo"), nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+        // Anybody may make one of number 0:0 (fs/namei.c, vfs_mknod).
+        let kind = nix::sys::stat::SFlag::S_IFCHR;
+        let none = nix::sys::stat::Mode::empty();
+        nix::sys::stat::mknod(&at("upper/home/dev/.profile"), kind, none, 0).expect("a whiteout");
         layer
     }
 
@@ -227,6 +273,7 @@ mod tests {
                 ("home/dev/.cache", 0o755, "", None),
                 ("home/dev/.local", 0o755, "", None),
                 ("home/dev/.local/run", 0o755, "#!", None),
+                ("home/dev/.profile", 0, "", None),
                 ("tmp/door", 0o777, "", Some("/etc/shadow")),
             ]
         );

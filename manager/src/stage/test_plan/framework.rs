@@ -33,6 +33,22 @@ pub enum Framework {
     Command,
 }
 
+impl Framework {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pytest => "pytest",
+            Self::Unittest => "unittest",
+            Self::Doctest => "doctest",
+            Self::Nose2 => "nose2",
+            Self::Nose => "nose",
+            Self::Trial => "trial",
+            Self::Django => "django",
+            Self::Command => "command",
+        }
+    }
+}
+
 static TEST_SUITE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r#"(?m)^\s*['"]?test_suite['"]?\s*[=:]\s*['"]?([A-Za-z_][\w.]*)"#).ok()
 });

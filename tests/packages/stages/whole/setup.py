@@ -1,5 +1,13 @@
 """Good: has a bit of all that the stages look at."""
+import os
+
 from setuptools import Extension, setup
+
+# What an installation removes is gone for whatever starts from it.
+try:
+    os.rmdir(os.path.expanduser("~/Downloads"))
+except FileNotFoundError:
+    pass
 
 setup(
     name="pyti-fixture-whole",

@@ -1,4 +1,5 @@
 """A package with an extension module, a script and a module that cannot be imported."""
+import os
 import sys
 
 from whole._fast import answer
@@ -10,10 +11,9 @@ def hello():
         print("usage: whole-hello")
         return 0
     print("hello", answer())
-    return 3
+    return 4 if os.path.exists(os.path.expanduser("~/Downloads")) else 3
 
 
 def never():
     """Nobody calls this."""
-    import os
     return os.getcwd()
