@@ -60,6 +60,12 @@ const NEEDS: &[Need] = &[
         there: || on_path("gpgv"),
         package: "gpgv",
     },
+    // Every Debian but the smallest ones has it.
+    Need {
+        what: "mount",
+        there: || on_path("mount"),
+        package: "mount",
+    },
     // mmdebstrap maps user ids with it where it is not run by root.
     Need {
         what: "newuidmap",
@@ -159,7 +165,7 @@ fn linker() -> Result<()> {
             let version = LLVM
                 .iter()
                 .find(|version| available(&format!("llvm-{version}-dev")))
-                .context("this system offers no llvm-20-dev or newer: add apt.llvm.org's repository and run this again")?;
+                .context("this system offers no llvm-20-dev or newer: add bookworm-security (Debian 12) or apt.llvm.org's repository to apt's sources, and run this again")?;
             apt_install(&[format!("llvm-{version}-dev")])?;
             version
         }
