@@ -14,6 +14,7 @@
 //! - [`rules`] reads rule files, checks them against the schema, runs them, tests them against
 //!   their traces. Conditions are three-valued: what could not be read is unknown, and a rule that
 //!   needs it says so.
+//! - [`origin`] says who is behind an event: the package, or what installs and builds it.
 //! - [`verdict`] weighs findings and what is missing.
 //! - [`report`] is the outcome: a structure, JSON, text for a terminal.
 //!
@@ -21,6 +22,7 @@
 //! bounded, work per rule is bounded, and all text is escaped before it is printed ([`escape`]).
 
 pub mod facts;
+pub mod origin;
 pub mod report;
 pub mod rules;
 pub mod schema;
@@ -31,6 +33,7 @@ pub mod tree;
 pub mod verdict;
 
 pub use facts::{Loss, RunFacts, StageFacts, StageStatus, Target};
+pub use origin::{Origin, Origins};
 pub use report::{Report, Style};
 pub use rules::{RuleErrors, RuleSet, StageRecord, Vars};
 pub use text::{escape, escape_within};

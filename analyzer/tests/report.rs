@@ -4,9 +4,10 @@ use std::path::Path;
 
 use pyti_analyzer::report::{event_lines, event_table, process_tree, render};
 use pyti_analyzer::{
-    Report, RuleSet, StageFacts, StageRecord, StageStatus, Style, Target, Tree, Vars, Verdict,
+    Origins, Report, RuleSet, StageFacts, StageRecord, StageStatus, Style, Target, Tree, Vars,
+    Verdict,
 };
-use pyti_trace::event::{Counters, Event, Family};
+use pyti_trace::event::{Counters, Event, Family, Frame};
 
 const BAD: &str = r#"
 - case: a bad package
@@ -76,9 +77,26 @@ fn judge(facts: &StageFacts, events: &[Event]) -> Report {
     rules().judge(&target(), &[StageRecord { facts, events }])
 }
 
+/// Every event is asked for by a function of a setup script, by way of the standard library.
+fn steal(events: &mut [Event]) {
+    let frame = |file: &str, line, function: &str| Frame {
+        file: file.to_owned(),
+        line: Some(line),
+        function: function.to_owned(),
+    };
+    for event in events {
+        event.python = Some(vec![
+            frame("/usr/lib/python3.13/pathlib/_local.py", 537, "Path.open"),
+            frame("/tmp/pip-install-1/evil_2/setup.py", 14, "steal\u{1b}[2J"),
+            frame("/tmp/pip-install-1/evil_2/setup.py", 20, "<module>"),
+        ]);
+    }
+}
+
 #[test]
 fn a_report_reads_well() {
-    let events = events(BAD);
+    let mut events = events(BAD);
+    steal(&mut events);
     let report = judge(&facts(&events), &events);
     insta::assert_snapshot!(render(
         &report,
@@ -160,16 +178,21 @@ fn json_has_its_schema_and_status() {
 
 #[test]
 fn the_tree_and_the_events() {
-    let events = events(BAD);
+    let mut events = events(BAD);
+    steal(&mut events);
+    let origins = Origins::new(&events, "/work");
     let style = Style {
         width: 90,
         colour: false,
     };
     insta::assert_snapshot!(
         "tree",
-        process_tree(&Tree::new(&events), 1_000_000_000, style)
+        process_tree(&Tree::new(&events), &origins, 1_000_000_000, style)
     );
-    insta::assert_snapshot!("events", event_table(&events, 1_000_000_000, style));
+    insta::assert_snapshot!(
+        "events",
+        event_table(&events, &origins, 1_000_000_000, style)
+    );
     let mut lines = Vec::new();
     event_lines(&events, &mut lines).unwrap();
     let text = String::from_utf8(lines).unwrap();

@@ -4,11 +4,12 @@ use std::io::Write;
 
 use anyhow::{Context, Result, bail};
 use pyti_analyzer::report::{event_lines, event_table, process_tree, render, render_finding};
-use pyti_analyzer::{Report, RuleSet, Style, Tree};
+use pyti_analyzer::{Origins, Report, RuleSet, Style, Tree};
 
 use crate::cli::{Format, ShowArgs};
 use crate::home::Home;
 use crate::judge;
+use crate::order::WORK;
 use crate::run_dir::{RunDir, State};
 
 /// Writes what was asked for.
@@ -46,15 +47,15 @@ pub fn show(args: &ShowArgs, home: &Home, style: Style, out: &mut impl Write) ->
         }
         if args.tree {
             let tree = Tree::new(&loaded.events);
-            write!(out, "{}", process_tree(&tree, facts.started_ns, style))?;
+            let origins = Origins::new(&loaded.events, WORK);
+            let tree = process_tree(&tree, &origins, facts.started_ns, style);
+            write!(out, "{tree}")?;
         } else if args.format == Format::Json {
             event_lines(&loaded.events, out)?;
         } else {
-            writeln!(
-                out,
-                "{}",
-                event_table(&loaded.events, facts.started_ns, style)
-            )?;
+            let origins = Origins::new(&loaded.events, WORK);
+            let table = event_table(&loaded.events, &origins, facts.started_ns, style);
+            writeln!(out, "{table}")?;
         }
     }
     out.flush()?;

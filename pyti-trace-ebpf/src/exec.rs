@@ -108,6 +108,8 @@ pub fn exec_resolve(ctx: LsmContext) -> i32 {
     record.nlink = load(inode, offset!(inode_nlink));
     record.mode = u32::from(load::<u16>(inode, offset!(inode_mode))) & 0o7777;
     record.has |= has::NLINK | has::MODE;
+    // The memory is still that of the program which asked.
+    recorder.python();
     0
 }
 
@@ -154,6 +156,7 @@ pub fn exec_fail(ctx: FExitContext) -> i32 {
             };
             let asked: Ptr = load(ctx.arg(0), offset!(bprm_filename));
             recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, asked);
+            recorder.python();
             recorder
         }
     };

@@ -24,6 +24,7 @@ const FMODE_CREATED: u32 = 1 << 20;
 const FMODE_BACKING: u32 = 1 << 25;
 /// io_uring's first try, which must not block (include/linux/namei.h).
 const LOOKUP_CACHED: u32 = 1 << 21;
+const O_ACCMODE: u32 = 3;
 const O_CREAT_OR_TMPFILE: u32 = 0o100 | 0o20_000_000;
 const MAY_WRITE: u32 = 2;
 const S_IFMT: u32 = 0o170_000;
@@ -92,6 +93,7 @@ fn opened(ctx: &FExitContext, name: Ptr) -> i32 {
             };
             recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, name);
             arguments_asked(&mut recorder);
+            recorder.python();
             recorder.emit(kind::EXEC, result);
             return 0;
         }
@@ -100,6 +102,7 @@ fn opened(ctx: &FExitContext, name: Ptr) -> i32 {
         };
         recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, name);
         set_flags(&mut recorder, op, flags);
+        python_of_open(&mut recorder, flags);
         recorder.emit(kind::OPEN, result);
         return 0;
     }
@@ -130,8 +133,21 @@ fn opened(ctx: &FExitContext, name: Ptr) -> i32 {
     record.created = created;
     record.has |= has::CREATED;
     set_inode(&mut recorder, inode);
+    python_of_open(&mut recorder, flags);
     recorder.emit(kind::OPEN, 0);
     0
+}
+
+/// The Python stack, but for reading what the system brings: importing a module tries dozens of
+/// those, and they tell nothing.
+#[inline(always)]
+fn python_of_open(recorder: &mut Recorder, flags: u32) {
+    let first = recorder.first_bytes();
+    if flags & (O_ACCMODE | O_CREAT_OR_TMPFILE) != 0
+        || first != u32::from_le_bytes(*b"/usr") && first != u32::from_le_bytes(*b"/lib")
+    {
+        recorder.python();
+    }
 }
 
 #[inline(always)]

@@ -7,10 +7,14 @@
 #![no_std]
 
 mod hooks;
+mod interpreter;
 mod offsets;
 mod record;
 
 pub use hooks::{Attach, HOOKS, Hook};
+pub use interpreter::{
+    COOKIE, FRAME_HEAD, FrameHead, Interpreter, MAX_FILE, MAX_FRAMES, MAX_FUNCTION,
+};
 pub use offsets::{OFFSET_PATHS, Offsets};
 pub use record::{
     CpuCounters, FAMILIES, FamilyCount, Process, RECORD_SIZE, Record, TEXT_MAX, TextHead, VERSION,

@@ -14,6 +14,7 @@ mod network;
 mod path;
 mod privilege;
 mod process;
+mod python;
 mod recorder;
 mod tamper;
 mod track;

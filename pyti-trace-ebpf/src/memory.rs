@@ -61,6 +61,7 @@ fn emit_mapping(mut recorder: Recorder, kind: u16, prot: u64) {
         recorder.mark(incomplete::DATA_INCOMPLETE);
         recorder.emit(kind::WRITE, 0);
     } else {
+        recorder.python();
         recorder.emit(kind::MMAP_EXEC, 0);
     }
 }
@@ -144,6 +145,7 @@ pub fn memfd(ctx: FExitContext) -> i32 {
     }
     if let Some(mut recorder) = Recorder::begin(kind::MEMFD_CREATE) {
         recorder.string::<256>(tag::PATH, incomplete::PATH_UNREADABLE, name);
+        recorder.python();
         recorder.emit(kind::MEMFD_CREATE, 0);
     }
     0
@@ -168,6 +170,7 @@ pub fn ptrace(ctx: LsmContext) -> i32 {
         record.other_tgid = other;
         record.other_start_ns = start;
         record.has |= has::FLAGS | has::OTHER;
+        recorder.python();
         recorder.emit(kind::PTRACE, 0);
     }
     0

@@ -122,6 +122,7 @@ fn with_address(kind: u16, socket: Ptr, addr: Ptr, len: u32, result: i32) -> i32
     if let Some(mut recorder) = Recorder::begin(kind) {
         describe(&mut recorder, socket);
         recorder.kernel::<MAX_SOCKADDR>(tag::SOCKADDR, addr, len);
+        recorder.python();
         recorder.emit(kind, i64::from(result));
     }
     0
@@ -206,6 +207,7 @@ fn listen(ctx: &FExitContext) -> i32 {
             peek_ptr(socket, offset!(socket_sk)),
             End::Local,
         );
+        recorder.python();
         recorder.emit(kind::LISTEN, i64::from(ctx.arg::<i32>(2)));
     }
     0
@@ -290,6 +292,7 @@ fn send(ctx: &FExitContext) -> i32 {
             recorder.record().bytes = result as u64;
             recorder.record().has |= has::BYTES;
         }
+        recorder.python();
         recorder.emit(kind::SEND, i64::from(result));
     }
     0

@@ -47,7 +47,8 @@ fn target_at(recorder: &mut Recorder, directory: Ptr, dentry: Ptr) {
 
 #[inline(always)]
 fn finish(kind: u16, result: i32) -> i32 {
-    if let Some(recorder) = Recorder::resume(kind) {
+    if let Some(mut recorder) = Recorder::resume(kind) {
+        recorder.python();
         recorder.emit(kind, i64::from(result));
     }
     0
@@ -169,6 +170,7 @@ pub fn ftruncate(ctx: FExitContext) -> i32 {
     set_inode(&mut recorder, inode);
     recorder.record().bytes = ctx.arg(1);
     recorder.record().has |= has::BYTES;
+    recorder.python();
     recorder.emit(kind::TRUNCATE, i64::from(ctx.arg::<i32>(3)));
     0
 }
@@ -276,6 +278,7 @@ pub fn truncate(ctx: FExitContext) -> i32 {
     if let Some(mut recorder) = begin_path(kind::TRUNCATE, ctx.arg(0)) {
         recorder.record().bytes = ctx.arg(1);
         recorder.record().has |= has::BYTES;
+        recorder.python();
         recorder.emit(kind::TRUNCATE, ctx.arg(2));
     }
     0

@@ -131,6 +131,7 @@ pub fn dup_file(ctx: FExitContext) -> i32 {
     record.fd_new = new;
     record.has |= has::FDS;
     describe_file(&mut recorder, ctx.arg(1));
+    recorder.python();
     recorder.emit(kind::DUP, i64::from(ctx.arg::<i32>(4)));
     0
 }
@@ -156,6 +157,7 @@ pub fn install(ctx: FEntryContext) -> i32 {
     record.fd_new = fd;
     record.has |= has::FDS;
     describe_file(&mut recorder, file);
+    recorder.python();
     recorder.emit(kind::DUP, i64::from(fd));
     0
 }
@@ -183,6 +185,7 @@ pub fn signal(ctx: LsmContext) -> i32 {
     record.other_tgid = other;
     record.other_start_ns = start;
     record.has |= has::SIGNAL | has::OTHER;
+    recorder.python();
     recorder.emit(kind::SIGNAL, 0);
     0
 }

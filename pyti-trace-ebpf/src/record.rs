@@ -131,6 +131,7 @@ pub mod incomplete {
     pub const CWD_INCOMPLETE: u32 = 1 << 10;
     pub const DATA_INCOMPLETE: u32 = 1 << 11;
     pub const PATH_RACED: u32 = 1 << 12;
+    pub const PYTHON_INCOMPLETE: u32 = 1 << 14;
 }
 
 /// What a text is.
@@ -159,6 +160,11 @@ pub mod tag {
     pub const WALKED: u16 = 11;
     /// One argument of an execution that failed, in their order.
     pub const ARGUMENT: u16 = 12;
+    /// A [`FrameHead`](crate::FrameHead), then the name of the file of a Python frame. The innermost
+    /// frame comes first.
+    pub const FRAME_FILE: u16 = 13;
+    /// The same with the name of the frame's function; follows [`FRAME_FILE`].
+    pub const FRAME_FUNCTION: u16 = 14;
 }
 
 /// Numbers of the kinds, in the order of `pyti_trace::event::Kind`.

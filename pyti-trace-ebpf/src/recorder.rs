@@ -14,14 +14,15 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, RingBuf};
 use pyti_trace_ebpf::{
-    Process, RECORD_SIZE, Record, TEXT_MAX, TextHead, VERSION, WAKE_BYTES, kind,
+    FRAME_HEAD, FrameHead, Process, RECORD_SIZE, Record, TEXT_MAX, TextHead, VERSION, WAKE_BYTES,
+    incomplete, kind,
 };
 
 use crate::kernel::{Ptr, current, load, offset};
 use crate::track::{COUNTERS, ids, tracked};
 
 /// A text may begin at this offset of the slot's record at the latest.
-const LAST_TEXT: usize = 20 * 1024;
+const LAST_TEXT: usize = 28 * 1024;
 /// Bytes of a slot behind the fixed record.
 const TEXTS: usize = LAST_TEXT + size_of::<TextHead>() + TEXT_MAX - RECORD_SIZE;
 /// No record is being filled.
@@ -262,6 +263,52 @@ impl Recorder {
                 error => error,
             }
         });
+    }
+
+    /// Appends the first `MAX` of `len` bytes of user memory after `head`, and says whether they
+    /// could be read. A cut is marked.
+    #[inline(always)]
+    pub fn frame_name<const MAX: u32>(
+        &mut self,
+        tag: u16,
+        head: FrameHead,
+        from: u64,
+        len: u64,
+    ) -> bool {
+        let cut = if len > u64::from(MAX) {
+            u64::from(MAX)
+        } else {
+            len
+        };
+        let mut failed = true;
+        self.text(tag, incomplete::PYTHON_INCOMPLETE, |at| {
+            // SAFETY: the verifier checks the room at `at`; the helper checks the source.
+            let error = unsafe {
+                write_volatile(at.cast(), head);
+                let at = at.cast::<u8>().add(FRAME_HEAD).cast();
+                bpf_probe_read_user(at, cut as u32, from as usize as Ptr)
+            };
+            failed = error != 0;
+            if failed {
+                error
+            } else {
+                cut as i64 + FRAME_HEAD as i64
+            }
+        });
+        if len > u64::from(MAX) {
+            self.mark(incomplete::PYTHON_INCOMPLETE);
+        }
+        !failed
+    }
+
+    /// The first bytes of the first text, as a little-endian number.
+    #[inline(always)]
+    pub fn first_bytes(&self) -> u32 {
+        // SAFETY: a value of the map; there is room for texts behind the record.
+        unsafe {
+            let texts = (&raw const (*self.slot).texts).cast::<u8>();
+            read_volatile(texts.add(size_of::<TextHead>()).cast())
+        }
     }
 
     /// Appends `len`, at most `MAX`, bytes of kernel memory.

@@ -17,6 +17,7 @@ fn tamper(name: &'static [u8], flags: u64) -> i32 {
         );
         recorder.record().flags = flags;
         recorder.record().has |= has::FLAGS;
+        recorder.python();
         recorder.emit(kind::TAMPER, 0);
     }
     0
@@ -60,6 +61,7 @@ pub fn tamper_mount(ctx: LsmContext) -> i32 {
         recorder.path(tag::PATH, incomplete::PATH_UNREADABLE, path);
         recorder.record().flags = ctx.arg(3);
         recorder.record().has |= has::FLAGS;
+        recorder.python();
         recorder.emit(kind::TAMPER, 0);
     }
     0

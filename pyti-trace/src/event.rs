@@ -3,8 +3,9 @@
 use bitflags::bitflags;
 use serde::{Deserialize, Serialize};
 
-/// Version of [`Event`]'s meaning. Stored beside the events; readers refuse a newer one.
-pub const SCHEMA_VERSION: u32 = 1;
+/// Version of [`Event`]'s meaning. Stored beside the events; readers refuse a newer one. Version 2
+/// brought the Python stacks.
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// What happened. The names are those that rules, reports and the store use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -160,6 +161,8 @@ bitflags! {
         const PATH_RACED = 1 << 12;
         /// A text held bytes that are not UTF-8; they stand as `\xNN`.
         const ESCAPED = 1 << 13;
+        /// [`Event::python`] has lost outer frames, or a part of a name.
+        const PYTHON_INCOMPLETE = 1 << 14;
 
         // From here on what only traces made elsewhere leave open. The probes never set it.
 
@@ -285,6 +288,24 @@ pub struct Event {
     /// Port, host order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// The Python stack of the doing thread, the innermost frame first; between fork and exec that
+    /// of the thread that forked. As the interpreter's memory had it, which the package can write:
+    /// it tells where to look and proves nothing. `None` where the doer ran no Python that is known
+    /// (CPython 3.13), and in kinds for which nobody asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub python: Option<Vec<Frame>>,
+}
+
+/// What a Python thread was executing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Frame {
+    /// The code's file as it was compiled (`co_filename`).
+    pub file: String,
+    /// Line, from 1; `None` where the code has none or it could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// Qualified name of the function (`co_qualname`).
+    pub function: String,
 }
 
 impl Event {
@@ -327,6 +348,7 @@ impl Event {
             socktype: None,
             addr: None,
             port: None,
+            python: None,
         }
     }
 }

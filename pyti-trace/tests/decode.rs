@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use pyti_trace::decode::{DecodeError, MAX_SIZE, decode, decode_all};
 use pyti_trace::event::{Incomplete, Kind};
-use pyti_trace_ebpf::{RECORD_SIZE, VERSION, has, kind, tag};
+use pyti_trace_ebpf::{MAX_FRAMES, RECORD_SIZE, VERSION, has, kind, tag};
 
 /// A record in the making, written field by field as the C layout has it.
 struct Builder {
@@ -58,6 +58,53 @@ impl Builder {
         self.set(0, &size.to_le_bytes());
         self.bytes
     }
+}
+
+/// A text of a frame: its line, how many bytes a character has, and the name.
+fn frame(line: u32, width: u32, name: &[u8]) -> Vec<u8> {
+    [&line.to_le_bytes()[..], &width.to_le_bytes(), name].concat()
+}
+
+#[test]
+fn a_python_stack() {
+    let wide: Vec<u8> = "ж.py".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let bytes = Builder::new(kind::CONNECT)
+        .text(tag::FRAME_FILE, &frame(14, 1, b"/x/\xe9.py"))
+        .text(tag::FRAME_FUNCTION, &frame(0, 1, b"steal"))
+        .text(tag::FRAME_FILE, &frame(0, 2, &wide))
+        .text(
+            tag::FRAME_FUNCTION,
+            &frame(0, 4, &[0, 0xd8, 0, 0, 0x41, 0, 0, 0]),
+        )
+        .build();
+    let (event, _) = decode(&bytes).unwrap();
+    let stack = event.python.unwrap();
+    let told: Vec<_> = stack
+        .iter()
+        .map(|frame| (frame.file.as_str(), frame.line, frame.function.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [("/x/é.py", Some(14), "steal"), ("ж.py", None, "\u{fffd}A")]
+    );
+    assert!(event.incomplete.is_empty());
+}
+
+#[test]
+fn python_stacks_that_no_probe_makes() {
+    let function = frame(0, 1, b"f");
+    let orphan = Builder::new(kind::CONNECT).text(tag::FRAME_FUNCTION, &function);
+    let short = Builder::new(kind::CONNECT).text(tag::FRAME_FILE, b"1234567");
+    let mut deep = Builder::new(kind::CONNECT);
+    for _ in 0..=MAX_FRAMES {
+        deep = deep.text(tag::FRAME_FILE, &frame(1, 1, b"x"));
+    }
+    for record in [orphan, short, deep] {
+        assert_eq!(decode(&record.build()), Err(DecodeError::Frames));
+    }
+    let unready = Builder::new(kind::CONNECT).text(tag::FRAME_FILE, &frame(1, 0, b"x"));
+    let (event, _) = decode(&unready.build()).unwrap();
+    assert!(event.incomplete.contains(Incomplete::PYTHON_INCOMPLETE));
 }
 
 #[test]

@@ -6,26 +6,31 @@ use pyti_trace::event::Event;
 
 use super::Style;
 use super::describe::{describe, time};
+use crate::origin::{Origin, Origins, place};
 use crate::text::{escape, is_deceptive};
 use crate::tree::Tree;
 
-/// The events as a table, times from `started_ns` (the stage's start) on.
+/// The events as a table, times from `started_ns` (the stage's start) on, each with who is behind it.
 #[must_use]
-pub fn event_table(events: &[Event], started_ns: u64, style: Style) -> String {
+pub fn event_table(events: &[Event], origins: &Origins, started_ns: u64, style: Style) -> String {
     let tree = Tree::new(events);
     let mut table = Table::new();
     table
         .load_style(NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(style.width)
-        .set_header(["#", "time", "pid", "process", "event"]);
+        .set_header(["#", "time", "pid", "process", "by", "event"]);
     for (number, event) in events.iter().enumerate() {
         table.add_row([
             number.to_string(),
             time(event.time_ns.saturating_sub(started_ns)),
             event.process.tgid.to_string(),
             escape(&tree.name(event.process, event.time_ns)),
-            escape(&describe(event)),
+            origins.event(number).map_or("", Origin::name).to_owned(),
+            escape(&match origins.frame(event) {
+                Some(frame) => format!("{}, by {}", describe(event), place(frame)),
+                None => describe(event),
+            }),
         ]);
     }
     for column in 0..3 {

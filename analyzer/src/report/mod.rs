@@ -17,6 +17,7 @@ pub use processes::process_tree;
 pub use table::{render, render_finding};
 
 use crate::facts::{Loss, StageFacts, Target};
+use crate::origin::Origin;
 use crate::rules::{Confidence, Severity};
 use crate::verdict::Verdict;
 
@@ -65,6 +66,9 @@ pub struct Report {
     pub undecided: Vec<Undecided>,
     /// By stage and family: seen, stored, lost.
     pub losses: BTreeMap<String, BTreeMap<String, Loss>>,
+    /// By stage: how many events who is behind.
+    #[serde(default)]
+    pub origins: BTreeMap<String, BTreeMap<Origin, u64>>,
     /// Remarks: on the rules, such as exceptions that expired; on what was prepared for the run.
     pub notes: Vec<String>,
 }
@@ -135,6 +139,12 @@ pub struct Evidence {
     pub name: String,
     /// The event on one line.
     pub text: String,
+    /// Who is behind it: see [`crate::origin`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// Where in Python code it was asked for, as `FILE:LINE in FUNCTION()`, as far as that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub python: Option<String>,
 }
 
 /// A rule that could not decide.

@@ -7,17 +7,19 @@ use pyti_trace::event::ProcessKey;
 
 use super::Style;
 use super::describe::time;
+use crate::origin::{Origin, Origins};
 use crate::text::{escape, escape_within};
 use crate::tree::{Process, Tree};
 
 /// Deeper processes stand at this depth: a fork chain may be made as long as a package likes.
 const MAX_DEPTH: usize = 40;
 
-/// The process tree: when each process started, how long it lived, how it ended, what it ran.
+/// The process tree: when each process started, how long it lived, how it ended, who is behind it,
+/// what it ran.
 #[must_use]
-pub fn process_tree(tree: &Tree, started_ns: u64, style: Style) -> String {
+pub fn process_tree(tree: &Tree, origins: &Origins, started_ns: u64, style: Style) -> String {
     let children = tree.children();
-    let mut out = String::from("   start    lived  end          process\n");
+    let mut out = String::from("   start    lived  end          by                 process\n");
     let mut seen = HashSet::new();
     let mut stack: Vec<Row<'_>> = Vec::new();
     let mut roots: Vec<&Process> = tree.roots().collect();
@@ -31,7 +33,7 @@ pub fn process_tree(tree: &Tree, started_ns: u64, style: Style) -> String {
         if !seen.insert(row.process.key) {
             continue;
         }
-        write_row(&mut out, &row, tree, started_ns, style);
+        write_row(&mut out, &row, tree, origins, started_ns, style);
         push_children(&mut stack, &children, &row);
     }
     out
@@ -69,7 +71,14 @@ fn push_children<'t>(
     }
 }
 
-fn write_row(out: &mut String, row: &Row<'_>, tree: &Tree, started_ns: u64, style: Style) {
+fn write_row(
+    out: &mut String,
+    row: &Row<'_>,
+    tree: &Tree,
+    origins: &Origins,
+    started_ns: u64,
+    style: Style,
+) {
     let process = row.process;
     let start = time(process.start_ns.saturating_sub(started_ns));
     let (lived, ending) = match process.end {
@@ -107,8 +116,9 @@ fn write_row(out: &mut String, row: &Row<'_>, tree: &Tree, started_ns: u64, styl
             escape(&tree.name(process.key, process.start_ns))
         ));
     }
+    let by = origins.process(process.key).map_or("", Origin::name);
     let head = format!(
-        "{start:>9} {lived:>9}  {ending:<11}  {branch}{} ",
+        "{start:>9} {lived:>9}  {ending:<11}  {by:<17}  {branch}{} ",
         process.key.tgid
     );
     let room = usize::from(style.width)

@@ -1,5 +1,6 @@
 //! The report for a reader in a terminal: the verdict first, then why, then the proof.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use comfy_table::presets::NOTHING;
@@ -10,6 +11,7 @@ use super::describe::time;
 use super::events::trimmed;
 use super::{Finding, Report, Style, TaskResult};
 use crate::facts::{StageFacts, StageStatus, family_name};
+use crate::origin::Origin;
 use crate::rules::Severity;
 use crate::text::{escape, escape_within};
 use crate::verdict::Verdict;
@@ -49,6 +51,7 @@ pub fn render(report: &Report, style: Style) -> String {
     page.stages(&report.stages);
     page.results(&report.results);
     page.losses(report);
+    page.origins(report);
     if !report.notes.is_empty() {
         page.list("Notes", &report.notes);
     }
@@ -262,7 +265,10 @@ impl Page {
                     evidence.process.tgid,
                     escape_within(&evidence.name, 24)
                 ),
-                escape(&evidence.text),
+                escape(&match &evidence.python {
+                    Some(place) => format!("{}, by {place}", evidence.text),
+                    None => evidence.text.clone(),
+                }),
             ]);
         }
         self.put(&mut table, &[1, 2]);
@@ -353,6 +359,33 @@ impl Page {
                 }
             }
         }
+    }
+
+    /// Who is behind the events, where any of it is known.
+    fn origins(&mut self, report: &Report) {
+        let all: BTreeSet<Origin> = report
+            .origins
+            .values()
+            .flat_map(|of| of.keys().copied())
+            .collect();
+        if all.len() < 2 {
+            return;
+        }
+        self.title("Events by who is behind them");
+        let mut table = self.table();
+        let names = all.iter().map(|origin| origin.name());
+        table.set_header(["", "stage"].into_iter().chain(names));
+        for stage in &report.stages {
+            let Some(counts) = report.origins.get(&stage.name).filter(|of| !of.is_empty()) else {
+                continue;
+            };
+            let numbers = all
+                .iter()
+                .map(|origin| counts.get(origin).copied().unwrap_or(0));
+            let cells = [String::new(), escape(&stage.name)].into_iter();
+            table.add_row(cells.chain(numbers.map(|number| number.to_string())));
+        }
+        self.put(&mut table, &(2..all.len() + 2).collect::<Vec<_>>());
     }
 
     fn losses(&mut self, report: &Report) {

@@ -9,6 +9,7 @@ use super::rule::{Detection, Rule};
 use super::template::Captures;
 use super::value::View;
 use crate::facts::{Loss, StageFacts, family_name};
+use crate::origin::{Origins, place};
 use crate::report::{Evidence, Finding, ProofProcess, Undecided, describe};
 
 /// Findings of one rule in one stage; what is beyond goes into the last one's count.
@@ -27,6 +28,7 @@ pub fn judge_stage(
     facts: &StageFacts,
     view: &View<'_>,
     losses: &[Loss; 6],
+    origins: &Origins,
     today: &str,
 ) -> (Vec<Finding>, Vec<Undecided>) {
     let rules: Vec<&Rule> = rules
@@ -38,7 +40,7 @@ pub fn judge_stage(
     let mut undecided = Vec::new();
     for (rule, outcome) in rules.into_iter().zip(outcomes) {
         if !outcome.hits.is_empty() {
-            findings.extend(findings_of(rule, &outcome, facts, view));
+            findings.extend(findings_of(rule, &outcome, facts, view, origins));
         } else if let Some(reason) = why_undecided(rule, &outcome, losses, view) {
             undecided.push(Undecided {
                 rule: rule.id.clone(),
@@ -97,6 +99,7 @@ fn findings_of(
     outcome: &Outcome,
     facts: &StageFacts,
     view: &View<'_>,
+    origins: &Origins,
 ) -> Vec<Finding> {
     let mut groups: Vec<Group> = Vec::new();
     let mut by_who: HashMap<(usize, ProcessKey), usize> = HashMap::new();
@@ -152,11 +155,17 @@ fn findings_of(
     }
     groups
         .into_iter()
-        .map(|group| finding(rule, group, facts, view))
+        .map(|group| finding(rule, group, facts, view, origins))
         .collect()
 }
 
-fn finding(rule: &Rule, mut group: Group, facts: &StageFacts, view: &View<'_>) -> Finding {
+fn finding(
+    rule: &Rule,
+    mut group: Group,
+    facts: &StageFacts,
+    view: &View<'_>,
+    origins: &Origins,
+) -> Finding {
     group.events.sort_unstable();
     let summary = rule
         .detections
@@ -175,6 +184,8 @@ fn finding(rule: &Rule, mut group: Group, facts: &StageFacts, view: &View<'_>) -
                 process: event.process,
                 name: view.doer(event),
                 text: describe(event),
+                origin: origins.event(*index),
+                python: origins.frame(event).map(place),
             })
         })
         .collect();

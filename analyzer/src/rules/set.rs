@@ -14,6 +14,7 @@ use super::source::Source;
 use super::value::View;
 use super::yaml::Node;
 use crate::facts::{StageFacts, Target, family_name, losses};
+use crate::origin::Origins;
 use crate::report::{Report, SCHEMA};
 use crate::verdict::{missing, not_started, verdict};
 
@@ -140,10 +141,14 @@ impl RuleSet {
         let mut undecided = Vec::new();
         let mut all_missing = Vec::new();
         let mut all_losses = BTreeMap::new();
+        let mut all_origins = BTreeMap::new();
         for stage in stages {
             let view = View::new(stage.events);
             let losses = losses(stage.facts, stage.events);
-            let (found, open) = judge_stage(&self.rules, stage.facts, &view, &losses, &today);
+            let origins = Origins::new(stage.events, &self.vars.work);
+            let (found, open) =
+                judge_stage(&self.rules, stage.facts, &view, &losses, &origins, &today);
+            all_origins.insert(stage.facts.name.clone(), origins.counts());
             all_missing.extend(missing(stage.facts, &losses, &open));
             findings.extend(found);
             undecided.extend(open);
@@ -173,6 +178,7 @@ impl RuleSet {
             findings,
             undecided,
             losses: all_losses,
+            origins: all_origins,
             notes: self.expired(&today),
         }
     }

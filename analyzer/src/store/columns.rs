@@ -6,7 +6,7 @@ use polars::prelude::{
     IntoColumn, ListBuilderTrait, ListChunked, ListStringChunkedBuilder, NewChunkedArray,
     PolarsError, PolarsResult, StringChunked, UInt32Chunked, UInt64Chunked,
 };
-use pyti_trace::event::{Event, Incomplete, ProcessKey};
+use pyti_trace::event::{Event, Frame, Incomplete, ProcessKey};
 
 use crate::schema::{kind_name, kind_named};
 
@@ -70,6 +70,11 @@ pub(super) fn frame(events: &[Event]) -> PolarsResult<DataFrame> {
         column!(UInt32Chunked, "socktype", |e| e.socktype.map(u32::from)),
         column!(StringChunked, "addr", |e| e.addr.as_deref()),
         column!(UInt32Chunked, "port", |e| e.port.map(u32::from)),
+        frames("python_file", events, |frame| frame.file.clone()),
+        frames("python_line", events, |frame| {
+            frame.line.map_or(String::new(), |line| line.to_string())
+        }),
+        frames("python_function", events, |frame| frame.function.clone()),
     ];
     DataFrame::new(events.len(), columns)
 }
@@ -79,6 +84,21 @@ fn texts(name: &str, events: &[Event], get: impl Fn(&Event) -> Option<&[String]>
     for event in events {
         match get(event) {
             Some(list) => builder.append_values_iter(list.iter().map(String::as_str)),
+            None => builder.append_null(),
+        }
+    }
+    builder.finish().into_column()
+}
+
+/// One text for each frame of the Python stacks.
+fn frames(name: &str, events: &[Event], get: impl Fn(&Frame) -> String) -> Column {
+    let mut builder = ListStringChunkedBuilder::new(name.into(), events.len(), events.len());
+    for event in events {
+        match &event.python {
+            Some(stack) => {
+                let texts: Vec<String> = stack.iter().map(&get).collect();
+                builder.append_values_iter(texts.iter().map(String::as_str));
+            }
             None => builder.append_null(),
         }
     }
@@ -130,6 +150,17 @@ pub(super) fn events(frame: &DataFrame) -> PolarsResult<Vec<Event>> {
     let socktype = column!(u32, "socktype");
     let addr = column!(str, "addr");
     let port = column!(u32, "port");
+
+    // Runs before version 2 have no stacks.
+    let column = |name| {
+        let column = frame.column(name).ok();
+        column.map(Column::list).transpose()
+    };
+    let python = (
+        column("python_file")?,
+        column("python_line")?,
+        column("python_function")?,
+    );
 
     let text = |column: &StringChunked, i| column.get(i).map(str::to_owned);
     let small =
@@ -186,9 +217,37 @@ pub(super) fn events(frame: &DataFrame) -> PolarsResult<Vec<Event>> {
                 socktype: small(socktype, i),
                 addr: text(addr, i),
                 port: small(port, i),
+                python: match python {
+                    (Some(files), Some(lines), Some(functions)) => {
+                        stack([files, lines, functions], i)?
+                    }
+                    _ => None,
+                },
             })
         })
         .collect()
+}
+
+/// The Python stack of a row, from the lists of its files, lines and functions.
+fn stack(columns: [&ListChunked; 3], index: usize) -> PolarsResult<Option<Vec<Frame>>> {
+    let [files, lines, functions] = columns;
+    let (Some(files), Some(lines), Some(functions)) = (
+        list(files, index)?,
+        list(lines, index)?,
+        list(functions, index)?,
+    ) else {
+        return Ok(None);
+    };
+    let frames = files.into_iter().zip(lines).zip(functions);
+    Ok(Some(
+        frames
+            .map(|((file, line), function)| Frame {
+                file,
+                line: line.parse().ok(),
+                function,
+            })
+            .collect(),
+    ))
 }
 
 fn list(column: &ListChunked, index: usize) -> PolarsResult<Option<Vec<String>>> {

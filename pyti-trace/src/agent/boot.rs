@@ -8,7 +8,7 @@ use super::cgroup::Cgroup;
 use super::error::AgentError;
 use super::port::Port;
 use super::{harden, modules, mounts, namespace, priority, stage, warm};
-use crate::loader::Tracer;
+use crate::loader::{self, Tracer};
 use crate::wire::Ready;
 
 /// What a stage needs of the machine.
@@ -38,6 +38,12 @@ pub(super) fn boot(port: &mut Port) -> Result<(Machine, Ready), AgentError> {
     harden::loopback_up()?;
     let interpreter = warm::interpreter()?;
     let hidden = mounts::enter_tree()?;
+    // Of an older interpreter no event has a stack.
+    if let Some(python) = loader::interpreter(Path::new(&interpreter)) {
+        tracer
+            .read_stacks_of(python)
+            .map_err(|error| AgentError::Probes(error.to_string()))?;
+    }
     let cgroup = Cgroup::make()?;
     let view = namespace::make()?;
     refused.extend(warm::warm(&view, &interpreter));

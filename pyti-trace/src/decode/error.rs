@@ -28,6 +28,9 @@ pub enum DecodeError {
         /// The record's size.
         size: usize,
     },
+    /// A Python stack with too many frames, or a part of a frame where none can be.
+    #[error("a Python stack of another layout")]
+    Frames,
     /// A text of an unknown tag.
     #[error("a text of unknown tag {0}")]
     Tag(u16),

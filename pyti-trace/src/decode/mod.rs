@@ -3,6 +3,7 @@
 
 mod address;
 mod error;
+mod frame;
 mod text;
 
 use std::mem::offset_of;
@@ -162,6 +163,7 @@ impl Fields<'_> {
             socktype: has(has::SOCKTYPE).then(|| self.u16(offset_of!(Record, socktype))),
             addr: None,
             port: None,
+            python: None,
         })
     }
 }
@@ -249,6 +251,8 @@ impl<'a> Texts<'a> {
                 let argument = text(until_nul(bytes), incomplete);
                 event.argv.get_or_insert_default().push(argument);
             }
+            tag::FRAME_FILE => frame::file(event, bytes)?,
+            tag::FRAME_FUNCTION => frame::function(event, bytes)?,
             tag::WALKED => self.walked.push(until_nul(bytes)),
             other => return Err(DecodeError::Tag(other)),
         }

@@ -2,16 +2,18 @@
 
 mod btf;
 mod error;
+mod python;
 
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd, RawFd};
 
-use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, Endianness, Pod};
-use pyti_trace_ebpf::{Attach, CpuCounters, HOOKS, Hook, OFFSET_PATHS, Process};
+use pyti_trace_ebpf::{Attach, CpuCounters, HOOKS, Hook, Interpreter, OFFSET_PATHS, Process};
 
 pub use self::error::LoadError;
+pub use self::python::interpreter;
 use crate::event::{Counters, FamilyCounters};
 
 const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -27,6 +29,8 @@ struct Shared<T>(T);
 unsafe impl Pod for Shared<Process> {}
 // SAFETY: as above.
 unsafe impl Pod for Shared<CpuCounters> {}
+// SAFETY: as above.
+unsafe impl Pod for Shared<Interpreter> {}
 
 /// Attached probes. Dropping it detaches them.
 pub struct Tracer {
@@ -135,6 +139,19 @@ impl Tracer {
                 name: "TRACKED",
                 source,
             })
+    }
+
+    /// From now on the stacks of this Python interpreter stand in the events: see [`interpreter`].
+    ///
+    /// # Errors
+    /// The kernel would not write the map.
+    pub fn read_stacks_of(&mut self, interpreter: Interpreter) -> Result<(), LoadError> {
+        const NAME: &str = "INTERPRETER";
+        let failed = |source| LoadError::Map { name: NAME, source };
+        let map = self.ebpf.map_mut(NAME).ok_or(LoadError::MissingMap(NAME))?;
+        Array::try_from(map)
+            .and_then(|mut map| map.set(0, Shared(interpreter), 0))
+            .map_err(failed)
     }
 
     /// Follows a process no longer.

@@ -1,0 +1,227 @@
+"""Does what a reader wants to see the line of, each from another kind of place in Python code."""
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+HOME = os.path.expanduser("~")
+
+
+def steal():
+    return Path(HOME, ".ssh", "id_rsa").read_text()  # by way of the standard library: steal
+
+
+class Thief:
+    def take(self):
+        with open(HOME + "/.aws/credentials") as file:  # in a method: Thief.take
+            return file.read()
+
+
+def call_home():
+    stream = socket.socket()
+    stream.settimeout(1)
+    try:
+        stream.connect(("192.0.2.9", 443))  # a connection: call_home
+    except OSError:
+        pass
+    stream.close()
+
+
+def run():
+    # Started by vfork: the child has no interpreter of its own yet.
+    subprocess.call(["/bin/true", "ran"])  # a program: run
+
+
+def by_shell():
+    os.system("cat /etc/hostname > /dev/null")  # by system(): by_shell
+
+
+def in_a_thread():
+    open(HOME + "/.kube/config").close()  # in another thread: in_a_thread
+
+
+def in_a_child():
+    if os.fork() == 0:
+        open(HOME + "/.netrc").close()  # in a forked child: in_a_child
+        os._exit(0)
+    os.wait()
+
+
+def far_away():
+    """A function whose table of lines is long, with what takes its other forms."""
+    total = 0
+    for number in range(3):
+        total += (
+            number
+            * 2
+        )
+        if total > 100:
+            total = [
+                value
+                for value in range(total)
+                if value % 2
+            ][0]
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+    # Far below: the step between two lines takes more than one byte of the table.
+    open(HOME + "/.npmrc").close()  # after a long step: far_away
+    return total
+
+
+def deep(levels):
+    if levels:
+        deep(levels - 1)  # more frames than are kept: deep
+    else:
+        open(HOME + "/.pypirc").close()  # the innermost one: deep
+
+
+steal()
+Thief().take()
+call_home()
+run()
+by_shell()
+thread = threading.Thread(target=in_a_thread)
+thread.start()
+thread.join()
+in_a_child()
+far_away()
+deep(20)
+(lambda: open(HOME + "/.gitconfig").close())()  # in a lambda: <lambda>
+sys.path.insert(0, HERE)
+import стащить  # noqa: E402  a module whose name is not ASCII
+
+стащить.стащить()
+
+from setuptools import Extension, setup  # noqa: E402
+
+setup(
+    name="pyti-fixture-stacks",
+    version="1.0",
+    py_modules=["стащить"],
+    ext_modules=[Extension("stacks", ["stacks.c"])],
+)

@@ -1,0 +1,165 @@
+//! Sensitive events name the line of Python code that caused them, and who is behind them.
+
+use std::fs;
+
+use pyti_tests::{Audit, audit_package, package, run, text};
+use serde_json::{Value, json};
+
+fn events(audit: &Audit, stage: &str) -> Vec<Value> {
+    let run_dir = audit.run();
+    let path = run_dir.to_string_lossy();
+    let output = run(&[
+        "show", "--events", "--format", "json", "--stage", stage, &path,
+    ]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line is not JSON"))
+        .collect()
+}
+
+/// The line of the fixture's file that ends in this remark, from 1.
+fn line(file: &str, remark: &str) -> usize {
+    let path = package("probe/stacks").join(file);
+    let text = fs::read_to_string(path).expect("the fixture");
+    let mut lines = text.lines();
+    let found = lines.position(|line| line.ends_with(&format!("# {remark}")));
+    found.unwrap_or_else(|| panic!("no {remark} in {file}")) + 1
+}
+
+/// The first frame of a stack that is the package's.
+fn own<'e>(event: &'e Value, file: &str) -> Option<&'e Value> {
+    let stack = event["python"].as_array()?;
+    stack.iter().find(|frame| {
+        let name = frame["file"].as_str().unwrap_or_default();
+        name.ends_with(&format!("/{file}"))
+    })
+}
+
+#[test]
+fn vm_stacks_name_the_line_that_asked() {
+    let audit = audit_package("probe/stacks", &[]);
+    let events = events(&audit, "install");
+    let find = |kind: &str, field: &str, value: &str| {
+        let mut found = events
+            .iter()
+            .filter(|event| event["kind"] == kind && event[field] == value);
+        let event = found.next();
+        event.unwrap_or_else(|| panic!("no {kind} of {value}: {}", audit.everything()))
+    };
+    let setup = "setup.py";
+    let module = "стащить.py";
+    for (event, file, remark) in [
+        (
+            find("open", "path", "/home/dev/.ssh/id_rsa"),
+            setup,
+            "by way of the standard library: steal",
+        ),
+        (
+            find("open", "path", "/home/dev/.aws/credentials"),
+            setup,
+            "in a method: Thief.take",
+        ),
+        (
+            find("connect", "addr", "192.0.2.9"),
+            setup,
+            "a connection: call_home",
+        ),
+        (
+            find("open", "path", "/home/dev/.kube/config"),
+            setup,
+            "in another thread: in_a_thread",
+        ),
+        (
+            find("open", "path", "/home/dev/.netrc"),
+            setup,
+            "in a forked child: in_a_child",
+        ),
+        (
+            find("open", "path", "/home/dev/.npmrc"),
+            setup,
+            "after a long step: far_away",
+        ),
+        (
+            find("open", "path", "/home/dev/.pypirc"),
+            setup,
+            "the innermost one: deep",
+        ),
+        (
+            find("open", "path", "/home/dev/.gitconfig"),
+            setup,
+            "in a lambda: <lambda>",
+        ),
+        (
+            find("open", "path", "/home/dev/.docker/config.json"),
+            module,
+            "not ASCII: стащить",
+        ),
+    ] {
+        let frame = own(event, file).unwrap_or_else(|| panic!("{remark}: {event:#}"));
+        let function = remark.rsplit(": ").next().unwrap_or_default();
+        assert_eq!(frame["line"], line(file, remark), "{remark}: {event:#}");
+        assert_eq!(frame["function"], function, "{event:#}");
+    }
+    // Of programs: of what the child of a vfork executes, also by a shell.
+    for (argument, remark) in [
+        ("ran", "a program: run"),
+        ("cat /etc/hostname > /dev/null", "by system(): by_shell"),
+    ] {
+        let is_it = |event: &&Value| {
+            let argv = event["argv"].as_array();
+            event["kind"] == "exec" && argv.is_some_and(|argv| argv.contains(&json!(argument)))
+        };
+        let event = events.iter().find(is_it).expect(argument);
+        let frame = own(event, setup).unwrap_or_else(|| panic!("{remark}: {event:#}"));
+        assert_eq!(frame["line"], line(setup, remark), "{event:#}");
+    }
+    // A stack that is too deep says so, and keeps what is nearest.
+    let deep = find("open", "path", "/home/dev/.pypirc");
+    let stack = deep["python"].as_array().expect("a stack");
+    assert_eq!(stack.len(), 12, "{deep:#}");
+    let outer = line(setup, "more frames than are kept: deep");
+    assert_eq!(stack[11]["line"], outer, "{deep:#}");
+    assert_ne!(deep["incomplete"].as_u64().unwrap_or(0) & (1 << 14), 0);
+
+    // The proof of a finding names it too.
+    let findings = audit.report["findings"].as_array().expect("findings");
+    let proofs = findings.iter().flat_map(|finding| {
+        let evidence = finding["evidence"].as_array();
+        evidence.into_iter().flatten()
+    });
+    let at = format!(
+        "/setup.py:{} in steal()",
+        line(setup, "by way of the standard library: steal")
+    );
+    let named = |evidence: &Value| {
+        let place = evidence["python"].as_str().unwrap_or_default();
+        place.ends_with(&at) && evidence["origin"] == "package"
+    };
+    assert!(proofs.into_iter().any(named), "{findings:#?}");
+
+    // pip, the back end, the compiler and the package are told apart.
+    let behind = &audit.report["origins"]["install"];
+    for origin in ["installer", "build_requirement", "compiler", "package"] {
+        let count = behind[origin].as_u64().unwrap_or(0);
+        assert!(count > 20, "{origin}: {behind}");
+    }
+    let run_dir = audit.run();
+    let output = run(&[
+        "show",
+        "--tree",
+        "--stage",
+        "install",
+        &run_dir.to_string_lossy(),
+    ]);
+    let tree = text(&output.stdout);
+    let behind = |program: &str| {
+        let line = tree.lines().find(|line| line.contains(program));
+        line.unwrap_or_else(|| panic!("no {program} in\n{tree}"))
+            .to_owned()
+    };
+    assert!(behind("-m pip install").contains(" installer "), "{tree}");
+    assert!(behind("-c stacks.c").contains(" compiler "), "{tree}");
+    assert!(behind("/cc1 ").contains(" compiler "), "{tree}");
+    assert!(behind("/bin/true ran").contains(" package "), "{tree}");
+}
