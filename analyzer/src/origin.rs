@@ -229,7 +229,14 @@ fn is_toolchain(name: &str) -> bool {
 fn telling<'s>(stack: &'s [Frame], work: &str) -> Option<(&'s Frame, Origin)> {
     stack
         .iter()
+        .filter(|frame| !is_shim(frame))
         .find_map(|frame| Some((frame, of_file(&frame.file, work)?)))
+}
+
+/// What the interpreter itself puts between a class and its `__init__` (`init_cleanup` in
+/// Python/specialize.c).
+fn is_shim(frame: &Frame) -> bool {
+    frame.file == "__init__" && frame.function == "__init__" && frame.line.is_none()
 }
 
 /// Whose a file of Python code is; `None` for the interpreter's own, which acts for its callers.

@@ -77,14 +77,16 @@ fn judge(facts: &StageFacts, events: &[Event]) -> Report {
     rules().judge(&target(), &[StageRecord { facts, events }])
 }
 
-/// Every event is asked for by a function of a setup script, by way of the standard library.
+/// What the second process does once it runs is asked for by a function of a setup script, by way of
+/// the standard library.
 fn steal(events: &mut [Event]) {
     let frame = |file: &str, line, function: &str| Frame {
         file: file.to_owned(),
         line: Some(line),
         function: function.to_owned(),
     };
-    for event in events {
+    let own = events.iter_mut().filter(|event| event.process.tgid == 2);
+    for event in own.skip(1) {
         event.python = Some(vec![
             frame("/usr/lib/python3.13/pathlib/_local.py", 537, "Path.open"),
             frame("/tmp/pip-install-1/evil_2/setup.py", 14, "steal\u{1b}[2J"),

@@ -40,12 +40,15 @@ interpreter! {
 
 /// What `_PyRuntime` begins with, as a little-endian number.
 pub const COOKIE: u64 = u64::from_le_bytes(*b"xdebugpy");
-/// Frames that an event may have; the innermost ones are kept.
-pub const MAX_FRAMES: usize = 12;
+/// Frames that are looked at for an event, from the innermost one on. Those that stand for calls from
+/// C are among them, and not kept.
+pub const MAX_FRAMES: usize = 16;
 /// Bytes of the name of a frame's file, and of its function, that are kept.
 pub const MAX_FILE: u32 = 256;
 /// See [`MAX_FILE`].
 pub const MAX_FUNCTION: u32 = 128;
+/// A line is looked for in so many bytes of a function's table of lines: some 2,000 lines of code.
+pub const MAX_LINE_TABLE: usize = 8192;
 /// Size of what stands before a name in a text: [`FrameHead`].
 pub const FRAME_HEAD: usize = size_of::<FrameHead>();
 

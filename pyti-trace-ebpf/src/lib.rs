@@ -13,7 +13,7 @@ mod record;
 
 pub use hooks::{Attach, HOOKS, Hook};
 pub use interpreter::{
-    COOKIE, FRAME_HEAD, FrameHead, Interpreter, MAX_FILE, MAX_FRAMES, MAX_FUNCTION,
+    COOKIE, FRAME_HEAD, FrameHead, Interpreter, MAX_FILE, MAX_FRAMES, MAX_FUNCTION, MAX_LINE_TABLE,
 };
 pub use offsets::{OFFSET_PATHS, Offsets};
 pub use record::{

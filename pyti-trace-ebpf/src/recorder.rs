@@ -14,8 +14,8 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, RingBuf};
 use pyti_trace_ebpf::{
-    FRAME_HEAD, FrameHead, Process, RECORD_SIZE, Record, TEXT_MAX, TextHead, VERSION, WAKE_BYTES,
-    incomplete, kind,
+    FRAME_HEAD, FrameHead, MAX_LINE_TABLE, Process, RECORD_SIZE, Record, TEXT_MAX, TextHead,
+    VERSION, WAKE_BYTES, incomplete, kind,
 };
 
 use crate::kernel::{Ptr, current, load, offset};
@@ -41,6 +41,8 @@ pub struct Slot {
     subject: u64,
     record: Record,
     texts: [u8; TEXTS],
+    /// A copy of what is looked through on the way.
+    scratch: [u8; MAX_LINE_TABLE],
 }
 
 /// One slot per thread that made an event; freed with the thread.
@@ -299,6 +301,13 @@ impl Recorder {
             self.mark(incomplete::PYTHON_INCOMPLETE);
         }
         !failed
+    }
+
+    /// Room for [`MAX_LINE_TABLE`] bytes that are no part of the record.
+    #[inline(always)]
+    pub fn scratch(&mut self) -> *mut u8 {
+        // SAFETY: a value of the map.
+        unsafe { (&raw mut (*self.slot).scratch).cast() }
     }
 
     /// The first bytes of the first text, as a little-endian number.
