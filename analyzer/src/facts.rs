@@ -4,6 +4,8 @@ use pyti_trace::event::{Counters, Event, Family};
 use pyti_trace::wire::{Ending, StageResult};
 use serde::{Deserialize, Serialize};
 
+pub use pyti_trace::names::family_name;
+
 /// What is audited.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Target {
@@ -213,17 +215,4 @@ pub fn losses(facts: &StageFacts, events: &[Event]) -> [Loss; 6] {
         }
     }
     losses
-}
-
-/// Name of a family, as reports write it.
-#[must_use]
-pub fn family_name(family: Family) -> &'static str {
-    match family {
-        Family::File => "file",
-        Family::Process => "process",
-        Family::Privilege => "privilege",
-        Family::Memory => "memory",
-        Family::Network => "network",
-        Family::Tampering => "tampering",
-    }
 }

@@ -4,7 +4,7 @@ use core::ffi::c_void;
 use core::ptr::read_volatile;
 
 use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_kernel};
-use pyti_trace_ebpf::Offsets;
+use pyti_trace_ebpf::{MISSING, Offsets};
 
 /// Set by the loader before the programs are loaded. The map that holds it is frozen, so the
 /// verifier knows the values and checks field accesses as if they were constants.
@@ -18,10 +18,23 @@ pub type Ptr = *const c_void;
 macro_rules! offset {
     ($field:ident) => {
         // SAFETY: a static that lives as long as the program.
-        unsafe { core::ptr::read_volatile(&raw const $crate::kernel::OFFSETS.$field) as usize }
+        $crate::kernel::known(unsafe {
+            core::ptr::read_volatile(&raw const $crate::kernel::OFFSETS.$field)
+        })
     };
 }
 pub(crate) use offset;
+
+/// The offset of a field that this kernel has. A program that reads another field is refused: the
+/// verifier knows the offset, and walks into the branch only where it is taken.
+#[inline(always)]
+pub fn known(offset: u32) -> usize {
+    if offset == MISSING {
+        // SAFETY: never runs, since the verifier lets nobody read through a number.
+        unsafe { read_volatile(core::ptr::without_provenance::<u8>(1)) };
+    }
+    offset as usize
+}
 
 /// Loads a field through a pointer whose type the verifier knows; a bad pointer reads as 0.
 #[inline(always)]

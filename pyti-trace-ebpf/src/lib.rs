@@ -10,8 +10,8 @@ mod hooks;
 mod offsets;
 mod record;
 
-pub use hooks::{Attach, HOOKS, Hook};
-pub use offsets::{OFFSET_PATHS, Offsets};
+pub use hooks::{Attach, HOOKS, Hook, Role, Subject};
+pub use offsets::{MISSING, OFFSET_PATHS, Offsets};
 pub use record::{
     CpuCounters, FAMILIES, FamilyCount, Process, RECORD_SIZE, Record, TEXT_MAX, TextHead, VERSION,
     WAKE_BYTES, has, incomplete, kind, tag,

@@ -20,6 +20,9 @@ macro_rules! offsets {
     };
 }
 
+/// Stands for the offset of a field that the running kernel does not have.
+pub const MISSING: u32 = i32::MAX as u32;
+
 offsets! {
     task_tgid: "task_struct.tgid",
     task_pid: "task_struct.pid",
@@ -69,6 +72,7 @@ offsets! {
     open_lookup: "open_flags.lookup_flags",
     bprm_file: "linux_binprm.file",
     bprm_filename: "linux_binprm.filename",
+    bprm_interp: "linux_binprm.interp",
     mm_arg_start: "mm_struct.arg_start",
     mm_arg_end: "mm_struct.arg_end",
     mm_env_start: "mm_struct.env_start",

@@ -1,5 +1,6 @@
 //! Loads the probes into the running kernel and reads their records.
 
+mod attach;
 mod btf;
 mod error;
 
@@ -7,10 +8,10 @@ use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd, RawFd};
 
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
-use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, Endianness, Pod};
-use pyti_trace_ebpf::{Attach, CpuCounters, HOOKS, Hook, OFFSET_PATHS, Process};
+use pyti_trace_ebpf::{CpuCounters, HOOKS, MISSING, OFFSET_PATHS, Process};
 
+pub use self::attach::{Refused, kind, name};
 pub use self::error::LoadError;
 use crate::event::{Counters, FamilyCounters};
 
@@ -35,7 +36,17 @@ pub struct Tracer {
     tracked: HashMap<MapData, u32, Shared<Process>>,
     counters: PerCpuArray<MapData, Shared<CpuCounters>>,
     attached: Vec<String>,
-    refused: Vec<(String, String)>,
+    refused: Vec<Refused>,
+    missing: Vec<&'static str>,
+}
+
+/// What is done where the kernel refuses a core hook, or lacks a field that the probes read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lacking {
+    /// The probes are not loaded: the machine is ours, and nothing may be unseen.
+    Fails,
+    /// The rest is loaded: the kernel is somebody's own.
+    IsTold,
 }
 
 impl Tracer {
@@ -45,15 +56,36 @@ impl Tracer {
     /// A kernel without BTF, without a field that the probes read, or that refuses one of the core
     /// probes. Others may be refused: see [`Tracer::refused`].
     pub fn load() -> Result<Self, LoadError> {
+        Self::load_where(Lacking::Fails)
+    }
+
+    /// Loads and attaches what the kernel lets be attached. What it refuses is in
+    /// [`Tracer::refused`], which may be everything; programs that read what this kernel does not
+    /// have ([`Tracer::missing`]) are among them.
+    ///
+    /// # Errors
+    /// A kernel without BTF, or that refuses the maps.
+    pub fn load_what_attaches() -> Result<Self, LoadError> {
+        Self::load_where(Lacking::IsTold)
+    }
+
+    fn load_where(lacking: Lacking) -> Result<Self, LoadError> {
         let data = fs::read(KERNEL_BTF).map_err(|source| LoadError::ReadBtf {
             path: KERNEL_BTF,
             source,
         })?;
         let fields = btf::Btf::parse(&data)?;
-        let offsets = OFFSET_PATHS
-            .iter()
-            .map(|path| fields.offset(path))
-            .collect::<Result<Vec<u32>, _>>()?;
+        let mut offsets = Vec::with_capacity(OFFSET_PATHS.len());
+        let mut missing = Vec::new();
+        for path in OFFSET_PATHS {
+            match fields.offset(path) {
+                Err(LoadError::Field(path)) if lacking == Lacking::IsTold => {
+                    missing.push(path);
+                    offsets.push(MISSING);
+                }
+                offset => offsets.push(offset?),
+            }
+        }
         let btf = aya::Btf::parse(&data, Endianness::default())?;
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&btf))
@@ -61,18 +93,24 @@ impl Tracer {
             .load(PROBES)
             .map_err(|error| LoadError::Object(Box::new(error)))?;
         let mut attached = Vec::new();
-        let mut refused = Vec::new();
+        let mut refused: Vec<Refused> = Vec::new();
         for hook in HOOKS {
-            match attach(&mut ebpf, hook, &btf) {
+            let needed = hook
+                .instead_of
+                .is_none_or(|other| refused.iter().any(|refused| refused.hook.program == other));
+            if !needed {
+                continue;
+            }
+            match attach::attach(&mut ebpf, hook, &btf) {
                 Ok(()) => attached.push(name(hook)),
-                Err(reason) if hook.core => {
+                Err(reason) if hook.core && lacking == Lacking::Fails => {
                     return Err(LoadError::Hook {
                         program: hook.program,
                         to: hook.to,
-                        reason,
+                        reason: reason.text(),
                     });
                 }
-                Err(reason) => refused.push((name(hook), reason)),
+                Err(reason) => refused.push(*reason),
             }
         }
         let events = map(&mut ebpf, "EVENTS", RingBuf::try_from)?;
@@ -85,6 +123,7 @@ impl Tracer {
             counters,
             attached,
             refused,
+            missing,
         })
     }
 
@@ -94,10 +133,16 @@ impl Tracer {
         &self.attached
     }
 
-    /// Hooks that the kernel refused, with its reason.
+    /// Hooks that the kernel refused.
     #[must_use]
-    pub fn refused(&self) -> &[(String, String)] {
+    pub fn refused(&self) -> &[Refused] {
         &self.refused
+    }
+
+    /// Fields that the probes would read and this kernel does not have, as `structure.field`.
+    #[must_use]
+    pub fn missing(&self) -> &[&'static str] {
+        &self.missing
     }
 
     /// Each loaded program and how many instructions the verifier walked through to accept it, by name.
@@ -151,7 +196,14 @@ impl Tracer {
     /// How many processes are tracked now; ended ones count until the kernel has let them go.
     #[must_use]
     pub fn tracked(&self) -> usize {
-        self.tracked.keys().filter(Result::is_ok).count()
+        self.tracked_processes().len()
+    }
+
+    /// The processes that are tracked now, by thread group; ended ones too until the kernel has let
+    /// them go.
+    #[must_use]
+    pub fn tracked_processes(&self) -> Vec<u32> {
+        self.tracked.keys().filter_map(Result::ok).collect()
     }
 
     /// Hands every record that is ready to `each`, and says how many there were. A record is whole
@@ -229,65 +281,6 @@ impl Tracer {
 impl AsRawFd for Tracer {
     fn as_raw_fd(&self) -> RawFd {
         self.events.as_raw_fd()
-    }
-}
-
-fn name(hook: &Hook) -> String {
-    let kind = match hook.attach {
-        Attach::Lsm => "lsm",
-        Attach::Fentry => "fentry",
-        Attach::Fexit => "fexit",
-        Attach::Tracepoint => "tp_btf",
-    };
-    format!("{kind}/{}", hook.to)
-}
-
-fn attach(ebpf: &mut Ebpf, hook: &Hook, btf: &aya::Btf) -> Result<(), String> {
-    let program = ebpf
-        .program_mut(hook.program)
-        .ok_or("it is not in the probes' object")?;
-    match program {
-        Program::Lsm(program) => program
-            .load(hook.to, btf)
-            .and_then(|()| program.attach().map(drop)),
-        Program::FEntry(program) => program
-            .load(hook.to, btf)
-            .and_then(|()| program.attach().map(drop)),
-        Program::FExit(program) => program
-            .load(hook.to, btf)
-            .and_then(|()| program.attach().map(drop)),
-        Program::BtfTracePoint(program) => program
-            .load(hook.to, btf)
-            .and_then(|()| program.attach().map(drop)),
-        _ => return Err("it is of another type than its hook".into()),
-    }
-    .map_err(|error| reason(&error))
-}
-
-/// The kernel's reason in one line, with the end of the verifier's log, where the reason stands.
-fn reason(error: &ProgramError) -> String {
-    match error {
-        ProgramError::LoadError {
-            io_error,
-            verifier_log,
-        } => {
-            let log = verifier_log.to_string();
-            let lines: Vec<&str> = log
-                .lines()
-                .filter(|line| !line.starts_with("processed"))
-                .collect();
-            let end = lines[lines.len().saturating_sub(6)..].join(" | ");
-            format!("{io_error}: {end}")
-        }
-        other => {
-            let mut text = other.to_string();
-            let mut source = std::error::Error::source(other);
-            while let Some(error) = source {
-                text = format!("{text}: {error}");
-                source = error.source();
-            }
-            text
-        }
     }
 }
 
