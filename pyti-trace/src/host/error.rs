@@ -40,7 +40,7 @@ pub(super) enum HostError {
     },
     /// Not even the probes' memory is allowed.
     #[error(
-        "the kernel lets nothing be loaded here; run this as root with the host's own capabilities (in a container CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE), on a kernel with CONFIG_BPF_SYSCALL"
+        "the kernel lets nothing be loaded here; run this as root with the host's own capabilities (in a container at least CAP_BPF and CAP_PERFMON), on a kernel with CONFIG_BPF_SYSCALL"
     )]
     NothingLoads(#[source] Box<aya::EbpfError>),
     /// The probes could not be loaded or read.

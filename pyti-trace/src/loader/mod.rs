@@ -74,22 +74,21 @@ impl Tracer {
             path: KERNEL_BTF,
             source,
         })?;
-        let fields = btf::Btf::parse(&data)?;
-        let mut offsets = Vec::with_capacity(OFFSET_PATHS.len());
-        let mut missing = Vec::new();
-        for path in OFFSET_PATHS {
-            match fields.offset(path) {
-                Err(LoadError::Field(path)) if lacking == Lacking::IsTold => {
-                    missing.push(path);
-                    offsets.push(MISSING);
-                }
-                offset => offsets.push(offset?),
-            }
-        }
-        let btf = aya::Btf::parse(&data, Endianness::default())?;
+        let offsets = offsets(&data, lacking)?;
+        Self::with_offsets(&data, &offsets, lacking)
+    }
+
+    fn with_offsets(data: &[u8], offsets: &[u32], lacking: Lacking) -> Result<Self, LoadError> {
+        let missing = OFFSET_PATHS
+            .iter()
+            .zip(offsets)
+            .filter(|(_, offset)| **offset == MISSING)
+            .map(|(path, _)| *path)
+            .collect();
+        let btf = aya::Btf::parse(data, Endianness::default())?;
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&btf))
-            .override_global("OFFSETS", offsets.as_slice(), true)
+            .override_global("OFFSETS", offsets, true)
             .load(PROBES)
             .map_err(|error| LoadError::Object(Box::new(error)))?;
         let mut attached = Vec::new();
@@ -284,6 +283,18 @@ impl AsRawFd for Tracer {
     }
 }
 
+/// The offset of each of [`OFFSET_PATHS`]; [`MISSING`] where that may be.
+fn offsets(data: &[u8], lacking: Lacking) -> Result<Vec<u32>, LoadError> {
+    let fields = btf::Btf::parse(data)?;
+    OFFSET_PATHS
+        .iter()
+        .map(|path| match fields.offset(path) {
+            Err(LoadError::Field(_)) if lacking == Lacking::IsTold => Ok(MISSING),
+            offset => offset,
+        })
+        .collect()
+}
+
 fn map<T>(
     ebpf: &mut Ebpf,
     name: &'static str,
@@ -302,4 +313,49 @@ fn parent(tgid: u32) -> Result<u32, LoadError> {
     text.rsplit_once(')')
         .and_then(|(_, rest)| rest.split_ascii_whitespace().nth(1)?.parse().ok())
         .ok_or_else(|| failed("its stat file has another format".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where probes may not be loaded, loading fails: there is no third way.
+    #[test]
+    fn programs_that_read_what_the_kernel_lacks_are_refused() {
+        let Ok(data) = fs::read(KERNEL_BTF) else {
+            let loaded = Tracer::load_what_attaches();
+            assert!(matches!(loaded, Err(LoadError::ReadBtf { .. })));
+            return;
+        };
+        let mut offsets = offsets(&data, Lacking::IsTold).unwrap();
+        let lacking = "signal_struct.live";
+        let at = OFFSET_PATHS.iter().position(|path| *path == lacking);
+        offsets[at.unwrap()] = MISSING;
+        let tracer = match Tracer::with_offsets(&data, &offsets, Lacking::IsTold) {
+            Ok(tracer) => tracer,
+            Err(error) => {
+                assert!(matches!(error, LoadError::Object(_)), "{error:?}");
+                return;
+            }
+        };
+        assert!(tracer.missing().contains(&lacking));
+        let refused = |program: &str| {
+            let refused = tracer.refused().iter();
+            refused
+                .filter(|refused| refused.hook.program == program)
+                .map(Refused::text)
+                .next()
+        };
+        let reason = refused("exit").expect("the program is attached");
+        // Of those that the kernel lets us load, only this one reads the field.
+        if let Some(other) = refused("fork") {
+            assert!(!other.contains("the verifier"), "{other}");
+        } else {
+            assert!(reason.contains("invalid mem access 'scalar'"), "{reason}");
+        }
+        assert!(matches!(
+            Tracer::with_offsets(&data, &offsets, Lacking::Fails),
+            Err(LoadError::Hook { .. })
+        ));
+    }
 }
