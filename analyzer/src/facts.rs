@@ -1,6 +1,6 @@
 //! What the manager knows of a run besides its events.
 
-use pyti_trace::event::{Counters, Event, Family};
+use pyti_trace::event::{Counters, Event};
 use pyti_trace::wire::{Ending, StageResult};
 use serde::{Deserialize, Serialize};
 
@@ -201,7 +201,7 @@ pub struct Loss {
     pub lost: Option<u64>,
 }
 
-/// Losses by family, in the order of [`Family::ALL`].
+/// Losses by family, in the order of [`Family::ALL`](pyti_trace::event::Family::ALL).
 #[must_use]
 pub fn losses(facts: &StageFacts, events: &[Event]) -> [Loss; 6] {
     let mut losses = [Loss::default(); 6];

@@ -18,23 +18,10 @@ pub type Ptr = *const c_void;
 macro_rules! offset {
     ($field:ident) => {
         // SAFETY: a static that lives as long as the program.
-        $crate::kernel::known(unsafe {
-            core::ptr::read_volatile(&raw const $crate::kernel::OFFSETS.$field)
-        })
+        unsafe { core::ptr::read_volatile(&raw const $crate::kernel::OFFSETS.$field) as usize }
     };
 }
 pub(crate) use offset;
-
-/// The offset of a field that this kernel has. A program that reads another field is refused: the
-/// verifier knows the offset, and walks into the branch only where it is taken.
-#[inline(always)]
-pub fn known(offset: u32) -> usize {
-    if offset == MISSING {
-        // SAFETY: never runs, since the verifier lets nobody read through a number.
-        unsafe { read_volatile(core::ptr::without_provenance::<u8>(1)) };
-    }
-    offset as usize
-}
 
 /// Loads a field through a pointer whose type the verifier knows; a bad pointer reads as 0.
 #[inline(always)]
@@ -54,11 +41,15 @@ pub fn inner(base: Ptr, offset: usize) -> Ptr {
 #[inline(always)]
 pub fn peek<T: Copy + Default>(base: Ptr, offset: usize) -> T {
     let mut value = T::default();
+    // Of a pointer that it knows, the verifier lets nobody go as far as a missing field. Here it
+    // would not mind, so more is asked for than there is room. No branch: it would tempt the compiler
+    // to do sums with pointers that the verifier does not allow.
+    let too_much = (offset >> MISSING.ilog2()) << 16;
     // SAFETY: the helper checks the address; the destination is a local of that size.
     unsafe {
         bpf_probe_read_kernel(
             (&raw mut value).cast(),
-            size_of::<T>() as u32,
+            (size_of::<T>() + too_much) as u32,
             base.cast::<u8>().wrapping_add(offset).cast(),
         );
     }

@@ -20,8 +20,10 @@ macro_rules! offsets {
     };
 }
 
-/// Stands for the offset of a field that the running kernel does not have.
-pub const MISSING: u32 = i32::MAX as u32;
+/// Stands for the offset of a field that the running kernel does not have. Programs that read it are
+/// refused by the verifier: no pointer may go that far (`BPF_MAX_VAR_OFF` in
+/// include/linux/bpf_verifier.h).
+pub const MISSING: u32 = 1 << 30;
 
 offsets! {
     task_tgid: "task_struct.tgid",

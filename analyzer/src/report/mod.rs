@@ -5,7 +5,6 @@ mod processes;
 mod table;
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use pyti_trace::event::{Kind, ProcessKey};
 use serde::{Deserialize, Serialize};

@@ -19,7 +19,8 @@ Exit status: the command's own; 128 and the signal's number where a signal ended
 pyti-trace itself failed, which standard error then says.";
 
 /// Runs a command and shows what the kernel saw of it and of its children: files, programs,
-/// processes, network, memory, privileges. Needs root and a kernel with BTF.
+/// processes, network, memory, privileges. Needs root and a kernel with BTF. The command runs on this
+/// host itself, with the rights of who calls: what is not trusted belongs into `pyti audit`.
 #[derive(Debug, clap::Parser)]
 #[command(name = "pyti-trace", version, after_help = AFTER)]
 pub(super) struct Args {
