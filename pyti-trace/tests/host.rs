@@ -1,5 +1,10 @@
 //! The program `pyti-trace` on the kernel that runs this. Whatever that refuses, what the program
 //! says of it is checked, so no test passes for want of permission.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what fails in a helper fails the test"
+)]
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;

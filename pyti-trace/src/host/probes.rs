@@ -189,37 +189,38 @@ impl Probes {
     }
 }
 
-/// A text for each thing that is missing: "without IPv6: addresses bound; data sent". What has the
-/// same first word stands together: "files opened, written".
+/// A text for each thing that is missing: "without IPv6: addresses bound; data sent".
 fn enumerate<'a>(sights: impl Iterator<Item = &'a Sight>) -> Vec<String> {
-    let mut texts: Vec<(&[&str], Vec<(&str, String)>)> = Vec::new();
+    let mut texts: Vec<(&[&str], Vec<&str>)> = Vec::new();
     for Sight { what, without, .. } in sights {
-        let at = texts.iter().position(|(other, _)| other == without);
-        let at = at.unwrap_or_else(|| {
-            texts.push((without, Vec::new()));
-            texts.len() - 1
-        });
-        let Some((_, groups)) = texts.get_mut(at) else {
-            continue;
-        };
-        let (first, rest) = what.split_once(' ').unwrap_or((what, ""));
-        match groups.iter_mut().find(|(noun, _)| *noun == first) {
-            Some((_, text)) => *text = format!("{text}, {rest}"),
-            None => groups.push((first, (*what).to_owned())),
+        match texts.iter_mut().find(|(other, _)| other == without) {
+            Some((_, whats)) => whats.push(what),
+            None => texts.push((without, vec![what])),
         }
     }
     texts
         .into_iter()
-        .map(|(without, groups)| {
-            let groups: Vec<String> = groups.into_iter().map(|(_, text)| text).collect();
-            let whole = groups.join("; ");
-            if without.is_empty() {
-                whole
-            } else {
-                format!("without {}: {whole}", without.join("; "))
-            }
-        })
+        .map(
+            |(without, whats)| match (without.join("; "), by_noun(&whats)) {
+                (without, whats) if without.is_empty() => whats,
+                (without, whats) => format!("without {without}: {whats}"),
+            },
+        )
         .collect()
+}
+
+/// "files opened, written; sockets made": what has the same first word stands together.
+fn by_noun(whats: &[&str]) -> String {
+    let mut groups: Vec<(&str, String)> = Vec::new();
+    for what in whats {
+        let (noun, rest) = what.split_once(' ').unwrap_or((what, ""));
+        match groups.iter_mut().find(|(other, _)| *other == noun) {
+            Some((_, text)) => *text = format!("{text}, {rest}"),
+            None => groups.push((noun, (*what).to_owned())),
+        }
+    }
+    let texts: Vec<String> = groups.into_iter().map(|(_, text)| text).collect();
+    texts.join("; ")
 }
 
 /// Whether a subject is seen, and what is missing of it.
@@ -241,8 +242,7 @@ fn sight(what: &str, refused: &[Refused]) -> (bool, Vec<&'static str>) {
         .iter()
         .filter(attached)
         .any(|hook| hook.role == Role::Emits);
-    let begun =
-        !hooks.iter().any(begins) || hooks.iter().filter(attached).any(|hook| begins(&hook));
+    let begun = !hooks.iter().any(begins) || hooks.iter().filter(attached).any(begins);
     let without = hooks
         .iter()
         .filter(|hook| is_refused(hook.program) && !hook.gives.is_empty())
