@@ -1,8 +1,10 @@
 //! What the manager knows of a run besides its events.
 
-use pyti_trace::event::{Counters, Event, Family};
+use pyti_trace::event::{Counters, Event};
 use pyti_trace::wire::{Ending, StageResult};
 use serde::{Deserialize, Serialize};
+
+pub use pyti_trace::names::family_name;
 
 /// What is audited.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -199,7 +201,7 @@ pub struct Loss {
     pub lost: Option<u64>,
 }
 
-/// Losses by family, in the order of [`Family::ALL`].
+/// Losses by family, in the order of [`Family::ALL`](pyti_trace::event::Family::ALL).
 #[must_use]
 pub fn losses(facts: &StageFacts, events: &[Event]) -> [Loss; 6] {
     let mut losses = [Loss::default(); 6];
@@ -213,17 +215,4 @@ pub fn losses(facts: &StageFacts, events: &[Event]) -> [Loss; 6] {
         }
     }
     losses
-}
-
-/// Name of a family, as reports write it.
-#[must_use]
-pub fn family_name(family: Family) -> &'static str {
-    match family {
-        Family::File => "file",
-        Family::Process => "process",
-        Family::Privilege => "privilege",
-        Family::Memory => "memory",
-        Family::Network => "network",
-        Family::Tampering => "tampering",
-    }
 }

@@ -4,6 +4,7 @@
 //! field that no such event has.
 
 use pyti_trace::event::Kind;
+pub use pyti_trace::names::{ERRNOS, kind_name, result_name};
 
 /// Type of a field's value; it decides which tests make sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -165,40 +166,6 @@ const NET: &[Kind] = &[Socket, Connect, Bind, Listen, Accept, Send];
 const NET_ADDR: &[Kind] = &[Connect, Bind, Listen, Accept, Send];
 const INODES: &[Kind] = &[Open, Write, Chmod, Exec, MmapExec];
 
-/// The name of a kind, as rules, reports and the store write it.
-#[must_use]
-pub fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Open => "open",
-        Write => "write",
-        Rename => "rename",
-        Unlink => "unlink",
-        Rmdir => "rmdir",
-        Mkdir => "mkdir",
-        Link => "link",
-        Symlink => "symlink",
-        Chmod => "chmod",
-        Chown => "chown",
-        Truncate => "truncate",
-        Exec => "exec",
-        Fork => "fork",
-        Exit => "exit",
-        Socket => "socket",
-        Connect => "connect",
-        Bind => "bind",
-        Listen => "listen",
-        Accept => "accept",
-        Send => "send",
-        MemfdCreate => "memfd_create",
-        Dup => "dup",
-        Creds => "creds",
-        Ptrace => "ptrace",
-        Signal => "signal",
-        MmapExec => "mmap_exec",
-        Tamper => "tamper",
-    }
-}
-
 /// The kind of this name.
 #[must_use]
 pub fn kind_named(name: &str) -> Option<Kind> {
@@ -281,114 +248,6 @@ impl Field {
         // The test below proves that the table has every field, in the order of the enumeration.
         &FIELDS[self as usize]
     }
-}
-
-/// Errno values by name, as x86-64 Linux numbers them: `include/uapi/asm-generic/errno*.h`.
-pub const ERRNOS: &[(&str, i64)] = &[
-    ("EPERM", 1),
-    ("ENOENT", 2),
-    ("ESRCH", 3),
-    ("EINTR", 4),
-    ("EIO", 5),
-    ("ENXIO", 6),
-    ("E2BIG", 7),
-    ("ENOEXEC", 8),
-    ("EBADF", 9),
-    ("ECHILD", 10),
-    ("EAGAIN", 11),
-    ("ENOMEM", 12),
-    ("EACCES", 13),
-    ("EFAULT", 14),
-    ("ENOTBLK", 15),
-    ("EBUSY", 16),
-    ("EEXIST", 17),
-    ("EXDEV", 18),
-    ("ENODEV", 19),
-    ("ENOTDIR", 20),
-    ("EISDIR", 21),
-    ("EINVAL", 22),
-    ("ENFILE", 23),
-    ("EMFILE", 24),
-    ("ENOTTY", 25),
-    ("ETXTBSY", 26),
-    ("EFBIG", 27),
-    ("ENOSPC", 28),
-    ("ESPIPE", 29),
-    ("EROFS", 30),
-    ("EMLINK", 31),
-    ("EPIPE", 32),
-    ("EDOM", 33),
-    ("ERANGE", 34),
-    ("EDEADLK", 35),
-    ("ENAMETOOLONG", 36),
-    ("ENOLCK", 37),
-    ("ENOSYS", 38),
-    ("ENOTEMPTY", 39),
-    ("ELOOP", 40),
-    ("ENOMSG", 42),
-    ("EIDRM", 43),
-    ("ENODATA", 61),
-    ("ETIME", 62),
-    ("EPROTO", 71),
-    ("EBADMSG", 74),
-    ("EOVERFLOW", 75),
-    ("EUSERS", 87),
-    ("ENOTSOCK", 88),
-    ("EDESTADDRREQ", 89),
-    ("EMSGSIZE", 90),
-    ("EPROTOTYPE", 91),
-    ("ENOPROTOOPT", 92),
-    ("EPROTONOSUPPORT", 93),
-    ("ESOCKTNOSUPPORT", 94),
-    ("EOPNOTSUPP", 95),
-    ("EPFNOSUPPORT", 96),
-    ("EAFNOSUPPORT", 97),
-    ("EADDRINUSE", 98),
-    ("EADDRNOTAVAIL", 99),
-    ("ENETDOWN", 100),
-    ("ENETUNREACH", 101),
-    ("ENETRESET", 102),
-    ("ECONNABORTED", 103),
-    ("ECONNRESET", 104),
-    ("ENOBUFS", 105),
-    ("EISCONN", 106),
-    ("ENOTCONN", 107),
-    ("ESHUTDOWN", 108),
-    ("ETOOMANYREFS", 109),
-    ("ETIMEDOUT", 110),
-    ("ECONNREFUSED", 111),
-    ("EHOSTDOWN", 112),
-    ("EHOSTUNREACH", 113),
-    ("EALREADY", 114),
-    ("EINPROGRESS", 115),
-    ("ESTALE", 116),
-    ("EDQUOT", 122),
-    ("ENOMEDIUM", 123),
-    ("EMEDIUMTYPE", 124),
-    ("ECANCELED", 125),
-    ("ENOKEY", 126),
-    ("EKEYEXPIRED", 127),
-    ("EKEYREVOKED", 128),
-    ("EKEYREJECTED", 129),
-    ("EOWNERDEAD", 130),
-    ("ENOTRECOVERABLE", 131),
-    ("ERFKILL", 132),
-    ("EHWPOISON", 133),
-];
-
-/// `ok`, or the errno's name where it has one.
-#[must_use]
-pub fn result_name(result: i64) -> String {
-    if result >= 0 {
-        return "ok".to_owned();
-    }
-    ERRNOS
-        .iter()
-        .find(|(_, number)| *number == -result)
-        .map_or_else(
-            || format!("errno {}", -result),
-            |(name, _)| (*name).to_owned(),
-        )
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::file::set_inode;
 use crate::kernel::{Ptr, current, inner, load, offset, peek};
+use crate::path::walk_file;
 use crate::recorder::{EXECS, Recorder};
 use crate::track::{ids, watching};
 
@@ -102,23 +103,57 @@ pub fn exec_resolve(ctx: LsmContext) -> i32 {
     );
     let asked: Ptr = load(bprm, offset!(bprm_filename));
     recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, asked);
-    let inode: Ptr = load(file, offset!(file_inode));
-    set_inode(&mut recorder, inode);
-    let record = recorder.record();
-    record.nlink = load(inode, offset!(inode_nlink));
-    record.mode = u32::from(load::<u16>(inode, offset!(inode_mode))) & 0o7777;
-    record.has |= has::NLINK | has::MODE;
+    describe_program(&mut recorder, file);
     // The memory is still that of the program which asked.
     recorder.python();
     0
 }
 
-/// The new program is in place: its arguments lie on its stack.
+#[inline(always)]
+fn describe_program(recorder: &mut Recorder, file: Ptr) {
+    let inode: Ptr = load(file, offset!(file_inode));
+    set_inode(recorder, inode);
+    let record = recorder.record();
+    record.nlink = load(inode, offset!(inode_nlink));
+    record.mode = u32::from(load::<u16>(inode, offset!(inode_mode))) & 0o7777;
+    record.has |= has::NLINK | has::MODE;
+}
+
+/// The new program is in place.
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn exec_emit(_ctx: BtfTracePointContext) -> i32 {
-    let Some(mut recorder) = Recorder::resume_exec() else {
+    match Recorder::resume_exec() {
+        Some(recorder) => executed(recorder),
+        None => 0,
+    }
+}
+
+/// The same where the kernel refuses [`exec_resolve`]. Of a script only the name is at hand here:
+/// its file has made way for the interpreter's.
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn exec_alone(ctx: BtfTracePointContext) -> i32 {
+    let Some(mut recorder) = Recorder::begin_exec() else {
         return 0;
     };
+    recorder.mark(incomplete::CWD_INCOMPLETE);
+    let bprm: Ptr = ctx.arg(2);
+    let asked: Ptr = load(bprm, offset!(bprm_filename));
+    recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, asked);
+    let interpreter: Ptr = load(bprm, offset!(bprm_interp));
+    if interpreter == asked {
+        let file: Ptr = load(bprm, offset!(bprm_file));
+        walk_file(&mut recorder, file);
+        describe_program(&mut recorder, file);
+    } else {
+        recorder.mark(incomplete::PATH_UNREADABLE | incomplete::TARGET_UNRESOLVED);
+        recorder.string::<4096>(tag::TARGET, incomplete::TARGET_UNREADABLE, interpreter);
+    }
+    executed(recorder)
+}
+
+/// Adds what lies on the new program's stack.
+#[inline(always)]
+fn executed(mut recorder: Recorder) -> i32 {
     let mm: Ptr = load(current(), offset!(task_mm));
     let start: u64 = load(mm, offset!(mm_arg_start));
     let end: u64 = load(mm, offset!(mm_arg_end));

@@ -1,4 +1,4 @@
-//! Which program sits on which hook.
+//! Which program sits on which hook, and what is not seen without it.
 
 /// How a program is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,26 @@ pub enum Attach {
     Tracepoint,
 }
 
+/// What is seen by one or several programs together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subject {
+    /// Index of the family that it is counted in, as [`crate::kind::family`] numbers them.
+    pub family: usize,
+    /// What a user would call it: "files opened".
+    pub what: &'static str,
+}
+
+/// What a program does for its [`Subject`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Begins the records that others emit: where none that begins is there, nothing is emitted.
+    Begins,
+    /// Emits records: where none that emits is there, nothing is seen.
+    Emits,
+    /// Adds to the records of others.
+    Adds,
+}
+
 /// One program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hook {
@@ -22,121 +42,157 @@ pub struct Hook {
     pub attach: Attach,
     /// To what: the LSM hook, function or tracepoint.
     pub to: &'static str,
-    /// Without it the record is not worth having: loading fails.
+    /// Without it the record of a stage is not worth having: there, loading fails.
     pub core: bool,
+    /// What it helps to see.
+    pub subject: Subject,
+    /// How it helps.
+    pub role: Role,
+    /// What is missing of the subject where this program is refused; empty: all of it.
+    pub gives: &'static str,
+    /// The program that it stands in for: it is attached only where that one is refused.
+    pub instead_of: Option<&'static str>,
 }
 
-const fn hook(program: &'static str, attach: Attach, to: &'static str, core: bool) -> Hook {
-    Hook {
-        program,
-        attach,
-        to,
-        core,
-    }
+const fn subject(family: usize, what: &'static str) -> Subject {
+    Subject { family, what }
 }
 
-const CORE: bool = true;
-const EXTRA: bool = false;
+const FILE: usize = crate::kind::family(crate::kind::OPEN);
+const PROCESS: usize = crate::kind::family(crate::kind::EXEC);
+const PRIVILEGE: usize = crate::kind::family(crate::kind::CREDS);
+const MEMORY: usize = crate::kind::family(crate::kind::MMAP_EXEC);
+const NETWORK: usize = crate::kind::family(crate::kind::CONNECT);
+const TAMPERING: usize = crate::kind::family(crate::kind::TAMPER);
 
-/// Every program, in the order in which they are attached.
-pub const HOOKS: &[Hook] = &[
-    hook("fork", Attach::Tracepoint, "sched_process_fork", CORE),
-    hook("exit", Attach::Tracepoint, "sched_process_exit", CORE),
-    hook("free", Attach::Tracepoint, "sched_process_free", CORE),
-    hook("exec_resolve", Attach::Lsm, "bprm_check_security", CORE),
-    hook("exec_emit", Attach::Tracepoint, "sched_process_exec", CORE),
-    hook("exec_fail", Attach::Fexit, "bprm_execve", CORE),
-    hook("open_resolve", Attach::Lsm, "file_open", CORE),
-    hook("open_emit", Attach::Fexit, "do_filp_open", CORE),
-    hook("open_root_emit", Attach::Fexit, "do_file_open_root", EXTRA),
-    hook(
-        "write_mark",
-        Attach::Fentry,
-        "security_file_permission",
-        CORE,
-    ),
-    hook("write_count", Attach::Fexit, "vfs_write", CORE),
-    hook("write_emit", Attach::Fentry, "filp_flush", CORE),
-    hook("write_release", Attach::Lsm, "file_release", EXTRA),
-    hook(
-        "write_count_copy",
-        Attach::Fexit,
-        "vfs_copy_file_range",
-        EXTRA,
-    ),
-    hook(
-        "write_count_sendfile",
-        Attach::Fexit,
-        "do_splice_direct",
-        EXTRA,
-    ),
-    hook("rename_begin", Attach::Fentry, "do_renameat2", CORE),
-    hook("rename_resolve", Attach::Lsm, "path_rename", CORE),
-    hook("rename_emit", Attach::Fexit, "do_renameat2", CORE),
-    hook("unlink_begin", Attach::Fentry, "do_unlinkat", CORE),
-    hook("unlink_resolve", Attach::Lsm, "path_unlink", CORE),
-    hook("unlink_emit", Attach::Fexit, "do_unlinkat", CORE),
-    hook("rmdir_begin", Attach::Fentry, "do_rmdir", CORE),
-    hook("rmdir_resolve", Attach::Lsm, "path_rmdir", CORE),
-    hook("rmdir_emit", Attach::Fexit, "do_rmdir", CORE),
-    hook("mkdir_begin", Attach::Fentry, "do_mkdirat", CORE),
-    hook("mkdir_resolve", Attach::Lsm, "path_mkdir", CORE),
-    hook("mkdir_emit", Attach::Fexit, "do_mkdirat", CORE),
-    hook("link_begin", Attach::Fentry, "do_linkat", CORE),
-    hook("link_resolve", Attach::Lsm, "path_link", CORE),
-    hook("link_emit", Attach::Fexit, "do_linkat", CORE),
-    hook("symlink_begin", Attach::Fentry, "do_symlinkat", CORE),
-    hook("symlink_resolve", Attach::Lsm, "path_symlink", CORE),
-    hook("symlink_emit", Attach::Fexit, "do_symlinkat", CORE),
-    hook("chmod_resolve", Attach::Lsm, "path_chmod", CORE),
-    hook("chmod_emit", Attach::Fexit, "chmod_common", CORE),
-    hook("chown_resolve", Attach::Lsm, "path_chown", EXTRA),
-    hook("chown_emit", Attach::Fexit, "chown_common", EXTRA),
-    hook("truncate", Attach::Fexit, "vfs_truncate", EXTRA),
-    hook("ftruncate", Attach::Fexit, "do_ftruncate", EXTRA),
-    hook(
-        "connect_stream",
-        Attach::Fexit,
-        "__inet_stream_connect",
-        CORE,
-    ),
-    hook("connect_dgram", Attach::Fexit, "inet_dgram_connect", CORE),
-    hook("connect_unix", Attach::Fexit, "unix_stream_connect", CORE),
-    hook(
-        "connect_unix_dgram",
-        Attach::Fexit,
-        "unix_dgram_connect",
-        EXTRA,
-    ),
-    hook("bind_inet", Attach::Fexit, "inet_bind", CORE),
-    hook("bind_inet6", Attach::Fexit, "inet6_bind", EXTRA),
-    hook("bind_unix", Attach::Fexit, "unix_bind", EXTRA),
-    hook("listen_inet", Attach::Fexit, "inet_listen", CORE),
-    hook("listen_unix", Attach::Fexit, "unix_listen", EXTRA),
-    hook("accept", Attach::Fexit, "inet_accept", EXTRA),
-    hook("send_resolve", Attach::Lsm, "socket_sendmsg", CORE),
-    hook("send_inet", Attach::Fexit, "inet_sendmsg", CORE),
-    hook("send_inet6", Attach::Fexit, "inet6_sendmsg", EXTRA),
-    hook("send_unix", Attach::Fexit, "unix_stream_sendmsg", EXTRA),
-    hook(
-        "send_unix_dgram",
-        Attach::Fexit,
-        "unix_dgram_sendmsg",
-        EXTRA,
-    ),
-    hook("socket_create", Attach::Lsm, "socket_create", EXTRA),
-    hook("memfd", Attach::Fexit, "shmem_file_setup", EXTRA),
-    hook("mmap", Attach::Lsm, "mmap_file", EXTRA),
-    hook("mprotect", Attach::Lsm, "file_mprotect", EXTRA),
-    hook("ptrace", Attach::Lsm, "ptrace_access_check", EXTRA),
-    hook("dup", Attach::Fentry, "ksys_dup3", EXTRA),
-    hook("dup_file", Attach::Fexit, "do_dup2", EXTRA),
-    hook("install", Attach::Fentry, "fd_install", EXTRA),
-    hook("signal", Attach::Lsm, "task_kill", EXTRA),
-    hook("creds", Attach::Fentry, "commit_creds", EXTRA),
-    hook("tamper_bpf", Attach::Lsm, "bpf", EXTRA),
-    hook("tamper_perf", Attach::Lsm, "perf_event_open", EXTRA),
-    hook("tamper_read", Attach::Lsm, "kernel_read_file", EXTRA),
-    hook("tamper_load", Attach::Lsm, "kernel_load_data", EXTRA),
-    hook("tamper_mount", Attach::Lsm, "sb_mount", EXTRA),
-];
+const STARTED: Subject = subject(PROCESS, "processes started");
+const ENDED: Subject = subject(PROCESS, "processes ended");
+const EXECUTED: Subject = subject(PROCESS, "programs executed");
+const NOT_EXECUTED: Subject = subject(PROCESS, "programs that could not be executed");
+const REDIRECTED: Subject = subject(PROCESS, "descriptors 0 to 2 replaced");
+const SIGNALLED: Subject = subject(PROCESS, "signals sent");
+const OPENED: Subject = subject(FILE, "files opened");
+const WRITTEN: Subject = subject(FILE, "files written");
+const RENAMED: Subject = subject(FILE, "files renamed");
+const UNLINKED: Subject = subject(FILE, "files removed");
+const DIR_REMOVED: Subject = subject(FILE, "directories removed");
+const DIR_MADE: Subject = subject(FILE, "directories made");
+const LINKED: Subject = subject(FILE, "hard links made");
+const SYMLINKED: Subject = subject(FILE, "symbolic links made");
+const MODE: Subject = subject(FILE, "modes changed");
+const OWNER: Subject = subject(FILE, "owners changed");
+const TRUNCATED: Subject = subject(FILE, "files truncated");
+const CONNECTED: Subject = subject(NETWORK, "connections made");
+const BOUND: Subject = subject(NETWORK, "addresses bound");
+const LISTENING: Subject = subject(NETWORK, "sockets listening");
+const ACCEPTED: Subject = subject(NETWORK, "connections accepted");
+const SENT: Subject = subject(NETWORK, "data sent");
+const SOCKETS: Subject = subject(NETWORK, "sockets made");
+const MEMFD: Subject = subject(MEMORY, "files made in memory");
+const MAPPED: Subject = subject(MEMORY, "memory made executable");
+const ACCESS: Subject = subject(MEMORY, "access to other processes' memory");
+const CREDS: Subject = subject(PRIVILEGE, "changes of user and capabilities");
+const BPF: Subject = subject(TAMPERING, "uses of bpf()");
+const PERF: Subject = subject(TAMPERING, "performance events opened");
+const LOADED: Subject = subject(TAMPERING, "kernel modules loaded");
+const MOUNTED: Subject = subject(TAMPERING, "mounts");
+
+const NAMES: &str = "names as they were asked for, and what failed before the lookup";
+const RESOLVED: &str = "resolved paths";
+/// Without it nothing of the subject is seen.
+const ALL: &str = "";
+
+/// `SUBJECT: core|extra ROLE ATTACH "hook" program [instead of program], "what it gives";`
+macro_rules! hooks {
+    ($($subject:ident: $core:ident $role:ident $attach:ident $to:literal $program:ident
+       $(instead of $other:ident)?, $gives:expr;)*) => {
+        /// Every program, in the order in which they are attached.
+        pub const HOOKS: &[Hook] = &[$(Hook {
+            program: stringify!($program),
+            attach: Attach::$attach,
+            to: $to,
+            core: hooks!(@$core),
+            subject: $subject,
+            role: Role::$role,
+            gives: $gives,
+            instead_of: hooks!(@other $($other)?),
+        }),*];
+    };
+    (@core) => { true };
+    (@extra) => { false };
+    (@other) => { None };
+    (@other $other:ident) => { Some(stringify!($other)) };
+}
+
+hooks! {
+    STARTED: core Emits Tracepoint "sched_process_fork" fork, ALL;
+    ENDED: core Emits Tracepoint "sched_process_exit" exit, ALL;
+    ENDED: core Adds Tracepoint "sched_process_free" free, "a distinction from later processes of the same number";
+    EXECUTED: core Begins Lsm "bprm_check_security" exec_resolve, "working directories, and the resolved paths of scripts";
+    EXECUTED: core Emits Tracepoint "sched_process_exec" exec_emit, ALL;
+    EXECUTED: extra Emits Tracepoint "sched_process_exec" exec_alone instead of exec_resolve, ALL;
+    NOT_EXECUTED: core Emits Fexit "bprm_execve" exec_fail, ALL;
+    OPENED: core Adds Lsm "file_open" open_resolve, RESOLVED;
+    OPENED: core Emits Fexit "do_filp_open" open_emit, "those by name, and programs that were not found";
+    OPENED: extra Emits Fexit "do_file_open_root" open_root_emit, "those by handle";
+    WRITTEN: core Begins Fentry "security_file_permission" write_mark, ALL;
+    WRITTEN: core Adds Fexit "vfs_write" write_count, "bytes of plain writes";
+    WRITTEN: core Emits Fentry "filp_flush" write_emit, "those through descriptors";
+    WRITTEN: extra Emits Lsm "file_release" write_release, "those through io_uring's own files";
+    WRITTEN: extra Adds Fexit "vfs_copy_file_range" write_count_copy, "bytes of copies";
+    WRITTEN: extra Adds Fexit "do_splice_direct" write_count_sendfile, "bytes of sendfile";
+    RENAMED: core Begins Fentry "do_renameat2" rename_begin, NAMES;
+    RENAMED: core Begins Lsm "path_rename" rename_resolve, RESOLVED;
+    RENAMED: core Emits Fexit "do_renameat2" rename_emit, ALL;
+    UNLINKED: core Begins Fentry "do_unlinkat" unlink_begin, NAMES;
+    UNLINKED: core Begins Lsm "path_unlink" unlink_resolve, RESOLVED;
+    UNLINKED: core Emits Fexit "do_unlinkat" unlink_emit, ALL;
+    DIR_REMOVED: core Begins Fentry "do_rmdir" rmdir_begin, NAMES;
+    DIR_REMOVED: core Begins Lsm "path_rmdir" rmdir_resolve, RESOLVED;
+    DIR_REMOVED: core Emits Fexit "do_rmdir" rmdir_emit, ALL;
+    DIR_MADE: core Begins Fentry "do_mkdirat" mkdir_begin, NAMES;
+    DIR_MADE: core Begins Lsm "path_mkdir" mkdir_resolve, RESOLVED;
+    DIR_MADE: core Emits Fexit "do_mkdirat" mkdir_emit, ALL;
+    LINKED: core Begins Fentry "do_linkat" link_begin, NAMES;
+    LINKED: core Begins Lsm "path_link" link_resolve, RESOLVED;
+    LINKED: core Emits Fexit "do_linkat" link_emit, ALL;
+    SYMLINKED: core Begins Fentry "do_symlinkat" symlink_begin, NAMES;
+    SYMLINKED: core Begins Lsm "path_symlink" symlink_resolve, RESOLVED;
+    SYMLINKED: core Emits Fexit "do_symlinkat" symlink_emit, ALL;
+    MODE: core Begins Lsm "path_chmod" chmod_resolve, ALL;
+    MODE: core Emits Fexit "chmod_common" chmod_emit, ALL;
+    OWNER: extra Begins Lsm "path_chown" chown_resolve, ALL;
+    OWNER: extra Emits Fexit "chown_common" chown_emit, ALL;
+    TRUNCATED: extra Emits Fexit "vfs_truncate" truncate, "those by name";
+    TRUNCATED: extra Emits Fexit "do_ftruncate" ftruncate, "those by descriptor";
+    CONNECTED: core Emits Fexit "__inet_stream_connect" connect_stream, "TCP";
+    CONNECTED: core Emits Fexit "inet_dgram_connect" connect_dgram, "UDP";
+    CONNECTED: core Emits Fexit "unix_stream_connect" connect_unix, "unix streams";
+    CONNECTED: extra Emits Fexit "unix_dgram_connect" connect_unix_dgram, "unix datagrams";
+    BOUND: core Emits Fexit "inet_bind" bind_inet, "IPv4";
+    BOUND: extra Emits Fexit "inet6_bind" bind_inet6, "IPv6";
+    BOUND: extra Emits Fexit "unix_bind" bind_unix, "unix";
+    LISTENING: core Emits Fexit "inet_listen" listen_inet, "TCP";
+    LISTENING: extra Emits Fexit "unix_listen" listen_unix, "unix";
+    ACCEPTED: extra Emits Fexit "inet_accept" accept, ALL;
+    SENT: core Begins Lsm "socket_sendmsg" send_resolve, ALL;
+    SENT: core Emits Fexit "inet_sendmsg" send_inet, "IPv4";
+    SENT: extra Emits Fexit "inet6_sendmsg" send_inet6, "IPv6";
+    SENT: extra Emits Fexit "unix_stream_sendmsg" send_unix, "unix streams";
+    SENT: extra Emits Fexit "unix_dgram_sendmsg" send_unix_dgram, "unix datagrams";
+    SOCKETS: extra Emits Lsm "socket_create" socket_create, ALL;
+    MEMFD: extra Emits Fexit "shmem_file_setup" memfd, ALL;
+    MAPPED: extra Emits Lsm "mmap_file" mmap, "new mappings, those of files for writing too";
+    MAPPED: extra Emits Lsm "file_mprotect" mprotect, "changes of protection";
+    ACCESS: extra Emits Lsm "ptrace_access_check" ptrace, ALL;
+    REDIRECTED: extra Adds Fentry "ksys_dup3" dup, "the descriptors duplicated";
+    REDIRECTED: extra Emits Fexit "do_dup2" dup_file, "those by dup2";
+    REDIRECTED: extra Emits Fentry "fd_install" install, "sockets by other roads than dup2";
+    SIGNALLED: extra Emits Lsm "task_kill" signal, ALL;
+    CREDS: extra Emits Fentry "commit_creds" creds, ALL;
+    BPF: extra Emits Lsm "bpf" tamper_bpf, ALL;
+    PERF: extra Emits Lsm "perf_event_open" tamper_perf, ALL;
+    LOADED: extra Emits Lsm "kernel_read_file" tamper_read, "those from files";
+    LOADED: extra Emits Lsm "kernel_load_data" tamper_load, "those from memory";
+    MOUNTED: extra Emits Lsm "sb_mount" tamper_mount, ALL;
+}

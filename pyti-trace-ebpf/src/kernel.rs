@@ -4,7 +4,7 @@ use core::ffi::c_void;
 use core::ptr::read_volatile;
 
 use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_kernel};
-use pyti_trace_ebpf::Offsets;
+use pyti_trace_ebpf::{MISSING, Offsets};
 
 /// Set by the loader before the programs are loaded. The map that holds it is frozen, so the
 /// verifier knows the values and checks field accesses as if they were constants.
@@ -41,11 +41,15 @@ pub fn inner(base: Ptr, offset: usize) -> Ptr {
 #[inline(always)]
 pub fn peek<T: Copy + Default>(base: Ptr, offset: usize) -> T {
     let mut value = T::default();
+    // Of a pointer that it knows, the verifier lets nobody go as far as a missing field. Here it
+    // would not mind, so more is asked for than there is room. No branch: it would tempt the compiler
+    // to do sums with pointers that the verifier does not allow.
+    let too_much = (offset >> MISSING.ilog2()) << 16;
     // SAFETY: the helper checks the address; the destination is a local of that size.
     unsafe {
         bpf_probe_read_kernel(
             (&raw mut value).cast(),
-            size_of::<T>() as u32,
+            (size_of::<T>() + too_much) as u32,
             base.cast::<u8>().wrapping_add(offset).cast(),
         );
     }

@@ -11,11 +11,11 @@ mod interpreter;
 mod offsets;
 mod record;
 
-pub use hooks::{Attach, HOOKS, Hook};
+pub use hooks::{Attach, HOOKS, Hook, Role, Subject};
 pub use interpreter::{
     COOKIE, FRAME_HEAD, FrameHead, Interpreter, MAX_FILE, MAX_FRAMES, MAX_FUNCTION, MAX_LINE_TABLE,
 };
-pub use offsets::{OFFSET_PATHS, Offsets};
+pub use offsets::{MISSING, OFFSET_PATHS, Offsets};
 pub use record::{
     CpuCounters, FAMILIES, FamilyCount, Process, RECORD_SIZE, Record, TEXT_MAX, TextHead, VERSION,
     WAKE_BYTES, has, incomplete, kind, tag,

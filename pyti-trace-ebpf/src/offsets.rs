@@ -20,6 +20,11 @@ macro_rules! offsets {
     };
 }
 
+/// Stands for the offset of a field that the running kernel does not have. Programs that read it are
+/// refused by the verifier: no pointer may go that far (`BPF_MAX_VAR_OFF` in
+/// include/linux/bpf_verifier.h).
+pub const MISSING: u32 = 1 << 30;
+
 offsets! {
     task_tgid: "task_struct.tgid",
     task_pid: "task_struct.pid",
@@ -73,6 +78,7 @@ offsets! {
     open_lookup: "open_flags.lookup_flags",
     bprm_file: "linux_binprm.file",
     bprm_filename: "linux_binprm.filename",
+    bprm_interp: "linux_binprm.interp",
     mm_start_code: "mm_struct.start_code",
     mm_arg_start: "mm_struct.arg_start",
     mm_arg_end: "mm_struct.arg_end",

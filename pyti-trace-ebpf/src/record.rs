@@ -132,6 +132,7 @@ pub mod incomplete {
     pub const DATA_INCOMPLETE: u32 = 1 << 11;
     pub const PATH_RACED: u32 = 1 << 12;
     pub const PYTHON_INCOMPLETE: u32 = 1 << 14;
+    pub const TARGET_UNRESOLVED: u32 = 1 << 31;
 }
 
 /// What a text is.

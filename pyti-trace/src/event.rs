@@ -164,7 +164,7 @@ bitflags! {
         /// [`Event::python`] has lost outer frames, or a part of a name.
         const PYTHON_INCOMPLETE = 1 << 14;
 
-        // From here on what only traces made elsewhere leave open. The probes never set it.
+        // From here on what only traces made elsewhere leave open, or a kernel that refuses probes.
 
         /// [`Event::uid`] and [`Event::caps`] are not known.
         const UID_UNKNOWN = 1 << 28;

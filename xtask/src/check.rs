@@ -11,6 +11,9 @@ use crate::sh::{cargo, root, run, say, target};
 /// that stands on tokio, polars too, would be compiled a second time.
 const GRAPH: &str = "pyti-graph";
 
+/// Everything that is not compiled into `pyti` itself.
+const FEATURES: &str = "pyti-trace/agent,pyti-trace/host";
+
 /// Formatting and clippy, warnings as errors. In the release profile, so that build scripts and
 /// procedural macros are compiled once for lint, build and tests.
 pub fn lint() -> Result<()> {
@@ -25,7 +28,7 @@ pub fn lint() -> Result<()> {
             "--workspace",
             "--all-targets",
         ])
-        .args(["--features", "pyti-trace/agent", "--", "-D", "warnings"]))
+        .args(["--features", FEATURES, "--", "-D", "warnings"]))
 }
 
 /// Every test that needs no VM. Release, so that what `build` compiled is compiled once.
@@ -77,7 +80,7 @@ fn test_command(filter: Option<&str>) -> Command {
             "--exclude",
             GRAPH,
             "--features",
-            "pyti-trace/agent",
+            FEATURES,
         ])
         .args(filter.as_slice())
         .arg("--")
@@ -101,7 +104,7 @@ fn program(name: &str, args: &[String]) -> Result<()> {
     // The same packages and features as for the tests: another choice would compile polars again.
     run(cargo()
         .args(["build", "--quiet", "--release", "--workspace"])
-        .args(["--features", "pyti-trace/agent", "--bin", name]))?;
+        .args(["--features", FEATURES, "--bin", name]))?;
     run(Command::new(target().join("release").join(name))
         .args(args)
         .env("PYTI_BIN", pyti())

@@ -3,11 +3,10 @@
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use pyti_trace::event::Event;
+use pyti_trace::text::{escape, escape_json};
 
-use super::Style;
-use super::describe::{describe, time};
+use super::{Style, describe, time};
 use crate::origin::{Origin, Origins, place};
-use crate::text::{escape, is_deceptive};
 use crate::tree::Tree;
 
 /// The events as a table, times from `started_ns` (the stage's start) on, each with who is behind it.
@@ -47,21 +46,7 @@ pub fn event_table(events: &[Event], origins: &Origins, started_ns: u64, style: 
 /// The writer's own.
 pub fn event_lines(events: &[Event], out: &mut impl std::io::Write) -> std::io::Result<()> {
     for event in events {
-        let json = serde_json::to_string(event)?;
-        if json.chars().any(is_deceptive) {
-            for c in json.chars() {
-                if is_deceptive(c) {
-                    for unit in c.encode_utf16(&mut [0; 2]) {
-                        write!(out, "\\u{unit:04x}")?;
-                    }
-                } else {
-                    write!(out, "{c}")?;
-                }
-            }
-        } else {
-            out.write_all(json.as_bytes())?;
-        }
-        out.write_all(b"\n")?;
+        writeln!(out, "{}", escape_json(serde_json::to_string(event)?))?;
     }
     Ok(())
 }

@@ -1,19 +1,17 @@
 //! The report: the judgement over a run's raw data, as a structure, as JSON, and for a reader.
 
-mod describe;
 mod events;
 mod processes;
 mod table;
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use pyti_trace::event::{Kind, ProcessKey};
 use serde::{Deserialize, Serialize};
 
-pub use describe::{describe, time};
 pub use events::{event_lines, event_table};
 pub use processes::process_tree;
+pub use pyti_trace::describe::{describe, time};
 pub use table::{render, render_finding};
 
 use crate::facts::{Loss, StageFacts, Target};
@@ -167,18 +165,7 @@ impl Report {
     /// # Errors
     /// None is known; serialising is fallible by its signature.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
-        let json = serde_json::to_string_pretty(self)?;
-        let mut out = String::with_capacity(json.len() + 1);
-        for c in json.chars() {
-            if c == '\n' || !crate::text::is_deceptive(c) {
-                out.push(c);
-            } else {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    // Writing to a String cannot fail.
-                    let _ = write!(out, "\\u{unit:04x}");
-                }
-            }
-        }
+        let mut out = pyti_trace::text::escape_json(serde_json::to_string_pretty(self)?);
         out.push('\n');
         Ok(out)
     }

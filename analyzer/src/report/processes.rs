@@ -6,7 +6,7 @@ use std::fmt::Write;
 use pyti_trace::event::ProcessKey;
 
 use super::Style;
-use super::describe::time;
+use super::time;
 use crate::origin::{Origin, Origins};
 use crate::text::{escape, escape_within};
 use crate::tree::{Process, Tree};

@@ -7,9 +7,8 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use pyti_trace::event::Family;
 
-use super::describe::time;
 use super::events::trimmed;
-use super::{Finding, Report, Style, TaskResult};
+use super::{Finding, Report, Style, TaskResult, time};
 use crate::facts::{StageFacts, StageStatus, family_name};
 use crate::origin::Origin;
 use crate::rules::Severity;

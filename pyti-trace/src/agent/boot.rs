@@ -8,7 +8,7 @@ use super::cgroup::Cgroup;
 use super::error::AgentError;
 use super::port::Port;
 use super::{harden, modules, mounts, namespace, priority, stage, warm};
-use crate::loader::{self, Tracer};
+use crate::loader::{self, Tracer, name};
 use crate::wire::Ready;
 
 /// What a stage needs of the machine.
@@ -58,7 +58,11 @@ pub(super) fn boot(port: &mut Port) -> Result<(Machine, Ready), AgentError> {
             |names| names.release().to_string_lossy().into(),
         ),
         attached: tracer.attached().to_vec(),
-        refused: tracer.refused().to_vec(),
+        refused: tracer
+            .refused()
+            .iter()
+            .map(|refused| (name(refused.hook), refused.text()))
+            .collect(),
         verified: tracer.verified(),
     };
     Ok((

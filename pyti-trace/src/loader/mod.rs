@@ -1,5 +1,6 @@
 //! Loads the probes into the running kernel and reads their records.
 
+mod attach;
 mod btf;
 mod error;
 mod python;
@@ -8,10 +9,10 @@ use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd, RawFd};
 
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
-use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, Endianness, Pod};
-use pyti_trace_ebpf::{Attach, CpuCounters, HOOKS, Hook, Interpreter, OFFSET_PATHS, Process};
+use pyti_trace_ebpf::{CpuCounters, HOOKS, Interpreter, MISSING, OFFSET_PATHS, Process};
 
+pub use self::attach::{Refused, kind, name};
 pub use self::error::LoadError;
 pub use self::python::interpreter;
 use crate::event::{Counters, FamilyCounters};
@@ -39,7 +40,17 @@ pub struct Tracer {
     tracked: HashMap<MapData, u32, Shared<Process>>,
     counters: PerCpuArray<MapData, Shared<CpuCounters>>,
     attached: Vec<String>,
-    refused: Vec<(String, String)>,
+    refused: Vec<Refused>,
+    missing: Vec<&'static str>,
+}
+
+/// What is done where the kernel refuses a core hook, or lacks a field that the probes read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lacking {
+    /// The probes are not loaded: the machine is ours, and nothing may be unseen.
+    Fails,
+    /// The rest is loaded: the kernel is somebody's own.
+    IsTold,
 }
 
 impl Tracer {
@@ -49,34 +60,60 @@ impl Tracer {
     /// A kernel without BTF, without a field that the probes read, or that refuses one of the core
     /// probes. Others may be refused: see [`Tracer::refused`].
     pub fn load() -> Result<Self, LoadError> {
+        Self::load_where(Lacking::Fails)
+    }
+
+    /// Loads and attaches what the kernel lets be attached. What it refuses is in
+    /// [`Tracer::refused`], which may be everything; programs that read what this kernel does not
+    /// have ([`Tracer::missing`]) are among them.
+    ///
+    /// # Errors
+    /// A kernel without BTF, or that refuses the maps.
+    pub fn load_what_attaches() -> Result<Self, LoadError> {
+        Self::load_where(Lacking::IsTold)
+    }
+
+    fn load_where(lacking: Lacking) -> Result<Self, LoadError> {
         let data = fs::read(KERNEL_BTF).map_err(|source| LoadError::ReadBtf {
             path: KERNEL_BTF,
             source,
         })?;
-        let fields = btf::Btf::parse(&data)?;
-        let offsets = OFFSET_PATHS
+        let offsets = offsets(&data, lacking)?;
+        Self::with_offsets(&data, &offsets, lacking)
+    }
+
+    fn with_offsets(data: &[u8], offsets: &[u32], lacking: Lacking) -> Result<Self, LoadError> {
+        let missing = OFFSET_PATHS
             .iter()
-            .map(|path| fields.offset(path))
-            .collect::<Result<Vec<u32>, _>>()?;
-        let btf = aya::Btf::parse(&data, Endianness::default())?;
+            .zip(offsets)
+            .filter(|(_, offset)| **offset == MISSING)
+            .map(|(path, _)| *path)
+            .collect();
+        let btf = aya::Btf::parse(data, Endianness::default())?;
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&btf))
-            .override_global("OFFSETS", offsets.as_slice(), true)
+            .override_global("OFFSETS", offsets, true)
             .load(PROBES)
             .map_err(|error| LoadError::Object(Box::new(error)))?;
         let mut attached = Vec::new();
-        let mut refused = Vec::new();
+        let mut refused: Vec<Refused> = Vec::new();
         for hook in HOOKS {
-            match attach(&mut ebpf, hook, &btf) {
+            let needed = hook
+                .instead_of
+                .is_none_or(|other| refused.iter().any(|refused| refused.hook.program == other));
+            if !needed {
+                continue;
+            }
+            match attach::attach(&mut ebpf, hook, &btf) {
                 Ok(()) => attached.push(name(hook)),
-                Err(reason) if hook.core => {
+                Err(reason) if hook.core && lacking == Lacking::Fails => {
                     return Err(LoadError::Hook {
                         program: hook.program,
                         to: hook.to,
-                        reason,
+                        reason: reason.text(),
                     });
                 }
-                Err(reason) => refused.push((name(hook), reason)),
+                Err(reason) => refused.push(*reason),
             }
         }
         let events = map(&mut ebpf, "EVENTS", RingBuf::try_from)?;
@@ -89,6 +126,7 @@ impl Tracer {
             counters,
             attached,
             refused,
+            missing,
         })
     }
 
@@ -98,10 +136,16 @@ impl Tracer {
         &self.attached
     }
 
-    /// Hooks that the kernel refused, with its reason.
+    /// Hooks that the kernel refused.
     #[must_use]
-    pub fn refused(&self) -> &[(String, String)] {
+    pub fn refused(&self) -> &[Refused] {
         &self.refused
+    }
+
+    /// Fields that the probes would read and this kernel does not have, as `structure.field`.
+    #[must_use]
+    pub fn missing(&self) -> &[&'static str] {
+        &self.missing
     }
 
     /// Each loaded program and how many instructions the verifier walked through to accept it, by name.
@@ -168,7 +212,14 @@ impl Tracer {
     /// How many processes are tracked now; ended ones count until the kernel has let them go.
     #[must_use]
     pub fn tracked(&self) -> usize {
-        self.tracked.keys().filter(Result::is_ok).count()
+        self.tracked_processes().len()
+    }
+
+    /// The processes that are tracked now, by thread group; ended ones too until the kernel has let
+    /// them go.
+    #[must_use]
+    pub fn tracked_processes(&self) -> Vec<u32> {
+        self.tracked.keys().filter_map(Result::ok).collect()
     }
 
     /// Hands every record that is ready to `each`, and says how many there were. A record is whole
@@ -249,63 +300,16 @@ impl AsRawFd for Tracer {
     }
 }
 
-fn name(hook: &Hook) -> String {
-    let kind = match hook.attach {
-        Attach::Lsm => "lsm",
-        Attach::Fentry => "fentry",
-        Attach::Fexit => "fexit",
-        Attach::Tracepoint => "tp_btf",
-    };
-    format!("{kind}/{}", hook.to)
-}
-
-fn attach(ebpf: &mut Ebpf, hook: &Hook, btf: &aya::Btf) -> Result<(), String> {
-    let program = ebpf
-        .program_mut(hook.program)
-        .ok_or("it is not in the probes' object")?;
-    match program {
-        Program::Lsm(program) => program
-            .load(hook.to, btf)
-            .and_then(|()| program.attach().map(drop)),
-        Program::FEntry(program) => program
-            .load(hook.to, btf)
-            .and_then(|()| program.attach().map(drop)),
-        Program::FExit(program) => program
-            .load(hook.to, btf)
-            .and_then(|()| program.attach().map(drop)),
-        Program::BtfTracePoint(program) => program
-            .load(hook.to, btf)
-            .and_then(|()| program.attach().map(drop)),
-        _ => return Err("it is of another type than its hook".into()),
-    }
-    .map_err(|error| reason(&error))
-}
-
-/// The kernel's reason in one line, with the end of the verifier's log, where the reason stands.
-fn reason(error: &ProgramError) -> String {
-    match error {
-        ProgramError::LoadError {
-            io_error,
-            verifier_log,
-        } => {
-            let log = verifier_log.to_string();
-            let lines: Vec<&str> = log
-                .lines()
-                .filter(|line| !line.starts_with("processed"))
-                .collect();
-            let end = lines[lines.len().saturating_sub(6)..].join(" | ");
-            format!("{io_error}: {end}")
-        }
-        other => {
-            let mut text = other.to_string();
-            let mut source = std::error::Error::source(other);
-            while let Some(error) = source {
-                text = format!("{text}: {error}");
-                source = error.source();
-            }
-            text
-        }
-    }
+/// The offset of each of [`OFFSET_PATHS`]; [`MISSING`] where that may be.
+fn offsets(data: &[u8], lacking: Lacking) -> Result<Vec<u32>, LoadError> {
+    let fields = btf::Btf::parse(data)?;
+    OFFSET_PATHS
+        .iter()
+        .map(|path| match fields.offset(path) {
+            Err(LoadError::Field(_)) if lacking == Lacking::IsTold => Ok(MISSING),
+            offset => offset,
+        })
+        .collect()
 }
 
 fn map<T>(
@@ -326,4 +330,59 @@ fn parent(tgid: u32) -> Result<u32, LoadError> {
     text.rsplit_once(')')
         .and_then(|(_, rest)| rest.split_ascii_whitespace().nth(1)?.parse().ok())
         .ok_or_else(|| failed("its stat file has another format".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where probes may not be loaded, loading fails: there is no third way.
+    #[test]
+    fn programs_that_read_what_the_kernel_lacks_are_refused() {
+        let Ok(data) = fs::read(KERNEL_BTF) else {
+            let loaded = Tracer::load_what_attaches();
+            assert!(matches!(loaded, Err(LoadError::ReadBtf { .. })));
+            return;
+        };
+        let all = offsets(&data, Lacking::IsTold).unwrap();
+        // A field read through a pointer that the verifier knows, and one through one that it does not.
+        for (field, program, other) in [
+            ("signal_struct.live", "exit", "fork"),
+            ("dentry.d_parent", "exec_alone", "exec_emit"),
+        ] {
+            let mut offsets = all.clone();
+            let at = OFFSET_PATHS.iter().position(|path| *path == field);
+            offsets[at.unwrap()] = MISSING;
+            let tracer = match Tracer::with_offsets(&data, &offsets, Lacking::IsTold) {
+                Ok(tracer) => tracer,
+                Err(error) => {
+                    assert!(matches!(error, LoadError::Object(_)), "{error:?}");
+                    return;
+                }
+            };
+            assert!(tracer.missing().contains(&field));
+            let refused = |program: &str| {
+                let mut refused = tracer.refused().iter();
+                refused.find(|refused| refused.hook.program == program)
+            };
+            // One that stands in for another is left out where that one is there.
+            if HOOKS.iter().any(|hook| {
+                hook.program == program
+                    && hook
+                        .instead_of
+                        .is_some_and(|other| refused(other).is_none())
+            }) {
+                continue;
+            }
+            let refusal = refused(program).map(Refused::text);
+            let refusal = refusal.unwrap_or_else(|| panic!("{program} is attached"));
+            // Of two on tracepoints, the kernel itself refuses both or none.
+            let other = refused(other).map(Refused::text);
+            assert!(
+                other.is_some() || refusal.contains("the verifier refused it"),
+                "{refusal}"
+            );
+            assert!(other.is_none_or(|other| !other.contains("the verifier")));
+        }
+    }
 }

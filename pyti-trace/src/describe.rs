@@ -2,9 +2,8 @@
 
 use std::fmt::Write;
 
-use pyti_trace::event::{Event, Kind};
-
-use crate::schema::{kind_name, result_name};
+use crate::event::{Event, Kind};
+use crate::names::{kind_name, result_name};
 
 /// Characters kept of a command line.
 const MAX_LINE: usize = 240;

@@ -1,0 +1,158 @@
+//! What is said at the end: how the command ended, what was lost, whom events referred to.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+
+use serde::Serialize;
+
+use super::before::Earlier;
+use super::probes::Probes;
+use crate::event::{Counters, Family};
+use crate::names::family_name;
+
+/// Everything but the events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Summary<'a> {
+    /// How the command ended; `None` where it could not be started.
+    pub(super) ended: Option<Ended>,
+    /// Processes that outlived the command and run on, no longer followed.
+    pub(super) left_behind: Vec<u32>,
+    /// Each family's events.
+    pub(super) events: Vec<Loss>,
+    /// Runs of probes that the kernel skipped; a file or process may be unseen for each.
+    pub(super) skipped_runs: u64,
+    /// Processes that were not followed, as there were too many.
+    pub(super) untracked: u64,
+    /// Processes that events refer to, but that are not the command's.
+    pub(super) before: Vec<&'a Earlier>,
+    /// Which probes are attached, and what is not seen.
+    pub(super) probes: &'a Probes,
+}
+
+/// How the command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Ended {
+    /// By itself, with this status.
+    Exit(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+/// A family's events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) struct Loss {
+    /// The family.
+    pub(super) family: &'static str,
+    /// What the kernel saw.
+    pub(super) seen: u64,
+    /// What is here.
+    pub(super) stored: u64,
+    /// The difference.
+    pub(super) lost: u64,
+}
+
+impl From<ExitStatus> for Ended {
+    fn from(status: ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Self::Exit(code),
+            (None, signal) => Self::Signal(signal.unwrap_or(0)),
+        }
+    }
+}
+
+impl Ended {
+    /// The exit status that passes it on.
+    pub(super) fn status(self) -> u8 {
+        let (Self::Exit(status) | Self::Signal(status)) = self;
+        let base = if matches!(self, Self::Signal(_)) {
+            128
+        } else {
+            0
+        };
+        u8::try_from(base + status).unwrap_or(u8::MAX)
+    }
+}
+
+/// Each family of which anything was seen.
+pub(super) fn losses(counters: &Counters, stored: [u64; Family::ALL.len()]) -> Vec<Loss> {
+    let counted = Family::ALL.into_iter().zip(&counters.families).zip(stored);
+    counted
+        .map(|((family, counted), stored)| Loss {
+            family: family_name(family),
+            seen: counted.seen,
+            stored,
+            lost: counted.seen.saturating_sub(stored),
+        })
+        .filter(|loss| loss.seen > 0 || loss.stored > 0)
+        .collect()
+}
+
+impl Summary<'_> {
+    /// What a user should know even where only the events are looked at, a line each.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        match self.left_behind.len() {
+            0 => {}
+            1 => warnings
+                .push("1 process outlived the command and runs on, no longer followed".to_owned()),
+            count => warnings.push(format!(
+                "{count} processes outlived the command and run on, no longer followed"
+            )),
+        }
+        let lost: Vec<String> = self
+            .events
+            .iter()
+            .filter(|loss| loss.lost > 0)
+            .map(|loss| format!("{} of {} {} events", loss.lost, loss.seen, loss.family))
+            .collect();
+        if !lost.is_empty() {
+            warnings.push(format!("{} were lost", lost.join(", ")));
+        }
+        for (count, what) in [
+            (
+                self.skipped_runs,
+                "runs of probes were skipped by the kernel",
+            ),
+            (self.untracked, "processes were too many to be followed"),
+        ] {
+            if count > 0 {
+                warnings.push(format!("{count} {what}"));
+            }
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::FamilyCounters;
+
+    #[test]
+    fn passes_the_status_on() {
+        let status = |raw| Ended::from(ExitStatus::from_raw(raw)).status();
+        assert_eq!(status(0), 0);
+        assert_eq!(status(3 << 8), 3);
+        assert_eq!(status(9), 137);
+    }
+
+    #[test]
+    fn what_was_seen_is_stored_or_lost() {
+        let mut counters = Counters::default();
+        counters.families[Family::Process as usize] = FamilyCounters {
+            seen: 5,
+            submitted: 4,
+            full: 1,
+            oversize: 0,
+        };
+        let losses = losses(&counters, [0, 3, 0, 0, 0, 0]);
+        let [loss] = losses[..] else {
+            panic!("{losses:?}");
+        };
+        assert_eq!(
+            (loss.family, loss.seen, loss.stored, loss.lost),
+            ("process", 5, 3, 2)
+        );
+    }
+}
