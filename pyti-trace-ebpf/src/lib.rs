@@ -13,6 +13,6 @@ mod record;
 pub use hooks::{Attach, HOOKS, Hook};
 pub use offsets::{OFFSET_PATHS, Offsets};
 pub use record::{
-    CpuCounters, FAMILIES, FamilyCount, Process, RECORD_SIZE, Record, TEXT_MAX, TextHead, VERSION,
-    WAKE_BYTES, has, incomplete, kind, tag,
+    CpuCounters, FAMILIES, FamilyCount, Process, RECORD_SIZE, Record, SAMPLE, TEXT_MAX, TextHead,
+    VERSION, WAKE_BYTES, WriteKey, Written, has, incomplete, kind, tag,
 };

@@ -17,6 +17,7 @@ mod process;
 mod recorder;
 mod tamper;
 mod track;
+mod view;
 
 /// The verifier lets programs call the helpers used here only under a licence compatible with the GPL.
 #[unsafe(no_mangle)]

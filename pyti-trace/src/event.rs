@@ -161,7 +161,8 @@ bitflags! {
         /// A text held bytes that are not UTF-8; they stand as `\xNN`.
         const ESCAPED = 1 << 13;
 
-        // From here on what only traces made elsewhere leave open. The probes never set it.
+        // From here on what traces made elsewhere leave open; the probes set the last two for a path in
+        // mounts or below a root of a process's own.
 
         /// [`Event::uid`] and [`Event::caps`] are not known.
         const UID_UNKNOWN = 1 << 28;

@@ -18,7 +18,7 @@ use pyti::machine::{self, Machine};
 use pyti::order;
 use pyti::watch::{Watched, watch};
 use pyti_analyzer::{StageStatus, store};
-use pyti_trace::event::Family;
+use pyti_tests::guest;
 use pyti_vm::{Interpreter, StartOptions, Template};
 
 use crate::workload::Workload;
@@ -242,25 +242,10 @@ impl Bench {
     }
 }
 
-/// How many events the probes saw. In every family each is either stored, or counted as lost where it
-/// was lost.
+/// How many events the probes saw, each of which is stored or counted as lost.
 fn accounts(run: &Run) -> Result<u64> {
-    let facts = &run.watched.facts;
-    let counters = facts.counters.as_ref().context("no counters")?;
     let loaded = store::read(run.directory.path(), store::MAX_EVENTS)?;
-    let mut sum = 0;
-    for (family, counted) in Family::ALL.iter().zip(&counters.families) {
-        let stored = loaded.events.iter();
-        let stored = stored
-            .filter(|event| event.kind.family() == *family)
-            .count() as u64;
-        ensure!(
-            counted.seen == stored + counted.full + counted.oversize,
-            "{family:?}: {stored} stored, but {counted:?}"
-        );
-        sum += counted.seen;
-    }
-    Ok(sum)
+    guest::accounts(&run.watched.facts, &loaded.events)
 }
 
 fn completed(run: &Run) -> Result<()> {
