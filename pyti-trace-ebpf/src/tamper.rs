@@ -113,8 +113,9 @@ pub fn tamper_chroot(ctx: LsmContext) -> i32 {
 }
 
 /// Capabilities that nobody needs who does not want to reach the kernel (linux/capability.h):
-/// modules, raw devices, reboot and kexec, the kernel's log, performance events.
-const CAPABILITIES: u64 = 1 << 16 | 1 << 17 | 1 << 22 | 1 << 34 | 1 << 38;
+/// modules, raw devices, administration (Debian's kernel asks for it at performance events), reboot and
+/// kexec, the kernel's log, performance events.
+const CAPABILITIES: u64 = 1 << 16 | 1 << 17 | 1 << 21 | 1 << 22 | 1 << 34 | 1 << 38;
 /// Nobody asked for anything: the kernel only wants to know (include/linux/security.h).
 const CAP_OPT_NOAUDIT: u32 = 2;
 

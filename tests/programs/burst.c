@@ -59,7 +59,7 @@ static void work(unsigned long *count, double end, const char *absent, int numbe
         munmap(map, 4096);
         count[MEMORY] += 2;
         union bpf_attr attr = {0};
-        syscall(SYS_bpf, BPF_PROG_GET_NEXT_ID, &attr, sizeof attr);
+        syscall(SYS_bpf, BPF_MAP_LOOKUP_ELEM, &attr, sizeof attr);
         count[TAMPERING]++;
         if (round % RARELY) continue;
         pid_t child = fork();

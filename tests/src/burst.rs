@@ -1,10 +1,14 @@
 //! A burst of events: `programs/burst.c` says how many of each family it made, and exactly so many are
 //! stored or counted where they were lost.
 
+use std::convert::Infallible;
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use pyti_analyzer::facts::family_name;
 use pyti_trace::event::{Event, Family};
 use pyti_trace::wire::StageSpec;
+use pyti_vm::StartOptions;
 
 use crate::guest::{self, Ran};
 
@@ -29,6 +33,34 @@ pub struct Burst {
 pub fn stage(seconds: u64, settle: u64, length: u64) -> Result<StageSpec> {
     let command = format!("exec /tmp/run-burst {seconds} {settle} {length}");
     guest::stage(&[("burst", SOURCE)], &command)
+}
+
+/// How long a slow host does something else before it reads on.
+const ELSEWHERE: Duration = Duration::from_millis(150);
+
+/// Runs a stage on a slow host: everything but the storing is done by one thread, which is kept from its
+/// work most of the time. What is not read stays in the port, then in the agent, then in the ring
+/// buffer, which overflows.
+///
+/// # Errors
+/// There is no machine, or the stage did not end by itself with exit status 0.
+pub fn run_slowly(spec: &StageSpec) -> Result<Ran> {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build()?.block_on(async {
+        let template = guest::template().await?;
+        let vm = template.start(StartOptions::default()).await?;
+        tokio::select! {
+            ran = guest::run_in(vm, spec) => ran,
+            never = hold_up() => match never {},
+        }
+    })
+}
+
+async fn hold_up() -> Infallible {
+    loop {
+        std::thread::sleep(ELSEWHERE);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 /// Reckons up.

@@ -79,7 +79,7 @@ fn probes(case: &mut Case<'_>) {
         tampers(case, step, "bpf", Some(command));
     }
     for (step, capability) in [
-        ("perf", 38),
+        ("perf", 21),
         ("load-module", 16),
         ("unload-module", 16),
         ("reboot", 22),
