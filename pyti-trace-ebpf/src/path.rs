@@ -154,11 +154,16 @@ pub fn mknod_begin(ctx: FEntryContext) -> i32 {
 #[lsm(hook = "path_mknod")]
 pub fn mknod_resolve(ctx: LsmContext) -> i32 {
     // An open that makes its file comes here too, and the binding of a socket.
-    let Some(mut recorder) = Recorder::resume(kind::OPEN).filter(|one| one.subject() == MKNOD) else {
+    let Some(mut recorder) = Recorder::resume(kind::OPEN).filter(|one| one.subject() == MKNOD)
+    else {
         return 0;
     };
     let directory: Ptr = ctx.arg(0);
-    walk(&mut recorder, ctx.arg(1), load(directory, offset!(path_mnt)));
+    walk(
+        &mut recorder,
+        ctx.arg(1),
+        load(directory, offset!(path_mnt)),
+    );
     let record = recorder.record();
     record.flags = O_CREAT | O_EXCL;
     record.created = 1;

@@ -119,12 +119,16 @@ const CAPABILITIES: u64 = 1 << 16 | 1 << 17 | 1 << 21 | 1 << 22 | 1 << 34 | 1 <<
 /// Nobody asked for anything: the kernel only wants to know (include/linux/security.h).
 const CAP_OPT_NOAUDIT: u32 = 2;
 
-/// A capability is asked for: what is refused for want of it comes to no other hook, and not to the
-/// LSM hook of this name either, where the kernel's own module refuses first. Flags are its number.
+/// A capability is refused: what is refused for want of it comes to no other hook, and not to the LSM
+/// hook of this name either, where the kernel's own module refuses first. Flags are its number. What
+/// is granted is the kernel's own business, as when an overlay file system copies a file with its own
+/// credentials, in the middle of another record of the thread.
 #[fexit(function = "security_capable")]
 pub fn tamper_capable(ctx: FExitContext) -> i32 {
     let number = u64::from(ctx.arg::<u32>(2));
-    if number >= 64
+    let result: i32 = ctx.arg(4);
+    if result >= 0
+        || number >= 64
         || CAPABILITIES >> number & 1 == 0
         || ctx.arg::<u32>(3) & CAP_OPT_NOAUDIT != 0
     {
@@ -139,8 +143,7 @@ pub fn tamper_capable(ctx: FExitContext) -> i32 {
         );
         recorder.record().flags = number;
         recorder.record().has |= has::FLAGS;
-        recorder.emit(kind::TAMPER, i64::from(ctx.arg::<i32>(4)));
+        recorder.emit(kind::TAMPER, i64::from(result));
     }
     0
 }
-

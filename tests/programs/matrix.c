@@ -545,7 +545,7 @@ static void privilege(void) {
         int tree = syscall(SYS_open_tree, AT_FDCWD, "/usr", OPEN_TREE_CLONE);
         DO("tamper", "move_mount", getpid(), got(syscall(SYS_move_mount, tree, "", AT_FDCWD, "/mnt", MOVE_MOUNT_F_EMPTY_PATH)), "move_mount");
         DO("tamper", "pivot_root", getpid(), got(syscall(SYS_pivot_root, "/mnt", "/mnt")), "sb_pivotroot");
-        DO("tamper", "chroot", getpid(), got(chroot("/usr")), "path_chroot");
+        DO("tamper", "chroot", getpid(), got(chroot("/")), "path_chroot");
         _exit(0);
     }
     wait_for(child);

@@ -89,7 +89,10 @@ pub fn reckon(ran: &Ran) -> Result<Burst> {
         let name = family_name(family);
         let line = ran.said.lines().find_map(|line| line.strip_prefix(name));
         let made: u64 = line.context("a family is not said")?.trim().parse()?;
-        let of = ran.events.iter().filter(|event| event.kind.family() == family);
+        let of = ran
+            .events
+            .iter()
+            .filter(|event| event.kind.family() == family);
         let (inside, outside): (Vec<&Event>, Vec<&Event>) =
             of.partition(|event| begin.time_ns < event.time_ns && event.time_ns < end.time_ns);
         let counted = counters.families[index];

@@ -16,13 +16,11 @@ const SOURCE: &str = include_str!("../programs/matrix.c");
 const COMM: usize = 15;
 
 /// Cells that are not covered, and why.
-const GAPS: &[(&str, &str, &str)] = &[
-    (
-        "chmod-absent",
-        "chmod",
-        "no hook on this side of the lookup that fails",
-    ),
-];
+const GAPS: &[(&str, &str, &str)] = &[(
+    "chmod-absent",
+    "chmod",
+    "no hook on this side of the lookup that fails",
+)];
 
 /// One action by one road.
 #[derive(Debug)]
@@ -83,7 +81,9 @@ fn parse(line: &str) -> Option<Said<'_>> {
 }
 
 fn compare(said: &[Said<'_>], events: &[Event]) -> Result<Vec<Cell>> {
-    let own = |event: &&Event| event.kind == Kind::Exec && event.path.as_deref() == Some("/tmp/run-matrix");
+    let own = |event: &&Event| {
+        event.kind == Kind::Exec && event.path.as_deref() == Some("/tmp/run-matrix")
+    };
     let program = events.iter().find(own).context("no exec of the program")?;
     let first = said.first().context("the program said nothing")?;
     ensure!(

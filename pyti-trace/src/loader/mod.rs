@@ -9,9 +9,7 @@ use std::os::fd::{AsFd as _, AsRawFd, RawFd};
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, Endianness, Pod};
-use pyti_trace_ebpf::{
-    Attach, CpuCounters, HOOKS, Hook, OFFSET_PATHS, Process, WriteKey, Written,
-};
+use pyti_trace_ebpf::{Attach, CpuCounters, HOOKS, Hook, OFFSET_PATHS, Process, WriteKey, Written};
 
 pub use self::error::LoadError;
 use crate::event::{Counters, Family, FamilyCounters};

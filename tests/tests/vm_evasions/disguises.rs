@@ -246,7 +246,11 @@ fn doer(case: &mut Case<'_>, kind: Kind, path: &str) -> ProcessKey {
 
 /// Who forked whom.
 fn parents(case: &Case<'_>) -> HashMap<ProcessKey, ProcessKey> {
-    let forks = case.ran.events.iter().filter(|event| event.kind == Kind::Fork);
+    let forks = case
+        .ran
+        .events
+        .iter()
+        .filter(|event| event.kind == Kind::Fork);
     forks
         .filter_map(|event| Some((event.other?, event.process)))
         .collect()
