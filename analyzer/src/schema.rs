@@ -217,7 +217,7 @@ fields! {
     BornHere "born_here" Bool FILES, "the file, or a directory above it, was made earlier in this stage";
     Path "path" Path FILES, "resolved path of the object; the program on exec; of a unix socket";
     Asked "asked" Text FILES, "path as the caller gave it";
-    Target "target" Text &[Rename, Link, Symlink, Exec], "new path; text of a symlink; interpreter on exec";
+    Target "target" Text &[Rename, Link, Symlink, Exec, Tamper], "new path; text of a symlink; interpreter on exec; what is mounted";
     Flags "flags" Int &[Open, MmapExec, Tamper, MemfdCreate], "open flags, protection, or command, by kind";
     ForWriting "for_writing" Bool &[Open], "opened for writing";
     Mode "mode" Int &[Open, Mkdir, Chmod], "file mode";

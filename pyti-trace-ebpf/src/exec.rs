@@ -10,6 +10,7 @@ use crate::kernel::{Ptr, current, inner, load, offset, peek};
 use crate::path::walk_file;
 use crate::recorder::{EXECS, Recorder};
 use crate::track::{ids, watching};
+use crate::view;
 
 /// Bytes kept of the arguments, and of the environment.
 const MAX_WORDS: u32 = 4096;
@@ -89,6 +90,7 @@ pub fn exec_resolve(ctx: LsmContext) -> i32 {
     let Some(mut recorder) = Recorder::begin_exec() else {
         return 0;
     };
+    view::learn();
     recorder.set_subject(bprm as u64);
     recorder.path(
         tag::PATH,

@@ -5,12 +5,13 @@ use aya_ebpf::helpers::generated::{bpf_d_path, bpf_get_func_ret, bpf_probe_read_
 use aya_ebpf::macros::{fentry, fexit, lsm, map};
 use aya_ebpf::maps::{Array, HashMap};
 use aya_ebpf::programs::{FEntryContext, FExitContext, LsmContext};
-use pyti_trace_ebpf::{TEXT_MAX, has, incomplete, kind, tag};
+use pyti_trace_ebpf::{SAMPLE, TEXT_MAX, WriteKey, Written, has, incomplete, kind, tag};
 
 use crate::exec::arguments_asked;
 use crate::kernel::{Ptr, inner, is_internal, load, offset};
 use crate::recorder::{Recorder, count_lost};
 use crate::track::{ids, tracked, watching};
+use crate::view::is_foreign;
 
 const MAX_ERRNO: u64 = 4095;
 const EAGAIN: i64 = -11;
@@ -171,28 +172,6 @@ pub fn set_inode(recorder: &mut Recorder, inode: Ptr) {
     record.has |= has::INODE | has::DEV;
 }
 
-/// Bytes kept of what was written first.
-const SAMPLE: usize = 64;
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct WriteKey {
-    file: u64,
-    tgid: u32,
-    pad: u32,
-}
-
-#[repr(C)]
-struct Written {
-    bytes: u64,
-    /// Tells the file from a later one at the same address.
-    inode: u64,
-    path_len: u32,
-    sample_len: u32,
-    sample: [u8; SAMPLE],
-    path: [u8; TEXT_MAX],
-}
-
 /// Files that a process wrote to and has not closed.
 #[map]
 static WRITTEN: HashMap<WriteKey, Written> = HashMap::with_max_entries(1024, 0);
@@ -257,6 +236,9 @@ pub fn write_mark(ctx: FEntryContext) -> i32 {
         );
         if len > 0 {
             (*entry).path_len = len as u32;
+        }
+        if is_foreign(path) {
+            (*entry).incomplete = incomplete::PATH_UNRESOLVED;
         }
     }
     0
@@ -354,6 +336,7 @@ fn written(file: Ptr) -> i32 {
         } else {
             recorder.mark(incomplete::PATH_UNREADABLE);
         }
+        recorder.mark((*entry).incomplete);
         let len = (*entry).sample_len;
         if (*entry).bytes > 0 {
             recorder.record().bytes = (*entry).bytes;

@@ -17,6 +17,6 @@ pub use interpreter::{
 };
 pub use offsets::{MISSING, OFFSET_PATHS, Offsets};
 pub use record::{
-    CpuCounters, FAMILIES, FamilyCount, Process, RECORD_SIZE, Record, TEXT_MAX, TextHead, VERSION,
-    WAKE_BYTES, has, incomplete, kind, tag,
+    CpuCounters, FAMILIES, FamilyCount, Process, RECORD_SIZE, Record, SAMPLE, TEXT_MAX, TextHead,
+    VERSION, WAKE_BYTES, WriteKey, Written, has, incomplete, kind, tag,
 };

@@ -18,6 +18,7 @@ mod python;
 mod recorder;
 mod tamper;
 mod track;
+mod view;
 
 /// The verifier lets programs call the helpers used here only under a licence compatible with the GPL.
 #[unsafe(no_mangle)]

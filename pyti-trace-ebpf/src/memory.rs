@@ -151,10 +151,10 @@ pub fn memfd(ctx: FExitContext) -> i32 {
     0
 }
 
-/// A process asks for access to another one: ptrace, process_vm_readv, /proc/PID/mem. The attempt
-/// is recorded: its result is not known here.
-#[lsm(hook = "ptrace_access_check")]
-pub fn ptrace(ctx: LsmContext) -> i32 {
+/// A process asks for access to another one: ptrace, process_vm_readv, /proc/PID/mem; allowed or
+/// refused.
+#[fexit(function = "__ptrace_may_access")]
+pub fn ptrace(ctx: FExitContext) -> i32 {
     let mode: u32 = ctx.arg(1);
     let (tgid, _) = ids();
     if mode & ATTACH == 0 || tracked(tgid).is_none() {
@@ -171,7 +171,7 @@ pub fn ptrace(ctx: LsmContext) -> i32 {
         record.other_start_ns = start;
         record.has |= has::FLAGS | has::OTHER;
         recorder.python();
-        recorder.emit(kind::PTRACE, 0);
+        recorder.emit(kind::PTRACE, i64::from(ctx.arg::<i32>(2)));
     }
     0
 }

@@ -10,9 +10,15 @@ use pyti_trace_ebpf::{has, incomplete, kind, tag};
 use crate::file::set_inode;
 use crate::kernel::{Ptr, inner, load, offset, peek_ptr};
 use crate::recorder::Recorder;
+use crate::view::is_on_foreign;
 
 /// Components that a walk up a dentry follows.
 const MAX_COMPONENTS: usize = 24;
+/// What mknod does, in flags of open.
+const O_CREAT: u64 = 0o100;
+const O_EXCL: u64 = 0o200;
+/// In the place of the file that an open resolves.
+const MKNOD: u64 = 1;
 
 /// The call begins; `filename` is a `struct filename`, or an error, of which nothing can be read.
 #[inline(always)]
@@ -137,6 +143,46 @@ pub fn mkdir_emit(ctx: FExitContext) -> i32 {
 }
 
 /// Knows the name as it was asked for.
+#[fentry(function = "do_mknodat")]
+pub fn mknod_begin(ctx: FEntryContext) -> i32 {
+    if let Some(mut recorder) = begin_asked(kind::OPEN, ctx.arg(1)) {
+        recorder.set_subject(MKNOD);
+    }
+    0
+}
+
+/// A file, a pipe or a device is made without being opened. The kernel gives no path here.
+#[lsm(hook = "path_mknod")]
+pub fn mknod_resolve(ctx: LsmContext) -> i32 {
+    // An open that makes its file comes here too, and the binding of a socket.
+    let Some(mut recorder) = Recorder::resume(kind::OPEN).filter(|one| one.subject() == MKNOD)
+    else {
+        return 0;
+    };
+    let directory: Ptr = ctx.arg(0);
+    walk(
+        &mut recorder,
+        ctx.arg(1),
+        load(directory, offset!(path_mnt)),
+    );
+    let record = recorder.record();
+    record.flags = O_CREAT | O_EXCL;
+    record.created = 1;
+    record.has |= has::FLAGS | has::CREATED;
+    set_mode(&mut recorder, ctx.arg(2));
+    0
+}
+
+/// Knows the result.
+#[fexit(function = "do_mknodat")]
+pub fn mknod_emit(ctx: FExitContext) -> i32 {
+    if let Some(recorder) = Recorder::resume(kind::OPEN).filter(|one| one.subject() == MKNOD) {
+        recorder.emit(kind::OPEN, i64::from(ctx.arg::<i32>(4)));
+    }
+    0
+}
+
+/// Knows the name as it was asked for.
 #[fentry(function = "do_linkat")]
 pub fn link_begin(ctx: FEntryContext) -> i32 {
     asked(kind::LINK, ctx.arg(1))
@@ -178,7 +224,12 @@ pub fn ftruncate(ctx: FExitContext) -> i32 {
 /// Appends the path of a file where the kernel may not be asked for it.
 #[inline(always)]
 pub fn walk_file(recorder: &mut Recorder, file: Ptr) {
-    let path = inner(file, offset!(file_path));
+    walk_path(recorder, inner(file, offset!(file_path)));
+}
+
+/// Appends a path where the kernel may not be asked for it.
+#[inline(always)]
+pub fn walk_path(recorder: &mut Recorder, path: Ptr) {
     walk(
         recorder,
         load(path, offset!(path_dentry)),
@@ -190,6 +241,9 @@ pub fn walk_file(recorder: &mut Recorder, file: Ptr) {
 #[inline(always)]
 fn walk(recorder: &mut Recorder, from: Ptr, on: Ptr) {
     recorder.mark(incomplete::PATH_RACED);
+    if is_on_foreign(on) {
+        recorder.mark(incomplete::PATH_UNRESOLVED);
+    }
     let mut dentry = from as usize as Ptr;
     let mut mnt = on;
     for _ in 0..MAX_COMPONENTS {

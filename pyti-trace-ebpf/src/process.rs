@@ -1,7 +1,8 @@
 //! Fork, exit, dup and signals.
 
-use aya_ebpf::macros::{btf_tracepoint, fentry, fexit, lsm};
-use aya_ebpf::programs::{BtfTracePointContext, FEntryContext, FExitContext, LsmContext};
+use aya_ebpf::macros::{btf_tracepoint, fentry, fexit, map};
+use aya_ebpf::maps::HashMap;
+use aya_ebpf::programs::{BtfTracePointContext, FEntryContext, FExitContext};
 use pyti_trace_ebpf::{Process, has, kind};
 
 use crate::kernel::{Ptr, load, offset, process_key};
@@ -11,6 +12,16 @@ use crate::track::{TRACKED, count_untracked, ids, tracked, watching};
 
 /// `signal_struct.flags`: the whole group exits with `group_exit_code`.
 const SIGNAL_GROUP_EXIT: u32 = 4;
+/// In the place of a signal's sender (include/linux/sched/signal.h).
+const SEND_SIG_PRIV: u64 = 1;
+/// An entry is made only where there is none (include/uapi/linux/bpf.h).
+const BPF_NOEXIST: u64 = 1;
+const EEXIST: i64 = -17;
+
+/// Processes that ended and were not let go yet. Two threads that end at the same time both find
+/// that they are the last.
+#[map]
+static ENDED: HashMap<u32, u32> = HashMap::with_max_entries(16384, 0);
 
 /// The child is entered before it runs its first instruction.
 #[btf_tracepoint(function = "sched_process_fork")]
@@ -59,6 +70,11 @@ pub fn exit(ctx: BtfTracePointContext) -> i32 {
     if load::<i32>(group, offset!(signal_live)) > 0 {
         return 0;
     }
+    if let Err(error) = ENDED.insert(tgid, 0, BPF_NOEXIST)
+        && i64::from(error) == EEXIST
+    {
+        return 0;
+    }
     let code: i32 = if load::<u32>(group, offset!(signal_flags)) & SIGNAL_GROUP_EXIT != 0 {
         load(group, offset!(signal_group_exit_code))
     } else {
@@ -93,6 +109,7 @@ pub fn free(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: a value of the map.
     if tid == tgid && unsafe { (*process).start_ns } == load::<u64>(task, offset!(task_start)) {
         let _ = EXECS.remove(tgid);
+        let _ = ENDED.remove(tgid);
         let _ = TRACKED.remove(tgid);
     }
     0
@@ -162,10 +179,10 @@ pub fn install(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// A signal to another process. The attempt is recorded: its result is not known here.
-#[lsm(hook = "task_kill")]
-pub fn signal(ctx: LsmContext) -> i32 {
-    let number: i32 = ctx.arg(2);
+/// A signal to another process, allowed or refused.
+#[fexit(function = "check_kill_permission")]
+pub fn signal(ctx: FExitContext) -> i32 {
+    let number: i32 = ctx.arg(0);
     if number == 0 {
         return 0;
     }
@@ -173,19 +190,24 @@ pub fn signal(ctx: LsmContext) -> i32 {
     if tracked(tgid).is_none() {
         return 0;
     }
-    let (other, start) = process_key(ctx.arg(0));
+    let (other, start) = process_key(ctx.arg(2));
     if other == tgid {
         return 0;
     }
     let Some(mut recorder) = Recorder::begin(kind::SIGNAL) else {
         return 0;
     };
+    // The kernel's own signals bring a number in the place of a pointer: see `memory::mmap`.
+    recorder.set_subject(ctx.arg::<u64>(1));
+    if recorder.subject() <= SEND_SIG_PRIV {
+        return 0;
+    }
     let record = recorder.record();
     record.signal = number as u32;
     record.other_tgid = other;
     record.other_start_ns = start;
     record.has |= has::SIGNAL | has::OTHER;
     recorder.python();
-    recorder.emit(kind::SIGNAL, 0);
+    recorder.emit(kind::SIGNAL, i64::from(ctx.arg::<i32>(3)));
     0
 }

@@ -132,6 +132,7 @@ pub mod incomplete {
     pub const DATA_INCOMPLETE: u32 = 1 << 11;
     pub const PATH_RACED: u32 = 1 << 12;
     pub const PYTHON_INCOMPLETE: u32 = 1 << 14;
+    pub const PATH_UNRESOLVED: u32 = 1 << 30;
     pub const TARGET_UNRESOLVED: u32 = 1 << 31;
 }
 
@@ -212,6 +213,43 @@ pub mod kind {
             _ => 5,
         }
     }
+}
+
+/// Key of a file that a process wrote to and has not closed.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct WriteKey {
+    /// Address of the kernel's `struct file`.
+    pub file: u64,
+    /// Thread group.
+    pub tgid: u32,
+    /// Nothing.
+    pub pad: u32,
+}
+
+/// Bytes kept of what was written first.
+pub const SAMPLE: usize = 64;
+
+/// What is known of such a file.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Written {
+    /// Bytes written so far.
+    pub bytes: u64,
+    /// Tells the file from a later one at the same address.
+    pub inode: u64,
+    /// Bytes of the path with its NUL; 0 where it could not be read.
+    pub path_len: u32,
+    /// Bytes of the sample.
+    pub sample_len: u32,
+    /// Bits of [`incomplete`] that the path has.
+    pub incomplete: u32,
+    /// Nothing.
+    pub pad: u32,
+    /// First bytes.
+    pub sample: [u8; SAMPLE],
+    /// The path when it was first written to.
+    pub path: [u8; TEXT_MAX],
 }
 
 /// A tracked process.

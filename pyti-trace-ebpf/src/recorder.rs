@@ -20,6 +20,7 @@ use pyti_trace_ebpf::{
 
 use crate::kernel::{Ptr, current, load, offset};
 use crate::track::{COUNTERS, ids, tracked};
+use crate::view::{is_foreign, unresolved};
 
 /// A text may begin at this offset of the slot's record at the latest.
 const LAST_TEXT: usize = 28 * 1024;
@@ -211,6 +212,9 @@ impl Recorder {
             // SAFETY: the verifier checks that `path` is one, and the room at `at`.
             unsafe { bpf_d_path(path as *mut _, at.cast(), TEXT_MAX as u32) }
         });
+        if is_foreign(path) {
+            self.mark(unresolved(unreadable));
+        }
     }
 
     /// Appends a kernel string of at most `MAX` bytes.

@@ -1,10 +1,11 @@
 //! What touches the watcher or its kernel. Attempts are recorded; the result is not known here.
 
-use aya_ebpf::macros::lsm;
-use aya_ebpf::programs::LsmContext;
+use aya_ebpf::macros::{fexit, lsm};
+use aya_ebpf::programs::{FExitContext, LsmContext};
 use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
-use crate::kernel::Ptr;
+use crate::kernel::{Ptr, load, offset};
+use crate::path::walk_path;
 use crate::recorder::Recorder;
 
 #[inline(always)]
@@ -59,10 +60,92 @@ pub fn tamper_mount(ctx: LsmContext) -> i32 {
         );
         let path: Ptr = ctx.arg(1);
         recorder.path(tag::PATH, incomplete::PATH_UNREADABLE, path);
+        // What is mounted, as it was asked for: a directory where it is bound to another place.
+        let source: Ptr = ctx.arg(0);
+        recorder.string::<4096>(tag::TARGET, incomplete::TARGET_UNREADABLE, source);
         recorder.record().flags = ctx.arg(3);
         recorder.record().has |= has::FLAGS;
         recorder.python();
         recorder.emit(kind::TAMPER, 0);
+    }
+    0
+}
+
+/// Begins a record of this name about a path, which the kernel does not give at these hooks.
+#[inline(always)]
+fn tree(name: &'static [u8], path: Ptr) -> Option<Recorder> {
+    let mut recorder = Recorder::begin(kind::TAMPER)?;
+    recorder.string::<32>(
+        tag::ASKED,
+        incomplete::ASKED_UNREADABLE,
+        name.as_ptr().cast(),
+    );
+    walk_path(&mut recorder, path);
+    Some(recorder)
+}
+
+/// A mount is moved to its place, such as one that was made by `open_tree`; the target is the name of
+/// its root.
+#[lsm(hook = "move_mount")]
+pub fn tamper_move(ctx: LsmContext) -> i32 {
+    if let Some(mut recorder) = tree(b"move_mount\0", ctx.arg(1)) {
+        let dentry: Ptr = load(ctx.arg(0), offset!(path_dentry));
+        recorder.name(tag::TARGET, incomplete::TARGET_UNREADABLE, dentry);
+        recorder.emit(kind::TAMPER, 0);
+    }
+    0
+}
+
+/// Another directory becomes the root of a mount namespace.
+#[lsm(hook = "sb_pivotroot")]
+pub fn tamper_pivot(ctx: LsmContext) -> i32 {
+    if let Some(recorder) = tree(b"sb_pivotroot\0", ctx.arg(1)) {
+        recorder.emit(kind::TAMPER, 0);
+    }
+    0
+}
+
+/// Another directory becomes the root of a process.
+#[lsm(hook = "path_chroot")]
+pub fn tamper_chroot(ctx: LsmContext) -> i32 {
+    if let Some(recorder) = tree(b"path_chroot\0", ctx.arg(0)) {
+        recorder.emit(kind::TAMPER, 0);
+    }
+    0
+}
+
+/// Capabilities that nobody needs who does not want to reach the kernel (linux/capability.h):
+/// modules, raw devices, administration (Debian's kernel asks for it at performance events), reboot and
+/// kexec, the kernel's log, performance events.
+const CAPABILITIES: u64 = 1 << 16 | 1 << 17 | 1 << 21 | 1 << 22 | 1 << 34 | 1 << 38;
+/// Nobody asked for anything: the kernel only wants to know (include/linux/security.h).
+const CAP_OPT_NOAUDIT: u32 = 2;
+
+/// A capability is refused: what is refused for want of it comes to no other hook, and not to the LSM
+/// hook of this name either, where the kernel's own module refuses first. Flags are its number. What
+/// is granted is the kernel's own business, as when an overlay file system copies a file with its own
+/// credentials, in the middle of another record of the thread.
+#[fexit(function = "security_capable")]
+pub fn tamper_capable(ctx: FExitContext) -> i32 {
+    let number = u64::from(ctx.arg::<u32>(2));
+    let result: i32 = ctx.arg(4);
+    if result >= 0
+        || number >= 64
+        || CAPABILITIES >> number & 1 == 0
+        || ctx.arg::<u32>(3) & CAP_OPT_NOAUDIT != 0
+    {
+        return 0;
+    }
+    if let Some(mut recorder) = Recorder::begin(kind::TAMPER) {
+        let name: &'static [u8] = b"capable\0";
+        recorder.string::<32>(
+            tag::ASKED,
+            incomplete::ASKED_UNREADABLE,
+            name.as_ptr().cast(),
+        );
+        recorder.record().flags = number;
+        recorder.record().has |= has::FLAGS;
+        recorder.emit(kind::TAMPER, i64::from(result));
     }
     0
 }

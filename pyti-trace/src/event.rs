@@ -164,7 +164,8 @@ bitflags! {
         /// [`Event::python`] has lost outer frames, or a part of a name.
         const PYTHON_INCOMPLETE = 1 << 14;
 
-        // From here on what only traces made elsewhere leave open, or a kernel that refuses probes.
+        // From here on what traces made elsewhere leave open, or a kernel that refuses probes; all probes
+        // set the last two for a path in mounts or below a root of a process's own.
 
         /// [`Event::uid`] and [`Event::caps`] are not known.
         const UID_UNKNOWN = 1 << 28;

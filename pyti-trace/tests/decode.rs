@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use pyti_trace::decode::{DecodeError, MAX_SIZE, decode, decode_all};
 use pyti_trace::event::{Incomplete, Kind};
-use pyti_trace_ebpf::{MAX_FRAMES, RECORD_SIZE, VERSION, has, kind, tag};
+use pyti_trace_ebpf::{MAX_FRAMES, RECORD_SIZE, VERSION, has, incomplete, kind, tag};
 
 /// A record in the making, written field by field as the C layout has it.
 struct Builder {
@@ -160,6 +160,18 @@ fn a_walk_begins_at_the_end() {
         decode(&bytes).unwrap().0.path.as_deref(),
         Some("/tmp/work/file")
     );
+}
+
+#[test]
+fn a_walk_without_its_beginning_is_no_path() {
+    for lack in [incomplete::PATH_TRUNCATED, incomplete::PATH_UNREADABLE] {
+        let mut builder = Builder::new(kind::LINK);
+        builder.set(12, &lack.to_le_bytes());
+        let bytes = builder.text(tag::WALKED, b"file\0").build();
+        let (event, _) = decode(&bytes).unwrap();
+        assert_eq!(event.path, None);
+        assert_eq!(event.incomplete, Incomplete::PATH_UNREADABLE);
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/if_packet.h>
+#include <linux/mount.h>
 #include <linux/io_uring.h>
 #include <linux/net.h>
 #include <linux/openat2.h>
@@ -45,15 +46,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "guest.h"
+
 #define DIR "/tmp/matrix/"
 #ifndef SYS_fchmodat2
 #define SYS_fchmodat2 452
 #endif
-
-/* libc's wrappers return -1 and set errno, raw calls too; int 0x80 and the ring return it negative. */
-static long got(long result) { return result < 0 ? -errno : result; }
-
-static void begin(const char *road) { prctl(PR_SET_NAME, road); }
 
 static void say(const char *action, const char *road, pid_t pid, long result, const char *key) {
     printf("%s %s %d %ld %s\n", action, road, pid, result, key);
@@ -107,52 +105,6 @@ static long low(const void *from, size_t size) {
     return (long)at;
 }
 static long lows(const char *text) { return low(text, strlen(text) + 1); }
-
-/* io_uring with one entry, without its library. */
-static struct {
-    int fd;
-    unsigned *sq_tail, *sq_mask, *sq_array, *cq_head, *cq_mask;
-    struct io_uring_sqe *sqes;
-    struct io_uring_cqe *cqes;
-} ring;
-
-static long ring_open(void) {
-    struct io_uring_params p = {0};
-    ring.fd = syscall(SYS_io_uring_setup, 4, &p);
-    if (ring.fd < 0)
-        return -errno;
-    size_t size = p.sq_off.array + p.sq_entries * 4;
-    size_t size2 = p.cq_off.cqes + p.cq_entries * sizeof(struct io_uring_cqe);
-    char *all = mmap(NULL, size > size2 ? size : size2, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
-                     ring.fd, IORING_OFF_SQ_RING);
-    ring.sqes = mmap(NULL, p.sq_entries * sizeof(struct io_uring_sqe), PROT_READ | PROT_WRITE,
-                     MAP_SHARED | MAP_POPULATE, ring.fd, IORING_OFF_SQES);
-    ring.sq_tail = (unsigned *)(all + p.sq_off.tail);
-    ring.sq_mask = (unsigned *)(all + p.sq_off.ring_mask);
-    ring.sq_array = (unsigned *)(all + p.sq_off.array);
-    ring.cq_head = (unsigned *)(all + p.cq_off.head);
-    ring.cq_mask = (unsigned *)(all + p.cq_off.ring_mask);
-    ring.cqes = (struct io_uring_cqe *)(all + p.cq_off.cqes);
-    return 0;
-}
-
-static long uring(struct io_uring_sqe sqe) {
-    if (ring.fd <= 0)
-        return -ENOSYS;
-    unsigned tail = *ring.sq_tail, index = tail & *ring.sq_mask;
-    ring.sqes[index] = sqe;
-    ring.sq_array[index] = index;
-    __atomic_store_n(ring.sq_tail, tail + 1, __ATOMIC_RELEASE);
-    long entered = syscall(SYS_io_uring_enter, ring.fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0);
-    if (entered < 0)
-        return -errno;
-    unsigned head = *ring.cq_head;
-    long result = ring.cqes[head & *ring.cq_mask].res;
-    __atomic_store_n(ring.cq_head, head + 1, __ATOMIC_RELEASE);
-    return result;
-}
-#define SQE(op, ...) ((struct io_uring_sqe){.opcode = op, __VA_ARGS__})
-#define PTR(p) ((uint64_t)(uintptr_t)(p))
 
 /* ---- files ---------------------------------------------------------------------------------- */
 
@@ -252,6 +204,9 @@ static void names(pid_t me) {
         long done = call;                                  \
         say(action, road, me, done, path);                 \
     } while (0)
+    ONE("open", "mknod", , got(mknod(path, S_IFREG | 0644, 0)));
+    ONE("open", "mkfifo", , got(mkfifo(path, 0644)));
+    ONE("open-exists", "mknod", touch(path), got(mknod(path, S_IFREG | 0644, 0)));
     ONE("symlink", "symlink", , got(symlink("text", path)));
     ONE("symlink", "int80", , int80(83, lows("text"), lows(path), 0, 0, 0));
     ONE("symlink", "io_uring", , uring(SQE(IORING_OP_SYMLINKAT, .fd = AT_FDCWD, .addr = PTR("text"), .off = PTR(path))));
@@ -585,8 +540,12 @@ static void privilege(void) {
     if (!child) {
         long done;
         DO("creds", "user-namespace", getpid(), done = got(unshare(CLONE_NEWUSER)), "-");
-        if (!done) unshare(CLONE_NEWNS);
-        if (!done) DO("tamper", "mount", getpid(), got(mount("none", "/tmp", "tmpfs", 0, "")), "sb_mount");
+        unshare(CLONE_NEWNS);
+        DO("tamper", "mount", getpid(), got(mount("none", "/tmp", "tmpfs", 0, "")), "sb_mount");
+        int tree = syscall(SYS_open_tree, AT_FDCWD, "/usr", OPEN_TREE_CLONE);
+        DO("tamper", "move_mount", getpid(), got(syscall(SYS_move_mount, tree, "", AT_FDCWD, "/mnt", MOVE_MOUNT_F_EMPTY_PATH)), "move_mount");
+        DO("tamper", "pivot_root", getpid(), got(syscall(SYS_pivot_root, "/mnt", "/mnt")), "sb_pivotroot");
+        DO("tamper", "chroot", getpid(), got(chroot("/")), "path_chroot");
         _exit(0);
     }
     wait_for(child);
@@ -596,18 +555,18 @@ static void tampering(pid_t me) {
     union bpf_attr attr = {0};
     DO("tamper", "bpf", me, got(syscall(SYS_bpf, BPF_PROG_GET_NEXT_ID, &attr, sizeof attr)), "bpf");
     struct perf_event_attr perf = {.size = sizeof perf, .type = PERF_TYPE_SOFTWARE, .exclude_kernel = 1};
-    DO("tamper", "perf_event_open", me, got(syscall(SYS_perf_event_open, &perf, 0, -1, -1, 0)), "perf_event_open");
-    DO("tamper", "init_module", me, got(syscall(SYS_init_module, "", 0, "")), "kernel_load_data");
+    DO("tamper", "perf_event_open", me, got(syscall(SYS_perf_event_open, &perf, 0, -1, -1, 0)), "capable");
+    DO("tamper", "init_module", me, got(syscall(SYS_init_module, "", 0, "")), "capable");
+    DO("tamper", "delete_module", me, got(syscall(SYS_delete_module, "erofs", O_NONBLOCK)), "capable");
+    DO("tamper", "reboot", me, got(syscall(SYS_reboot, 0xfee1dead, 672274793, 0x1234567, NULL)), "capable");
+    DO("tamper", "kexec_load", me, got(syscall(SYS_kexec_load, 0, 0, NULL, 0)), "capable");
+    DO("tamper", "syslog", me, got(syscall(SYS_syslog, 3, low(" ", 2), 1)), "capable");
 }
 
 int main(void) {
     pid_t me = getpid();
-    struct if_nameindex *interface = if_nameindex();
-    for (; interface && interface->if_index; interface++)
-        if (strcmp(interface->if_name, "lo")) {
-            fprintf(stderr, "matrix: this machine has a network (%s): run it in the VM\n", interface->if_name);
-            return 2;
-        }
+    if (!alone())
+        return 2;
     mkdir(DIR, 0755);
     DO("ring", "io_uring", me, ring_open(), "-");
     opens("open", O_CREAT | O_WRONLY, me);

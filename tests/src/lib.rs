@@ -1,5 +1,7 @@
 //! Helpers shared by the end-to-end tests: they run the built `pyti` as a user would.
 
+pub mod burst;
+pub mod guest;
 pub mod matrix;
 
 use std::path::{Path, PathBuf};

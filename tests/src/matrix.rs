@@ -4,42 +4,23 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use pyti::cli::{AccelArg, LimitArgs};
-use pyti::home::Home;
-use pyti::interrupt::Interrupt;
-use pyti::machine::{self, Machine};
-use pyti::order::order;
-use pyti::watch::watch;
 use pyti_analyzer::schema::kind_name;
-use pyti_analyzer::{StageStatus, store};
 use pyti_trace::event::{Event, Kind, ProcessKey};
-use pyti_vm::StartOptions;
+
+use crate::guest;
 
 const SOURCE: &str = include_str!("../programs/matrix.c");
-const LIMITS: LimitArgs = LimitArgs {
-    wall_seconds: 300,
-    memory_mib: 1024,
-    pids: 200,
-    output_kib: 1024,
-    events: 1_000_000,
-};
 /// Bytes of a thread's name (`TASK_COMM_LEN` with its end, include/linux/sched.h).
 const COMM: usize = 15;
 
 /// Cells that are not covered, and why.
-const GAPS: &[(&str, &str, &str)] = &[
-    (
-        "chmod-absent",
-        "chmod",
-        "no hook on this side of the lookup that fails",
-    ),
-    ("tamper", "perf_event_open", DENIED),
-    ("tamper", "init_module", DENIED),
-];
-const DENIED: &str = "refused for want of a capability before any hook";
+const GAPS: &[(&str, &str, &str)] = &[(
+    "chmod-absent",
+    "chmod",
+    "no hook on this side of the lookup that fails",
+)];
 
 /// One action by one road.
 #[derive(Debug)]
@@ -79,30 +60,10 @@ struct Said<'a> {
 /// # Errors
 /// There is no machine, or the program did not come to its end.
 pub async fn run() -> Result<Vec<Cell>> {
-    let home = Home::find()?;
-    let machine = Machine::new(&home, machine::definition(None, None)?, AccelArg::Auto)?;
-    let template = machine.template(Arc::new(|_| {})).await?;
-    let command = "gcc -O1 -o /tmp/m matrix.c -lpthread && exec /tmp/m";
-    let argv = ["/bin/sh", "-c", command].map(str::to_owned).to_vec();
-    let mut spec = order("matrix", argv, &LIMITS)?;
-    spec.slots.clear();
-    spec.files
-        .push(("/home/dev/matrix.c".to_owned(), SOURCE.to_owned()));
-    let directory = tempfile::tempdir()?;
-    let vm = template.start(StartOptions::default()).await?;
-    let interrupt = Interrupt::never();
-    let watched = watch(vm, &spec, directory.path(), LIMITS.events, &interrupt).await?;
-    let output = |name: &str| std::fs::read_to_string(directory.path().join(name));
-    let facts = watched.facts;
-    ensure!(
-        facts.status == StageStatus::Completed,
-        "the program ended as {facts:?}: {}",
-        output("stderr")?
-    );
-    let events = store::read(directory.path(), store::MAX_EVENTS)?.events;
-    let said = output("stdout")?;
-    let said: Vec<Said<'_>> = said.lines().filter_map(parse).collect();
-    compare(&said, &events)
+    let spec = guest::stage(&[("matrix", SOURCE)], "exec /tmp/run-matrix")?;
+    let ran = guest::run(&spec).await?;
+    let said: Vec<Said<'_>> = ran.said.lines().filter_map(parse).collect();
+    compare(&said, &ran.events)
 }
 
 fn parse(line: &str) -> Option<Said<'_>> {
@@ -120,7 +81,9 @@ fn parse(line: &str) -> Option<Said<'_>> {
 }
 
 fn compare(said: &[Said<'_>], events: &[Event]) -> Result<Vec<Cell>> {
-    let own = |event: &&Event| event.kind == Kind::Exec && event.path.as_deref() == Some("/tmp/m");
+    let own = |event: &&Event| {
+        event.kind == Kind::Exec && event.path.as_deref() == Some("/tmp/run-matrix")
+    };
     let program = events.iter().find(own).context("no exec of the program")?;
     let first = said.first().context("the program said nothing")?;
     ensure!(
@@ -213,7 +176,7 @@ fn judge(cell: &Said<'_>, event: &Event) -> Seen {
     // Recorded where it is asked for, before the outcome is known.
     let attempt = matches!(
         event.kind,
-        Kind::Signal | Kind::Ptrace | Kind::Socket | Kind::MmapExec | Kind::Tamper | Kind::Creds
+        Kind::Socket | Kind::MmapExec | Kind::Tamper | Kind::Creds
     );
     let right = match event.kind {
         Kind::Exit if cell.result < 0 => event.signal.map(i64::from) == Some(-cell.result),

@@ -3,19 +3,15 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pyti::cli::{AccelArg, LimitArgs};
-use pyti::home::Home;
 use pyti::interrupt::Interrupt;
-use pyti::machine::{self, Machine};
 use pyti::order::order;
 use pyti::watch::watch;
-use pyti_analyzer::{StageStatus, store};
-use pyti_tests::{package, pyti, run, text};
+use pyti_analyzer::{StageFacts, StageStatus, Verdict, store};
+use pyti_tests::{guest, package, pyti, run, text};
 use pyti_trace::event::Event;
-use pyti_vm::StartOptions;
+use pyti_vm::{Control, StartOptions};
 use tempfile::TempDir;
 
 /// Starts an audit that would last for ever and waits until its events arrive.
@@ -161,56 +157,73 @@ fn vm_interrupt_ends_with_a_report() {
     assert!(kept_events(&directory) > 0);
 }
 
-/// No ordinary user can bring this kernel down that we know of, so the host does: by an interrupt that
-/// nothing expects.
-#[tokio::test(flavor = "multi_thread")]
-async fn vm_kernel_panic_is_told_and_keeps_events() {
-    let home = Home::find().expect("no home");
-    let definition = machine::definition(None, None).expect("no image");
-    let machine = Machine::new(&home, definition, AccelArg::Auto).expect("no machine");
-    let template = machine.template(Arc::new(|_| {})).await;
-    let template = template.expect("no template");
-    let limits = LimitArgs {
-        wall_seconds: 120,
-        memory_mib: 512,
-        pids: 100,
-        output_kib: 64,
-        events: 100_000,
-    };
+/// Runs a stage that prints a line and sleeps, interferes with its machine once its first events have
+/// left, and watches it to the end. The directory holds what is kept.
+async fn interfered<F>(interfere: impl FnOnce(Control) -> F) -> (StageFacts, Vec<Event>)
+where
+    F: Future<Output = ()>,
+{
+    let template = guest::template().await.expect("no template");
     let script = "cat /etc/passwd; touch /tmp/before; sleep 30";
     let argv = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-    let mut spec = order("panic", argv, &limits).expect("no order");
+    let mut spec = order("interfered", argv, &guest::LIMITS).expect("no order");
     spec.slots.clear();
     let directory = tempfile::tempdir().expect("failed to make a directory");
     let vm = template.start(StartOptions::default()).await;
     let mut vm = vm.expect("no clone");
-    let mut control = vm.take_control().expect("no control channel");
+    let control = vm.take_control().expect("no control channel");
     let interrupt = Interrupt::never();
-    let watching = watch(vm, &spec, directory.path(), limits.events, &interrupt);
-    let breaking = async {
+    let limit = guest::LIMITS.events;
+    let watching = watch(vm, &spec, directory.path(), limit, &interrupt);
+    let interfering = async {
         let printed = || directory.path().join("stdout").metadata();
         while printed().map_or(0, |file| file.len()) == 0 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         // Records leave at the latest a heartbeat after they were made.
         tokio::time::sleep(Duration::from_secs(2)).await;
-        control.interrupt_guest().await
+        interfere(control).await;
     };
-    let (watched, broken) = tokio::join!(watching, breaking);
-    broken.expect("the guest could not be interrupted");
-    let facts = watched.expect("nothing was watched").facts;
+    let (watched, ()) = tokio::join!(watching, interfering);
+    let loaded = store::read(directory.path(), store::MAX_EVENTS).expect("no events");
+    (watched.expect("nothing was watched").facts, loaded.events)
+}
+
+/// What was kept is judged: nothing stands out, and it is not called unremarkable.
+fn is_inconclusive(facts: &StageFacts, events: &[Event], reason: &str) {
     assert!(
         matches!(facts.status, StageStatus::VmDied { .. }),
         "{facts:?}"
     );
-    assert!(
-        facts
-            .problems
-            .iter()
-            .any(|text| text.contains("Kernel panic")),
-        "{facts:?}"
-    );
-    let events = store::read(directory.path(), store::MAX_EVENTS).expect("no events");
     let before = |event: &Event| event.path.as_deref() == Some("/tmp/before");
-    assert!(events.events.iter().any(before), "{facts:?}");
+    assert!(events.iter().any(before), "{facts:?}");
+    let report = guest::judge(facts, events).expect("no rules");
+    assert_eq!(report.verdict, Verdict::Inconclusive, "{report:?}");
+    assert!(
+        report.missing.iter().any(|text| text.contains(reason)),
+        "{report:?}"
+    );
+}
+
+/// No ordinary user can bring this kernel down that we know of, so the host does: by an interrupt that
+/// nothing expects.
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_kernel_panic_is_told_and_keeps_events() {
+    let (facts, events) = interfered(|mut control: Control| async move {
+        let broken = control.interrupt_guest().await;
+        broken.expect("the guest could not be interrupted");
+    })
+    .await;
+    is_inconclusive(&facts, &events, "Kernel panic");
+}
+
+/// The machine lives and its agent says nothing any more: the whole guest stands still.
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_silent_agent_is_inconclusive() {
+    let (facts, events) = interfered(|mut control: Control| async move {
+        let stopped = control.pause_guest().await;
+        stopped.expect("the guest could not be stopped");
+    })
+    .await;
+    is_inconclusive(&facts, &events, "the agent was silent");
 }

@@ -57,7 +57,7 @@ enum Task {
     Lint,
     /// Measure, as ratios within one run.
     Bench {
-        /// What `pyti-bench` takes: --repeat, --only, --no-strace.
+        /// What `pyti-bench` takes: --repeat, --only, --no-strace, --burst-seconds.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },

@@ -12,6 +12,8 @@ const SETTINGS: &[(&str, &str)] = &[
     // Kernel messages and addresses would show the probes.
     ("kernel/dmesg_restrict", "1"),
     ("kernel/kptr_restrict", "2"),
+    // So would their names among the kernel's symbols.
+    ("net/core/bpf_jit_kallsyms", "0"),
     // Irrevocable until the next boot.
     ("kernel/unprivileged_bpf_disabled", "1"),
     ("kernel/modules_disabled", "1"),

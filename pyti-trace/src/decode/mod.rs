@@ -265,7 +265,13 @@ impl<'a> Texts<'a> {
         if event.argv.is_some() && incomplete.contains(Incomplete::ARGV_UNREADABLE) {
             *incomplete |= Incomplete::ARGV_TRUNCATED;
         }
-        if !self.walked.is_empty() && event.path.is_none() {
+        // Of a walk that did not come to its end the beginning is missing, which is what rules ask for;
+        // or a part between.
+        let lacks = Incomplete::PATH_TRUNCATED | Incomplete::PATH_UNREADABLE;
+        if !self.walked.is_empty() && event.path.is_none() && incomplete.intersects(lacks) {
+            incomplete.remove(Incomplete::PATH_TRUNCATED);
+            *incomplete |= Incomplete::PATH_UNREADABLE;
+        } else if !self.walked.is_empty() && event.path.is_none() {
             let mut path = String::new();
             for name in self.walked.iter().rev() {
                 path.push('/');

@@ -10,12 +10,14 @@ use std::os::fd::{AsFd as _, AsRawFd, RawFd};
 
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
 use aya::{Ebpf, EbpfLoader, Endianness, Pod};
-use pyti_trace_ebpf::{CpuCounters, HOOKS, Interpreter, MISSING, OFFSET_PATHS, Process};
+use pyti_trace_ebpf::{
+    CpuCounters, HOOKS, Interpreter, MISSING, OFFSET_PATHS, Process, WriteKey, Written,
+};
 
 pub use self::attach::{Refused, kind, name};
 pub use self::error::LoadError;
 pub use self::python::interpreter;
-use crate::event::{Counters, FamilyCounters};
+use crate::event::{Counters, Family, FamilyCounters};
 
 const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
@@ -32,6 +34,10 @@ unsafe impl Pod for Shared<Process> {}
 unsafe impl Pod for Shared<CpuCounters> {}
 // SAFETY: as above.
 unsafe impl Pod for Shared<Interpreter> {}
+// SAFETY: as above.
+unsafe impl Pod for Shared<WriteKey> {}
+// SAFETY: as above.
+unsafe impl Pod for Shared<Written> {}
 
 /// Attached probes. Dropping it detaches them.
 pub struct Tracer {
@@ -39,6 +45,7 @@ pub struct Tracer {
     events: RingBuf<MapData>,
     tracked: HashMap<MapData, u32, Shared<Process>>,
     counters: PerCpuArray<MapData, Shared<CpuCounters>>,
+    written: HashMap<MapData, Shared<WriteKey>, Shared<Written>>,
     attached: Vec<String>,
     refused: Vec<Refused>,
     missing: Vec<&'static str>,
@@ -119,11 +126,13 @@ impl Tracer {
         let events = map(&mut ebpf, "EVENTS", RingBuf::try_from)?;
         let tracked = map(&mut ebpf, "TRACKED", HashMap::try_from)?;
         let counters = map(&mut ebpf, "COUNTERS", PerCpuArray::try_from)?;
+        let written = map(&mut ebpf, "WRITTEN", HashMap::try_from)?;
         Ok(Self {
             ebpf,
             events,
             tracked,
             counters,
+            written,
             attached,
             refused,
             missing,
@@ -233,15 +242,22 @@ impl Tracer {
         count
     }
 
-    /// What the probes have counted, summed over CPUs.
+    /// What the probes have counted, summed over CPUs, where nobody whom they watch is left. Files that
+    /// were written to and that no process closed (the kernel closes those that only a ring holds, in
+    /// nobody's name) are seen and lost.
     ///
     /// # Errors
     /// The kernel would not read the map, or tell of a program.
     pub fn counters(&self) -> Result<Counters, LoadError> {
-        Ok(Counters {
+        let mut counters = Counters {
             recursion_misses: self.recursion_misses()?,
             ..self.tally()?
-        })
+        };
+        let open = self.written.keys().filter(Result::is_ok).count() as u64;
+        let files = &mut counters.families[Family::File as usize];
+        files.seen += open;
+        files.oversize += open;
+        Ok(counters)
     }
 
     /// The same without the skipped runs: those are read from a file for each program, which costs

@@ -96,6 +96,14 @@ impl Control {
         self.execute("inject-nmi", json!({})).await.map(drop)
     }
 
+    /// Stops the guest as a whole, its agent too, and leaves the machine as it is.
+    ///
+    /// # Errors
+    /// The machine has ended.
+    pub async fn pause_guest(&mut self) -> Result<(), VmError> {
+        self.execute("stop", json!({})).await.map(drop)
+    }
+
     async fn execute(&mut self, command: &str, arguments: Value) -> Result<Value, VmError> {
         let id = self.next_id;
         let line = self.line(command, &arguments);

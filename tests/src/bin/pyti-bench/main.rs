@@ -17,7 +17,10 @@ use pyti::interrupt::Interrupt;
 use pyti::machine::{self, Machine};
 use pyti::order;
 use pyti::watch::{Watched, watch};
+use pyti_analyzer::facts::family_name;
 use pyti_analyzer::{StageStatus, store};
+use pyti_tests::burst::{self, Burst};
+use pyti_tests::guest;
 use pyti_trace::event::Family;
 use pyti_vm::{Interpreter, StartOptions, Template};
 
@@ -35,6 +38,10 @@ struct Args {
     /// Without strace, which takes most of the time.
     #[arg(long)]
     no_strace: bool,
+    /// How long the burst of events lasts; `--only burst --burst-seconds 60` measures nothing else for
+    /// a minute.
+    #[arg(long, default_value_t = 10)]
+    burst_seconds: u64,
 }
 
 /// Bounds that no measurement comes near.
@@ -127,7 +134,7 @@ async fn main() -> Result<()> {
                 .await?;
         }
     }
-    bench.burst().await
+    bench.burst(args.burst_seconds).await
 }
 
 impl Bench {
@@ -225,42 +232,43 @@ impl Bench {
         Ok(())
     }
 
-    /// A burst of events: what the probes saw is what is stored and what is reported lost.
-    async fn burst(&self) -> Result<()> {
-        let program = "import os\nfor n in range(150_000):\n try: os.open('/tmp/missing', 0)\n except OSError: pass";
-        let argv = ["python3", "-S", "-c", program].map(str::to_owned).to_vec();
-        let run = self.run(argv, None, Watch::Traced).await?;
-        completed(&run)?;
-        let seen = accounts(&run)?;
-        let seconds = run.watched.facts.wall_ns as f64 / 1e9;
-        println!(
-            "burst                {seen} events seen, each stored or counted as lost; {:.0} a second",
-            seen as f64 / seconds
-        );
-        ensure!(seen >= 100_000, "the burst was smaller than meant");
+    /// A burst of events of every family, on a host that keeps up and on one that does not: what was
+    /// done is stored or counted as lost, exactly.
+    async fn burst(&self, seconds: u64) -> Result<()> {
+        let spec = burst::stage(seconds, 5, 20)?;
+        let ran = guest::run(&spec).await?;
+        say("burst", &burst::reckon(&ran)?, seconds);
+        let spec = burst::stage(seconds, 30, 3000)?;
+        let ran = tokio::task::spawn_blocking(move || burst::run_slowly(&spec)).await??;
+        say("burst, slow host", &burst::reckon(&ran)?, seconds);
         Ok(())
     }
 }
 
-/// How many events the probes saw. In every family each is either stored, or counted as lost where it
-/// was lost.
-fn accounts(run: &Run) -> Result<u64> {
-    let facts = &run.watched.facts;
-    let counters = facts.counters.as_ref().context("no counters")?;
-    let loaded = store::read(run.directory.path(), store::MAX_EVENTS)?;
-    let mut sum = 0;
-    for (family, counted) in Family::ALL.iter().zip(&counters.families) {
-        let stored = loaded.events.iter();
-        let stored = stored
-            .filter(|event| event.kind.family() == *family)
-            .count() as u64;
-        ensure!(
-            counted.seen == stored + counted.full + counted.oversize,
-            "{family:?}: {stored} stored, but {counted:?}"
+fn say(name: &str, burst: &Burst, seconds: u64) {
+    let sum = |counts: &[u64; 6]| counts.iter().sum::<u64>();
+    println!(
+        "{name:<20} {} events made = {} stored + {} lost, in every family; {} a second",
+        sum(&burst.made),
+        sum(&burst.stored),
+        sum(&burst.lost),
+        sum(&burst.made) / seconds.max(1)
+    );
+    for (index, family) in Family::ALL.into_iter().enumerate() {
+        println!(
+            "    {:<12} {:>9} = {:>9} + {:>9}",
+            family_name(family),
+            burst.made[index],
+            burst.stored[index],
+            burst.lost[index]
         );
-        sum += counted.seen;
     }
-    Ok(sum)
+}
+
+/// How many events the probes saw, each of which is stored or counted as lost.
+fn accounts(run: &Run) -> Result<u64> {
+    let loaded = store::read(run.directory.path(), store::MAX_EVENTS)?;
+    guest::accounts(&run.watched.facts, &loaded.events)
 }
 
 fn completed(run: &Run) -> Result<()> {

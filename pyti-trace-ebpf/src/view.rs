@@ -1,0 +1,93 @@
+//! Whether a path is a name in the tree that the stage began with. In a user namespace of its own any
+//! process may mount a directory elsewhere or take one for its root: what it then opens there has a
+//! path that says nothing of where it really is.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::Array;
+use pyti_trace_ebpf::incomplete;
+
+use crate::kernel::{Ptr, current, inner, load, offset, peek};
+
+/// The tree: mount namespace and root. All zeroes until the stage's first program is executed.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct View {
+    namespace: usize,
+    mount: usize,
+    dentry: usize,
+}
+
+#[map]
+static VIEW: Array<View> = Array::with_max_entries(1, 0);
+
+/// Above it a pointer to a mount namespace stands for one of the kernel's own mounts (fs/mount.h).
+const ERRORS: usize = usize::MAX - 4096;
+
+#[inline(always)]
+fn now() -> View {
+    let task = current();
+    let root = inner(load(task, offset!(task_fs)), offset!(fs_root));
+    View {
+        namespace: load(load(task, offset!(task_nsproxy)), offset!(nsproxy_mnt)),
+        mount: load(root, offset!(path_mnt)),
+        dentry: load(root, offset!(path_dentry)),
+    }
+}
+
+/// Remembers the tree of the running process, where none is known yet.
+#[inline(always)]
+pub fn learn() {
+    if let Some(view) = VIEW.get_ptr_mut(0) {
+        // SAFETY: a value of the map; the first program of a stage runs alone.
+        unsafe {
+            if (*view).namespace == 0 {
+                *view = now();
+            }
+        }
+    }
+}
+
+/// Whether a `struct path` is seen by another root, or lies on a mount of another tree.
+#[inline(always)]
+pub fn is_foreign(path: Ptr) -> bool {
+    let Some(view) = VIEW.get_ptr(0) else {
+        return false;
+    };
+    // SAFETY: a value of the map, written once.
+    let view = unsafe { *view };
+    if view.namespace == 0 {
+        return false;
+    }
+    let root = inner(load(current(), offset!(task_fs)), offset!(fs_root));
+    load::<usize>(root, offset!(path_dentry)) != view.dentry
+        || load::<usize>(root, offset!(path_mnt)) != view.mount
+        || is_foreign_mount(load::<usize>(path, offset!(path_mnt)), view.namespace)
+}
+
+/// Whether a mount, by its address, is of another tree than the one that the stage began with.
+#[inline(always)]
+pub fn is_on_foreign(mount: Ptr) -> bool {
+    let Some(view) = VIEW.get_ptr(0) else {
+        return false;
+    };
+    // SAFETY: a value of the map, written once.
+    let namespace = unsafe { (*view).namespace };
+    namespace != 0 && is_foreign_mount(mount as usize, namespace)
+}
+
+#[inline(always)]
+fn is_foreign_mount(mount: usize, namespace: usize) -> bool {
+    let mount = mount.wrapping_sub(offset!(mount_mnt)) as Ptr;
+    let of = peek::<usize>(mount, offset!(mount_ns));
+    of != namespace && of < ERRORS
+}
+
+/// What marks a text as a mere name, by what marks it as unreadable.
+#[inline(always)]
+pub const fn unresolved(unreadable: u32) -> u32 {
+    match unreadable {
+        incomplete::PATH_UNREADABLE => incomplete::PATH_UNRESOLVED,
+        incomplete::TARGET_UNREADABLE => incomplete::TARGET_UNRESOLVED,
+        other => other,
+    }
+}

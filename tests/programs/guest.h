@@ -1,0 +1,74 @@
+/* What the programs that run in the guest have in common. */
+#pragma once
+#include <errno.h>
+#include <linux/io_uring.h>
+#include <net/if.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* libc's wrappers return -1 and set errno, raw calls too; int 0x80 and the ring return it negative. */
+static long got(long result) { return result < 0 ? -errno : result; }
+
+static void begin(const char *road) { prctl(PR_SET_NAME, road); }
+
+/* They attack, and connect to addresses of documentation: nothing of it where there is a network. */
+static int alone(void) {
+    struct if_nameindex *interface = if_nameindex();
+    for (; interface && interface->if_index; interface++)
+        if (strcmp(interface->if_name, "lo")) {
+            fprintf(stderr, "this machine has a network (%s): run it in the VM\n", interface->if_name);
+            return 0;
+        }
+    return 1;
+}
+
+/* io_uring with one entry, without its library. */
+static struct {
+    int fd;
+    unsigned *sq_tail, *sq_mask, *sq_array, *cq_head, *cq_mask;
+    struct io_uring_sqe *sqes;
+    struct io_uring_cqe *cqes;
+} ring;
+
+static long ring_open(void) {
+    struct io_uring_params p = {0};
+    ring.fd = syscall(SYS_io_uring_setup, 4, &p);
+    if (ring.fd < 0)
+        return -errno;
+    size_t size = p.sq_off.array + p.sq_entries * 4;
+    size_t size2 = p.cq_off.cqes + p.cq_entries * sizeof(struct io_uring_cqe);
+    char *all = mmap(NULL, size > size2 ? size : size2, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
+                     ring.fd, IORING_OFF_SQ_RING);
+    ring.sqes = mmap(NULL, p.sq_entries * sizeof(struct io_uring_sqe), PROT_READ | PROT_WRITE,
+                     MAP_SHARED | MAP_POPULATE, ring.fd, IORING_OFF_SQES);
+    ring.sq_tail = (unsigned *)(all + p.sq_off.tail);
+    ring.sq_mask = (unsigned *)(all + p.sq_off.ring_mask);
+    ring.sq_array = (unsigned *)(all + p.sq_off.array);
+    ring.cq_head = (unsigned *)(all + p.cq_off.head);
+    ring.cq_mask = (unsigned *)(all + p.cq_off.ring_mask);
+    ring.cqes = (struct io_uring_cqe *)(all + p.cq_off.cqes);
+    return 0;
+}
+
+static long uring(struct io_uring_sqe sqe) {
+    if (ring.fd <= 0)
+        return -ENOSYS;
+    unsigned tail = *ring.sq_tail, index = tail & *ring.sq_mask;
+    ring.sqes[index] = sqe;
+    ring.sq_array[index] = index;
+    __atomic_store_n(ring.sq_tail, tail + 1, __ATOMIC_RELEASE);
+    long entered = syscall(SYS_io_uring_enter, ring.fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0);
+    if (entered < 0)
+        return -errno;
+    unsigned head = *ring.cq_head;
+    long result = ring.cqes[head & *ring.cq_mask].res;
+    __atomic_store_n(ring.cq_head, head + 1, __ATOMIC_RELEASE);
+    return result;
+}
+#define SQE(op, ...) ((struct io_uring_sqe){.opcode = op, __VA_ARGS__})
+#define PTR(p) ((uint64_t)(uintptr_t)(p))

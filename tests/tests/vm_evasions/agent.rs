@@ -1,0 +1,171 @@
+//! Attacks on the agent, its probes, their buffers, its port and its resources.
+
+use pyti_tests::guest;
+use pyti_trace::event::{Family, Kind};
+
+use crate::Case;
+
+pub const GROUPS: &[fn(&mut Case<'_>)] =
+    &[signals, traces, probes, port_and_limits, buffers, accounts];
+
+const EPERM: i64 = -1;
+const ENOSPC: i64 = -28;
+
+/// The first process of the PID namespace is the agent's: nobody may end, stop or wake it.
+fn signals(case: &mut Case<'_>) {
+    let mut targets = vec![];
+    for (step, number) in [
+        ("kill", 9),
+        ("stop", 19),
+        ("tgkill", 9),
+        ("tkill", 9),
+        ("sigqueue", 9),
+        ("pidfd-signal", 9),
+    ] {
+        let (result, ..) = case.said(step);
+        case.check(result == EPERM, format!("{step} gave {result}"));
+        let events = case.by(step, Kind::Signal);
+        let right = |event: &_| matches!(event, pyti_trace::event::Event { signal: Some(it), result: EPERM, .. } if *it == number);
+        case.check(
+            events.len() == 1 && right(events[0]),
+            format!("{step}: {events:?}"),
+        );
+        targets.extend(events.iter().filter_map(|event| event.other));
+    }
+    targets.dedup();
+    case.check(targets.len() == 1, format!("signals to {targets:?}"));
+    let (_, others, _) = case.said("processes");
+    case.check(others <= 1, format!("{others} processes besides the shell"));
+    let (_, descriptors, _) = case.said("descriptors");
+    case.check(descriptors == 0, format!("{descriptors} open at its start"));
+    let (nice, ..) = case.said("nice");
+    case.check(nice < 0, "the program came before the agent");
+}
+
+/// Nobody may look into it or write to it.
+fn traces(case: &mut Case<'_>) {
+    for step in [
+        "pidfd-getfd",
+        "ptrace-attach",
+        "ptrace-seize",
+        "vm-read",
+        "vm-write",
+    ] {
+        let (result, ..) = case.said(step);
+        case.check(result < 0, format!("{step} gave {result}"));
+        let events = case.by(step, Kind::Ptrace);
+        case.check(
+            events.len() == 1 && events[0].result == EPERM && events[0].other.is_some(),
+            format!("{step}: {events:?}"),
+        );
+    }
+}
+
+/// Nobody may read, find or unload the probes.
+fn probes(case: &mut Case<'_>) {
+    for step in [
+        "bpf-next-prog",
+        "bpf-next-map",
+        "bpf-prog",
+        "bpf-map",
+        "bpf-link",
+        "bpf-detach",
+        "bpf-read",
+        "bpf-load",
+        "bpf-create",
+    ] {
+        let (result, command, _) = case.said(step);
+        case.check(result < 0, format!("{step} gave {result}"));
+        tampers(case, step, "bpf", Some(command));
+    }
+    for (step, capability) in [
+        ("perf", 21),
+        ("load-module", 16),
+        ("unload-module", 16),
+        ("reboot", 22),
+        ("kexec", 22),
+        ("kernel-log", 34),
+    ] {
+        let (result, ..) = case.said(step);
+        case.check(result < 0, format!("{step} gave {result}"));
+        tampers(case, step, "capable", Some(capability));
+    }
+    let (result, ..) = case.said("debugfs");
+    case.check(result < 0, format!("debugfs gave {result}"));
+    tampers(case, "debugfs", "sb_mount", None);
+    let (_, symbols, _) = case.said("symbols");
+    case.check(symbols == 0, format!("{symbols} symbols of probes shown"));
+}
+
+fn tampers(case: &mut Case<'_>, step: &str, asked: &str, flags: Option<u64>) {
+    let events = case.by(step, Kind::Tamper);
+    let right = events.iter().any(|event| {
+        event.asked.as_deref() == Some(asked) && (flags.is_none() || event.flags == flags)
+    });
+    case.check(right, format!("{step}: {events:?}"));
+}
+
+/// The port, the disks, the limits and the settings are out of reach; a full disk is the package's own.
+fn port_and_limits(case: &mut Case<'_>) {
+    for step in [
+        "port",
+        "port-node",
+        "memory-node",
+        "disk-node",
+        "cgroup",
+        "limits",
+        "sysctl",
+        "tracefs",
+        "proc-root",
+        "proc-mem",
+    ] {
+        let (result, ..) = case.said(step);
+        let events = case.by(step, Kind::Open);
+        case.check(
+            result < 0 && events.len() == 1 && events[0].result == result,
+            format!("{step} gave {result}: {events:?}"),
+        );
+    }
+    let (result, bytes, _) = case.said("fill");
+    let events = case.by("fill", Kind::Write);
+    case.check(
+        result == ENOSPC && events.len() == 1 && events[0].bytes == Some(bytes),
+        format!("{bytes} bytes filled ({result}): {events:?}"),
+    );
+    let (_, _, path) = case.said("made");
+    let events = case.by("made", Kind::Open);
+    case.check(
+        events.len() == 1 && events[0].created == Some(true) && events[0].path == Some(path),
+        format!("a file made by mknod: {events:?}"),
+    );
+}
+
+/// What overflows is counted: writes to more files than are remembered, and to one that nobody closes.
+fn buffers(case: &mut Case<'_>) {
+    let (_, files, _) = case.said("keep-open");
+    let (ring, ..) = case.said("ring");
+    let stored = case.by("keep-open", Kind::Write).len() as u64;
+    let counters = case.ran.facts.counters.clone().unwrap_or_default();
+    let lost = counters.families[Family::File as usize].oversize;
+    case.check(ring == 6, format!("the ring wrote {ring}"));
+    case.check(stored > 900, format!("{stored} of {files} writes stored"));
+    // Two calls for each file without an entry, and the file of the ring.
+    case.check(
+        lost == 2 * (files - stored) + 1,
+        format!("{stored} of {files} writes stored, {lost} lost"),
+    );
+}
+
+/// Seen is stored or counted where it was lost, in every family; and the report says so.
+fn accounts(case: &mut Case<'_>) {
+    match guest::accounts(&case.ran.facts, &case.ran.events) {
+        Ok(seen) => case.check(seen > 5000, format!("only {seen} events")),
+        Err(error) => case.wrong.push(error.to_string()),
+    }
+    let report = guest::judge(&case.ran.facts, &case.ran.events).expect("no rules");
+    let said = |what: &str| report.missing.iter().any(|line| line.contains(what));
+    case.check(
+        said("file events were lost") && said("1 process still ran"),
+        format!("the report misses nothing but {:?}", report.missing),
+    );
+}
