@@ -17,7 +17,7 @@ use pyti_trace_ebpf::{
     tag,
 };
 
-use crate::kernel::{Ptr, current, load, offset, peek};
+use crate::kernel::{Ptr, current, load, offset, peek, peek_ptr};
 use crate::recorder::Recorder;
 
 /// Set by the loader when it knows the interpreter.
@@ -60,9 +60,11 @@ fn repeat<T>(turns: u32, turn: unsafe extern "C" fn(u32, *mut T) -> i64, state: 
 /// The number of a task in its own PID namespace, which is the one that the interpreter knows.
 #[inline(always)]
 fn number_inside(task: Ptr) -> u32 {
-    let pid = load::<usize>(task, offset!(task_thread_pid)) as Ptr;
+    // Copied, so that the verifier sees a number: a pointer of its own it lets nobody add a level to.
+    let pid = peek_ptr(task, offset!(task_thread_pid));
     let level: u32 = peek(pid, offset!(pid_level));
-    peek(pid, offset!(pid_numbers) + level as usize * UPID)
+    let of_level = (pid as usize).wrapping_add(level as usize * UPID) as Ptr;
+    peek(of_level, offset!(pid_numbers))
 }
 
 /// A search among the interpreter's threads.
