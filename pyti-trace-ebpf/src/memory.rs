@@ -5,7 +5,7 @@ use aya_ebpf::programs::{FExitContext, LsmContext};
 use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::file::set_inode;
-use crate::kernel::{Ptr, inner, load, offset, peek, process_key};
+use crate::kernel::{Ptr, inner, load, offset, peek, peek_ptr, process_key};
 use crate::network::S_IFMT;
 use crate::path::walk_file;
 use crate::recorder::Recorder;
@@ -110,7 +110,8 @@ pub fn mprotect(ctx: LsmContext) -> i32 {
     let vma: Ptr = ctx.arg(0);
     let flags: u64 = load(vma, offset!(vma_flags));
     let file: Ptr = load(vma, offset!(vma_file));
-    let anonymous = file.is_null();
+    // Of a copy, which is a number: with a pointer the compiler may do sums that the verifier forbids.
+    let anonymous = peek_ptr(vma, offset!(vma_file)).is_null();
     let executed_before = flags & VM_EXEC != 0;
     let Some(kind) = kind_of(prot, flags & VM_SHARED != 0, anonymous) else {
         return 0;
