@@ -111,8 +111,9 @@ impl Stage for Coverage {
         let encode =
             "import base64, sys; print(base64.b64encode(open(sys.argv[1], 'rb').read()).decode())";
         let after = vec![
-            coverage(&["json", "-o", "{work}/coverage.json"]),
-            coverage(&["xml", "-o", "{work}/coverage.xml"]),
+            // Without a template or the like that only looks like Python.
+            coverage(&["json", "-i", "-o", "{work}/coverage.json"]),
+            coverage(&["xml", "-i", "-o", "{work}/coverage.xml"]),
             Command {
                 argv: [&*python.path, "-c", encode, "{work}/coverage.data"]
                     .map(str::to_owned)
