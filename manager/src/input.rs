@@ -1,6 +1,7 @@
 //! What a clone is given: one tar, unpacked below `/` with the rights of the package's user.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -13,7 +14,7 @@ use pyti_vm::{Interpreter, SLOT_BYTES};
 use tar::EntryType;
 
 use crate::data_store::DataStore;
-use crate::order::{HOME, Order, WHEELHOUSE};
+use crate::order::{Order, WHEELHOUSE};
 use crate::tool;
 
 /// Bytes written at a time.
@@ -38,15 +39,15 @@ pub fn write(order: &Order, python: &Interpreter, store: &DataStore, out: &mut F
     });
     let directory = WHEELHOUSE.trim_start_matches('/');
     append_tar(&order.wheelhouse, directory, &mut tar).context("failed to write the wheelhouse")?;
+    let mut there = BTreeSet::new();
     if let Some(state) = &order.state {
-        append_state(
+        there = append_state(
             BufReader::with_capacity(BUFFER, store.open(state)?),
             &mut tar,
         )
         .context("failed to read what an earlier stage left")?;
     }
-    let site = format!("{HOME}/{}", python.user_site());
-    tool::append(&order.tools, site.trim_start_matches('/'), &mut tar)?;
+    tool::append(&order.tools, python, &there, &mut tar)?;
     for (path, blob) in &order.blobs {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);
@@ -83,7 +84,9 @@ impl<W: Write> Write for Bounded<W> {
     }
 }
 
-fn append_state(state: impl Read, out: &mut tar::Builder<impl Write>) -> Result<()> {
+/// Returns the paths of the state.
+fn append_state(state: impl Read, out: &mut tar::Builder<impl Write>) -> Result<BTreeSet<PathBuf>> {
+    let mut paths = BTreeSet::new();
     for member in Members::of(&mut tar::Archive::new(state))? {
         let Member {
             path,
@@ -110,8 +113,9 @@ fn append_state(state: impl Read, out: &mut tar::Builder<impl Write>) -> Result<
             fresh.set_size(entry.size());
             out.append_data(&mut fresh, &path, &mut entry)?;
         }
+        paths.insert(path);
     }
-    Ok(())
+    Ok(paths)
 }
 
 /// A file, directory or link of a state, or what was removed of the image: a character device.

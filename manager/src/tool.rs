@@ -1,12 +1,17 @@
 //! Tools of a stage, installed for the guest's user by unpacking their wheels into the input: what an
-//! installer does with a wheel (PEP 427), save that nothing is compiled and no script is made.
+//! installer does with a wheel (PEP 427), save that nothing is compiled.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use pyti_index::WheelhouseFile;
+use pyti_index::{WheelhouseFile, entry_points};
+use pyti_vm::Interpreter;
 use zip::ZipArchive;
+
+use crate::order::HOME;
 
 /// The prefix of the user's installations.
 const PREFIX: &str = "home/dev/.local";
@@ -17,33 +22,67 @@ const MOST_FILES: usize = 50_000;
 /// 1980-01-01, the oldest moment that a wheel can hold.
 const MOMENT: u64 = 315_532_800;
 
-/// Appends the files of the wheels; `site` is the directory for packages, relative to `/`.
+/// Appends the files of the wheels for `python`, and the commands that they offer, but for those
+/// that are `there`.
 ///
 /// # Errors
 /// A tool that has no wheel, or a wheel that cannot be read.
 pub(crate) fn append(
     tools: &[WheelhouseFile],
-    site: &str,
+    python: &Interpreter,
+    there: &BTreeSet<PathBuf>,
     tar: &mut tar::Builder<impl Write>,
 ) -> Result<()> {
+    let site = format!("{}/{}", HOME.trim_start_matches('/'), python.user_site());
     for tool in tools {
-        append_wheel(tool, site, tar)
+        let commands = append_wheel(tool, &site, tar)
             .with_context(|| format!("failed to unpack {}", tool.filename))?;
+        for (name, reference) in commands {
+            let path = format!("{PREFIX}/bin/{name}");
+            let script = script(&python.path, &name, &reference);
+            if let Some(script) = script.filter(|_| !there.contains(Path::new(&path))) {
+                append_file(&path, 0o755, script.as_bytes(), tar)?;
+            }
+        }
     }
     Ok(())
+}
+
+/// The program that an installer makes of a command
+/// (<https://packaging.python.org/en/latest/specifications/entry-points/#use-for-scripts>); `None`
+/// where the name or the object reference is none.
+fn script(python: &str, name: &str, reference: &str) -> Option<String> {
+    // What stands in brackets are extras, which are not asked for any more.
+    let reference = reference.split('[').next().unwrap_or_default().trim();
+    let (module, object) = reference.split_once(':')?;
+    let identifier = |word: &str| {
+        let letters = |c: char| c.is_alphanumeric() || c == '_';
+        word.starts_with(|c: char| c.is_alphabetic() || c == '_') && word.chars().all(letters)
+    };
+    let dotted = |words: &str| words.split('.').all(identifier);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let is_name = !name.starts_with('.') && !name.is_empty() && name.chars().all(plain);
+    if !is_name || !dotted(module) || !dotted(object) {
+        return None;
+    }
+    let first = object.split('.').next()?;
+    Some(format!(
+        "#!{python}\nimport sys\nfrom {module} import {first}\nsys.exit({object}())\n"
+    ))
 }
 
 fn append_wheel(
     tool: &WheelhouseFile,
     site: &str,
     tar: &mut tar::Builder<impl Write>,
-) -> Result<()> {
+) -> Result<BTreeMap<String, String>> {
     ensure!(
         tool.filename.ends_with(".whl"),
         "it is no wheel, and tools are not built"
     );
     let mut archive = ZipArchive::new(File::open(&tool.path)?)?;
     ensure!(archive.len() <= MOST_FILES, "it has too many files");
+    let mut commands = BTreeMap::new();
     for index in 0..archive.len() {
         let file = archive.by_index(index)?;
         if file.is_dir() {
@@ -55,10 +94,8 @@ fn append_wheel(
         let name = name.to_str().context("it has a path that is no text")?;
         let (path, mode) = place(name, site)?;
         ensure!(file.size() <= MOST_BYTES, "{name} is too large");
-        let mut header = tar::Header::new_gnu();
-        header.set_mode(mode);
-        header.set_mtime(MOMENT);
-        header.set_size(file.size());
+        let offers =
+            name.ends_with(".dist-info/entry_points.txt") && name.matches('/').count() == 1;
         let size = file.size();
         let mut content = vec![];
         file.take(size + 1).read_to_end(&mut content)?;
@@ -66,9 +103,26 @@ fn append_wheel(
             content.len() as u64 == size,
             "{path} is not as long as it says"
         );
-        tar.append_data(&mut header, path, &content[..])?;
+        append_file(&path, mode, &content, tar)?;
+        if offers {
+            let mut points = entry_points::parse(&String::from_utf8_lossy(&content));
+            commands.extend(points.remove("console_scripts").unwrap_or_default());
+        }
     }
-    Ok(())
+    Ok(commands)
+}
+
+fn append_file(
+    path: &str,
+    mode: u32,
+    content: &[u8],
+    tar: &mut tar::Builder<impl Write>,
+) -> Result<()> {
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(mode);
+    header.set_mtime(MOMENT);
+    header.set_size(content.len() as u64);
+    Ok(tar.append_data(&mut header, path, content)?)
 }
 
 /// Where a member goes, and its mode.
@@ -90,7 +144,30 @@ fn place(name: &str, site: &str) -> Result<(String, u32)> {
 
 #[cfg(test)]
 mod tests {
-    use super::place;
+    use super::{place, script};
+
+    #[test]
+    fn a_command_becomes_a_program_and_nothing_else_does() {
+        assert_eq!(
+            script("/usr/bin/python3", "mypy", "mypy.__main__:Main.run [extra]").as_deref(),
+            Some(
+                "#!/usr/bin/python3\nimport sys\nfrom mypy.__main__ import Main\nsys.exit(Main.run())\n"
+            )
+        );
+        for (name, reference) in [
+            ("../up", "a:b"),
+            (".profile", "a:b"),
+            ("x", "a"),
+            ("x", "a:b()\nimport os"),
+            ("x", "a;b:c"),
+        ] {
+            assert_eq!(
+                script("/usr/bin/python3", name, reference),
+                None,
+                "{name} {reference}"
+            );
+        }
+    }
 
     #[test]
     fn members_go_where_installers_put_them() {

@@ -60,6 +60,18 @@ impl Builder {
     }
 }
 
+#[test]
+fn arguments_of_which_one_could_not_be_read_are_not_whole() {
+    let mut record = Builder::new(kind::EXEC)
+        .result(-2)
+        .text(tag::ARGUMENT, b"sh\0")
+        .text(tag::ARGUMENT, b"-c\0");
+    record.set(12, &incomplete::ARGV_UNREADABLE.to_le_bytes());
+    let (event, _) = decode(&record.build()).unwrap();
+    assert_eq!(event.argv.unwrap(), ["sh", "-c"]);
+    assert!(event.incomplete.contains(Incomplete::ARGV_TRUNCATED));
+}
+
 /// A text of a frame: its line, how many bytes a character has, and the name.
 fn frame(line: u32, width: u32, name: &[u8]) -> Vec<u8> {
     [&line.to_le_bytes()[..], &width.to_le_bytes(), name].concat()

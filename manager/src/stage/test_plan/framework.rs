@@ -139,7 +139,8 @@ pub(super) fn choose(files: &Files, environments: &[Environment]) -> Result<Choi
                 "nose" => chosen(Framework::Nose, reason, None),
                 "nose2" => chosen(Framework::Nose2, reason, None),
                 _ => {
-                    let words = vec![suite.as_str().to_owned()];
+                    let words = scanned(suite.as_str(), files)
+                        .unwrap_or_else(|| vec![suite.as_str().to_owned()]);
                     chosen(Framework::Unittest, reason, Some(words))
                 }
             };
@@ -177,6 +178,21 @@ pub(super) fn choose(files: &Files, environments: &[Environment]) -> Result<Choi
 }
 
 /// What runs the tests of a Django application, where its files say that it is one.
+/// The search of all modules of a package that setuptools makes of `test_suite`
+/// (`ScanningLoader`, setuptools/command/test.py before 72); `None` where the package says itself what
+/// its tests are, or is none.
+fn scanned(suite: &str, files: &Files) -> Option<Vec<String>> {
+    let directory = suite.replace('.', "/");
+    let package = format!("{directory}/__init__.py");
+    let says =
+        |text: &str| text.contains("def load_tests") || text.contains("def additional_tests");
+    if !files.has(&package) || says(files.text(&package)) {
+        return None;
+    }
+    let words = ["discover", "-s", &directory, "-t", ".", "-p", "*.py"];
+    Some(words.map(str::to_owned).to_vec())
+}
+
 fn django(files: &Files) -> Option<(Vec<String>, String)> {
     let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
     if files.text("runtests.py").contains("django") {
@@ -211,6 +227,25 @@ mod tests {
     fn chosen(texts: &[(&str, &str)]) -> (Framework, String) {
         let plan = plan(&Files::of(texts), &CoreMetadata::default(), 13).unwrap();
         (plan.framework, plan.reason)
+    }
+
+    #[test]
+    fn a_package_as_a_test_suite_is_searched_as_setuptools_does() {
+        let setup = ("setup.py", "setup(test_suite=\"a.test\")");
+        let arguments = |files: &[(&str, &str)]| {
+            let plan = plan(&Files::of(files), &CoreMetadata::default(), 13);
+            plan.unwrap().arguments[4..].join(" ")
+        };
+        assert_eq!(
+            arguments(&[setup, ("a/test/__init__.py", ""), ("a/test/test_b.py", "")]),
+            "discover -s a/test -t . -p *.py"
+        );
+        let own = (
+            "a/test/__init__.py",
+            "def load_tests(loader, tests, pattern): ...",
+        );
+        assert_eq!(arguments(&[setup, own]), "a.test");
+        assert_eq!(arguments(&[setup, ("a/test.py", "")]), "a.test");
     }
 
     #[test]

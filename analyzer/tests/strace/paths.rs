@@ -1,0 +1,122 @@
+//! Paths, and whether their objects were made here.
+
+use super::*;
+
+#[test]
+fn a_path_that_was_only_asked_for_is_one_name() {
+    // Nothing tells whether /home/u/l is a link to the home itself.
+    let report = judge(&whole("9 1.1 unlink(\"/home/u/l/.bash_history\") = 0\n"));
+    assert!(is_undecided(&report, "history-deletion"));
+    // A directory that was made in the trace is none.
+    let report = judge(&whole(
+        "9 1.1 mkdir(\"l\", 0777) = 0\n9 1.2 unlink(\"l/.bash_history\") = 0\n",
+    ));
+    assert_eq!(
+        report.verdict,
+        Verdict::Unremarkable,
+        "{:#?}",
+        report.missing
+    );
+    // A link that was made in the trace is followed, also where it was renamed.
+    let report = judge(&whole(
+        "9 1.1 symlink(\"/home/u\", \"a\") = 0\n9 1.2 rename(\"a\", \"b\") = 0\n\
+         9 1.3 unlink(\"b/.bash_history\") = 0\n",
+    ));
+    assert_eq!(fired(&report), ["history-deletion"]);
+    // The name itself is enough.
+    let report = judge(&whole("9 1.1 unlink(\"/home/u/.bash_history\") = 0\n"));
+    assert_eq!(fired(&report), ["history-deletion"]);
+}
+
+#[test]
+fn a_relative_path_without_its_directory_is_unknown() {
+    let lines = "9 1.1 chdir(\"/home/u/somewhere\") = 0\n9 1.2 chdir(\"/proc/self/cwd\") = 0\n\
+                 9 1.3 unlinkat(5, \".bash_history\", 0) = 0\n";
+    let trace = whole(lines);
+    let unlink = of(&trace, Kind::Unlink)[0];
+    assert_eq!(
+        (&unlink.path, unlink.asked.as_deref()),
+        (&None, Some(".bash_history"))
+    );
+    assert!(unlink.incomplete.contains(Incomplete::PATH_UNREADABLE));
+    let report = judge(&trace);
+    assert!(is_undecided(&report, "history-deletion"));
+}
+
+#[test]
+fn where_the_first_program_started_is_told_by_its_first_file() {
+    let trace = import(&(BEGIN.replace("\"/usr/bin/python3\"", "\"./run\"") + END));
+    let exec = of(&trace, Kind::Exec)[0];
+    assert_eq!(exec.cwd.as_deref(), Some("/home/u/w"));
+    assert_eq!(exec.path.as_deref(), Some("/home/u/w/run"));
+    let unknown = Incomplete::PATH_UNREADABLE | Incomplete::PATH_UNRESOLVED;
+    assert!(
+        !exec
+            .incomplete
+            .intersects(unknown | Incomplete::CWD_INCOMPLETE)
+    );
+}
+
+#[test]
+fn a_mount_makes_paths_unsure() {
+    let report = judge(&whole(
+        "9 1.1 mount(\"/home/u\", \"/home/u/w/m\", NULL, MS_BIND, NULL) = 0\n\
+         9 1.2 unlink(\"/home/u/w/m/.bash_history\") = 0\n",
+    ));
+    assert!(is_undecided(&report, "history-deletion"));
+}
+
+#[test]
+fn whether_a_file_was_made_here_is_three_valued() {
+    let deletions = |path: &str| -> String {
+        (0..6)
+            .map(|n| {
+                format!(
+                    "9 1.1 openat(AT_FDCWD</home/u/w>, \"{n}\", O_WRONLY|O_CREAT, 0666) = 4</home/u/w/{n}>\n\
+                     9 1.1 close(4</home/u/w/{n}>) = 0\n9 1.1 unlink(\"{path}{n}\") = 0\n"
+                )
+            })
+            .collect()
+    };
+    // O_CREAT does not tell whether the file was there.
+    assert!(is_undecided(
+        &judge(&whole(&deletions(""))),
+        "home-destruction"
+    ));
+    let looked: String = (0..6)
+        .map(|n| format!("9 1.1 stat(\"{n}\", 0x7f00) = -1 ENOENT (No such file or directory)\n"))
+        .collect();
+    let report = judge(&whole(&(looked + &deletions(""))));
+    assert_eq!(
+        report.verdict,
+        Verdict::Unremarkable,
+        "{:#?}",
+        report.missing
+    );
+    let there = deletions("").replace("O_WRONLY|O_CREAT, 0666", "O_WRONLY");
+    assert_eq!(fired(&judge(&whole(&there))), ["home-destruction"]);
+}
+
+#[test]
+fn a_count_is_undecided_only_where_it_may_be_reached() {
+    let lines = |unsure: usize, sure: usize| -> String {
+        let there = |n: usize| {
+            format!("9 1.1 openat(AT_FDCWD</home/u/w>, \"s{n}\", O_RDONLY) = 4</home/u/w/s{n}>\n")
+        };
+        let unsure = (0..unsure).map(|n| format!("9 1.2 unlink(\"/home/u/l/{n}\") = 0\n"));
+        let sure = (0..sure).map(|n| there(n) + &format!("9 1.3 unlink(\"s{n}\") = 0\n"));
+        unsure.chain(sure).collect()
+    };
+    let judged = |unsure, sure| judge(&whole(&lines(unsure, sure)));
+    let undecided = |report: &Report| {
+        report
+            .undecided
+            .iter()
+            .any(|one| one.rule == "home-destruction")
+    };
+    assert!(!undecided(&judged(4, 0)));
+    assert!(!undecided(&judged(1, 3)));
+    assert!(undecided(&judged(1, 4)));
+    assert!(undecided(&judged(5, 0)));
+    assert_eq!(fired(&judged(1, 5)), ["home-destruction"]);
+}
