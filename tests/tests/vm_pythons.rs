@@ -26,6 +26,8 @@ fn installed_below(audit: &Audit, directory: &str) -> bool {
         "show",
         &audit.run().to_string_lossy(),
         "--events",
+        "--format",
+        "json",
         "--stage",
         "install",
     ]);
