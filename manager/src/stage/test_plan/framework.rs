@@ -50,7 +50,7 @@ impl Framework {
 }
 
 static TEST_SUITE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r#"(?m)^\s*['"]?test_suite['"]?\s*[=:]\s*['"]?([A-Za-z_][\w.]*)"#).ok()
+    Regex::new(r#"(?m)(?:^|[(,])\s*['"]?test_suite['"]?\s*[=:]\s*['"]?([A-Za-z_][\w.]*)"#).ok()
 });
 static DOCTEST: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?m)^\s*>>> ").ok());
 
