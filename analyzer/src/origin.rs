@@ -263,7 +263,10 @@ fn of_file(file: &str, work: &str) -> Option<Origin> {
     }
     Some(if file.starts_with("<pip-") {
         Origin::Installer
-    } else if file.starts_with(work) {
+    } else if file
+        .strip_prefix(work)
+        .is_some_and(|rest| rest.starts_with('/'))
+    {
         Origin::Harness
     } else if file.starts_with("/tmp/pip-build-env-") {
         Origin::BuildRequirement
@@ -411,6 +414,7 @@ mod tests {
             ),
             (BACKEND, Some(BuildRequirement)),
             ("/home/dev/.cache/pyti/each.py", Some(Harness)),
+            ("/home/dev/.cache/pyti-evil/each.py", Some(Package)),
             (
                 "/home/dev/.local/lib/python3.13/site-packages/six.py",
                 Some(Installed),

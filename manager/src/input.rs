@@ -84,7 +84,7 @@ impl<W: Write> Write for Bounded<W> {
     }
 }
 
-/// Returns the paths of the state.
+/// Returns the paths of its commands, and of no more: a state may have as many files as a disk holds.
 fn append_state(state: impl Read, out: &mut tar::Builder<impl Write>) -> Result<BTreeSet<PathBuf>> {
     let mut paths = BTreeSet::new();
     for member in Members::of(&mut tar::Archive::new(state))? {
@@ -99,7 +99,8 @@ fn append_state(state: impl Read, out: &mut tar::Builder<impl Write>) -> Result<
         fresh.set_entry_type(header.entry_type());
         fresh.set_size(0);
         let mode = header.mode()? & 0o777;
-        if header.entry_type().is_character_special() {
+        let removed = header.entry_type().is_character_special();
+        if removed {
             out.append_data(&mut fresh, &path, io::empty())?;
         } else if header.entry_type().is_symlink() {
             fresh.set_mode(0o777);
@@ -113,7 +114,9 @@ fn append_state(state: impl Read, out: &mut tar::Builder<impl Write>) -> Result<
             fresh.set_size(entry.size());
             out.append_data(&mut fresh, &path, &mut entry)?;
         }
-        paths.insert(path);
+        if path.parent() == Some(Path::new(tool::COMMANDS)) && !removed {
+            paths.insert(path);
+        }
     }
     Ok(paths)
 }

@@ -15,6 +15,8 @@ use crate::order::HOME;
 
 /// The prefix of the user's installations.
 const PREFIX: &str = "home/dev/.local";
+/// Where the user's commands are.
+pub(crate) const COMMANDS: &str = "home/dev/.local/bin";
 /// Bytes of one file of a wheel.
 const MOST_BYTES: u64 = 256 << 20;
 /// Files of one wheel.
@@ -38,7 +40,7 @@ pub(crate) fn append(
         let commands = append_wheel(tool, &site, tar)
             .with_context(|| format!("failed to unpack {}", tool.filename))?;
         for (name, reference) in commands {
-            let path = format!("{PREFIX}/bin/{name}");
+            let path = format!("{COMMANDS}/{name}");
             let script = script(&python.path, &name, &reference);
             if let Some(script) = script.filter(|_| !there.contains(Path::new(&path))) {
                 append_file(&path, 0o755, script.as_bytes(), tar)?;
@@ -135,7 +137,7 @@ fn place(name: &str, site: &str) -> Result<(String, u32)> {
     };
     Ok(match inside.split_once('/') {
         Some(("purelib" | "platlib", rest)) => (format!("{site}/{rest}"), 0o644),
-        Some(("scripts", rest)) => (format!("{PREFIX}/bin/{rest}"), 0o755),
+        Some(("scripts", rest)) => (format!("{COMMANDS}/{rest}"), 0o755),
         Some(("data", rest)) => (format!("{PREFIX}/{rest}"), 0o644),
         Some(("headers", rest)) => (format!("{PREFIX}/include/{rest}"), 0o644),
         _ => bail!("{name} belongs nowhere"),
