@@ -4,14 +4,17 @@
 //! The package can write that memory: a stack tells where to look and proves nothing.
 //!
 //! All loops are `bpf_loop`'s: the verifier walks through what they repeat once, where it would walk
-//! through each turn of a plain loop, in each of the probes that come here.
+//! through each turn of a plain loop. And by their symbols, of C's kind, it knows the long functions
+//! as global ones (Documentation/bpf/verifier.rst): it walks through each of them once in a program,
+//! whatever calls it from where and how often. Such a function is given numbers only, and finds the
+//! record again by itself.
 
 use core::ffi::c_void;
-use core::ptr::read_volatile;
+use core::ptr::{read_unaligned, read_volatile, write_unaligned};
 
 use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user};
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::Array;
+use aya_ebpf::maps::{Array, LruHashMap};
 use pyti_trace_ebpf::{
     COOKIE, FrameHead, Interpreter, MAX_FILE, MAX_FRAMES, MAX_FUNCTION, MAX_LINE_TABLE, incomplete,
     tag,
@@ -23,6 +26,12 @@ use crate::recorder::Recorder;
 /// Set by the loader when it knows the interpreter.
 #[map]
 static INTERPRETER: Array<Interpreter> = Array::with_max_entries(1, 0);
+
+/// Lines that were found, by [`Lines::mixed`]: nearly
+/// every stack of a process has its outer frames in common with the one before. What a table holds
+/// is asked, not where it lies: memory is used again.
+#[map]
+static LINES: LruHashMap<u64, u32> = LruHashMap::with_max_entries(4096, 0);
 
 /// Interpreters and threads that are looked at for the running one.
 const MAX_THREADS: u32 = 128;
@@ -79,16 +88,19 @@ struct Search {
     forked_from: u64,
 }
 
-/// Appends the innermost frames, as far as they can be read, each as the name of its file with the
-/// line, and that of its function. Not inlined, since it is long.
-#[inline(never)]
-fn append(recorder: &mut Recorder) -> u32 {
+/// Appends the innermost frames to the record that the running thread fills, as far as they can be
+/// read, each as the name of its file with the line, and that of its function.
+#[unsafe(no_mangle)]
+extern "C" fn append_python_stack(of_exec: u32) -> u32 {
     let Some(python) = INTERPRETER.get(0) else {
         return 0;
     };
     if python.runtime == 0 {
         return 0;
     }
+    let Some(recorder) = &mut Recorder::running(of_exec != 0) else {
+        return 0;
+    };
     let mm: Ptr = load(current(), offset!(task_mm));
     let code: u64 = load(mm, offset!(mm_start_code));
     let runtime = code
@@ -119,7 +131,7 @@ fn append(recorder: &mut Recorder) -> u32 {
         return 0;
     }
     let mut walk = Walk {
-        recorder,
+        of_exec,
         frame: read(thread.wrapping_add(python.current_frame)),
     };
     repeat(MAX_FRAMES as u32, append_frame, &mut walk);
@@ -132,7 +144,7 @@ fn append(recorder: &mut Recorder) -> u32 {
 
 /// Looks at one thread, or goes on to the next interpreter.
 unsafe extern "C" fn look_at_thread(_: u32, search: *mut Search) -> i64 {
-    // SAFETY: `append` gives it its own.
+    // SAFETY: `append_python_stack` gives it its own.
     let search = unsafe { &mut *search };
     let Some(python) = INTERPRETER.get(0) else {
         return 1;
@@ -160,15 +172,16 @@ unsafe extern "C" fn look_at_thread(_: u32, search: *mut Search) -> i64 {
 /// A walk from the innermost frame outwards.
 #[repr(C)]
 struct Walk {
-    recorder: *mut Recorder,
+    /// Whose record it goes into: see [`Recorder::of_exec`].
+    of_exec: u32,
     /// The next frame; 0 after the outermost one.
     frame: u64,
 }
 
 /// Appends one frame.
 unsafe extern "C" fn append_frame(_: u32, walk: *mut Walk) -> i64 {
-    // SAFETY: `append` gives it its own, and nothing else uses the recorder meanwhile.
-    let (walk, recorder) = unsafe { (&mut *walk, &mut *(*walk).recorder) };
+    // SAFETY: `append_python_stack` gives it its own.
+    let walk = unsafe { &mut *walk };
     let Some(python) = INTERPRETER.get(0) else {
         return 1;
     };
@@ -182,11 +195,11 @@ unsafe extern "C" fn append_frame(_: u32, walk: *mut Walk) -> i64 {
         // An instruction has two bytes.
         let begin = code.wrapping_add(python.code_instructions);
         let instruction = (at.wrapping_sub(begin) / 2) as u32;
-        let line = line(recorder, python, code, instruction);
+        let line = python_line(walk.of_exec, code, instruction);
         let file: u64 = read(code.wrapping_add(python.code_filename));
         let function: u64 = read(code.wrapping_add(python.code_qualname));
-        if !name::<MAX_FILE>(recorder, python, tag::FRAME_FILE, file, line)
-            || !name::<MAX_FUNCTION>(recorder, python, tag::FRAME_FUNCTION, function, 0)
+        if append_python_name(walk.of_exec, tag::FRAME_FILE, file, line) == 0
+            || append_python_name(walk.of_exec, tag::FRAME_FUNCTION, function, 0) == 0
         {
             return 1;
         }
@@ -195,15 +208,14 @@ unsafe extern "C" fn append_frame(_: u32, walk: *mut Walk) -> i64 {
     0
 }
 
-/// Appends a `str` (PEP 393) with what stands before it, and says whether it could be read.
-#[inline(always)]
-fn name<const MAX: u32>(
-    recorder: &mut Recorder,
-    python: &Interpreter,
-    tag: u16,
-    text: u64,
-    line: u32,
-) -> bool {
+/// Appends a `str` (PEP 393) with the line that stands before it. Returns 0 if it cannot be read.
+#[unsafe(no_mangle)]
+extern "C" fn append_python_name(of_exec: u32, tag: u16, text: u64, line: u32) -> u32 {
+    let (Some(python), Some(recorder)) =
+        (INTERPRETER.get(0), &mut Recorder::running(of_exec != 0))
+    else {
+        return 0;
+    };
     let state: u32 = read(text.wrapping_add(python.text_state));
     let length: u64 = read(text.wrapping_add(python.text_length));
     // Bit fields: interned 2, kind 3, compact 1, ascii 1 (Include/cpython/unicodeobject.h).
@@ -213,32 +225,42 @@ fn name<const MAX: u32>(
     let more = if is_ascii { 0 } else { 16 };
     let from = text.wrapping_add(python.text_ascii_size).wrapping_add(more);
     let bytes = length.wrapping_mul(u64::from(width));
-    recorder.frame_name::<MAX>(tag, FrameHead { line, width }, from, bytes)
+    let max = if tag == tag::FRAME_FILE {
+        MAX_FILE
+    } else {
+        MAX_FUNCTION
+    };
+    u32::from(recorder.frame_name(tag, max, FrameHead { line, width }, from, bytes))
 }
 
-/// How far a table of lines was read (Objects/locations.md in CPython's sources).
+/// A table of lines and how far it was read (Objects/locations.md in CPython's sources).
 #[repr(C)]
 struct Lines {
-    /// The table's copy.
+    /// The table's copy, with zeroes up to a multiple of [`MIXED_AT_ONCE`].
     table: *const u8,
+    /// What the table holds, as one number.
+    mixed: u64,
     /// Bytes of it.
     len: u32,
-    /// The instruction that is looked for, and the first one after the entry being read.
+    /// Where reading goes on.
+    at: u32,
+    /// The instruction that is looked for, and the first one after the entries that were read.
     instruction: u32,
     after: u32,
+    /// Of the last entry that was read.
     line: u32,
-    /// A number being read: its bits, and how many; it is one of a line.
-    value: u32,
-    shift: u32,
-    reading: u32,
-    /// The entry being read has no line.
+    /// 1: that entry has no line.
     without: u32,
-    found: u32,
 }
 
 /// The line of an instruction; 0 where it has none or it cannot be read.
-#[inline(always)]
-fn line(recorder: &mut Recorder, python: &Interpreter, code: u64, instruction: u32) -> u32 {
+#[unsafe(no_mangle)]
+extern "C" fn python_line(of_exec: u32, code: u64, instruction: u32) -> u32 {
+    let (Some(python), Some(recorder)) =
+        (INTERPRETER.get(0), &mut Recorder::running(of_exec != 0))
+    else {
+        return 0;
+    };
     let from: u64 = read(code.wrapping_add(python.code_linetable));
     let size: u64 = read(from.wrapping_add(python.bytes_size));
     let len = if size > MAX_LINE_TABLE as u64 {
@@ -255,77 +277,117 @@ fn line(recorder: &mut Recorder, python: &Interpreter, code: u64, instruction: u
     if failed != 0 {
         return 0;
     }
+    for word in 0..MIXED_AT_ONCE / 8 {
+        // SAFETY: the scratch has this room behind the longest table.
+        unsafe { write_unaligned(table.add(len as usize).cast::<u64>().add(word), 0) };
+    }
+    let first: u32 = read(code.wrapping_add(python.code_firstlineno));
     let mut lines = Lines {
         table,
+        mixed: mix(u64::from(first) << 32 | u64::from(instruction), size),
         len,
+        at: 0,
         instruction,
         after: 0,
-        line: read(code.wrapping_add(python.code_firstlineno)),
-        value: 0,
-        shift: 0,
-        reading: 0,
+        line: first,
         without: 0,
-        found: 0,
     };
-    // One turn more: only the end of an entry says that it was the one.
-    repeat(MAX_LINE_TABLE as u32 + 1, read_lines, &mut lines);
+    repeat(len.div_ceil(MIXED_AT_ONCE as u32), mix_lines, &mut lines);
     // SAFETY: a local; the compiler does not see that the loop writes it.
+    let mixed = unsafe { read_volatile(&raw const lines.mixed) };
+    if let Some(known) = LINES.get_ptr(mixed) {
+        // SAFETY: a value of the map.
+        return unsafe { *known };
+    }
+    repeat(MAX_LINE_TABLE as u32, read_entry, &mut lines);
+    // SAFETY: as above.
     let lines = unsafe { read_volatile(&raw const lines) };
-    if lines.found == 1 && lines.without == 0 {
+    let line = if lines.after > instruction && lines.without == 0 {
         lines.line
     } else {
         0
-    }
+    };
+    let _ = LINES.insert(mixed, line, 0);
+    line
 }
 
-/// Reads one more byte of a table. Returns 1 when there is nothing more to be done.
-unsafe extern "C" fn read_lines(index: u32, lines: *mut Lines) -> i64 {
-    // SAFETY: `line` gives it its own.
+/// Bytes of a table that are mixed in one turn.
+const MIXED_AT_ONCE: usize = 32;
+
+/// Mixes a number with another one (Fibonacci hashing, with the upper half folded in).
+#[inline(always)]
+const fn mix(with: u64, number: u64) -> u64 {
+    let mixed = (with ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ mixed >> 32
+}
+
+/// Mixes some more bytes of a table.
+unsafe extern "C" fn mix_lines(index: u32, lines: *mut Lines) -> i64 {
+    // SAFETY: `python_line` gives it its own.
     let lines = unsafe { &mut *lines };
-    let byte = if index < lines.len {
-        // The length is no longer than the copy, which is a power of two; so the verifier sees it too.
-        let at = index as usize & (MAX_LINE_TABLE - 1);
+    let at = index as usize * MIXED_AT_ONCE & (MAX_LINE_TABLE - 1);
+    let mut mixed = lines.mixed;
+    for word in 0..MIXED_AT_ONCE / 8 {
         // SAFETY: in the copy.
-        u32::from(unsafe { read_volatile(lines.table.add(at)) })
-    } else {
-        // As if another entry began.
-        0x80
-    };
-    // Only the first byte of an entry has this bit.
-    if byte & 0x80 != 0 {
-        if lines.after > lines.instruction || index >= lines.len {
-            lines.found = u32::from(lines.after > lines.instruction);
-            return 1;
-        }
-        lines.after += (byte & 7) + 1;
-        let code = byte >> 3 & 15;
-        if code == 11 || code == 12 {
-            lines.line = lines.line.wrapping_add(code - 10);
-        }
-        lines.reading = u32::from(code == 13 || code == 14);
-        lines.without = u32::from(code == 15);
-        lines.value = 0;
-        lines.shift = 0;
-    } else if lines.reading != 0 {
-        lines.value |= (byte & 0x3f) << (lines.shift & 31);
-        lines.shift += 6;
-        if byte & 0x40 == 0 {
-            lines.reading = 0;
-            let by = lines.value >> 1;
-            lines.line = if lines.value & 1 != 0 {
-                lines.line.wrapping_sub(by)
-            } else {
-                lines.line.wrapping_add(by)
-            };
-        }
+        mixed = mix(mixed, unsafe {
+            read_volatile(lines.table.add(at).cast::<u64>().add(word))
+        });
     }
+    lines.mixed = mixed;
     0
+}
+
+/// Reads one more entry of a table, or goes on in a long one to the next. Returns 1 when there is
+/// nothing more to be done.
+///
+/// Sums instead of branches: of what a branch sets to a number, the verifier tries each.
+unsafe extern "C" fn read_entry(_: u32, lines: *mut Lines) -> i64 {
+    // SAFETY: `python_line` gives it its own.
+    let lines = unsafe { &mut *lines };
+    if lines.at >= lines.len {
+        return 1;
+    }
+    // Less than the length, which is no more than a power of two: so the verifier sees it too.
+    let at = lines.at as usize & (MAX_LINE_TABLE - 1);
+    // SAFETY: in the copy and what stands behind it.
+    let bytes = unsafe { read_unaligned(lines.table.add(at).cast::<u64>()) };
+    // Only the first byte of an entry has its highest bit set. Looked at are those after this one.
+    let first_bytes = bytes >> 8 & 0x80_8080_8080_8080 | 1 << 63;
+    lines.at += 1 + first_bytes.trailing_zeros() / 8;
+    let head = bytes as u32 & 0xff;
+    if head & 0x80 == 0 {
+        return 0;
+    }
+    let code = head >> 3 & 15;
+    lines.line = lines.line.wrapping_add(match code {
+        11 => 1,
+        12 => 2,
+        13 | 14 => signed(bytes >> 8),
+        _ => 0,
+    });
+    lines.without = (code + 1) >> 4;
+    lines.after += (head & 7) + 1;
+    i64::from(lines.after > lines.instruction)
+}
+
+/// A number in six bits a byte, each but the last with the next bit set, the lowest bit being the sign.
+#[inline(always)]
+fn signed(bytes: u64) -> u32 {
+    let mut value = 0;
+    let mut goes_on = u64::MAX;
+    for index in 0..6 {
+        let byte = bytes >> (8 * index);
+        value |= (byte & 0x3f) << (6 * index) & goes_on;
+        goes_on &= 0u64.wrapping_sub(byte >> 6 & 1);
+    }
+    let sign = 0u32.wrapping_sub(value as u32 & 1);
+    (((value >> 1) as u32) ^ sign).wrapping_sub(sign)
 }
 
 impl Recorder {
     /// Appends the Python stack of the running thread, where it has one.
     #[inline(always)]
     pub fn python(&mut self) {
-        append(self);
+        append_python_stack(u32::from(self.of_exec()));
     }
 }

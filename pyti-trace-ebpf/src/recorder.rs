@@ -26,6 +26,8 @@ use crate::view::{is_foreign, unresolved};
 const LAST_TEXT: usize = 28 * 1024;
 /// Bytes of a slot behind the fixed record.
 const TEXTS: usize = LAST_TEXT + size_of::<TextHead>() + TEXT_MAX - RECORD_SIZE;
+/// Bytes of a slot that are no part of the record.
+pub const SCRATCH: usize = MAX_LINE_TABLE + 32;
 /// No record is being filled.
 const NOTHING: u32 = u32::MAX;
 const BPF_RB_NO_WAKEUP: u64 = 1;
@@ -43,7 +45,7 @@ pub struct Slot {
     record: Record,
     texts: [u8; TEXTS],
     /// A copy of what is looked through on the way.
-    scratch: [u8; MAX_LINE_TABLE],
+    scratch: [u8; SCRATCH],
 }
 
 /// One slot per thread that made an event; freed with the thread.
@@ -67,6 +69,8 @@ static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 pub struct Recorder {
     slot: *mut Slot,
     process: *const Process,
+    /// The slot is one of [`EXECS`].
+    of_exec: bool,
 }
 
 impl Recorder {
@@ -75,7 +79,7 @@ impl Recorder {
     pub fn begin(kind: u16) -> Option<Self> {
         let (tgid, tid) = ids();
         let process = tracked(tgid)?;
-        Self::begin_in(&SLOTS, tid, process, kind)
+        Self::begin_in(&SLOTS, tid, process, kind, false)
     }
 
     /// Begins an execution's record.
@@ -83,7 +87,7 @@ impl Recorder {
     pub fn begin_exec() -> Option<Self> {
         let (tgid, _) = ids();
         let process = tracked(tgid)?;
-        Self::begin_in(&EXECS, tgid, process, kind::EXEC)
+        Self::begin_in(&EXECS, tgid, process, kind::EXEC, true)
     }
 
     #[inline(always)]
@@ -92,6 +96,7 @@ impl Recorder {
         key: u32,
         process: *const Process,
         kind: u16,
+        of_exec: bool,
     ) -> Option<Self> {
         let slot = match slots.get_ptr_mut(key) {
             Some(slot) => slot,
@@ -115,7 +120,11 @@ impl Recorder {
             (*slot).record.incomplete = 0;
             write_volatile(&raw mut (*slot).record.size, RECORD_SIZE as u32);
         }
-        Some(Self { slot, process })
+        Some(Self {
+            slot,
+            process,
+            of_exec,
+        })
     }
 
     /// The record of this kind that an earlier hook of this thread began.
@@ -123,7 +132,7 @@ impl Recorder {
     pub fn resume(kind: u16) -> Option<Self> {
         let (tgid, tid) = ids();
         let process = tracked(tgid)?;
-        Self::resume_in(&SLOTS, tid, process, kind)
+        Self::resume_in(&SLOTS, tid, process, kind, false)
     }
 
     /// The execution that this process began.
@@ -131,7 +140,7 @@ impl Recorder {
     pub fn resume_exec() -> Option<Self> {
         let (tgid, _) = ids();
         let process = tracked(tgid)?;
-        Self::resume_in(&EXECS, tgid, process, kind::EXEC)
+        Self::resume_in(&EXECS, tgid, process, kind::EXEC, true)
     }
 
     #[inline(always)]
@@ -140,10 +149,38 @@ impl Recorder {
         key: u32,
         process: *const Process,
         kind: u16,
+        of_exec: bool,
     ) -> Option<Self> {
         let slot = slots.get_ptr_mut(key)?;
         // SAFETY: a value of the map, this thread's own.
-        (unsafe { (*slot).pending } == u32::from(kind)).then_some(Self { slot, process })
+        (unsafe { (*slot).pending } == u32::from(kind)).then_some(Self {
+            slot,
+            process,
+            of_exec,
+        })
+    }
+
+    /// The record that the running thread fills, or its process's execution, of whatever kind.
+    #[inline(always)]
+    pub fn running(of_exec: bool) -> Option<Self> {
+        let (tgid, tid) = ids();
+        let process = tracked(tgid)?;
+        let slot = if of_exec {
+            EXECS.get_ptr_mut(tgid)?
+        } else {
+            SLOTS.get_ptr_mut(tid)?
+        };
+        Some(Self {
+            slot,
+            process,
+            of_exec,
+        })
+    }
+
+    /// Whether it is an execution's.
+    #[inline(always)]
+    pub fn of_exec(&self) -> bool {
+        self.of_exec
     }
 
     /// The fixed part, to set numbers in.
@@ -271,18 +308,19 @@ impl Recorder {
         });
     }
 
-    /// Appends the first `MAX` of `len` bytes of user memory after `head`, and says whether they
+    /// Appends the first `max` of `len` bytes of user memory after `head`, and says whether they
     /// could be read. A cut is marked.
     #[inline(always)]
-    pub fn frame_name<const MAX: u32>(
+    pub fn frame_name(
         &mut self,
         tag: u16,
+        max: u32,
         head: FrameHead,
         from: u64,
         len: u64,
     ) -> bool {
-        let cut = if len > u64::from(MAX) {
-            u64::from(MAX)
+        let cut = if len > u64::from(max) {
+            u64::from(max)
         } else {
             len
         };
@@ -301,13 +339,13 @@ impl Recorder {
                 cut as i64 + FRAME_HEAD as i64
             }
         });
-        if len > u64::from(MAX) {
+        if len > u64::from(max) {
             self.mark(incomplete::PYTHON_INCOMPLETE);
         }
         !failed
     }
 
-    /// Room for [`MAX_LINE_TABLE`] bytes that are no part of the record.
+    /// Room for [`SCRATCH`] bytes that are no part of the record.
     #[inline(always)]
     pub fn scratch(&mut self) -> *mut u8 {
         // SAFETY: a value of the map.
