@@ -10,6 +10,7 @@ use crate::kernel::{Ptr, current, inner, load, offset, peek};
 use crate::path::walk_file;
 use crate::recorder::{EXECS, Recorder};
 use crate::track::{ids, watching};
+use crate::user::in_32_bit_call;
 use crate::view;
 
 /// Bytes kept of the arguments, and of the environment.
@@ -22,8 +23,6 @@ const MAX_ARGUMENT: u32 = 1024;
 const EXECVE: i64 = 59;
 const EXECVEAT: i64 = 322;
 const EXECVE_32: i64 = 11;
-/// A 32-bit call (arch/x86/include/asm/thread_info.h).
-const TS_COMPAT: u32 = 2;
 
 /// Appends the arguments of an execution that failed before the kernel copied them, or that gave
 /// back the stack which they were copied to: they are where the system call found them, unless
@@ -33,12 +32,8 @@ pub fn arguments_asked(recorder: &mut Recorder) {
     let task = current();
     // SAFETY: the running task.
     let regs = unsafe { bpf_task_pt_regs(task as *mut _) } as Ptr;
-    let status: u32 = load(
-        inner(task, offset!(task_thread_info)),
-        offset!(thread_info_status),
-    );
     let call: i64 = peek(regs, offset!(regs_orig_ax));
-    let short = status & TS_COMPAT != 0;
+    let short = in_32_bit_call();
     let from: u64 = match (short, call) {
         (false, EXECVE) => peek(regs, offset!(regs_si)),
         (false, EXECVEAT) | (true, _) if call != EXECVE_32 => peek(regs, offset!(regs_dx)),

@@ -1,35 +1,28 @@
-//! Open and write.
+//! Files opened, and programs that could not be.
 
 use aya_ebpf::EbpfContext;
-use aya_ebpf::helpers::generated::{bpf_d_path, bpf_get_func_ret, bpf_probe_read_user};
-use aya_ebpf::macros::{fentry, fexit, lsm, map};
-use aya_ebpf::maps::{Array, HashMap};
-use aya_ebpf::programs::{FEntryContext, FExitContext, LsmContext};
-use pyti_trace_ebpf::{SAMPLE, TEXT_MAX, WriteKey, Written, has, incomplete, kind, tag};
+use aya_ebpf::helpers::generated::bpf_get_func_ret;
+use aya_ebpf::macros::{fexit, lsm};
+use aya_ebpf::programs::{FExitContext, LsmContext};
+use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::exec::arguments_asked;
 use crate::kernel::{Ptr, inner, is_internal, load, offset};
-use crate::recorder::{Recorder, count_lost};
-use crate::track::{ids, tracked, watching};
-use crate::view::is_foreign;
+use crate::recorder::Recorder;
+use crate::track::watching;
 
 const MAX_ERRNO: u64 = 4095;
 const EAGAIN: i64 = -11;
 /// `__FMODE_EXEC` in open flags: the kernel opens a program to execute it.
 const FMODE_EXEC: u32 = 0x20;
-/// The file may be written to (include/linux/fs.h).
-const FMODE_WRITE: u32 = 2;
 /// The open made the file (include/linux/fs.h).
 const FMODE_CREATED: u32 = 1 << 20;
 /// A file that a stacked file system opened below another one (include/linux/fs.h).
-const FMODE_BACKING: u32 = 1 << 25;
+pub const FMODE_BACKING: u32 = 1 << 25;
 /// io_uring's first try, which must not block (include/linux/namei.h).
 const LOOKUP_CACHED: u32 = 1 << 21;
 const O_ACCMODE: u32 = 3;
 const O_CREAT_OR_TMPFILE: u32 = 0o100 | 0o20_000_000;
-const MAY_WRITE: u32 = 2;
-const S_IFMT: u32 = 0o170_000;
-const S_IFREG: u32 = 0o100_000;
 
 /// Resolves the path while the kernel still may be asked for it.
 #[lsm(hook = "file_open")]
@@ -170,192 +163,4 @@ pub fn set_inode(recorder: &mut Recorder, inode: Ptr) {
     record.inode = load(inode, offset!(inode_ino));
     record.dev = load(sb, offset!(sb_dev));
     record.has |= has::INODE | has::DEV;
-}
-
-/// Files that a process wrote to and has not closed.
-#[map]
-static WRITTEN: HashMap<WriteKey, Written> = HashMap::with_max_entries(1024, 0);
-
-/// A new entry is a copy of this one.
-#[map]
-static UNWRITTEN: Array<Written> = Array::with_max_entries(1, 0);
-
-#[inline(always)]
-fn write_key(file: Ptr, tgid: u32) -> WriteKey {
-    WriteKey {
-        file: file as u64,
-        tgid,
-        pad: 0,
-    }
-}
-
-/// Every way to write asks here first: write, writev, splice, sendfile, copy_file_range, io_uring.
-#[fentry(function = "security_file_permission")]
-pub fn write_mark(ctx: FEntryContext) -> i32 {
-    if ctx.arg::<u32>(1) & MAY_WRITE == 0 {
-        return 0;
-    }
-    let (tgid, _) = ids();
-    if tracked(tgid).is_none() {
-        return 0;
-    }
-    let file: Ptr = ctx.arg(0);
-    let inode: Ptr = load(file, offset!(file_inode));
-    if u32::from(load::<u16>(inode, offset!(inode_mode))) & S_IFMT != S_IFREG
-        || load::<u32>(file, offset!(file_mode)) & FMODE_BACKING != 0
-    {
-        return 0;
-    }
-    let key = write_key(file, tgid);
-    let number: u64 = load(inode, offset!(inode_ino));
-    if let Some(entry) = WRITTEN.get_ptr(key)
-        // SAFETY: a value of the map.
-        && unsafe { (*entry).inode } == number
-    {
-        return 0;
-    }
-    if is_internal(file) {
-        return 0;
-    }
-    if let Some(unwritten) = UNWRITTEN.get(0) {
-        let _ = WRITTEN.insert(key, unwritten, 0);
-    }
-    let Some(entry) = WRITTEN.get_ptr_mut(key) else {
-        count_lost(kind::WRITE);
-        return 0;
-    };
-    // close() passes no hook where the kernel may be asked for a path: it is asked here.
-    // SAFETY: a value of the map; the verifier checks that the second is a path.
-    unsafe {
-        (*entry).inode = number;
-        let path = inner(file, offset!(file_path));
-        let len = bpf_d_path(
-            path as *mut _,
-            (&raw mut (*entry).path).cast(),
-            TEXT_MAX as u32,
-        );
-        if len > 0 {
-            (*entry).path_len = len as u32;
-        }
-        if is_foreign(path) {
-            (*entry).incomplete = incomplete::PATH_UNRESOLVED;
-        }
-    }
-    0
-}
-
-/// Counts the bytes, and samples the first ones, of plain writes.
-#[fexit(function = "vfs_write")]
-pub fn write_count(ctx: FExitContext) -> i32 {
-    let written: i64 = ctx.arg(4);
-    if written <= 0 {
-        return 0;
-    }
-    let (tgid, _) = ids();
-    let Some(entry) = WRITTEN.get_ptr_mut(write_key(ctx.arg(0), tgid)) else {
-        return 0;
-    };
-    // SAFETY: a value of the map; the helper checks the source.
-    unsafe {
-        (*entry).bytes += written as u64;
-        if (*entry).sample_len == 0 {
-            let len = if written > SAMPLE as i64 {
-                SAMPLE as u32
-            } else {
-                written as u32
-            };
-            if bpf_probe_read_user((&raw mut (*entry).sample).cast(), len, ctx.arg(1)) == 0 {
-                (*entry).sample_len = len;
-            }
-        }
-    }
-    0
-}
-
-/// Counts the bytes of copies inside the kernel, where the file system does them by itself: others
-/// come to [`write_count_sendfile`] on their way.
-#[fexit(function = "vfs_copy_file_range")]
-pub fn write_count_copy(ctx: FExitContext) -> i32 {
-    let file: Ptr = ctx.arg(2);
-    let operations: Ptr = load(file, offset!(file_op));
-    if load::<usize>(operations, offset!(operations_copy)) == 0 {
-        return 0;
-    }
-    count_only(file, ctx.arg(6))
-}
-
-/// Counts the bytes of sendfile.
-#[fexit(function = "do_splice_direct")]
-pub fn write_count_sendfile(ctx: FExitContext) -> i32 {
-    count_only(ctx.arg(2), ctx.arg(6))
-}
-
-#[inline(always)]
-fn count_only(file: Ptr, written: i64) -> i32 {
-    let (tgid, _) = ids();
-    if written > 0
-        && let Some(entry) = WRITTEN.get_ptr_mut(write_key(file, tgid))
-    {
-        // SAFETY: a value of the map.
-        unsafe { (*entry).bytes += written as u64 };
-    }
-    0
-}
-
-/// A descriptor is closed, by close() or else: what its process wrote through the file is complete.
-#[fentry(function = "filp_flush")]
-pub fn write_emit(ctx: FEntryContext) -> i32 {
-    written(ctx.arg(0))
-}
-
-/// A file goes away that perhaps had no descriptor, such as those that io_uring keeps for itself.
-#[lsm(hook = "file_release")]
-pub fn write_release(ctx: LsmContext) -> i32 {
-    written(ctx.arg(0))
-}
-
-#[inline(always)]
-fn written(file: Ptr) -> i32 {
-    if load::<u32>(file, offset!(file_mode)) & FMODE_WRITE == 0 {
-        return 0;
-    }
-    let (tgid, _) = ids();
-    let key = write_key(file, tgid);
-    let Some(entry) = WRITTEN.get_ptr(key) else {
-        return 0;
-    };
-    let Some(mut recorder) = Recorder::begin(kind::WRITE) else {
-        return 0;
-    };
-    // SAFETY: a value of the map.
-    unsafe {
-        let path_len = (*entry).path_len;
-        if path_len > 0 {
-            let path = (&raw const (*entry).path).cast();
-            recorder.kernel::<{ TEXT_MAX as u32 }>(tag::PATH, path, path_len);
-        } else {
-            recorder.mark(incomplete::PATH_UNREADABLE);
-        }
-        recorder.mark((*entry).incomplete);
-        let len = (*entry).sample_len;
-        if (*entry).bytes > 0 {
-            recorder.record().bytes = (*entry).bytes;
-            recorder.record().has |= has::BYTES;
-        }
-        if len > 0 {
-            recorder.kernel::<{ SAMPLE as u32 }>(
-                tag::DATA,
-                (&raw const (*entry).sample).cast(),
-                len,
-            );
-        }
-        if u64::from(len) != (*entry).bytes || len == 0 {
-            recorder.mark(incomplete::DATA_INCOMPLETE);
-        }
-    }
-    let inode: Ptr = load(file, offset!(file_inode));
-    set_inode(&mut recorder, inode);
-    let _ = WRITTEN.remove(key);
-    recorder.emit(kind::WRITE, 0);
-    0
 }

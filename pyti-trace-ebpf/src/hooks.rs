@@ -139,11 +139,14 @@ hooks! {
     OPENED: core Emits Fexit "do_filp_open" open_emit, "those by name, and programs that were not found";
     OPENED: extra Emits Fexit "do_file_open_root" open_root_emit, "those by handle";
     WRITTEN: core Begins Fentry "security_file_permission" write_mark, ALL;
-    WRITTEN: core Adds Fexit "vfs_write" write_count, "bytes of plain writes";
+    WRITTEN: core Adds Fexit "vfs_write" write_count, "bytes of writes from one buffer";
+    WRITTEN: extra Adds Fexit "vfs_writev" write_count_vector, "bytes of writes from several buffers";
+    WRITTEN: extra Adds Fentry "kiocb_done" write_count_uring, "bytes of io_uring's writes";
     WRITTEN: core Emits Fentry "filp_flush" write_emit, "those through descriptors";
     WRITTEN: extra Emits Lsm "file_release" write_release, "those through io_uring's own files";
     WRITTEN: extra Adds Fexit "vfs_copy_file_range" write_count_copy, "bytes of copies";
     WRITTEN: extra Adds Fexit "do_splice_direct" write_count_sendfile, "bytes of sendfile";
+    WRITTEN: extra Adds Fexit "do_splice" write_count_splice, "bytes that come out of pipes";
     RENAMED: core Begins Fentry "do_renameat2" rename_begin, NAMES;
     RENAMED: core Begins Lsm "path_rename" rename_resolve, RESOLVED;
     RENAMED: core Emits Fexit "do_renameat2" rename_emit, ALL;

@@ -18,7 +18,9 @@ mod python;
 mod recorder;
 mod tamper;
 mod track;
+mod user;
 mod view;
+mod write;
 
 /// The verifier lets programs call the helpers used here only under a licence compatible with the GPL.
 #[unsafe(no_mangle)]

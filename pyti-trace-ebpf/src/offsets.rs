@@ -111,4 +111,7 @@ offsets! {
     iter_offset: "iov_iter.iov_offset",
     iter_ubuf: "iov_iter.ubuf",
     iter_count: "iov_iter.count",
+    io_file: "io_kiocb.file",
+    io_opcode: "io_kiocb.opcode",
+    io_rw_addr: "io_rw.addr",
 }

@@ -9,10 +9,9 @@
 //! whatever calls it from where and how often. Such a function is given numbers only, and finds the
 //! record again by itself.
 
-use core::ffi::c_void;
 use core::ptr::{read_unaligned, read_volatile, write_unaligned};
 
-use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user};
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, LruHashMap};
 use pyti_trace_ebpf::{
@@ -22,6 +21,7 @@ use pyti_trace_ebpf::{
 
 use crate::kernel::{Ptr, current, load, offset, peek, peek_ptr};
 use crate::recorder::Recorder;
+use crate::user::{read, repeat};
 
 /// Set by the loader when it knows the interpreter.
 #[map]
@@ -39,32 +39,6 @@ const MAX_THREADS: u32 = 128;
 const OWNED_BY_C: u8 = 3;
 /// A task's numbers in its PID namespaces: `struct upid` (include/linux/pid.h).
 const UPID: usize = 16;
-
-/// A value of user memory; its default where it cannot be read. (No `Option`: its empty half would be
-/// a register that nobody set, which the verifier refuses to see stored.)
-#[inline(always)]
-fn read<T: Copy + Default>(at: u64) -> T {
-    let mut value = T::default();
-    // SAFETY: the helper checks the address, and zeroes the destination, a local of that size, where
-    // it cannot read.
-    unsafe {
-        bpf_probe_read_user(
-            (&raw mut value).cast(),
-            size_of::<T>() as u32,
-            at as usize as Ptr,
-        );
-    }
-    value
-}
-
-/// Runs `turn` up to `turns` times on `state`, until it returns 1.
-#[inline(always)]
-fn repeat<T>(turns: u32, turn: unsafe extern "C" fn(u32, *mut T) -> i64, state: &mut T) {
-    // SAFETY: `turn` takes what it is given here, which lives longer than the loop.
-    unsafe {
-        bpf_loop(turns, turn as *mut c_void, (&raw mut *state).cast(), 0);
-    }
-}
 
 /// The number of a task in its own PID namespace, which is the one that the interpreter knows.
 #[inline(always)]

@@ -133,6 +133,8 @@ static void opens(const char *action, int flags, pid_t me) {
 static void writes(pid_t me) {
     static const char text[] = "#!written";
     struct iovec vec = {(void *)text, 9};
+    struct iovec pieces[] = {{NULL, 0}, {(void *)text, 1}, {(void *)text + 1, 8}};
+    uint32_t vec32[2] = {low(text, 9), 9};
     int pipes[2];
     const char *path;
     int from = open(touch(DIR "source"), O_RDWR);
@@ -149,6 +151,9 @@ static void writes(pid_t me) {
     WRITE("write", got(write(fd, text, 9)));
     WRITE("pwrite64", got(pwrite(fd, text, 9, 0)));
     WRITE("writev", got(writev(fd, &vec, 1)));
+    WRITE("writev-pieces", got(writev(fd, pieces, 3)));
+    WRITE("write-pieces", ({ long done = got(write(fd, text, 1)); done + got(write(fd, text + 1, 8)); }));
+    WRITE("int80-writev", int80(146, fd, low(vec32, 8), 1, 0, 0));
     WRITE("pwritev2", got(pwritev2(fd, &vec, 1, 0, 0)));
     WRITE("int80", int80(4, fd, low(text, 9), 9, 0, 0));
     WRITE("io_uring", uring(SQE(IORING_OP_WRITE, .fd = fd, .addr = PTR(text), .len = 9)));

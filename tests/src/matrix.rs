@@ -12,6 +12,8 @@ use pyti_trace::event::{Event, Kind, ProcessKey};
 use crate::guest;
 
 const SOURCE: &str = include_str!("../programs/matrix.c");
+/// What it writes to each file.
+const WRITTEN: &[u8] = b"#!written";
 /// Bytes of a thread's name (`TASK_COMM_LEN` with its end, include/linux/sched.h).
 const COMM: usize = 15;
 
@@ -195,6 +197,9 @@ fn judge(cell: &Said<'_>, event: &Event) -> Seen {
             }
             (None, _) => Seen::Without("how many bytes"),
             (_, None) => Seen::Without("the first bytes"),
+            (_, Some(data)) if event.kind == Kind::Write && data.as_slice() != WRITTEN => {
+                Seen::Wrong(format!("{} as first bytes", data.escape_ascii()))
+            }
             _ => Seen::Right,
         };
     }

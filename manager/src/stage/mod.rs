@@ -37,7 +37,7 @@ use crate::order::{Order, RESULT, guest_program};
 
 pub use installed::{Distribution, Installed};
 use test_plan::Files;
-pub use test_plan::TestPlan;
+pub use test_plan::{PythonVersion, TestPlan};
 
 /// Bytes of a result that are read back.
 const RESULT_BYTES: u64 = 40 << 20;
@@ -136,7 +136,7 @@ pub fn all() -> Vec<Arc<dyn Stage>> {
     stages
 }
 
-/// How the package is tested by CPython 3.`minor`, by the files of its source distribution, or by the
+/// How the package is tested by this interpreter, by the files of its source distribution, or by the
 /// user's `command`.
 ///
 /// # Errors
@@ -144,7 +144,7 @@ pub fn all() -> Vec<Arc<dyn Stage>> {
 pub fn test_plan(
     fetched: &Fetched,
     metadata: &CoreMetadata,
-    minor: u16,
+    python: PythonVersion,
     command: Option<&[String]>,
 ) -> Result<TestPlan, Failure> {
     let filename =
@@ -156,8 +156,8 @@ pub fn test_plan(
     }
     let files = Files::read(&fetched.file.path, filename.kind()).map_err(Failure::package)?;
     match command {
-        Some(command) => Ok(test_plan::of_command(command, &files, metadata, minor)),
-        None => test_plan::plan(&files, metadata, minor).map_err(Failure::NotApplicable),
+        Some(command) => Ok(test_plan::of_command(command, &files, metadata, python)),
+        None => test_plan::plan(&files, metadata, python).map_err(Failure::NotApplicable),
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
     provide, read, teller,
 };
 use crate::described::Described;
+use crate::stage::PythonVersion;
 use crate::stages::Stages;
 use crate::{performance, stage};
 
@@ -120,15 +121,10 @@ impl Action for Detect {
             let fetched: Fetched = read(&inputs, DISTRIBUTION)?;
             let metadata: CoreMetadata = read(&inputs, METADATA)?;
             let command = self.0.test_command.clone();
-            // The names of environments say `3.minor`; of Python 2 none is the package's own choice.
-            let minor = match self.0.options.platform {
-                PythonPlatform {
-                    major: 3, minor, ..
-                } => minor,
-                _ => 0,
-            };
+            let PythonPlatform { major, minor, .. } = self.0.options.platform;
+            let python = PythonVersion { major, minor };
             let detecting =
-                move || stage::test_plan(&fetched, &metadata, minor, command.as_deref());
+                move || stage::test_plan(&fetched, &metadata, python, command.as_deref());
             let detected = tokio::task::spawn_blocking(detecting).await;
             let plan = detected.map_err(Failure::infrastructure)??;
             for note in &plan.notes {

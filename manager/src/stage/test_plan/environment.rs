@@ -2,7 +2,7 @@
 //! `hatch` and `pdm`, read, never run.
 
 use super::files::Files;
-use super::{hatch, nox, tox};
+use super::{PythonVersion, hatch, nox, tox};
 
 /// Environments of one package that are looked at.
 const MOST: usize = 64;
@@ -26,10 +26,10 @@ pub(super) struct Environment {
     pub skipped: Vec<String>,
 }
 
-/// The environments of a package, the one that most looks like that of its tests first. `minor` is
-/// the interpreter's: CPython 3.`minor`.
-pub(super) fn environments(files: &Files, minor: u16) -> Vec<Environment> {
-    let mut all = tox::environments(files, minor);
+/// The environments of a package, the one that most looks like that of its tests first. `python`
+/// is the version of the interpreter that runs them.
+pub(super) fn environments(files: &Files, python: PythonVersion) -> Vec<Environment> {
+    let mut all = tox::environments(files, python);
     all.truncate(MOST);
     all.extend(nox::environments(files.text("noxfile.py")));
     all.extend(hatch::environments(files));

@@ -1,6 +1,8 @@
 //! tox's names of environments: lists with alternatives in braces, and the factors that they are
 //! made of (<https://tox.wiki/en/latest/config.html#conditional-settings>).
 
+use super::PythonVersion;
+
 /// Alternatives of one condition.
 const MOST: usize = 50;
 /// Longest of them, bytes.
@@ -68,15 +70,16 @@ pub(super) fn holds(condition: &str, name: &str) -> bool {
     })
 }
 
-/// How much an environment's name looks like that of the tests with CPython 3.`minor`: the greatest
-/// is the best.
-pub(super) fn likeness(name: &str, minor: u16) -> (u8, bool, std::cmp::Reverse<usize>) {
+/// How much an environment's name looks like that of the tests with this interpreter: the greatest is
+/// the best.
+pub(super) fn likeness(name: &str, interpreter: PythonVersion) -> (u8, bool, std::cmp::Reverse<usize>) {
     let factors: Vec<&str> = name.split('-').collect();
     let test = factors.iter().any(|factor| TESTS.contains(factor));
     let of = |factor: &&str| match python(factor) {
-        Some(Python::Minor(own)) if own == minor => 4,
-        Some(Python::Any) => 3,
-        Some(Python::Minor(_)) => 2,
+        Some(Python::Version(own)) if own == interpreter => 4,
+        Some(Python::Any(major)) if major.is_none_or(|major| major == interpreter.major) => 3,
+        Some(Python::Version(own)) if own.major == interpreter.major => 2,
+        Some(Python::Any(_) | Python::Version(_)) => 0,
         Some(Python::Other) => 0,
         None => 1,
     };
@@ -91,15 +94,19 @@ pub(super) fn likeness(name: &str, minor: u16) -> (u8, bool, std::cmp::Reverse<u
 }
 
 enum Python {
-    Minor(u16),
-    Any,
+    Version(PythonVersion),
+    /// Of this major version, or of any.
+    Any(Option<u16>),
     Other,
 }
 
 /// The interpreter that a factor stands for.
 fn python(factor: &str) -> Option<Python> {
-    if factor == "py" || factor == "py3" {
-        return Some(Python::Any);
+    match factor {
+        "py" => return Some(Python::Any(None)),
+        "py2" => return Some(Python::Any(Some(2))),
+        "py3" => return Some(Python::Any(Some(3))),
+        _ => {}
     }
     if factor.starts_with("pypy") || factor.starts_with("jython") || factor.starts_with("graalpy") {
         return Some(Python::Other);
@@ -109,12 +116,8 @@ fn python(factor: &str) -> Option<Python> {
         .find_map(|prefix| factor.strip_prefix(prefix))
         .unwrap_or(factor);
     let (major, minor) = rest.split_once('.').or_else(|| rest.split_at_checked(1))?;
-    let minor = minor.parse().ok()?;
-    match major {
-        "3" => Some(Python::Minor(minor)),
-        "2" => Some(Python::Other),
-        _ => None,
-    }
+    let (major, minor) = (major.parse().ok()?, minor.parse().ok()?);
+    matches!(major, 2 | 3).then_some(Python::Version(PythonVersion { major, minor }))
 }
 
 #[cfg(test)]
@@ -150,10 +153,18 @@ mod tests {
             "lint, docs, pypy3-tests, py27, py3{12,13}-tests, py313-mypy, py313-tests-extra, 3.14",
             99,
         );
-        names.sort_by_key(|name| std::cmp::Reverse(likeness(name, 13)));
+        names.sort_by_key(|name| std::cmp::Reverse(likeness(name, PythonVersion::TEST)));
         assert_eq!(names[..2], ["py313-tests", "py313-tests-extra"]);
         assert_eq!(names.last().map(String::as_str), Some("py27"));
-        assert!(likeness("py3.13", 13) > likeness("py3.14", 13));
-        assert!(likeness("tests", 13) > likeness("lint", 13));
+        assert!(likeness("py3.13", PythonVersion::TEST) > likeness("py3.14", PythonVersion::TEST));
+        assert!(likeness("tests", PythonVersion::TEST) > likeness("lint", PythonVersion::TEST));
+    }
+
+    #[test]
+    fn of_python_2_too() {
+        let python = PythonVersion { major: 2, minor: 7 };
+        let mut names = names("lint, py26, py{27,35}-tests, py3, py27", 99);
+        names.sort_by_key(|name| std::cmp::Reverse(likeness(name, python)));
+        assert_eq!(names[..3], ["py27-tests", "py27", "py26"]);
     }
 }

@@ -221,11 +221,11 @@ fn django(files: &Files) -> Option<(Vec<String>, String)> {
 mod tests {
     use pyti_index::CoreMetadata;
 
-    use super::super::plan;
+    use super::super::{PythonVersion, plan};
     use super::*;
 
     fn chosen(texts: &[(&str, &str)]) -> (Framework, String) {
-        let plan = plan(&Files::of(texts), &CoreMetadata::default(), 13).unwrap();
+        let plan = plan(&Files::of(texts), &CoreMetadata::default(), PythonVersion::TEST).unwrap();
         (plan.framework, plan.reason)
     }
 
@@ -233,7 +233,7 @@ mod tests {
     fn a_package_as_a_test_suite_is_searched_as_setuptools_does() {
         let setup = ("setup.py", "setup(test_suite=\"a.test\")");
         let arguments = |files: &[(&str, &str)]| {
-            let plan = plan(&Files::of(files), &CoreMetadata::default(), 13);
+            let plan = plan(&Files::of(files), &CoreMetadata::default(), PythonVersion::TEST);
             plan.unwrap().arguments[4..].join(" ")
         };
         assert_eq!(

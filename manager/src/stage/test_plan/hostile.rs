@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use pyti_index::CoreMetadata;
 
-use super::{Files, plan};
+use super::{Files, PythonVersion, plan};
 
 /// Every file that is read for its form.
 const FILES: [&str; 10] = [
@@ -77,14 +77,14 @@ const WORDS: [&str; 52] = [
 fn plans(text: &str) {
     for file in FILES {
         let files = Files::of(&[(file, text), ("test_b.py", "import unittest")]);
-        let _ = plan(&files, &CoreMetadata::default(), 13);
+        let _ = plan(&files, &CoreMetadata::default(), PythonVersion::TEST);
     }
     together(text);
 }
 
 fn together(text: &str) {
     let all: Vec<(&str, &str)> = FILES.iter().map(|file| (*file, text)).collect();
-    let _ = plan(&Files::of(&all), &CoreMetadata::default(), 13);
+    let _ = plan(&Files::of(&all), &CoreMetadata::default(), PythonVersion::TEST);
 }
 
 proptest! {

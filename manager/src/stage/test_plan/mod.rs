@@ -33,6 +33,23 @@ const LONGEST: usize = 200;
 /// Notes that are kept.
 const MOST: usize = 50;
 
+/// The version of an interpreter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PythonVersion {
+    /// Major version.
+    pub major: u16,
+    /// Minor version.
+    pub minor: u16,
+}
+
+#[cfg(test)]
+impl PythonVersion {
+    const TEST: Self = Self {
+        major: 3,
+        minor: 13,
+    };
+}
+
 /// The datum `test-plan`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestPlan {
@@ -53,16 +70,16 @@ pub struct TestPlan {
     pub notes: Vec<String>,
 }
 
-/// How the tests among these files are run, by CPython 3.`minor`.
+/// How the tests among these files are run, by this interpreter.
 ///
 /// # Errors
 /// There are none.
 pub(in crate::stage) fn plan(
     files: &Files,
     metadata: &CoreMetadata,
-    minor: u16,
+    python: PythonVersion,
 ) -> Result<TestPlan, String> {
-    let environments = environments(files, minor);
+    let environments = environments(files, python);
     let choice = choose(files, &environments)?;
     let environment = choice.environment.and_then(|index| environments.get(index));
     let wanted = wanted(files, metadata, environment.or(environments.first()));
@@ -74,9 +91,9 @@ pub(super) fn of_command(
     command: &[String],
     files: &Files,
     metadata: &CoreMetadata,
-    minor: u16,
+    python: PythonVersion,
 ) -> TestPlan {
-    let environments = environments(files, minor);
+    let environments = environments(files, python);
     let choice = Choice {
         framework: Framework::Command,
         reason: "the user said so".into(),

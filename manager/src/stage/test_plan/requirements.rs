@@ -295,7 +295,7 @@ mod tests {
 
     fn of(files: &[(&str, &str)], metadata: &CoreMetadata) -> Wanted {
         let files = Files::of(files);
-        let environments = super::super::environments(&files, 13);
+        let environments = super::super::environments(&files, super::super::PythonVersion::TEST);
         wanted(&files, metadata, environments.first())
     }
 

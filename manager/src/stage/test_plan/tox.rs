@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use toml::Table;
 
+use super::PythonVersion;
 use super::environment::Environment;
 use super::factors::{self, holds, likeness};
 use super::files::Files;
@@ -21,32 +22,32 @@ const MOST_NAMES: usize = 100;
 const LONGEST: usize = 64 << 10;
 
 /// The environments of a package that uses tox, the best first.
-pub(super) fn environments(files: &Files, minor: u16) -> Vec<Environment> {
+pub(super) fn environments(files: &Files, python: PythonVersion) -> Vec<Environment> {
     let pyproject = files.toml("pyproject.toml");
     let tool = pyproject
         .get("tool")
         .and_then(|tool| tool.get("tox")?.as_table());
     let legacy = tool.and_then(|tool| tool.get("legacy_tox_ini")?.as_str());
     if files.has("tox.ini") {
-        return Old::of("tox.ini", files.text("tox.ini"), "").environments(minor);
+        return Old::of("tox.ini", files.text("tox.ini"), "").environments(python);
     }
     let setup = Ini::parse(files.text("setup.cfg"));
     if setup.has("tox:tox") || setup.has("tox:testenv") {
-        return Old::of("setup.cfg", files.text("setup.cfg"), "tox:").environments(minor);
+        return Old::of("setup.cfg", files.text("setup.cfg"), "tox:").environments(python);
     }
     if let Some(text) = legacy {
-        return Old::of("pyproject.toml", text, "").environments(minor);
+        return Old::of("pyproject.toml", text, "").environments(python);
     }
     if let Some(table) = tool {
-        return new_environments("pyproject.toml", table, minor);
+        return new_environments("pyproject.toml", table, python);
     }
-    new_environments("tox.toml", &files.toml("tox.toml"), minor)
+    new_environments("tox.toml", &files.toml("tox.toml"), python)
 }
 
 /// The best first; of equals the later, which has the newer versions.
-fn sort(mut names: Vec<String>, minor: u16) -> Vec<String> {
+fn sort(mut names: Vec<String>, python: PythonVersion) -> Vec<String> {
     names.reverse();
-    names.sort_by_key(|name| std::cmp::Reverse(likeness(name, minor)));
+    names.sort_by_key(|name| std::cmp::Reverse(likeness(name, python)));
     names.dedup();
     names
 }
@@ -78,7 +79,7 @@ impl Old {
         }
     }
 
-    fn environments(&self, minor: u16) -> Vec<Environment> {
+    fn environments(&self, python: PythonVersion) -> Vec<Environment> {
         let section = format!("{}tox", self.prefix);
         let list = self.ini.get(&section, "env_list");
         let list = list.or_else(|| self.ini.get(&section, "envlist"));
@@ -90,9 +91,9 @@ impl Old {
             }
         }
         if names.is_empty() {
-            names.push(format!("py3{minor}"));
+            names.push(format!("py{}{}", python.major, python.minor));
         }
-        let names = sort(names, minor).into_iter().take(64);
+        let names = sort(names, python).into_iter().take(64);
         names.map(|name| self.environment(&name)).collect()
     }
 
@@ -268,7 +269,7 @@ fn closing(text: &str) -> Option<usize> {
 }
 
 /// The configuration in its TOML form.
-fn new_environments(file: &str, tox: &Table, minor: u16) -> Vec<Environment> {
+fn new_environments(file: &str, tox: &Table, python: PythonVersion) -> Vec<Environment> {
     let named = tox.get("env").and_then(toml::Value::as_table);
     let base = tox.get("env_run_base").and_then(toml::Value::as_table);
     if named.is_none() && base.is_none() {
@@ -281,7 +282,7 @@ fn new_environments(file: &str, tox: &Table, minor: u16) -> Vec<Environment> {
         }
     }
     if names.is_empty() {
-        names.push(format!("3.{minor}"));
+        names.push(format!("{}.{}", python.major, python.minor));
     }
     let environment = |name: String| {
         let own = named.and_then(|named| named.get(&name)?.as_table());
@@ -319,7 +320,7 @@ fn new_environments(file: &str, tox: &Table, minor: u16) -> Vec<Environment> {
         }
         found
     };
-    sort(names, minor)
+    sort(names, python)
         .into_iter()
         .take(64)
         .map(environment)
@@ -352,7 +353,7 @@ mod tests {
     use super::*;
 
     fn first(files: &[(&str, &str)]) -> Environment {
-        environments(&Files::of(files), 13).remove(0)
+        environments(&Files::of(files), PythonVersion::TEST).remove(0)
     }
 
     #[test]
