@@ -185,8 +185,7 @@ unsafe extern "C" fn append_frame(_: u32, walk: *mut Walk) -> i64 {
 /// Appends a `str` (PEP 393) with the line that stands before it. Returns 0 if it cannot be read.
 #[unsafe(no_mangle)]
 extern "C" fn append_python_name(of_exec: u32, tag: u16, text: u64, line: u32) -> u32 {
-    let (Some(python), Some(recorder)) =
-        (INTERPRETER.get(0), &mut Recorder::running(of_exec != 0))
+    let (Some(python), Some(recorder)) = (INTERPRETER.get(0), &mut Recorder::running(of_exec != 0))
     else {
         return 0;
     };
@@ -230,8 +229,7 @@ struct Lines {
 /// The line of an instruction; 0 where it has none or it cannot be read.
 #[unsafe(no_mangle)]
 extern "C" fn python_line(of_exec: u32, code: u64, instruction: u32) -> u32 {
-    let (Some(python), Some(recorder)) =
-        (INTERPRETER.get(0), &mut Recorder::running(of_exec != 0))
+    let (Some(python), Some(recorder)) = (INTERPRETER.get(0), &mut Recorder::running(of_exec != 0))
     else {
         return 0;
     };

@@ -311,14 +311,7 @@ impl Recorder {
     /// Appends the first `max` of `len` bytes of user memory after `head`, and says whether they
     /// could be read. A cut is marked.
     #[inline(always)]
-    pub fn frame_name(
-        &mut self,
-        tag: u16,
-        max: u32,
-        head: FrameHead,
-        from: u64,
-        len: u64,
-    ) -> bool {
+    pub fn frame_name(&mut self, tag: u16, max: u32, head: FrameHead, from: u64, len: u64) -> bool {
         let cut = if len > u64::from(max) {
             u64::from(max)
         } else {

@@ -202,7 +202,10 @@ pub fn write_count_uring(ctx: FEntryContext) -> i32 {
     let request: Ptr = ctx.arg(0);
     let written: i64 = ctx.arg(1);
     let operation: u8 = peek(request, offset!(io_opcode));
-    if !matches!(operation, IORING_OP_WRITEV | IORING_OP_WRITE_FIXED | IORING_OP_WRITE) {
+    if !matches!(
+        operation,
+        IORING_OP_WRITEV | IORING_OP_WRITE_FIXED | IORING_OP_WRITE
+    ) {
         return 0;
     }
     if let Some(entry) = count(peek_ptr(request, offset!(io_file)), written) {

@@ -72,7 +72,10 @@ pub(super) fn holds(condition: &str, name: &str) -> bool {
 
 /// How much an environment's name looks like that of the tests with this interpreter: the greatest is
 /// the best.
-pub(super) fn likeness(name: &str, interpreter: PythonVersion) -> (u8, bool, std::cmp::Reverse<usize>) {
+pub(super) fn likeness(
+    name: &str,
+    interpreter: PythonVersion,
+) -> (u8, bool, std::cmp::Reverse<usize>) {
     let factors: Vec<&str> = name.split('-').collect();
     let test = factors.iter().any(|factor| TESTS.contains(factor));
     let of = |factor: &&str| match python(factor) {

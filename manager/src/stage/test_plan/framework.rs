@@ -225,7 +225,12 @@ mod tests {
     use super::*;
 
     fn chosen(texts: &[(&str, &str)]) -> (Framework, String) {
-        let plan = plan(&Files::of(texts), &CoreMetadata::default(), PythonVersion::TEST).unwrap();
+        let plan = plan(
+            &Files::of(texts),
+            &CoreMetadata::default(),
+            PythonVersion::TEST,
+        )
+        .unwrap();
         (plan.framework, plan.reason)
     }
 
@@ -233,7 +238,11 @@ mod tests {
     fn a_package_as_a_test_suite_is_searched_as_setuptools_does() {
         let setup = ("setup.py", "setup(test_suite=\"a.test\")");
         let arguments = |files: &[(&str, &str)]| {
-            let plan = plan(&Files::of(files), &CoreMetadata::default(), PythonVersion::TEST);
+            let plan = plan(
+                &Files::of(files),
+                &CoreMetadata::default(),
+                PythonVersion::TEST,
+            );
             plan.unwrap().arguments[4..].join(" ")
         };
         assert_eq!(
@@ -331,7 +340,7 @@ mod tests {
         let none = plan(
             &Files::of(&[("a.py", "x = 1")]),
             &CoreMetadata::default(),
-            13,
+            PythonVersion::TEST,
         );
         assert_eq!(none, Err("the source distribution has no tests".to_owned()));
     }

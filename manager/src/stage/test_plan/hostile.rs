@@ -84,7 +84,11 @@ fn plans(text: &str) {
 
 fn together(text: &str) {
     let all: Vec<(&str, &str)> = FILES.iter().map(|file| (*file, text)).collect();
-    let _ = plan(&Files::of(&all), &CoreMetadata::default(), PythonVersion::TEST);
+    let _ = plan(
+        &Files::of(&all),
+        &CoreMetadata::default(),
+        PythonVersion::TEST,
+    );
 }
 
 proptest! {
