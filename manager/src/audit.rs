@@ -235,9 +235,10 @@ pub async fn audit(
     })
 }
 
-/// A stage that was asked for and did not come about is no part of a run that was watched to its end.
+/// A stage that was asked for and did not come about keeps a run from having been watched to its end,
+/// unless the package has nothing for it to do.
 fn add_unwatched(stages: &mut Vec<StageFacts>, stage: &str, outcome: &Outcome) {
-    if outcome.is_done() || matches!(outcome, Outcome::NotApplicable { .. }) {
+    if outcome.is_done() || outcome.is_not_applicable() {
         return;
     }
     let reason = match outcome.root() {
@@ -308,5 +309,37 @@ fn failure((_, outcome): (String, Outcome)) -> Option<String> {
 fn discard(run_dir: &RunDir) {
     if let Err(error) = std::fs::remove_dir_all(run_dir.path()) {
         tracing::warn!("failed to remove {}: {error}", run_dir.path().display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pyti_graph::Missing;
+
+    use super::*;
+
+    /// A stage that is skipped since a task ended without providing its datum.
+    fn skipped(because: &str, not_applicable: bool) -> Outcome {
+        let missing = Missing {
+            datum: "test-plan".into(),
+            provider: "detect".into(),
+            because: because.into(),
+            not_applicable,
+        };
+        Outcome::Skipped {
+            chain: vec![missing],
+        }
+    }
+
+    #[test]
+    fn only_a_stage_with_something_to_do_is_missed() {
+        let mut stages = vec![];
+        let outcome = skipped("was not applicable: it has no tests", true);
+        add_unwatched(&mut stages, "test", &outcome);
+        assert_eq!(stages, []);
+        add_unwatched(&mut stages, "test", &skipped("failed: no memory", false));
+        let reason = "detect failed: no memory".to_owned();
+        let expected = StageFacts::new("test", StageStatus::NotStarted { reason });
+        assert_eq!(stages, [expected]);
     }
 }

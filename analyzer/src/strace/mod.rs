@@ -18,6 +18,7 @@
 
 mod arg;
 mod call;
+mod changes;
 mod doubts;
 mod files;
 mod home;

@@ -309,6 +309,41 @@ fn programs_without_a_name() {
 }
 
 #[test]
+fn changes_of_names_that_fail_are_events_as_the_probes_make_them() {
+    let cases = [
+        (r#"unlink("/home/u/x") = -1 ENOENT"#, Kind::Unlink, 1),
+        (
+            r#"unlinkat(AT_FDCWD, "x", AT_REMOVEDIR) = -1 ENOTDIR"#,
+            Kind::Rmdir,
+            1,
+        ),
+        (r#"mkdir("/tmp", 0777) = -1 EEXIST"#, Kind::Mkdir, 1),
+        (
+            r#"rename("/home/u/x", "/home/u/y") = -1 ENOENT"#,
+            Kind::Rename,
+            1,
+        ),
+        (r#"symlink("x", "/tmp") = -1 EEXIST"#, Kind::Symlink, 1),
+        (
+            r#"link("/home/u/x", "/home/u/y") = -1 ENOENT"#,
+            Kind::Link,
+            1,
+        ),
+        (r#"unlink(NULL) = -1 EFAULT"#, Kind::Unlink, 0),
+        (r#"chmod("/home/u/x", 0755) = -1 ENOENT"#, Kind::Chmod, 0),
+        (r#"chmod("/etc/shadow", 0755) = -1 EPERM"#, Kind::Chmod, 1),
+    ];
+    for (call, kind, expected) in cases {
+        let trace = whole(&format!("9 1.1 {call} (Because)\n"));
+        let events = of(&trace, kind);
+        assert_eq!(events.len(), expected, "{call}");
+        for event in events {
+            assert!(event.result < 0 && event.path.is_none() && event.asked.is_some());
+        }
+    }
+}
+
+#[test]
 fn networks() {
     let trace = whole(
         r#"9 1.1 socket(AF_INET6, SOCK_STREAM, IPPROTO_IP) = 4<TCPv6:[77]>

@@ -70,6 +70,8 @@ pub struct Missing {
     pub provider: String,
     /// How that task ended.
     pub because: String,
+    /// That task had nothing to do, which is no failure.
+    pub not_applicable: bool,
 }
 
 /// How a task ended. Each task of a plan has exactly one.
@@ -107,6 +109,16 @@ impl Outcome {
     #[must_use]
     pub fn is_done(&self) -> bool {
         matches!(self, Self::Done { .. })
+    }
+
+    /// Whether there was nothing to do, for it or for the task whose data it lacks.
+    #[must_use]
+    pub fn is_not_applicable(&self) -> bool {
+        match self {
+            Self::NotApplicable { .. } => true,
+            Self::Skipped { chain } => chain.last().is_some_and(|root| root.not_applicable),
+            _ => false,
+        }
     }
 
     /// The task whose end is the cause of this one, and how it ended: that of a skipped task.
@@ -147,6 +159,7 @@ impl fmt::Display for Outcome {
                         datum,
                         provider,
                         because,
+                        ..
                     } = missing;
                     let joint = if at == 0 { "" } else { "; " };
                     write!(f, "{joint}no {datum}, since {provider} {because}")?;

@@ -278,6 +278,7 @@ impl Dispatcher<'_> {
             datum,
             provider: self.plan.tasks()[provider].name.clone(),
             because,
+            not_applicable: matches!(outcome, Some(Outcome::NotApplicable { .. })),
         }];
         if let Some(Outcome::Skipped { chain: before }) = outcome {
             chain.extend(before.iter().cloned());

@@ -118,12 +118,23 @@ async fn a_provider_that_is_not_applicable_skips_who_needs_it() {
     let nothing = Failure::NotApplicable("it has no tests".into());
     let plan = plan(
         vec![
+            task("report", &[all("coverage")], Does::Provides),
             task("coverage", &[all("tests")], Does::Provides),
             task("tests", &[], Does::Fails(nothing)),
+            task("import", &[all("installed")], Does::Provides),
+            task("installed", &[], Does::Fails(Failure::package("no"))),
         ],
-        &["coverage"],
+        &["report", "import"],
     );
     let (execution, _) = run(&plan, &options()).await;
+    for (task, nothing_to_do) in [("TESTS", true), ("REPORT", true), ("IMPORT", false)] {
+        let outcome = outcome(&execution, task);
+        assert_eq!(
+            outcome.is_not_applicable(),
+            nothing_to_do,
+            "{task}: {outcome}"
+        );
+    }
     assert_eq!(
         outcome(&execution, "COVERAGE").to_string(),
         "skipped: no tests, since TESTS was not applicable: it has no tests"

@@ -1,0 +1,160 @@
+//! What changes names and attributes of files.
+
+use pyti_trace::event::{Incomplete, Kind};
+
+use super::arg::Arg;
+use super::call::Call;
+use super::files::EMPTY;
+use super::import::{Importer, Who};
+use super::names::number;
+use super::paths::Last;
+
+/// Errors by which the kernel says that it could not make sense of a call: bad addresses, bad
+/// arguments, no such call. The probes' hooks come later and see none of these.
+const NOT_UNDERSTOOD: [i64; 3] = [-14, -22, -38];
+/// Errors by which it says that it did not come to the file: no such descriptor or name, names that are
+/// too long or lead nowhere. The hooks on modes, owners and sizes come later, those on names do not.
+const NOT_REACHED: [i64; 5] = [-2, -9, -20, -36, -40];
+
+/// The result of a call, unless it was none that the kernel could make sense of.
+fn understood(call: &Call<'_>) -> Option<i64> {
+    call.result
+        .filter(|result| !NOT_UNDERSTOOD.contains(result))
+}
+
+impl Importer {
+    /// What changes one file by its name or descriptor.
+    pub(super) fn change(&mut self, who: Who, call: &Call<'_>) {
+        let Some(result) = understood(call) else {
+            return;
+        };
+        let by_descriptor = ["fchmod", "fchown", "fchown32"].contains(&call.name);
+        let at = call.name.contains("at") && !call.name.starts_with("truncate");
+        let (base, path, next) = match (by_descriptor, at) {
+            (true, _) => (call.arg(0), Some(&EMPTY), 1),
+            (_, true) => (call.arg(0), call.arg(1), 2),
+            _ => (None, call.arg(0), 1),
+        };
+        let has = |flag: &str| {
+            let last = call.args.last().and_then(Arg::word).unwrap_or_default();
+            last.split('|').any(|word| word == flag)
+        };
+        let kind = match call.name {
+            "rmdir" => Kind::Rmdir,
+            "unlinkat" if has("AT_REMOVEDIR") => Kind::Rmdir,
+            "unlink" | "unlinkat" => Kind::Unlink,
+            "mkdir" | "mkdirat" => Kind::Mkdir,
+            "truncate" | "truncate64" => Kind::Truncate,
+            name if name.contains("chmod") => Kind::Chmod,
+            _ => Kind::Chown,
+        };
+        let attributes = matches!(kind, Kind::Chmod | Kind::Chown | Kind::Truncate);
+        if attributes && NOT_REACHED.contains(&result) {
+            return;
+        }
+        let followed =
+            attributes && !call.name.starts_with("lchown") && !has("AT_SYMLINK_NOFOLLOW");
+        let last = if followed {
+            Last::Followed
+        } else {
+            Last::Itself
+        };
+        let asked = self.asked(who.process, base, path, last);
+        let mut draft = self.draft(kind, who.process, who.tid, result);
+        asked.apply(&mut draft.event);
+        if matches!(kind, Kind::Chmod | Kind::Mkdir) {
+            let mode = call.word(next).and_then(number);
+            draft.event.mode = mode.map(|mode| mode as u32 & 0o7777);
+        }
+        if result >= 0
+            && let Some(at) = &asked.resolved
+        {
+            if kind == Kind::Chmod
+                && let Some(identity) = self.paths.identity(&at.path)
+            {
+                let event = &mut draft.event;
+                (event.dev, event.inode) = (Some(identity.dev), Some(identity.inode));
+            }
+            match kind {
+                Kind::Unlink | Kind::Rmdir => self.paths.removed(&at.path),
+                Kind::Mkdir => self.paths.made_directory(at),
+                _ => {}
+            }
+        }
+        self.keep(draft);
+    }
+
+    /// Renames and hard links.
+    pub(super) fn change_names(&mut self, who: Who, call: &Call<'_>) {
+        let Some(result) = understood(call) else {
+            return;
+        };
+        let (from, to) = if call.name.contains("at") {
+            ((call.arg(0), call.arg(1)), (call.arg(2), call.arg(3)))
+        } else {
+            ((None, call.arg(0)), (None, call.arg(1)))
+        };
+        let follows = call
+            .word(4)
+            .is_some_and(|flags| flags.contains("AT_SYMLINK_FOLLOW"));
+        let last = if follows {
+            Last::Followed
+        } else {
+            Last::Itself
+        };
+        let from = self.asked(who.process, from.0, from.1, last);
+        let to = self.asked(who.process, to.0, to.1, Last::Itself);
+        let rename = call.name.starts_with("rename");
+        let kind = if rename { Kind::Rename } else { Kind::Link };
+        let mut draft = self.draft(kind, who.process, who.tid, result);
+        from.apply(&mut draft.event);
+        to.apply_target(&mut draft.event);
+        if result >= 0
+            && let (Some(from), Some(to)) = (&from.resolved, &to.resolved)
+        {
+            let exchange = call.word(4).is_some_and(|flags| flags.contains("EXCHANGE"));
+            match (rename, exchange) {
+                (true, false) => self.paths.renamed(&from.path, to),
+                (true, true) => {
+                    self.paths.removed(&from.path);
+                    self.paths.removed(&to.path);
+                }
+                _ => self.paths.shared(&from.path, &to.path),
+            }
+        }
+        self.keep(draft);
+    }
+
+    pub(super) fn symlink(&mut self, who: Who, call: &Call<'_>) {
+        let Some(result) = understood(call) else {
+            return;
+        };
+        let (at, path) = match call.name {
+            "symlink" => (None, call.arg(1)),
+            _ => (call.arg(1), call.arg(2)),
+        };
+        let asked = self.asked(who.process, at, path, Last::Itself);
+        let mut draft = self.draft(Kind::Symlink, who.process, who.tid, result);
+        asked.apply(&mut draft.event);
+        match call.arg(0) {
+            Some(Arg::Text(bytes, cut)) => {
+                let (target, escaped) = super::text::text(bytes);
+                if result >= 0
+                    && let Some(at) = &asked.resolved
+                {
+                    self.paths.linked(&at.path, &target);
+                }
+                draft.event.target = Some(target);
+                draft
+                    .event
+                    .incomplete
+                    .set(Incomplete::TARGET_TRUNCATED, *cut);
+                if escaped {
+                    draft.event.incomplete |= Incomplete::ESCAPED;
+                }
+            }
+            _ => draft.event.incomplete |= Incomplete::TARGET_UNREADABLE,
+        }
+        self.keep(draft);
+    }
+}
