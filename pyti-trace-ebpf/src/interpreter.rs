@@ -49,6 +49,8 @@ pub const MAX_FILE: u32 = 256;
 pub const MAX_FUNCTION: u32 = 128;
 /// A line is looked for in so many bytes of a function's table of lines: some 2,000 lines of code.
 pub const MAX_LINE_TABLE: usize = 8192;
+/// Zeroes behind a table's copy, so that it can be read by so many bytes at once.
+pub const AFTER_LINE_TABLE: usize = 32;
 /// Size of what stands before a name in a text: [`FrameHead`].
 pub const FRAME_HEAD: usize = size_of::<FrameHead>();
 

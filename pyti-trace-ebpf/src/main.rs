@@ -16,6 +16,7 @@ mod privilege;
 mod process;
 mod python;
 mod recorder;
+mod repeat;
 mod tamper;
 mod track;
 mod user;

@@ -26,7 +26,7 @@ const MAP_SHARED_VALIDATE: u64 = 3;
 /// `VM_EXEC`, `VM_SHARED` (include/linux/mm.h).
 const VM_EXEC: u64 = 4;
 const VM_SHARED: u64 = 8;
-const S_IFREG: u16 = 0o100_000;
+pub const S_IFREG: u16 = 0o100_000;
 
 /// What a mapping is on record for, if for anything.
 #[inline(always)]

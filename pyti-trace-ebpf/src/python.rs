@@ -15,23 +15,36 @@ use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, LruHashMap};
 use pyti_trace_ebpf::{
-    COOKIE, FrameHead, Interpreter, MAX_FILE, MAX_FRAMES, MAX_FUNCTION, MAX_LINE_TABLE, incomplete,
-    tag,
+    AFTER_LINE_TABLE, COOKIE, FrameHead, Interpreter, MAX_FILE, MAX_FRAMES, MAX_FUNCTION,
+    MAX_LINE_TABLE, incomplete, tag,
 };
 
 use crate::kernel::{Ptr, current, load, offset, peek, peek_ptr};
 use crate::recorder::Recorder;
-use crate::user::{read, repeat};
+use crate::repeat::repeat;
+use crate::track::ids;
+use crate::user::read;
 
 /// Set by the loader when it knows the interpreter.
 #[map]
 static INTERPRETER: Array<Interpreter> = Array::with_max_entries(1, 0);
 
-/// Lines that were found, by [`Lines::mixed`]: nearly
-/// every stack of a process has its outer frames in common with the one before. What a table holds
-/// is asked, not where it lies: memory is used again.
+/// Lines that were found: nearly every stack of a process has its outer frames in common with the one
+/// before.
 #[map]
-static LINES: LruHashMap<u64, u32> = LruHashMap::with_max_entries(4096, 0);
+static LINES: LruHashMap<LineKey, u32> = LruHashMap::with_max_entries(4096, 0);
+
+/// What a line was found by. What a table holds is asked, not where it lies: memory is used again. And
+/// the process: one could make a table that is taken for another's.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct LineKey {
+    /// See [`Lines::mixed`].
+    mixed: u64,
+    process_start: u64,
+    tgid: u32,
+    pad: u32,
+}
 
 /// Interpreters and threads that are looked at for the running one.
 const MAX_THREADS: u32 = 128;
@@ -209,9 +222,9 @@ extern "C" fn append_python_name(of_exec: u32, tag: u16, text: u64, line: u32) -
 /// A table of lines and how far it was read (Objects/locations.md in CPython's sources).
 #[repr(C)]
 struct Lines {
-    /// The table's copy, with zeroes up to a multiple of [`MIXED_AT_ONCE`].
+    /// The table's copy, with [`AFTER_LINE_TABLE`] zeroes behind it.
     table: *const u8,
-    /// What the table holds, as one number.
+    /// What the table holds, and which instruction is looked for, as one number.
     mixed: u64,
     /// Bytes of it.
     len: u32,
@@ -249,7 +262,7 @@ extern "C" fn python_line(of_exec: u32, code: u64, instruction: u32) -> u32 {
     if failed != 0 {
         return 0;
     }
-    for word in 0..MIXED_AT_ONCE / 8 {
+    for word in 0..AFTER_LINE_TABLE / 8 {
         // SAFETY: the scratch has this room behind the longest table.
         unsafe { write_unaligned(table.add(len as usize).cast::<u64>().add(word), 0) };
     }
@@ -264,10 +277,16 @@ extern "C" fn python_line(of_exec: u32, code: u64, instruction: u32) -> u32 {
         line: first,
         without: 0,
     };
-    repeat(len.div_ceil(MIXED_AT_ONCE as u32), mix_lines, &mut lines);
+    repeat(len.div_ceil(AFTER_LINE_TABLE as u32), mix_lines, &mut lines);
     // SAFETY: a local; the compiler does not see that the loop writes it.
     let mixed = unsafe { read_volatile(&raw const lines.mixed) };
-    if let Some(known) = LINES.get_ptr(mixed) {
+    let key = LineKey {
+        mixed,
+        process_start: recorder.process_start(),
+        tgid: ids().0,
+        pad: 0,
+    };
+    if let Some(known) = LINES.get_ptr(key) {
         // SAFETY: a value of the map.
         return unsafe { *known };
     }
@@ -279,12 +298,9 @@ extern "C" fn python_line(of_exec: u32, code: u64, instruction: u32) -> u32 {
     } else {
         0
     };
-    let _ = LINES.insert(mixed, line, 0);
+    let _ = LINES.insert(key, line, 0);
     line
 }
-
-/// Bytes of a table that are mixed in one turn.
-const MIXED_AT_ONCE: usize = 32;
 
 /// Mixes a number with another one (Fibonacci hashing, with the upper half folded in).
 #[inline(always)]
@@ -293,13 +309,13 @@ const fn mix(with: u64, number: u64) -> u64 {
     mixed ^ mixed >> 32
 }
 
-/// Mixes some more bytes of a table.
+/// Mixes the next [`AFTER_LINE_TABLE`] bytes of a table.
 unsafe extern "C" fn mix_lines(index: u32, lines: *mut Lines) -> i64 {
     // SAFETY: `python_line` gives it its own.
     let lines = unsafe { &mut *lines };
-    let at = index as usize * MIXED_AT_ONCE & (MAX_LINE_TABLE - 1);
+    let at = index as usize * AFTER_LINE_TABLE & (MAX_LINE_TABLE - 1);
     let mut mixed = lines.mixed;
-    for word in 0..MIXED_AT_ONCE / 8 {
+    for word in 0..AFTER_LINE_TABLE / 8 {
         // SAFETY: in the copy.
         mixed = mix(mixed, unsafe {
             read_volatile(lines.table.add(at).cast::<u64>().add(word))

@@ -14,8 +14,8 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, RingBuf};
 use pyti_trace_ebpf::{
-    FRAME_HEAD, FrameHead, MAX_LINE_TABLE, Process, RECORD_SIZE, Record, TEXT_MAX, TextHead,
-    VERSION, WAKE_BYTES, incomplete, kind,
+    AFTER_LINE_TABLE, FRAME_HEAD, FrameHead, MAX_LINE_TABLE, Process, RECORD_SIZE, Record,
+    TEXT_MAX, TextHead, VERSION, WAKE_BYTES, incomplete, kind,
 };
 
 use crate::kernel::{Ptr, current, load, offset};
@@ -27,7 +27,7 @@ const LAST_TEXT: usize = 28 * 1024;
 /// Bytes of a slot behind the fixed record.
 const TEXTS: usize = LAST_TEXT + size_of::<TextHead>() + TEXT_MAX - RECORD_SIZE;
 /// Bytes of a slot that are no part of the record.
-pub const SCRATCH: usize = MAX_LINE_TABLE + 32;
+const SCRATCH: usize = MAX_LINE_TABLE + AFTER_LINE_TABLE;
 /// No record is being filled.
 const NOTHING: u32 = u32::MAX;
 const BPF_RB_NO_WAKEUP: u64 = 1;
@@ -77,34 +77,30 @@ impl Recorder {
     /// Begins a record, where the running process is tracked.
     #[inline(always)]
     pub fn begin(kind: u16) -> Option<Self> {
-        let (tgid, tid) = ids();
-        let process = tracked(tgid)?;
-        Self::begin_in(&SLOTS, tid, process, kind, false)
+        Self::begin_in(kind, false)
     }
 
     /// Begins an execution's record.
     #[inline(always)]
     pub fn begin_exec() -> Option<Self> {
-        let (tgid, _) = ids();
-        let process = tracked(tgid)?;
-        Self::begin_in(&EXECS, tgid, process, kind::EXEC, true)
+        Self::begin_in(kind::EXEC, true)
     }
 
     #[inline(always)]
-    fn begin_in(
-        slots: &HashMap<u32, Slot>,
-        key: u32,
-        process: *const Process,
-        kind: u16,
-        of_exec: bool,
-    ) -> Option<Self> {
-        let slot = match slots.get_ptr_mut(key) {
+    fn begin_in(kind: u16, of_exec: bool) -> Option<Self> {
+        let (tgid, tid) = ids();
+        let process = tracked(tgid)?;
+        let slot = match find_slot(of_exec) {
             Some(slot) => slot,
             None => {
                 if let Some(empty) = EMPTY.get(0) {
-                    let _ = slots.insert(key, empty, 0);
+                    let _ = if of_exec {
+                        EXECS.insert(tgid, empty, 0)
+                    } else {
+                        SLOTS.insert(tid, empty, 0)
+                    };
                 }
-                let Some(slot) = slots.get_ptr_mut(key) else {
+                let Some(slot) = find_slot(of_exec) else {
                     count_lost(kind);
                     return None;
                 };
@@ -130,51 +126,39 @@ impl Recorder {
     /// The record of this kind that an earlier hook of this thread began.
     #[inline(always)]
     pub fn resume(kind: u16) -> Option<Self> {
-        let (tgid, tid) = ids();
-        let process = tracked(tgid)?;
-        Self::resume_in(&SLOTS, tid, process, kind, false)
+        Self::resume_in(kind, false)
     }
 
     /// The execution that this process began.
     #[inline(always)]
     pub fn resume_exec() -> Option<Self> {
-        let (tgid, _) = ids();
-        let process = tracked(tgid)?;
-        Self::resume_in(&EXECS, tgid, process, kind::EXEC, true)
+        Self::resume_in(kind::EXEC, true)
     }
 
     #[inline(always)]
-    fn resume_in(
-        slots: &HashMap<u32, Slot>,
-        key: u32,
-        process: *const Process,
-        kind: u16,
-        of_exec: bool,
-    ) -> Option<Self> {
-        let slot = slots.get_ptr_mut(key)?;
+    fn resume_in(kind: u16, of_exec: bool) -> Option<Self> {
+        let recorder = Self::running(of_exec)?;
         // SAFETY: a value of the map, this thread's own.
-        (unsafe { (*slot).pending } == u32::from(kind)).then_some(Self {
-            slot,
-            process,
-            of_exec,
-        })
+        (unsafe { (*recorder.slot).pending } == u32::from(kind)).then_some(recorder)
     }
 
     /// The record that the running thread fills, or its process's execution, of whatever kind.
     #[inline(always)]
     pub fn running(of_exec: bool) -> Option<Self> {
-        let (tgid, tid) = ids();
-        let process = tracked(tgid)?;
-        let slot = if of_exec {
-            EXECS.get_ptr_mut(tgid)?
-        } else {
-            SLOTS.get_ptr_mut(tid)?
-        };
+        let process = tracked(ids().0)?;
+        let slot = find_slot(of_exec)?;
         Some(Self {
             slot,
             process,
             of_exec,
         })
+    }
+
+    /// When the running process began, nanoseconds of boot time: with its number, which one it is.
+    #[inline(always)]
+    pub fn process_start(&self) -> u64 {
+        // SAFETY: a value of the map.
+        unsafe { (*self.process).start_ns }
     }
 
     /// Whether it is an execution's.
@@ -338,7 +322,8 @@ impl Recorder {
         !failed
     }
 
-    /// Room for [`SCRATCH`] bytes that are no part of the record.
+    /// Room for a table of lines, and [`AFTER_LINE_TABLE`] bytes behind it, that is no part of the
+    /// record.
     #[inline(always)]
     pub fn scratch(&mut self) -> *mut u8 {
         // SAFETY: a value of the map.
@@ -421,6 +406,17 @@ impl Recorder {
                 (*family).full += 1;
             }
         }
+    }
+}
+
+/// Where the running thread fills its records, or its process that of an execution.
+#[inline(always)]
+fn find_slot(of_exec: bool) -> Option<*mut Slot> {
+    let (tgid, tid) = ids();
+    if of_exec {
+        EXECS.get_ptr_mut(tgid)
+    } else {
+        SLOTS.get_ptr_mut(tid)
     }
 }
 

@@ -1,8 +1,6 @@
 //! Reading the memory of the running program.
 
-use core::ffi::c_void;
-
-use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user};
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
 
 use crate::kernel::{Ptr, current, inner, load, offset};
 
@@ -31,13 +29,4 @@ pub fn read<T: Copy + Default>(at: u64) -> T {
         );
     }
     value
-}
-
-/// Runs `turn` up to `turns` times on `state`, until it returns 1.
-#[inline(always)]
-pub fn repeat<T>(turns: u32, turn: unsafe extern "C" fn(u32, *mut T) -> i64, state: &mut T) {
-    // SAFETY: `turn` takes what it is given here, which lives longer than the loop.
-    unsafe {
-        bpf_loop(turns, turn as *mut c_void, (&raw mut *state).cast(), 0);
-    }
 }

@@ -9,16 +9,17 @@ use pyti_trace_ebpf::{SAMPLE, TEXT_MAX, WriteKey, Written, has, incomplete, kind
 
 use crate::file::{FMODE_BACKING, set_inode};
 use crate::kernel::{Ptr, inner, is_internal, load, offset, peek, peek_ptr};
+use crate::memory::S_IFREG;
+use crate::network::S_IFMT;
 use crate::recorder::{Recorder, count_lost};
+use crate::repeat::repeat;
 use crate::track::{ids, tracked};
-use crate::user::{in_32_bit_call, read, repeat};
+use crate::user::{in_32_bit_call, read};
 use crate::view::is_foreign;
 
 /// The file may be written to (include/linux/fs.h).
 const FMODE_WRITE: u32 = 2;
 const MAY_WRITE: u32 = 2;
-const S_IFMT: u32 = 0o170_000;
-const S_IFREG: u32 = 0o100_000;
 /// Buffers of one write (include/uapi/linux/uio.h).
 const UIO_MAXIOV: u32 = 1024;
 /// Operations of io_uring (include/uapi/linux/io_uring.h).
@@ -55,7 +56,7 @@ pub fn write_mark(ctx: FEntryContext) -> i32 {
     }
     let file: Ptr = ctx.arg(0);
     let inode: Ptr = load(file, offset!(file_inode));
-    if u32::from(load::<u16>(inode, offset!(inode_mode))) & S_IFMT != S_IFREG
+    if load::<u16>(inode, offset!(inode_mode)) & S_IFMT != S_IFREG
         || load::<u32>(file, offset!(file_mode)) & FMODE_BACKING != 0
     {
         return 0;
@@ -115,21 +116,24 @@ fn count(file: Ptr, written: i64) -> Option<*mut Written> {
     goes_on.then_some(entry)
 }
 
-/// Adds the first of `len` bytes of user memory to the sample, as far as it has room.
+/// Adds the first of `len` bytes of user memory to the sample, as far as it has room, and says whether
+/// it has more and they could be read: else nothing may follow them.
 #[inline(always)]
-fn sample(entry: *mut Written, from: u64, len: u64) {
+fn sample(entry: *mut Written, from: u64, len: u64) -> bool {
     // SAFETY: a value of the map; the helper checks the source.
     unsafe {
         let have = (*entry).sample_len as usize;
         if have >= SAMPLE {
-            return;
+            return false;
         }
         let room = (SAMPLE - have) as u64;
         let len = if len > room { room } else { len };
         let to = (&raw mut (*entry).sample).cast::<u8>().add(have);
-        if bpf_probe_read_user(to.cast(), len as u32, from as usize as Ptr) == 0 {
-            (*entry).sample_len = have as u32 + len as u32;
+        if bpf_probe_read_user(to.cast(), len as u32, from as usize as Ptr) != 0 {
+            return false;
         }
+        (*entry).sample_len = have as u32 + len as u32;
+        len < room
     }
 }
 
@@ -148,7 +152,7 @@ pub fn write_count(ctx: FExitContext) -> i32 {
 pub fn write_count_vector(ctx: FExitContext) -> i32 {
     let written: i64 = ctx.arg(5);
     if let Some(entry) = count(ctx.arg(0), written) {
-        sample_vector(entry, ctx.arg(1), written as u64);
+        sample_vector(entry, ctx.arg(1), written as u64, in_32_bit_call());
     }
     0
 }
@@ -166,22 +170,19 @@ struct Gather {
 
 /// Samples what was written from an array of `struct iovec`.
 #[inline(always)]
-fn sample_vector(entry: *mut Written, vector: u64, written: u64) {
+fn sample_vector(entry: *mut Written, vector: u64, written: u64, of_32_bits: bool) {
     let mut gather = Gather {
         entry,
         vector,
         left: written,
-        of_32_bits: in_32_bit_call(),
+        of_32_bits,
     };
     repeat(UIO_MAXIOV, sample_next, &mut gather);
 }
 
 unsafe extern "C" fn sample_next(index: u32, gather: *mut Gather) -> i64 {
-    // SAFETY: `sample_vector` gives it its own; the entry is a value of the map.
-    let (gather, sampled) = unsafe { (&mut *gather, (*(*gather).entry).sample_len) };
-    if gather.left == 0 || sampled as usize >= SAMPLE {
-        return 1;
-    }
+    // SAFETY: `sample_vector` gives it its own.
+    let gather = unsafe { &mut *gather };
     let (from, len) = if gather.of_32_bits {
         let [from, len]: [u32; 2] = read(gather.vector.wrapping_add(u64::from(index) * 8));
         (u64::from(from), u64::from(len))
@@ -190,9 +191,8 @@ unsafe extern "C" fn sample_next(index: u32, gather: *mut Gather) -> i64 {
         (from, len)
     };
     let len = if len > gather.left { gather.left } else { len };
-    sample(gather.entry, from, len);
     gather.left -= len;
-    0
+    i64::from(!sample(gather.entry, from, len) || gather.left == 0)
 }
 
 /// Counts and samples what io_uring wrote at once or in a thread of its own. (Of a write around the
@@ -211,7 +211,9 @@ pub fn write_count_uring(ctx: FEntryContext) -> i32 {
     if let Some(entry) = count(peek_ptr(request, offset!(io_file)), written) {
         let from: u64 = peek(request, offset!(io_rw_addr));
         if operation == IORING_OP_WRITEV {
-            sample_vector(entry, from, written as u64);
+            // Of a ring of 32 bits, whose array is another, this reads addresses that there are none
+            // of. How the call came here says nothing: the ring was set up by another one.
+            sample_vector(entry, from, written as u64, false);
         } else {
             sample(entry, from, written as u64);
         }

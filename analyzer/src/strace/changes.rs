@@ -9,14 +9,14 @@ use super::import::{Importer, Who};
 use super::names::number;
 use super::paths::Last;
 
-/// Errors by which the kernel says that it could not make sense of a call: bad addresses, bad
-/// arguments, no such call. The probes' hooks come later and see none of these.
-const NOT_UNDERSTOOD: [i64; 3] = [-14, -22, -38];
-/// Errors by which it says that it did not come to the file: no such descriptor or name, names that are
-/// too long or lead nowhere. The hooks on modes, owners and sizes come later, those on names do not.
-const NOT_REACHED: [i64; 5] = [-2, -9, -20, -36, -40];
+/// Errors of calls that asked nothing of any file: a bad address for its name, no such call.
+const NOT_UNDERSTOOD: [i64; 2] = [-14, -38];
+/// Errors by which the kernel says that it did not come to the file: bad arguments, no such descriptor
+/// or name, names that are too long or lead nowhere. The probes' hooks on modes, owners and sizes come
+/// later, those on names do not.
+const NOT_REACHED: [i64; 6] = [-2, -9, -20, -22, -36, -40];
 
-/// The result of a call, unless it was none that the kernel could make sense of.
+/// The result of a call, unless it asked nothing of any file.
 fn understood(call: &Call<'_>) -> Option<i64> {
     call.result
         .filter(|result| !NOT_UNDERSTOOD.contains(result))

@@ -309,7 +309,7 @@ fn programs_without_a_name() {
 }
 
 #[test]
-fn changes_of_names_that_fail_are_events_as_the_probes_make_them() {
+fn changes_of_names_that_fail_are_events() {
     let cases = [
         (r#"unlink("/home/u/x") = -1 ENOENT"#, Kind::Unlink, 1),
         (
@@ -327,6 +327,11 @@ fn changes_of_names_that_fail_are_events_as_the_probes_make_them() {
         (
             r#"link("/home/u/x", "/home/u/y") = -1 ENOENT"#,
             Kind::Link,
+            1,
+        ),
+        (
+            r#"rename("/home/u", "/home/u/x") = -1 EINVAL"#,
+            Kind::Rename,
             1,
         ),
         (r#"unlink(NULL) = -1 EFAULT"#, Kind::Unlink, 0),
