@@ -1,8 +1,7 @@
 //! A burst of events: `programs/burst.c` says how many of each family it made, and exactly so many are
 //! stored or counted where they were lost.
 
-use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use pyti_analyzer::facts::family_name;
@@ -35,29 +34,28 @@ pub fn stage(seconds: u64, settle: u64, length: u64) -> Result<StageSpec> {
     guest::stage(&[("burst", SOURCE)], &command)
 }
 
-/// How long a slow host does something else before it reads on.
-const ELSEWHERE: Duration = Duration::from_millis(150);
+/// How long a slow host does something else before it reads on: in this time a guest, however slow its
+/// machine, makes more than is read between two of them.
+const ELSEWHERE: Duration = Duration::from_secs(1);
 
-/// Runs a stage on a slow host: everything but the storing is done by one thread, which is kept from its
-/// work most of the time. What is not read stays in the port, then in the agent, then in the ring
-/// buffer, which overflows.
+/// Runs a stage on a host that is slow for `busy`: everything but the storing is done by one thread,
+/// which is kept from its work most of the time. What is not read stays in the port, then in the agent,
+/// then in the ring buffer, which overflows. Then the host catches up.
 ///
 /// # Errors
 /// There is no machine, or the stage did not end by itself with exit status 0.
-pub fn run_slowly(spec: &StageSpec) -> Result<Ran> {
+pub fn run_slowly(spec: &StageSpec, busy: Duration) -> Result<Ran> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().build()?.block_on(async {
         let template = guest::template().await?;
         let vm = template.start(StartOptions::default()).await?;
-        tokio::select! {
-            ran = guest::run_in(vm, spec) => ran,
-            never = hold_up() => match never {},
-        }
+        tokio::join!(guest::run_in(vm, spec), hold_up(busy)).0
     })
 }
 
-async fn hold_up() -> Infallible {
-    loop {
+async fn hold_up(busy: Duration) {
+    let begun = Instant::now();
+    while begun.elapsed() < busy {
         std::thread::sleep(ELSEWHERE);
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -1,6 +1,8 @@
 //! For every family: what was done is what the probes saw, and that is what is stored and what is
 //! reported lost, exactly; on a host that keeps up and on one that does not.
 
+use std::time::Duration;
+
 use pyti_analyzer::Verdict;
 use pyti_analyzer::facts::family_name;
 use pyti_tests::burst::{reckon, run_slowly, stage};
@@ -20,7 +22,7 @@ async fn vm_accounting_is_exact_in_a_burst() {
 #[test]
 fn vm_accounting_is_exact_on_a_slow_host() {
     let spec = stage(8, 15, 3000).expect("no order");
-    let ran = run_slowly(&spec).expect("the burst did not run");
+    let ran = run_slowly(&spec, Duration::from_secs(12)).expect("the burst did not run");
     let burst = reckon(&ran).expect("the sums do not come out even");
     assert!(burst.lost[Family::File as usize] > 1000, "{burst:?}");
     let report = guest::judge(&ran.facts, &ran.events).expect("no rules");

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::build::{agent, pyti};
-use crate::sh::{cargo, root, run, say, target};
+use crate::sh::{cargo, run, say, target};
 
 /// Tested by itself: the virtual clock of its tests is a feature of tokio, and with it everything
 /// that stands on tokio, polars too, would be compiled a second time.
@@ -70,8 +70,6 @@ pub fn test_with_vm(filter: Option<&str>, images: Images) -> Result<()> {
 fn test_command(filter: Option<&str>) -> Command {
     let mut command = cargo();
     command
-        // Where snapshots are: see `root`.
-        .env("INSTA_WORKSPACE_ROOT", root())
         .args([
             "test",
             "--quiet",
