@@ -38,7 +38,6 @@ fn main() -> ExitCode {
         .init();
     let code = match commands::run(cli.command) {
         Ok(code) => code,
-        Err(error) if broken_pipe(&error) => 0,
         Err(error) => {
             for line in format!("{error:#}").lines() {
                 // Nobody to tell where the terminal is gone.
@@ -48,12 +47,4 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(code)
-}
-
-/// The reader of standard output went away: `pyti show --events | head` is no failure.
-fn broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -168,3 +168,20 @@ fn bad_input_is_one_sentence_with_its_line() {
         &["--home home is no absolute path"],
     );
 }
+
+#[test]
+fn a_reader_that_goes_away_does_not_change_the_verdict() {
+    let status = |stdout: Stdio| {
+        let mut command = pyti();
+        command.args(["analyze", "--strace"]);
+        let status = command
+            .arg(recorded("reverse-shell"))
+            .stdout(stdout)
+            .status();
+        status.expect("failed to start pyti").code()
+    };
+    let (reader, writer) = std::io::pipe().expect("no pipe");
+    drop(reader);
+    assert_eq!(status(Stdio::null()), Some(1));
+    assert_eq!(status(writer.into()), Some(1));
+}

@@ -3,6 +3,7 @@
 mod analyze;
 mod doctor;
 mod image;
+mod output;
 mod rules;
 
 use std::io::{IsTerminal, Write};
@@ -12,12 +13,13 @@ use anyhow::{Context, Result};
 use pyti_analyzer::report::render;
 use pyti_analyzer::{RuleSet, Style};
 
-use crate::audit::{self, audit};
+use crate::audit::{self, Audited, audit};
 use crate::cli::{AuditArgs, Command, Format, PlanFormat};
 use crate::home::Home;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::{order, show};
+use output::Output;
 
 /// Runs a command; the result is the exit status.
 ///
@@ -25,7 +27,7 @@ use crate::{order, show};
 /// The tool or its input failed: exit status 2.
 pub fn run(command: Command) -> Result<u8> {
     let home = Home::find()?;
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut out = Output::standard();
     match command {
         Command::Audit(args) => return run_audit(args, &home, &mut out),
         Command::Plan(args) => {
@@ -59,20 +61,17 @@ fn run_audit(args: AuditArgs, home: &Home, out: &mut impl Write) -> Result<u8> {
     });
     // What still runs in the background serves nobody now.
     runtime.shutdown_background();
-    let audited = audited?;
+    let Audited { report, run } = audited?;
     match format {
-        Format::Json => writeln!(out, "{}", audited.report.to_json()?)?,
+        Format::Json => writeln!(out, "{}", report.to_json()?)?,
         Format::Table => {
-            write!(out, "{}", render(&audited.report, style()))?;
-            writeln!(
-                out,
-                "run: {}",
-                pyti_analyzer::escape(&audited.run.display().to_string())
-            )?;
+            write!(out, "{}", render(&report, style()))?;
+            let run = pyti_analyzer::escape(&run.display().to_string());
+            writeln!(out, "run: {run}")?;
         }
     }
     out.flush()?;
-    Ok(audited.report.verdict.exit_status())
+    Ok(report.verdict.exit_status())
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
