@@ -1,6 +1,8 @@
 //! What the manager knows of a run besides its events.
 
-use pyti_trace::event::{Counters, Event};
+use std::collections::BTreeMap;
+
+use pyti_trace::event::{Counters, Event, Family};
 use pyti_trace::wire::{Ending, StageResult};
 use serde::{Deserialize, Serialize};
 
@@ -117,6 +119,9 @@ pub struct StageFacts {
     /// Records that could not be decoded.
     #[serde(default)]
     pub decode_errors: u64,
+    /// Events that arrived and were not kept, as the host's bounds were reached, by family.
+    #[serde(default, skip_serializing_if = "is_none_dropped")]
+    pub dropped: [u64; Family::ALL.len()],
     /// Whatever else keeps the record from being whole, one sentence each: a full disk, a store
     /// that had to be recovered, a probe that could not be attached.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -143,6 +148,7 @@ impl StageFacts {
             disk_used: 0,
             counters: None,
             decode_errors: 0,
+            dropped: [0; Family::ALL.len()],
             problems: Vec::new(),
         }
     }
@@ -190,18 +196,46 @@ pub struct RunFacts {
     pub notes: Vec<String>,
 }
 
-/// Of one family: what the kernel saw, what is stored, what is lost.
+fn is_none_dropped(dropped: &[u64; Family::ALL.len()]) -> bool {
+    dropped.iter().all(|count| *count == 0)
+}
+
+/// Of one family: what the kernel saw, what is stored, what is lost. Each is counted where it happens,
+/// so that the sum proves something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Loss {
     /// Events that the probes saw; `None` where the last counters did not arrive.
     pub seen: Option<u64>,
-    /// Events in the store.
+    /// Events in the store, as far as they were read.
     pub stored: u64,
-    /// The difference; `None` where it is not known.
+    /// Events that were counted as lost: by the probes, for want of room, and by the host, over its
+    /// bounds. `None` where the probes' last counters did not arrive.
     pub lost: Option<u64>,
 }
 
-/// Losses by family, in the order of [`Family::ALL`](pyti_trace::event::Family::ALL).
+impl Loss {
+    /// Events that were seen and are neither stored nor counted as lost.
+    #[must_use]
+    pub fn unaccounted(&self) -> u64 {
+        let here = self.stored.saturating_add(self.lost.unwrap_or(0));
+        self.seen.unwrap_or(0).saturating_sub(here)
+    }
+
+    /// Events that are here, or counted as lost, and were never seen.
+    #[must_use]
+    pub fn surplus(&self) -> u64 {
+        let here = self.stored.saturating_add(self.lost.unwrap_or(0));
+        self.seen.map_or(0, |seen| here.saturating_sub(seen))
+    }
+
+    /// Whether an event is missing that the probes saw.
+    #[must_use]
+    pub fn lacks(&self) -> bool {
+        self.lost.is_some_and(|lost| lost > 0) || self.unaccounted() > 0
+    }
+}
+
+/// Losses by family, in the order of [`Family::ALL`].
 #[must_use]
 pub fn losses(facts: &StageFacts, events: &[Event]) -> [Loss; 6] {
     let mut losses = [Loss::default(); 6];
@@ -209,10 +243,75 @@ pub fn losses(facts: &StageFacts, events: &[Event]) -> [Loss; 6] {
         losses[event.kind.family() as usize].stored += 1;
     }
     if let Some(counters) = &facts.counters {
-        for (loss, counted) in losses.iter_mut().zip(&counters.families) {
+        for ((loss, counted), dropped) in
+            (losses.iter_mut().zip(&counters.families)).zip(facts.dropped)
+        {
             loss.seen = Some(counted.seen);
-            loss.lost = Some(counted.seen.saturating_sub(loss.stored));
+            let lost = counted.full.saturating_add(counted.oversize);
+            loss.lost = Some(lost.saturating_add(dropped));
         }
     }
     losses
+}
+
+/// Events that are missing between others: every CPU numbers what it records or loses, from 0 on.
+#[must_use]
+pub fn holes(events: &[Event]) -> u64 {
+    let mut cpus: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+    for event in events {
+        let (count, next) = cpus.entry(event.cpu).or_default();
+        *count += 1;
+        *next = event.seq.saturating_add(1).max(*next);
+    }
+    let holes = cpus
+        .values()
+        .map(|(count, next)| next.saturating_sub(*count));
+    holes.fold(0, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use pyti_trace::event::{FamilyCounters, Kind, ProcessKey};
+
+    use super::*;
+
+    fn event(cpu: u32, seq: u64) -> Event {
+        Event {
+            cpu,
+            seq,
+            ..Event::new(Kind::Open, ProcessKey::default(), seq)
+        }
+    }
+
+    #[test]
+    fn what_is_lost_is_what_was_counted_and_not_what_is_missing() {
+        let mut facts = StageFacts::new("install", StageStatus::Completed);
+        let mut counters = Counters::default();
+        counters.families[0] = FamilyCounters {
+            seen: 10,
+            submitted: 7,
+            full: 2,
+            oversize: 1,
+        };
+        facts.counters = Some(counters);
+        facts.dropped[0] = 3;
+        let events: Vec<Event> = (0..3).map(|seq| event(0, seq)).collect();
+        let [loss, ..] = losses(&facts, &events);
+        assert_eq!((loss.seen, loss.stored, loss.lost), (Some(10), 3, Some(6)));
+        assert_eq!((loss.unaccounted(), loss.surplus()), (1, 0));
+        let events: Vec<Event> = (0..5).map(|seq| event(0, seq)).collect();
+        let [loss, ..] = losses(&facts, &events);
+        assert_eq!((loss.unaccounted(), loss.surplus()), (0, 1));
+        facts.counters = None;
+        let [loss, ..] = losses(&facts, &events);
+        assert_eq!((loss.seen, loss.lost, loss.surplus()), (None, None, 0));
+    }
+
+    #[test]
+    fn holes_are_counted_by_cpu() {
+        assert_eq!(holes(&[]), 0);
+        assert_eq!(holes(&[event(0, 0), event(1, 0), event(0, 1)]), 0);
+        assert_eq!(holes(&[event(0, 1), event(1, 4), event(1, 2)]), 1 + 3);
+        assert_eq!(holes(&[event(0, u64::MAX)]), u64::MAX - 1);
+    }
 }

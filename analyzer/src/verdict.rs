@@ -100,9 +100,15 @@ pub fn verdict(findings: &[Finding], missing: &[String]) -> (Verdict, Vec<String
     (verdict, reasons)
 }
 
-/// What keeps a stage's record from being whole, one sentence each.
+/// What keeps a stage's record from being whole, one sentence each. `holes` are the events that are
+/// missing by the numbers of the others.
 #[must_use]
-pub fn missing(stage: &StageFacts, losses: &[Loss; 6], undecided: &[Undecided]) -> Vec<String> {
+pub fn missing(
+    stage: &StageFacts,
+    losses: &[Loss; 6],
+    holes: u64,
+    undecided: &[Undecided],
+) -> Vec<String> {
     let mut out = Vec::new();
     let mut say = |text: String| out.push(format!("stage {}: {text}", stage.name));
     match &stage.status {
@@ -141,19 +147,27 @@ pub fn missing(stage: &StageFacts, losses: &[Loss; 6], undecided: &[Undecided]) 
     match &stage.counters {
         Some(counters) => {
             for (family, loss) in Family::ALL.into_iter().zip(losses) {
-                if loss.seen.is_some_and(|seen| seen < loss.stored) {
-                    say(format!(
-                        "more {} events are stored than the probes counted",
-                        family_name(family)
-                    ));
-                }
+                let (family, seen) = (family_name(family), loss.seen.unwrap_or_default());
                 if let Some(lost @ 1..) = loss.lost {
+                    say(format!("{lost} of {seen} {family} events were lost"));
+                }
+                if let missing @ 1.. = loss.unaccounted() {
                     say(format!(
-                        "{lost} of {} {} events were lost",
-                        loss.seen.unwrap_or(lost),
-                        family_name(family)
+                        "{missing} of {seen} {family} events are missing and were not counted as lost"
                     ));
                 }
+                if let more @ 1.. = loss.surplus() {
+                    say(format!(
+                        "{more} more {family} events are stored or lost than the probes saw"
+                    ));
+                }
+            }
+            let lost = losses.iter().filter_map(|loss| loss.lost);
+            if holes > lost.fold(0, u64::saturating_add) {
+                say(format!(
+                    "{} by the events' numbers, more than were counted as lost",
+                    amount(holes, "event is missing", "events are missing")
+                ));
             }
             if counters.recursion_misses > 0 {
                 say(format!(
@@ -170,6 +184,12 @@ pub fn missing(stage: &StageFacts, losses: &[Loss; 6], undecided: &[Undecided]) 
         }
         None if started => {
             say("the probes' last counters did not arrive, so losses are not known".into());
+            if holes > 0 {
+                say(format!(
+                    "at least {} by the events' numbers",
+                    amount(holes, "event is missing", "events are missing")
+                ));
+            }
         }
         None => {}
     }

@@ -250,10 +250,40 @@ fn whatever_is_missing_makes_it_inconclusive() {
         &|f| {
             if let Some(counters) = &mut f.counters {
                 counters.families[Family::Network as usize].seen += 5;
+                counters.families[Family::Network as usize].full += 5;
             }
         },
         "5 of 5 network events were lost",
     );
+    inconclusive(
+        &|f| {
+            if let Some(counters) = &mut f.counters {
+                counters.families[Family::Network as usize].seen += 5;
+            }
+        },
+        "5 of 5 network events are missing and were not counted as lost",
+    );
+    inconclusive(
+        &|f| {
+            if let Some(counters) = &mut f.counters {
+                counters.families[Family::File as usize].seen -= 1;
+            }
+        },
+        "1 more file events are stored or lost than the probes saw",
+    );
+}
+
+#[test]
+fn a_hole_in_the_numbers_is_missing_although_the_sums_come_out_even() {
+    let mut events = events(GOOD);
+    let facts = facts(&events);
+    if let Some(last) = events.last_mut() {
+        last.seq += 2;
+    }
+    let report = judge(&facts, &events);
+    assert_eq!(report.verdict, Verdict::Inconclusive);
+    let reason = "2 events are missing by the events' numbers, more than were counted as lost";
+    assert!(report.missing[0].contains(reason), "{:?}", report.missing);
 }
 
 #[test]

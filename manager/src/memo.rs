@@ -87,7 +87,8 @@ fn is_whole(facts: &StageFacts) -> bool {
             && counters.untracked == 0
             && families.all(|family| family.full == 0 && family.oversize == 0)
     });
-    facts.status == StageStatus::Completed && facts.problems.is_empty() && counted
+    let kept = facts.problems.is_empty() && facts.dropped.iter().all(|count| *count == 0);
+    facts.status == StageStatus::Completed && kept && counted
 }
 
 impl Memo for StageMemo {

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use pyti_analyzer::facts::family_name;
 use pyti_analyzer::store::StoreWriter;
 use pyti_analyzer::{StageFacts, StageStatus};
 use pyti_trace::decode;
-use pyti_trace::event::Counters;
+use pyti_trace::event::{Counters, Family};
 use pyti_trace::wire::{
     FileChunk, Frame, FrameKind, Heartbeat, STATE, StageResult, StageSpec, Started,
 };
@@ -94,6 +95,7 @@ struct Stage {
     stderr: OutputFile,
     started_ns: u64,
     to_start: Option<Duration>,
+    /// As of the last heartbeat.
     counters: Option<Counters>,
     chunks: BTreeMap<String, Vec<u8>>,
     files: BTreeMap<String, Vec<u8>>,
@@ -293,6 +295,7 @@ impl Stage {
             None => None,
         };
         facts.decode_errors = kept.malformed;
+        facts.dropped = kept.dropped;
         facts.problems = self.problems;
         facts.problems.extend(kept.problem);
         Watched {
@@ -304,10 +307,17 @@ impl Stage {
         }
     }
 
-    fn unfinished(&self, status: StageStatus) -> StageFacts {
+    /// The last heartbeat's counters are not the last ones: what they say of losses is a lower bound.
+    fn unfinished(&mut self, status: StageStatus) -> StageFacts {
+        let counted = self.counters.take().unwrap_or_default();
+        for (family, counted) in Family::ALL.into_iter().zip(&counted.families) {
+            if let lost @ 1.. = counted.full.saturating_add(counted.oversize) {
+                let family = family_name(family);
+                self.problem(format!("at least {lost} {family} events were lost"));
+            }
+        }
         StageFacts {
             started_ns: self.started_ns,
-            counters: self.counters.clone(),
             ..StageFacts::new(&self.name, status)
         }
     }
@@ -391,6 +401,8 @@ struct Recorder {
 #[derive(Debug, Default)]
 struct Kept {
     malformed: u64,
+    /// Events over the bounds, by family.
+    dropped: [u64; Family::ALL.len()],
     problem: Option<String>,
 }
 
@@ -415,8 +427,9 @@ impl Recorder {
                     let mut events = vec![];
                     for record in decode::decode_all(&payload) {
                         match record {
-                            // What is over the bound is counted as lost: it was seen, not stored.
-                            Ok(_) if room == 0 => {}
+                            Ok(event) if room == 0 => {
+                                kept.dropped[event.kind.family() as usize] += 1;
+                            }
                             Ok(event) => {
                                 room -= 1;
                                 events.push(event);
@@ -444,8 +457,8 @@ impl Recorder {
     async fn finish(self) -> Kept {
         drop(self.queue);
         self.done.await.unwrap_or_else(|_| Kept {
-            malformed: 0,
             problem: Some("the recorder ended early".into()),
+            ..Kept::default()
         })
     }
 }

@@ -77,9 +77,7 @@ fn why_undecided(
     let lost: Vec<&str> = Family::ALL
         .into_iter()
         .zip(losses)
-        .filter(|(family, loss)| {
-            rule.families().contains(family) && loss.lost.is_some_and(|n| n > 0)
-        })
+        .filter(|(family, loss)| rule.families().contains(family) && loss.lacks())
         .map(|(family, _)| family_name(family))
         .collect();
     (!lost.is_empty()).then(|| format!("{} events were lost", lost.join(" and ")))

@@ -13,7 +13,7 @@ use super::rule::Rule;
 use super::source::Source;
 use super::value::View;
 use super::yaml::Node;
-use crate::facts::{StageFacts, Target, family_name, losses};
+use crate::facts::{StageFacts, Target, family_name, holes, losses};
 use crate::origin::Origins;
 use crate::report::{Report, SCHEMA};
 use crate::verdict::{missing, not_started, verdict};
@@ -149,7 +149,7 @@ impl RuleSet {
             let (found, open) =
                 judge_stage(&self.rules, stage.facts, &view, &losses, &origins, &today);
             all_origins.insert(stage.facts.name.clone(), origins.counts());
-            all_missing.extend(missing(stage.facts, &losses, &open));
+            all_missing.extend(missing(stage.facts, &losses, holes(stage.events), &open));
             findings.extend(found);
             undecided.extend(open);
             let by_family = Family::ALL

@@ -48,8 +48,16 @@ pub(super) struct Loss {
     pub(super) seen: u64,
     /// What is here.
     pub(super) stored: u64,
-    /// The difference.
+    /// What the probes counted as lost.
     pub(super) lost: u64,
+}
+
+impl Loss {
+    /// Events that were seen and are neither here nor counted as lost.
+    fn unaccounted(self) -> u64 {
+        let here = self.stored.saturating_add(self.lost);
+        self.seen.saturating_sub(here)
+    }
 }
 
 impl From<ExitStatus> for Ended {
@@ -82,7 +90,7 @@ pub(super) fn losses(counters: &Counters, stored: [u64; Family::ALL.len()]) -> V
             family: family_name(family),
             seen: counted.seen,
             stored,
-            lost: counted.seen.saturating_sub(stored),
+            lost: counted.full.saturating_add(counted.oversize),
         })
         .filter(|loss| loss.seen > 0 || loss.stored > 0)
         .collect()
@@ -100,14 +108,24 @@ impl Summary<'_> {
                 "{count} processes outlived the command and run on, no longer followed"
             )),
         }
-        let lost: Vec<String> = self
-            .events
-            .iter()
-            .filter(|loss| loss.lost > 0)
-            .map(|loss| format!("{} of {} {} events", loss.lost, loss.seen, loss.family))
-            .collect();
-        if !lost.is_empty() {
-            warnings.push(format!("{} were lost", lost.join(", ")));
+        let told = |count: fn(Loss) -> u64| {
+            let some = self.events.iter().filter(|loss| count(**loss) > 0);
+            let told = some.map(|loss| {
+                let Loss { family, seen, .. } = *loss;
+                format!("{} of {seen} {family} events", count(*loss))
+            });
+            told.collect::<Vec<_>>().join(", ")
+        };
+        for (which, what) in [
+            (told(|loss| loss.lost), "were lost"),
+            (
+                told(Loss::unaccounted),
+                "are missing and were not counted as lost",
+            ),
+        ] {
+            if !which.is_empty() {
+                warnings.push(format!("{which} {what}"));
+            }
         }
         for (count, what) in [
             (
@@ -138,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_is_stored_or_lost() {
+    fn what_is_lost_was_counted_and_what_else_is_missing_is_told() {
         let mut counters = Counters::default();
         counters.families[Family::Process as usize] = FamilyCounters {
             seen: 5,
@@ -152,7 +170,8 @@ mod tests {
         };
         assert_eq!(
             (loss.family, loss.seen, loss.stored, loss.lost),
-            ("process", 5, 3, 2)
+            ("process", 5, 3, 1)
         );
+        assert_eq!(loss.unaccounted(), 1);
     }
 }

@@ -91,7 +91,7 @@ struct Watch {
     before: Before,
     /// Events that came, by family.
     stored: [u64; Family::ALL.len()],
-    /// Why a record was no event; it is counted as lost.
+    /// Why a record was no event.
     undecoded: Option<String>,
     started_ns: u64,
 }
