@@ -1,11 +1,13 @@
 //! Builds the programs and the guest image.
 
+use std::convert::Infallible;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::sh::{cargo, run, say, status, target};
+use crate::sh::{cargo, run, say, target};
 
 /// The agent is linked statically for this target, so the guest's libc does not matter.
 const AGENT_TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -63,9 +65,12 @@ pub fn image() -> Result<()> {
     run(Command::new(pyti()).args(["image", "build"]))
 }
 
-/// Runs a `pyti` command and returns its exit status.
-pub fn pyti_status(command: &str, args: &[String]) -> Result<i32> {
-    status(Command::new(pyti()).arg(command).args(args))
+/// Becomes `pyti`: its signals, its last words and its exit status are nobody else's. Returns only where
+/// that fails.
+pub fn become_pyti(command: &str, args: &[String]) -> Result<Infallible> {
+    let program = pyti();
+    let error = Command::new(&program).arg(command).args(args).exec();
+    Err(error).with_context(|| format!("failed to start {}", program.display()))
 }
 
 /// The built program.

@@ -72,11 +72,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::setup(),
         Task::Build => setup::setup().and_then(|()| build::build()),
         Task::Image => ready(),
-        Task::Audit { args } => ready().and_then(|()| match build::pyti_status("audit", &args)? {
-            0 => Ok(()),
-            // The verdict is the audit's exit status, and that of this task.
-            code => std::process::exit(code),
-        }),
+        Task::Audit { args } => ready().and_then(|()| match build::become_pyti("audit", &args)? {}),
         Task::Test {
             no_vm,
             no_images,
