@@ -93,8 +93,8 @@ struct Plan<'a> {
 impl Template {
     /// The template of this image, agent and configuration; booted first where it does not exist.
     ///
-    /// With [`Accel::Auto`], KVM is taken where a template could be booted with it; the outcome is
-    /// remembered until the host boots again.
+    /// With [`Accel::Auto`], KVM is taken where a template could be booted with it and a clone of that
+    /// ran; the outcome is remembered until the host boots again.
     ///
     /// # Errors
     /// No hypervisor, a machine that does not come up, a full disk.
@@ -185,6 +185,27 @@ impl Template {
         }
     }
 
+    /// Starts a clone, waits for a word of its agent, and ends it: a machine that boots may still be one
+    /// that cannot be restored.
+    ///
+    /// # Errors
+    /// No clone can be started, or it says nothing.
+    pub async fn try_clone(&self) -> Result<(), VmError> {
+        let mut vm = self.start(StartOptions::default()).await?;
+        // Before the start of a stage there is nothing to stop, and the agent says so.
+        vm.send(FrameKind::Stop, &[]).await?;
+        let answer = timeout(self.engine.boot_limit(), vm.next_frame()).await;
+        let exit = vm.kill().await;
+        match answer {
+            Ok(Ok(Some(_))) => Ok(()),
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(None)) | Err(_) => Err(VmError::Control(format!(
+                "a clone does not answer; {}",
+                exit.describe()
+            ))),
+        }
+    }
+
     /// What is known of it.
     #[must_use]
     pub fn record(&self) -> &TemplateRecord {
@@ -217,8 +238,8 @@ impl Plan<'_> {
             self.progress.step(&format!("no KVM ({reason}): emulating"));
             return self.obtain(Engine::Tcg).await;
         }
-        match Proof::recall(self.home, &self.version) {
-            Some(Proof { broken: None, .. }) => {}
+        let tried = match Proof::recall(self.home, &self.version) {
+            Some(Proof { broken: None, .. }) => self.obtain(Engine::Kvm).await,
             Some(Proof {
                 broken: Some(reason),
                 ..
@@ -236,28 +257,29 @@ impl Plan<'_> {
                     fs::remove_dir_all(&stale)
                         .map_err(VmError::io(format!("remove {}", stale.display())))?;
                 }
+                self.prove().await
             }
-        }
-        match self.obtain(Engine::Kvm).await {
-            Ok(template) => {
-                Proof::remember(self.home, &self.version, None)?;
-                Ok(template)
-            }
-            Err(VmError::Boot { reason, .. }) => {
-                // The hypervisor's own words where it has any; a guest that never spoke has none.
-                let words = reason
-                    .lines()
-                    .skip_while(|line| *line != "hypervisor:")
-                    .nth(1);
-                let reason = words.or(reason.lines().next()).unwrap_or("no reason given");
-                Proof::remember(self.home, &self.version, Some(reason.to_owned()))?;
-                self.progress.step(&format!(
-                    "KVM does not work on this host ({reason}): emulating"
-                ));
-                self.obtain(Engine::Tcg).await
-            }
-            Err(error) => Err(error),
-        }
+        };
+        let error = match tried {
+            Ok(template) => return Ok(template),
+            Err(error) => error,
+        };
+        let Some(reason) = blames_machine(&error) else {
+            return Err(error);
+        };
+        Proof::remember(self.home, &self.version, Some(reason.clone()))?;
+        self.progress.step(&format!(
+            "KVM does not work on this host ({reason}): emulating"
+        ));
+        self.obtain(Engine::Tcg).await
+    }
+
+    /// The template with KVM, once a clone of it has run.
+    async fn prove(&self) -> Result<Template, VmError> {
+        let template = self.obtain(Engine::Kvm).await?;
+        template.try_clone().await?;
+        Proof::remember(self.home, &self.version, None)?;
+        Ok(template)
     }
 
     fn key(&self, engine: Engine) -> String {
@@ -396,6 +418,21 @@ impl Plan<'_> {
     }
 }
 
+/// Why the machine did not do what it should; `None` where the host's files or programs are at fault,
+/// which no other engine helps against.
+fn blames_machine(error: &VmError) -> Option<String> {
+    let reason = match error {
+        VmError::Boot { reason, .. } => reason.clone(),
+        VmError::Control(reason) | VmError::Kvm(reason) => reason.clone(),
+        VmError::Wire(_) | VmError::WallLimit(_) => error.to_string(),
+        _ => return None,
+    };
+    // The hypervisor's own words where it has any; a guest that never spoke has none.
+    let mut words = reason.lines().skip_while(|line| *line != "hypervisor:");
+    let told = words.nth(1).or(reason.lines().next());
+    Some(told.unwrap_or("no reason given").to_owned())
+}
+
 /// Reads frames up to Ready; the agent's log on the way is worth showing.
 async fn ready(vm: &mut Vm, progress: &dyn Progress) -> Result<Option<Ready>, VmError> {
     while let Some(frame) = vm.next_frame().await? {
@@ -418,4 +455,25 @@ fn save(directory: &Path, memory: &File, state: &File) -> io::Result<(u64, u64)>
     let mut saved = File::create_new(directory.join("state"))?;
     let state_bytes = io::copy(&mut File::open(proc_path(state))?, &mut saved)?;
     Ok((memory_bytes, state_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_machine_did_speaks_against_kvm() {
+        let boot = VmError::Boot {
+            accel: "kvm",
+            waited: Duration::from_secs(1),
+            reason: "exit status 1\nhypervisor:\nerror: failed to set MSR 0x345".into(),
+        };
+        let told = blames_machine(&boot);
+        assert_eq!(told.as_deref(), Some("error: failed to set MSR 0x345"));
+        let restore = VmError::Control("a clone does not answer; killed".into());
+        let told = blames_machine(&restore);
+        assert_eq!(told.as_deref(), Some("a clone does not answer; killed"));
+        let disk = VmError::io("save the template")(io::ErrorKind::StorageFull.into());
+        assert_eq!(blames_machine(&disk), None);
+    }
 }

@@ -81,6 +81,7 @@ async fn outcome(vm: &mut Vm) -> (String, Option<StageResult>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn vm_clones_read_their_own_input_and_share_nothing() {
     let (_home, template) = template().await;
+    template.try_clone().await.unwrap();
     for content in ["first", "second"] {
         let mut tar = tar::Builder::new(tempfile::tempfile().unwrap());
         let mut header = tar::Header::new_gnu();
@@ -209,7 +210,7 @@ async fn vm_dies_with_its_owner() {
         );
         std::thread::sleep(Duration::from_millis(10));
     }
-    let left: Vec<_> = std::fs::read_dir(home.root().join("tmp"))
+    let left: Vec<_> = std::fs::read_dir(home.root().join("stages"))
         .unwrap()
         .flatten()
         .collect();
