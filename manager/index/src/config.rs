@@ -41,8 +41,9 @@ impl IndexConfig {
         Ok(Self { urls })
     }
 
-    /// The index that was typed, else the one of `UV_DEFAULT_INDEX`, `UV_INDEX_URL`,
-    /// `PIP_INDEX_URL`, pip's configuration files, else PyPI.
+    /// The index that was typed, and no other; else the one of `UV_DEFAULT_INDEX`, `UV_INDEX_URL`,
+    /// `PIP_INDEX_URL`, pip's configuration files, else PyPI, after those of `UV_INDEX`,
+    /// `UV_EXTRA_INDEX_URL`, `PIP_EXTRA_INDEX_URL` or pip's configuration files.
     ///
     /// # Errors
     ///
@@ -61,34 +62,45 @@ impl IndexConfig {
         if let Some(index) = index {
             return Self::new(index, extra);
         }
-        let mut urls: Vec<Url> = extra
-            .iter()
-            .map(|url| parse(url, "--extra-index-url"))
-            .collect::<Result<_, _>>()?;
         let text = |name: &str| {
             let value = environment(name)?.into_string().ok()?;
             (!value.trim().is_empty()).then_some(value)
         };
-        for name in ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"] {
-            if let Some(value) = text(name) {
-                // uv lets an index be named: `name=https://…`.
-                let address = match value.split_once('=') {
-                    Some((before, after)) if !before.contains('/') => after,
-                    _ => &value,
-                };
-                urls.push(parse(address, name)?);
-                return Ok(Self { urls });
+        // The first of the variables and of pip's files that says it, and where it was said.
+        let setting = |variables: &[&str], key: &str| -> Result<_, IndexError> {
+            for name in variables {
+                if let Some(value) = text(name) {
+                    return Ok(Some((value, (*name).to_owned())));
+                }
+            }
+            for file in pip_files(&text, root) {
+                if let Some(value) = pip_setting(&file, key)? {
+                    return Ok(Some((value, file.display().to_string())));
+                }
+            }
+            Ok(None)
+        };
+        let mut urls: Vec<Url> = extra
+            .iter()
+            .map(|url| parse(url, "--extra-index-url"))
+            .collect::<Result<_, _>>()?;
+        let variables = ["UV_INDEX", "UV_EXTRA_INDEX_URL", "PIP_EXTRA_INDEX_URL"];
+        if let Some((value, place)) = setting(&variables, "extra-index-url")? {
+            for address in value.split_whitespace() {
+                urls.push(parse(unnamed(address), &place)?);
             }
         }
-        for file in pip_files(&text, root) {
-            let Some(value) = pip_index_url(&file)? else {
-                continue;
-            };
-            urls.push(parse(&value, &file.display().to_string())?);
-            return Ok(Self { urls });
-        }
-        urls.push(parse(PYPI, "the default index")?);
+        let variables = ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"];
+        urls.push(match setting(&variables, "index-url")? {
+            Some((value, place)) => parse(unnamed(&value), &place)?,
+            None => parse(PYPI, "the default index")?,
+        });
         Ok(Self { urls })
+    }
+
+    /// PyPI's own index.
+    pub(crate) fn pypi() -> Result<Url, IndexError> {
+        parse(PYPI, "the default index")
     }
 
     /// The addresses of the indexes, each ending in `/`. They may hold credentials.
@@ -100,6 +112,14 @@ impl IndexConfig {
     #[must_use]
     pub fn shown(&self) -> String {
         self.urls.iter().map(redact).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The address of an index that uv lets be named: `name=https://…`.
+fn unnamed(value: &str) -> &str {
+    match value.split_once('=') {
+        Some((before, after)) if !before.contains('/') => after,
+        _ => value,
     }
 }
 
@@ -142,8 +162,9 @@ fn pip_files(text: &dyn Fn(&str) -> Option<String>, root: &Path) -> Vec<PathBuf>
     files
 }
 
-/// The `index-url` of the `[global]` section, or of `[install]` or `[download]`, which pip prefers.
-fn pip_index_url(file: &Path) -> Result<Option<String>, IndexError> {
+/// A setting of the `[global]` section, or of `[install]` or `[download]`, which pip prefers. As in all
+/// files of this form, a value goes on in the lines below that are indented.
+fn pip_setting(file: &Path, wanted: &str) -> Result<Option<String>, IndexError> {
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -155,31 +176,38 @@ fn pip_index_url(file: &Path) -> Result<Option<String>, IndexError> {
         }
     };
     let mut section = "";
-    let mut found = None;
+    let mut values: Vec<(&str, String, String)> = Vec::new();
     for line in text.lines() {
         let trimmed = line.trim();
-        if trimmed.starts_with(['#', ';']) {
+        if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
             continue;
         }
-        if let Some(name) = trimmed
+        let header = trimmed
             .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-        {
+            .and_then(|rest| rest.strip_suffix(']'));
+        if let Some(name) = header {
             section = name;
-        }
-        let Some((key, value)) = trimmed.split_once(['=', ':']) else {
-            continue;
-        };
-        if key.trim().replace('_', "-") != "index-url" {
-            continue;
-        }
-        match section {
-            "install" | "download" => return Ok(Some(value.trim().to_owned())),
-            "global" => found = Some(value.trim().to_owned()),
-            _ => {}
+        } else if let Some((_, _, value)) = values
+            .last_mut()
+            .filter(|(its, _, _)| *its == section && line.starts_with([' ', '\t']))
+        {
+            value.push(' ');
+            value.push_str(trimmed);
+        } else if let Some((key, value)) = trimmed.split_once(['=', ':']) {
+            let key = key.trim().replace('_', "-");
+            values.push((section, key, value.trim().to_owned()));
         }
     }
-    Ok(found)
+    let of = |wanted_section: &str| {
+        let mut values = values.iter().rev();
+        let found = values.find(|(section, key, value)| {
+            *section == wanted_section && key == wanted && !value.is_empty()
+        });
+        found.map(|(_, _, value)| value.trim().to_owned())
+    };
+    Ok(of("install")
+        .or_else(|| of("download"))
+        .or_else(|| of("global")))
 }
 
 #[cfg(test)]
@@ -230,6 +258,31 @@ mod tests {
         );
         let uv = ("UV_DEFAULT_INDEX", "corp=https://uv/simple");
         assert_eq!(shown(&[pip, uv], root.path()), "https://uv/simple/");
+    }
+
+    #[test]
+    fn further_indexes_are_asked_before_the_usual_one() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("etc")).unwrap();
+        let etc = root.path().join("etc/pip.conf");
+        let text = "[global]\nextra-index-url =\n    https://u:p@one/simple\n    https://two/simple\n\
+                    timeout = 10\n";
+        std::fs::write(&etc, text).unwrap();
+        assert_eq!(
+            shown(&[], root.path()),
+            format!("https://***@one/simple/, https://two/simple/, {PYPI}")
+        );
+        let extra = ("PIP_EXTRA_INDEX_URL", "https://a https://b/simple/");
+        let usual = ("PIP_INDEX_URL", "https://pip/simple");
+        assert_eq!(
+            shown(&[extra, usual], root.path()),
+            "https://a/, https://b/simple/, https://pip/simple/"
+        );
+        let uv = ("UV_INDEX", "corp=https://uv/simple");
+        assert_eq!(
+            shown(&[uv, extra, usual], root.path()),
+            "https://uv/simple/, https://pip/simple/"
+        );
     }
 
     #[test]

@@ -79,6 +79,14 @@ impl Index {
         })
     }
 
+    /// The page of `name` on PyPI, whatever indexes are configured; `None` where it has none.
+    pub(crate) async fn project_of_pypi(
+        &self,
+        name: &PackageName,
+    ) -> Result<Option<ProjectPage>, IndexError> {
+        self.project_of(&IndexConfig::pypi()?, name).await
+    }
+
     async fn project_of(
         &self,
         index: &url::Url,

@@ -17,7 +17,7 @@ use crate::error::{IndexError, blocking};
 use crate::filename::PythonPlatform;
 use crate::index::Index;
 use crate::name::PackageName;
-use crate::page::{IndexFile, Metadata};
+use crate::page::{IndexFile, Metadata, ProjectPage};
 use crate::text::printable_lines;
 
 /// The pinned version of `uv`.
@@ -153,11 +153,54 @@ fn pin(line: &str) -> Result<(PackageName, Version), IndexError> {
     })
 }
 
-/// Fetches the pinned program, unless it is there.
+/// Whether this is the pinned program.
+fn is_pinned(program: &Path) -> bool {
+    digest(program).is_ok_and(|(sha256, _)| sha256 == BINARY_SHA256)
+}
+
+/// The pinned program on the `PATH`, as `pip install uv` puts it there.
+fn on_path() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut programs = std::env::split_paths(&path).map(|directory| directory.join("uv"));
+    programs.find(|program| program.is_file() && is_pinned(program))
+}
+
+/// Where the pinned wheel can be fetched: from the configured indexes, else from PyPI.
+async fn wheel(index: &Index) -> Result<IndexFile, IndexError> {
+    let name: PackageName = "uv"
+        .parse()
+        .map_err(|_| IndexError::Tool("no name".to_owned()))?;
+    let listed = |page: &ProjectPage| {
+        let mut files = page.files.iter();
+        files.find(|file| file.filename.as_str() == WHEEL).cloned()
+    };
+    match index.project(&name).await {
+        Ok(page) => {
+            if let Some(file) = listed(&page) {
+                return Ok(file);
+            }
+        }
+        Err(IndexError::UnknownPackage { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    let advice = |reason: &str| {
+        IndexError::Tool(format!(
+            "the index has no {WHEEL}, and {reason}; what `pip install uv=={UV_VERSION}` puts on the PATH \
+             is taken too"
+        ))
+    };
+    let page = index.project_of_pypi(&name).await;
+    let page = page.map_err(|error| advice(&error.to_string()))?;
+    page.as_ref()
+        .and_then(listed)
+        .ok_or_else(|| advice("PyPI has none"))
+}
+
+/// Finds the pinned program, or fetches it.
 pub(crate) async fn fetch(index: &Index) -> Result<PathBuf, IndexError> {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         return Err(IndexError::Tool(format!(
-            "the pinned uv {UV_VERSION} is for x86-64 Linux; give the path of your own"
+            "the pinned uv {UV_VERSION} is for x86-64 Linux"
         )));
     }
     let program = index
@@ -167,29 +210,20 @@ pub(crate) async fn fetch(index: &Index) -> Result<PathBuf, IndexError> {
         .join("uv");
     let known = {
         let program = program.clone();
-        blocking(move || Ok(digest(&program).is_ok_and(|(sha256, _)| sha256 == BINARY_SHA256)))
+        blocking(move || {
+            let known = is_pinned(&program).then_some(program);
+            Ok(known.or_else(on_path))
+        })
     };
-    if known.await? {
+    if let Some(program) = known.await? {
         return Ok(program);
     }
-    let name: PackageName = "uv"
-        .parse()
-        .map_err(|_| IndexError::Tool("no name".to_owned()))?;
-    let page = index.project(&name).await?;
-    let file = page
-        .files
-        .iter()
-        .find(|file| file.filename.as_str() == WHEEL);
-    let file = file.ok_or_else(|| {
-        IndexError::Tool(format!(
-            "the index has no {WHEEL}; give the path of uv {UV_VERSION}"
-        ))
-    })?;
+    let file = wheel(index).await?;
     // What counts is our own pin, whatever the index says.
     let pinned = IndexFile {
         sha256: Some(WHEEL_SHA256.to_owned()),
         metadata: Metadata::Missing,
-        ..file.clone()
+        ..file
     };
     let wheel = index.fetch(&pinned).await?;
     let cache = index.cache.clone();
