@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use pyti_analyzer::store::{self, JOURNAL, MAX_EVENTS, PARQUET, StoreWriter};
+use pyti_analyzer::store::{self, Budget, JOURNAL, MAX_EVENTS, PARQUET, StoreWriter};
 use pyti_analyzer::{RuleSet, Vars};
 use pyti_trace::event::{Event, Family, Incomplete, ProcessKey};
 
@@ -68,6 +68,47 @@ fn what_is_written_is_read() {
     let some = store::read(directory.path(), 100).unwrap();
     assert_eq!(some.events.len(), 100);
     assert!(some.problem.unwrap().contains("100 of 40000"));
+}
+
+#[test]
+fn what_takes_too_much_memory_is_left_out_and_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut events = events(2_000);
+    for event in &mut events {
+        event.argv = Some(vec!["x".to_owned(); 512]);
+    }
+    let mut writer = StoreWriter::create(directory.path()).unwrap();
+    for batch in events.chunks(100) {
+        writer.append(batch).unwrap();
+    }
+    let megabytes = |bytes: usize| Budget {
+        bytes: bytes << 20,
+        ..Budget::default()
+    };
+    let read = |bytes| store::read_within(directory.path(), &mut megabytes(bytes)).unwrap();
+    // A journal is read within the same bounds.
+    let journal = read(10);
+    assert_eq!(writer.finish().problem, None);
+    for (loaded, told) in [
+        (journal, "only the first"),
+        (read(10), "of 2000 events were read"),
+    ] {
+        let count = loaded.events.len();
+        assert!((200..1000).contains(&count), "{count}");
+        let problem = loaded.problem.unwrap();
+        assert!(
+            problem.contains(&format!("only the first {count} ")),
+            "{problem}"
+        );
+        assert!(problem.contains(told), "{problem}");
+    }
+    assert_eq!(read(500).problem, None);
+    // What one stage took is not there for the next one.
+    let mut budget = megabytes(50);
+    for whole in [true, false] {
+        let loaded = store::read_within(directory.path(), &mut budget).unwrap();
+        assert_eq!(loaded.problem.is_none(), whole);
+    }
 }
 
 #[test]

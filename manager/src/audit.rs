@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use procfs::{Current as _, Meminfo};
 use pyti_analyzer::{Report, RuleSet, RunFacts, StageFacts, StageStatus, Target};
 use pyti_graph::{Change, Execution, Options, Outcome, Plan, Resources, execute};
 use pyti_index::{IndexConfig, PythonPlatform};
@@ -32,6 +33,9 @@ const STORE_BYTES: u64 = 8 << 30;
 const STORE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often a task is tried again that failed by its infrastructure.
 const RETRIES: u32 = 1;
+
+/// Memory of the host that VMs leave to everything else, MiB.
+const ROOM_MIB: u64 = 1024;
 
 /// Where an audit's time went; `timings.json` of the run.
 #[derive(Debug, Serialize)]
@@ -170,12 +174,12 @@ pub async fn audit(
     let options = Options {
         memo: Some(memo.clone()),
         fresh: args.what.fresh,
-        ..usual()
+        ..options(args.what.vms, stages.memory_mib())
     };
     progress.plan(&plan);
     let (execution, times) = run(&plan, &options, &interrupt, &progress).await;
     let mut record = stages.record().clone();
-    if record.facts.stages.is_empty() {
+    if record.facts.stages.is_empty() && !stages.begun() {
         // Without a stage there is nothing to judge: the input or the host is at fault.
         progress.over();
         discard(&run_dir);
@@ -185,6 +189,9 @@ pub async fn audit(
             failures.next().unwrap_or_else(interrupted),
         ));
     }
+    // What a task that was dropped had begun is recorded, and is judged.
+    let reason = "it was dropped before it ended";
+    judge::add_undescribed(&run_dir, &mut record.facts.stages, reason)?;
     for stage in args.what.stages.names() {
         let outcome = execution.outcomes.iter().find(|(task, _)| task == stage);
         if tasks::is_watched(stage)
@@ -253,12 +260,12 @@ fn add_unwatched(stages: &mut Vec<StageFacts>, stage: &str, outcome: &Outcome) {
     }
 }
 
-/// How plans are run here.
-fn usual() -> Options {
+/// How plans are run here, with as many VMs of so much memory at a time.
+fn options(vms: u32, memory_mib: u64) -> Options {
     Options {
         resources: Resources {
-            vms: 2,
-            memory_mib: u64::MAX,
+            vms,
+            memory_mib: host_memory_mib().max(memory_mib),
             network: 4,
         },
         memo: None,
@@ -266,6 +273,15 @@ fn usual() -> Options {
         retries: RETRIES,
         grace: GRACE,
     }
+}
+
+/// Memory that VMs may have in all, MiB: what is available, with room for everything else. Where the
+/// host does not tell, only their number is bounded.
+fn host_memory_mib() -> u64 {
+    let available = Meminfo::current()
+        .ok()
+        .and_then(|memory| memory.mem_available);
+    available.map_or(u64::MAX, |bytes| (bytes >> 20).saturating_sub(ROOM_MIB))
 }
 
 /// Runs the plan; the times of its tasks are in the order of their ends.

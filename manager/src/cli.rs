@@ -28,7 +28,7 @@ pub enum Command {
     Plan(PlanArgs),
     /// Judge a trace that was made elsewhere.
     Analyze(AnalyzeArgs),
-    /// Show a run: its report, its processes, its events.
+    /// Show a run: its report, its processes, its events, what it printed.
     Show(ShowArgs),
     /// Check, test and list detection rules.
     #[command(subcommand)]
@@ -79,7 +79,8 @@ pub struct TargetArgs {
     /// Audit the wheel rather than the sdist.
     #[arg(long)]
     pub wheel: bool,
-    /// The package index (PEP 691), as pip takes it.
+    /// The package index (PEP 691), as pip takes it, instead of those that uv's and pip's variables and
+    /// pip's configuration files name.
     #[arg(long, value_name = "URL")]
     pub index_url: Option<String>,
     /// Guest image: a name, or the path of a definition file. trixie unless --python says otherwise.
@@ -101,6 +102,9 @@ pub struct TargetArgs {
     /// wrong.
     #[arg(long, value_name = "COMMAND")]
     pub test_command: Option<String>,
+    /// Virtual machines at a time; fewer where the host has no memory for them.
+    #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub vms: u32,
     /// Bounds of each stage.
     #[command(flatten)]
     pub limits: LimitArgs,
@@ -231,18 +235,21 @@ pub struct ShowArgs {
     #[arg(default_value = "last")]
     pub run: String,
     /// The processes, each with its parent, times and end.
-    #[arg(long, conflicts_with_all = ["events", "finding"])]
+    #[arg(long, conflicts_with_all = ["events", "output", "finding"])]
     pub tree: bool,
     /// Every event in order.
-    #[arg(long, conflicts_with = "finding")]
+    #[arg(long, conflicts_with_all = ["output", "finding"])]
     pub events: bool,
+    /// What the stages printed, escaped.
+    #[arg(long, conflicts_with = "finding")]
+    pub output: bool,
     /// Only this stage.
     #[arg(long, value_name = "STAGE")]
     pub stage: Option<String>,
     /// One finding with all of its proof, by its number in the report.
     #[arg(long, value_name = "NUMBER")]
     pub finding: Option<usize>,
-    /// Format; JSON events are one object per line.
+    /// Format; JSON events and lines of output are one object per line.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use pyti_analyzer::report::TaskResult;
-use pyti_analyzer::store::{self, Loaded, StoreError};
+use pyti_analyzer::store::{self, Budget, Loaded, StoreError};
 use pyti_analyzer::{Report, RuleSet, StageFacts, StageRecord, StageStatus};
 use pyti_graph::Outcome;
 
@@ -53,29 +53,55 @@ fn result(end: &TaskEnd) -> Option<TaskResult> {
     })
 }
 
-/// Every stage with its events. A stage that its program did not live to describe is told by its
-/// directory.
+/// Adds the stages that have begun and that nobody lived to describe, each told by its directory.
+///
+/// # Errors
+/// The run's directory cannot be read.
+pub fn add_undescribed(run_dir: &RunDir, stages: &mut Vec<StageFacts>, reason: &str) -> Result<()> {
+    for name in run_dir.stage_names()? {
+        if stages.iter().all(|stage| stage.name != name) {
+            let reason = reason.to_owned();
+            stages.push(StageFacts::new(&name, StageStatus::Stopped { reason }));
+        }
+    }
+    Ok(())
+}
+
+/// Every stage that is known of. In a run whose program died, those that it had begun are told by their
+/// directories.
+fn known(run_dir: &RunDir, record: &RunRecord) -> Result<Vec<StageFacts>> {
+    let mut all = record.facts.stages.clone();
+    if record.state == State::Running {
+        let reason = "the program that ran it ended before it did";
+        add_undescribed(run_dir, &mut all, reason)?;
+    }
+    Ok(all)
+}
+
+/// Names of the stages that have begun.
+///
+/// # Errors
+/// The run's directory cannot be read.
+pub fn stage_names(run_dir: &RunDir, record: &RunRecord) -> Result<Vec<String>> {
+    let known = known(run_dir, record)?.into_iter();
+    Ok(known.map(|facts| facts.name).collect())
+}
+
+/// Every stage with its events.
 ///
 /// # Errors
 /// A store that cannot be read.
 pub fn stages(run_dir: &RunDir, record: &RunRecord) -> Result<Vec<(StageFacts, Loaded)>> {
-    let mut all = record.facts.stages.clone();
-    if record.state == State::Running {
-        for name in run_dir.stage_names()? {
-            if all.iter().all(|stage| stage.name != name) {
-                let reason = "the program that ran it ended before it did".to_owned();
-                all.push(StageFacts::new(&name, StageStatus::Stopped { reason }));
-            }
-        }
-    }
+    let mut all = known(run_dir, record)?;
     if record.state == State::Running && all.iter().all(|stage| stage.name != INSTALL) {
         let reason = "the program ended before it ran".to_owned();
         all.push(StageFacts::new(INSTALL, StageStatus::NotStarted { reason }));
     }
+    let mut budget = Budget::default();
     all.into_iter()
         .map(|mut facts| {
             let directory = run_dir.path().join(&facts.name);
-            let loaded = match store::read(&directory, store::MAX_EVENTS) {
+            let loaded = match store::read_within(&directory, &mut budget) {
                 Ok(loaded) => loaded,
                 // A stage that was not started has no store.
                 Err(StoreError::Nothing(_)) => Loaded::default(),

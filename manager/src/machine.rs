@@ -59,6 +59,12 @@ impl Machine {
         &self.interpreter
     }
 
+    /// Memory of each clone, MiB.
+    #[must_use]
+    pub fn memory_mib(&self) -> u64 {
+        self.config.memory_mib
+    }
+
     /// The template, with image and boot where they are missing.
     ///
     /// # Errors

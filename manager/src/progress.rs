@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pyti_analyzer::escape;
-use pyti_graph::{Change, Outcome, Plan};
+use pyti_graph::{Change, Outcome, Plan, Resources};
 
 use crate::cli::ProgressArg;
 
@@ -37,9 +37,39 @@ pub struct Progress {
 #[derive(Debug, Default)]
 struct State {
     running: HashMap<String, (Option<ProgressBar>, Instant)>,
-    /// What has not started, in the order of the plan, with the tasks that each waits for.
-    waiting: Vec<(String, Vec<String>)>,
+    /// What has not started, in the order of the plan.
+    waiting: Vec<Waiting>,
     waits: Option<ProgressBar>,
+}
+
+/// A task that has not started.
+#[derive(Debug)]
+struct Waiting {
+    task: String,
+    /// The tasks that it waits for.
+    before: Vec<String>,
+    /// What it waits for after them, where others have all of it.
+    resource: &'static str,
+}
+
+impl Waiting {
+    /// In a few words.
+    fn tell(&self) -> String {
+        if self.before.is_empty() {
+            format!("{} for {}", self.task, self.resource)
+        } else {
+            format!("{} for {}", self.task, self.before.join(" and "))
+        }
+    }
+}
+
+/// What a task waits for that could start.
+fn resource(cost: &Resources) -> &'static str {
+    if cost.vms > 0 {
+        "a VM slot"
+    } else {
+        "a connection slot"
+    }
 }
 
 impl Progress {
@@ -66,7 +96,11 @@ impl Progress {
             let edges = plan.edges(at).into_iter();
             let mut before: Vec<String> = edges.filter_map(|(from, _)| name(from)).collect();
             before.dedup();
-            (task.name.clone(), before)
+            Waiting {
+                task: task.name.clone(),
+                before,
+                resource: resource(&task.cost),
+            }
         });
         let mut state = self.lock();
         state.waiting = waiting.collect();
@@ -83,7 +117,7 @@ impl Progress {
     /// Something starts.
     pub fn start(&self, what: &str) {
         let mut state = self.lock();
-        state.waiting.retain(|(task, _)| task != what);
+        state.waiting.retain(|waiting| waiting.task != what);
         let bar = match &self.show {
             Show::Live(lines) => {
                 let line = ProgressBar::new_spinner();
@@ -193,9 +227,9 @@ impl Progress {
 impl State {
     /// Nothing waits for it any more, nor does it itself.
     fn ended(&mut self, what: &str) {
-        self.waiting.retain(|(task, _)| task != what);
-        for (_, before) in &mut self.waiting {
-            before.retain(|task| task != what);
+        self.waiting.retain(|waiting| waiting.task != what);
+        for waiting in &mut self.waiting {
+            waiting.before.retain(|task| task != what);
         }
     }
 
@@ -203,17 +237,7 @@ impl State {
         let Some(line) = &self.waits else {
             return;
         };
-        let shown = self
-            .waiting
-            .iter()
-            .take(WAITING_SHOWN)
-            .map(|(task, before)| {
-                if before.is_empty() {
-                    task.clone()
-                } else {
-                    format!("{task} for {}", before.join(" and "))
-                }
-            });
+        let shown = self.waiting.iter().take(WAITING_SHOWN).map(Waiting::tell);
         let mut text = shown.collect::<Vec<_>>().join(", ");
         let more = self.waiting.len().saturating_sub(WAITING_SHOWN);
         if more > 0 {
@@ -224,5 +248,27 @@ impl State {
         } else {
             line.set_message(format!("waiting: {}", escape(&text)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_start_waits_for_a_slot() {
+        let slot = Resources {
+            vms: 1,
+            ..Resources::default()
+        };
+        let mut state = State::default();
+        state.waiting.push(Waiting {
+            task: "build".into(),
+            before: vec!["install".into()],
+            resource: resource(&slot),
+        });
+        assert_eq!(state.waiting[0].tell(), "build for install");
+        state.ended("install");
+        assert_eq!(state.waiting[0].tell(), "build for a VM slot");
     }
 }

@@ -106,6 +106,12 @@ impl Stages {
         self.machine.interpreter()
     }
 
+    /// Memory of each clone, MiB.
+    #[must_use]
+    pub fn memory_mib(&self) -> u64 {
+        self.machine.memory_mib()
+    }
+
     /// What is known of the run so far.
     pub fn record(&self) -> MutexGuard<'_, RunRecord> {
         lock(&self.record)

@@ -72,6 +72,24 @@ fn arguments_of_which_one_could_not_be_read_are_not_whole() {
     assert!(event.incomplete.contains(Incomplete::ARGV_TRUNCATED));
 }
 
+#[test]
+fn of_very_many_words_only_the_first_are_read() {
+    let many = b"x\0".repeat(2_000);
+    let lists = Builder::new(kind::EXEC)
+        .text(tag::ARGV, &many)
+        .text(tag::ENV, &many[..2 * 512]);
+    let (event, _) = decode(&lists.build()).unwrap();
+    assert_eq!(event.argv.map(|words| words.len()), Some(512));
+    assert_eq!(event.env.map(|words| words.len()), Some(512));
+    assert_eq!(event.incomplete, Incomplete::ARGV_TRUNCATED);
+    let one_by_one = (0..600).fold(Builder::new(kind::EXEC), |record, _| {
+        record.text(tag::ARGUMENT, b"x\0")
+    });
+    let (event, _) = decode(&one_by_one.build()).unwrap();
+    assert_eq!(event.argv.map(|words| words.len()), Some(512));
+    assert_eq!(event.incomplete, Incomplete::ARGV_TRUNCATED);
+}
+
 /// A text of a frame: its line, how many bytes a character has, and the name.
 fn frame(line: u32, width: u32, name: &[u8]) -> Vec<u8> {
     [&line.to_le_bytes()[..], &width.to_le_bytes(), name].concat()

@@ -10,7 +10,8 @@ use pyti::interrupt::Interrupt;
 use pyti::machine::{self, Machine};
 use pyti::order::order;
 use pyti::watch::watch;
-use pyti_analyzer::{Report, RuleSet, StageFacts, StageRecord, StageStatus, Target, store};
+use pyti_analyzer::store::{self, Budget};
+use pyti_analyzer::{Report, RuleSet, StageFacts, StageRecord, StageStatus, Target};
 use pyti_trace::event::{Event, Family};
 use pyti_trace::wire::StageSpec;
 use pyti_vm::{StartOptions, Template, Vm};
@@ -99,7 +100,7 @@ pub async fn run_in(vm: Vm, spec: &StageSpec) -> Result<Ran> {
         output("stderr")?
     );
     let said = output("stdout")?;
-    let events = store::read(directory.path(), store::MAX_EVENTS)?.events;
+    let events = store::read_within(directory.path(), &mut Budget::everything())?.events;
     Ok(Ran {
         facts: watched.facts,
         events,

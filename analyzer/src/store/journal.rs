@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pyti_trace::event::Event;
 
-use super::{Loaded, StoreError, io_error};
+use super::{Budget, Loaded, StoreError, io_error};
 
 /// A longer line is no event: the wire's frames are shorter.
 const MAX_LINE: u64 = 8 << 20;
@@ -58,7 +58,7 @@ impl Journal {
 }
 
 /// Reads a journal; what a writer that died left half written is told, not guessed.
-pub(super) fn read(path: &Path, limit: usize) -> Result<Loaded, StoreError> {
+pub(super) fn read(path: &Path, budget: &mut Budget) -> Result<Loaded, StoreError> {
     let failed = io_error("read", path);
     let mut input = BufReader::new(File::open(path).map_err(&failed)?);
     let mut events = Vec::new();
@@ -74,12 +74,14 @@ pub(super) fn read(path: &Path, limit: usize) -> Result<Loaded, StoreError> {
         if read == 0 {
             break;
         }
-        if events.len() >= limit {
-            cut = true;
-            break;
-        }
         match serde_json::from_slice(&line) {
-            Ok(event) if line.ends_with(b"\n") => events.push(event),
+            Ok(event) if line.ends_with(b"\n") => {
+                if !budget.take(&event) {
+                    cut = true;
+                    break;
+                }
+                events.push(event);
+            }
             _ => torn += read as u64,
         }
     }
@@ -89,7 +91,10 @@ pub(super) fn read(path: &Path, limit: usize) -> Result<Loaded, StoreError> {
         problem.push_str(&format!("; {torn} bytes of it are torn and were left out"));
     }
     if cut {
-        problem.push_str(&format!("; only the first {limit} events were read"));
+        problem.push_str(&format!(
+            "; only the first {} events were read",
+            events.len()
+        ));
     }
     Ok(Loaded {
         events,

@@ -7,6 +7,7 @@
 //! `events.parquet` is always whole, and a journal says that something went wrong: [`read`] then
 //! reads what it holds.
 
+mod budget;
 mod columns;
 mod journal;
 mod parquet;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use pyti_trace::event::Event;
 
+pub use budget::{Budget, MAX_BYTES, MAX_EVENTS};
 pub use writer::{StoreWriter, Stored};
 
 /// The finished file.
@@ -25,8 +27,6 @@ pub const PARQUET: &str = "events.parquet";
 const PART: &str = "events.parquet.part";
 /// The journal.
 pub const JOURNAL: &str = "events.journal";
-/// Events read at most: what is beyond is reported as missing. One takes some 600 bytes of memory.
-pub const MAX_EVENTS: usize = 8_000_000;
 
 /// Why events could not be stored or read.
 #[derive(Debug, thiserror::Error)]
@@ -66,15 +66,28 @@ pub struct Loaded {
 }
 
 /// Reads a stage's events: the Parquet file where it was finished, else the journal. At most
-/// `limit` events ([`MAX_EVENTS`] is a good one).
+/// `limit` events ([`MAX_EVENTS`] is a good one), and no more than [`MAX_BYTES`] of memory hold.
 ///
 /// # Errors
 /// Nothing is there, or it cannot be read.
 pub fn read(directory: &Path, limit: usize) -> Result<Loaded, StoreError> {
+    let mut budget = Budget {
+        events: limit,
+        ..Budget::default()
+    };
+    read_within(directory, &mut budget)
+}
+
+/// Reads a stage's events as [`read`] does, as many as the budget allows, and takes from it what they
+/// need.
+///
+/// # Errors
+/// Nothing is there, or it cannot be read.
+pub fn read_within(directory: &Path, budget: &mut Budget) -> Result<Loaded, StoreError> {
     let mut loaded = if directory.join(PARQUET).exists() {
-        parquet::read(&directory.join(PARQUET), limit)?
+        parquet::read(&directory.join(PARQUET), budget)?
     } else if directory.join(JOURNAL).exists() {
-        journal::read(&directory.join(JOURNAL), limit)?
+        journal::read(&directory.join(JOURNAL), budget)?
     } else {
         return Err(StoreError::Nothing(directory.to_owned()));
     };
@@ -93,7 +106,7 @@ pub fn recover(directory: &Path) -> Result<Loaded, StoreError> {
     if directory.join(PARQUET).exists() {
         return read(directory, MAX_EVENTS);
     }
-    let loaded = read(directory, usize::MAX)?;
+    let loaded = read_within(directory, &mut Budget::everything())?;
     let part = directory.join(PART);
     let mut writer = parquet::Writer::create(&part)?;
     for batch in loaded.events.chunks(writer::ROW_GROUP) {

@@ -9,7 +9,7 @@ use polars::prelude::{
 };
 use pyti_trace::event::{Event, SCHEMA_VERSION};
 
-use super::{Loaded, StoreError, columns, io_error};
+use super::{Budget, Loaded, StoreError, columns, io_error};
 
 /// Key of the schema version in the file's own metadata.
 const VERSION_KEY: &str = "pyti.event_schema";
@@ -77,7 +77,7 @@ impl Writer {
     }
 }
 
-pub(super) fn read(path: &Path, limit: usize) -> Result<Loaded, StoreError> {
+pub(super) fn read(path: &Path, budget: &mut Budget) -> Result<Loaded, StoreError> {
     let failed = parquet_error("read", path);
     let refuse = |message: String| StoreError::Parquet {
         what: "read",
@@ -101,12 +101,23 @@ pub(super) fn read(path: &Path, limit: usize) -> Result<Loaded, StoreError> {
         )));
     }
     let rows = metadata.num_rows;
-    let frame = reader
-        .with_slice(Some((0, limit.min(rows))))
-        .finish()
-        .map_err(&failed)?;
-    let events = columns::events(&frame).map_err(failed)?;
+    let mut events = Vec::new();
+    // Group by group, so that never much more is in memory than the budget allows.
+    for group in &metadata.row_groups {
+        let file = File::open(path).map_err(io_error("open", path))?;
+        let frame = ParquetReader::new(file)
+            .with_slice(Some((events.len(), group.num_rows())))
+            .finish()
+            .map_err(&failed)?;
+        let read = columns::events(&frame).map_err(&failed)?;
+        let (before, all) = (events.len(), read.len());
+        events.extend(read.into_iter().take_while(|event| budget.take(event)));
+        if events.len() < before + all {
+            break;
+        }
+    }
+    let read = events.len();
     let problem =
-        (rows > limit).then(|| format!("only the first {limit} of {rows} events were read"));
+        (read < rows).then(|| format!("only the first {read} of {rows} events were read"));
     Ok(Loaded { events, problem })
 }

@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use pyti_trace::event::{Event, Family};
 
+use super::budget::weight;
 use super::journal::Journal;
 use super::{JOURNAL, PARQUET, PART, StoreError, io_error, parquet};
 
-/// Events of a row group.
+/// Events of a row group at most.
 pub(super) const ROW_GROUP: usize = 16_384;
+/// Memory of a row group's events, bytes: with as many it is written even if they are few.
+const ROW_GROUP_BYTES: usize = 32 << 20;
 /// A row group is written after this time even if it is smaller.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -21,6 +24,7 @@ pub struct StoreWriter {
     journal: Journal,
     parquet: Option<parquet::Writer>,
     buffer: Vec<Event>,
+    buffered_bytes: usize,
     buffered_since: Instant,
     stored: [u64; Family::ALL.len()],
     dropped: u64,
@@ -56,6 +60,7 @@ impl StoreWriter {
             parquet: Some(parquet::Writer::create(&directory.join(PART))?),
             directory: directory.to_owned(),
             buffer: Vec::new(),
+            buffered_bytes: 0,
             buffered_since: Instant::now(),
             stored: [0; Family::ALL.len()],
             dropped: 0,
@@ -82,7 +87,11 @@ impl StoreWriter {
             self.buffered_since = Instant::now();
         }
         self.buffer.extend_from_slice(events);
-        if self.buffer.len() >= ROW_GROUP || self.buffered_since.elapsed() >= PATIENCE {
+        self.buffered_bytes += events.iter().map(weight).sum::<usize>();
+        if self.buffer.len() >= ROW_GROUP
+            || self.buffered_bytes >= ROW_GROUP_BYTES
+            || self.buffered_since.elapsed() >= PATIENCE
+        {
             self.write_out();
         }
         Ok(())
@@ -97,6 +106,7 @@ impl StoreWriter {
             self.parquet = None;
         }
         self.buffer.clear();
+        self.buffered_bytes = 0;
     }
 
     /// Finishes the Parquet file and removes the journal; where that fails the journal stays. The

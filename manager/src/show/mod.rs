@@ -1,10 +1,13 @@
-//! `pyti show`: a run's report, processes or events.
+//! `pyti show`: a run's report, processes, events or outputs.
+
+mod output;
 
 use std::io::Write;
 
 use anyhow::{Context, Result, bail};
 use pyti_analyzer::report::{event_lines, event_table, process_tree, render, render_finding};
 use pyti_analyzer::{Origins, Report, RuleSet, Style, Tree};
+use pyti_trace::text::escape_json;
 
 use crate::cli::{Format, ShowArgs};
 use crate::home::Home;
@@ -19,6 +22,14 @@ use crate::run_dir::{RunDir, State};
 pub fn show(args: &ShowArgs, home: &Home, style: Style, out: &mut impl Write) -> Result<()> {
     let run_dir = RunDir::find(&args.run, &home.runs)?;
     let record = run_dir.read_record()?;
+    if args.output {
+        let stages = judge::stage_names(&run_dir, &record)?;
+        for stage in chosen(stages, args.stage.as_deref(), String::as_str)? {
+            output::show(&stage, &run_dir.path().join(&stage), args.format, out)?;
+        }
+        out.flush()?;
+        return Ok(());
+    }
     if !args.tree && !args.events {
         let report = match record.state {
             State::Finished => run_dir.read_json("report.json")?,
@@ -30,16 +41,8 @@ pub fn show(args: &ShowArgs, home: &Home, style: Style, out: &mut impl Write) ->
         };
         return show_report(args, &report, style, out);
     }
-    let mut stages = judge::stages(&run_dir, &record)?;
-    if let Some(wanted) = &args.stage {
-        stages.retain(|(facts, _)| facts.name == *wanted);
-    }
-    if stages.is_empty() {
-        match &args.stage {
-            Some(stage) => bail!("the run has no stage `{stage}`"),
-            None => bail!("no stage of the run was started"),
-        }
-    }
+    let stages = judge::stages(&run_dir, &record)?;
+    let stages = chosen(stages, args.stage.as_deref(), |(facts, _)| &facts.name)?;
     let several = stages.len() > 1 && args.format == Format::Table;
     for (facts, loaded) in &stages {
         if several {
@@ -62,6 +65,19 @@ pub fn show(args: &ShowArgs, home: &Home, style: Style, out: &mut impl Write) ->
     Ok(())
 }
 
+/// Those that were asked for.
+fn chosen<T>(stages: Vec<T>, wanted: Option<&str>, name: impl Fn(&T) -> &str) -> Result<Vec<T>> {
+    let is_wanted = |stage: &T| wanted.is_none_or(|wanted| name(stage) == wanted);
+    let stages: Vec<T> = stages.into_iter().filter(is_wanted).collect();
+    if stages.is_empty() {
+        match wanted {
+            Some(stage) => bail!("the run has no stage `{stage}`"),
+            None => bail!("no stage of the run was started"),
+        }
+    }
+    Ok(stages)
+}
+
 fn show_report(args: &ShowArgs, report: &Report, style: Style, out: &mut impl Write) -> Result<()> {
     match (args.finding, args.format) {
         (Some(number), format) => {
@@ -70,7 +86,10 @@ fn show_report(args: &ShowArgs, report: &Report, style: Style, out: &mut impl Wr
                 .and_then(|index| report.findings.get(index))
                 .with_context(|| format!("the report has {} findings", report.findings.len()))?;
             match format {
-                Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(finding)?)?,
+                Format::Json => {
+                    let json = serde_json::to_string_pretty(finding)?;
+                    writeln!(out, "{}", escape_json(json))?;
+                }
                 Format::Table => write!(out, "{}", render_finding(number, finding, style))?,
             }
         }

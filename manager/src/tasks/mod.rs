@@ -92,13 +92,13 @@ pub fn plan(audit: &Arc<Audit>, image_is_built: bool, stages: &[&str]) -> Result
     };
     let machine = Resources {
         vms: 1,
+        memory_mib: audit.stages.memory_mib(),
         ..Resources::default()
     };
     // What is required may be a source distribution that is asked for its metadata, in a VM.
     let asking = Resources {
         network: 1,
-        vms: 1,
-        ..Resources::default()
+        ..machine
     };
     let host = |name: &str, needs, provides: &str, cost, action: Arc<dyn Action>| Task {
         name: name.to_owned(),

@@ -11,7 +11,7 @@ use std::mem::offset_of;
 use pyti_trace_ebpf::{RECORD_SIZE, Record, TEXT_MAX, TextHead, VERSION, has, tag};
 
 pub use self::error::DecodeError;
-use self::text::{join, text, until_nul, words};
+use self::text::{MAX_WORDS, join, text, until_nul, words};
 use crate::event::{Event, Incomplete, Kind, ProcessKey};
 
 /// A record has at least this many bytes.
@@ -232,11 +232,11 @@ impl<'a> Texts<'a> {
             tag::TARGET_NAME => self.target_name = Some(until_nul(bytes)),
             tag::ARGV => {
                 mark(Incomplete::ARGV_TRUNCATED);
-                event.argv = Some(words(bytes, incomplete));
+                event.argv = Some(words(bytes, incomplete, Incomplete::ARGV_TRUNCATED));
             }
             tag::ENV => {
                 mark(Incomplete::ENV_TRUNCATED);
-                event.env = Some(words(bytes, incomplete));
+                event.env = Some(words(bytes, incomplete, Incomplete::ENV_TRUNCATED));
             }
             tag::CWD => {
                 mark(Incomplete::CWD_INCOMPLETE);
@@ -248,8 +248,12 @@ impl<'a> Texts<'a> {
             }
             tag::SOCKADDR => address::apply(event, bytes),
             tag::ARGUMENT => {
-                let argument = text(until_nul(bytes), incomplete);
-                event.argv.get_or_insert_default().push(argument);
+                let words = event.argv.get_or_insert_default();
+                if words.len() < MAX_WORDS {
+                    words.push(text(until_nul(bytes), incomplete));
+                } else {
+                    *incomplete |= Incomplete::ARGV_TRUNCATED;
+                }
             }
             tag::FRAME_FILE => frame::file(event, bytes)?,
             tag::FRAME_FUNCTION => frame::function(event, bytes)?,

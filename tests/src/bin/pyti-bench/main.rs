@@ -17,8 +17,9 @@ use pyti::interrupt::Interrupt;
 use pyti::machine::{self, Machine};
 use pyti::order;
 use pyti::watch::{Watched, watch};
+use pyti_analyzer::StageStatus;
 use pyti_analyzer::facts::family_name;
-use pyti_analyzer::{StageStatus, store};
+use pyti_analyzer::store::{self, Budget};
 use pyti_tests::burst::{self, Burst};
 use pyti_tests::guest;
 use pyti_trace::event::Family;
@@ -268,7 +269,7 @@ fn say(name: &str, burst: &Burst, seconds: u64) {
 
 /// How many events the probes saw, each of which is stored or counted as lost.
 fn accounts(run: &Run) -> Result<u64> {
-    let loaded = store::read(run.directory.path(), store::MAX_EVENTS)?;
+    let loaded = store::read_within(run.directory.path(), &mut Budget::everything())?;
     guest::accounts(&run.watched.facts, &loaded.events)
 }
 
