@@ -113,9 +113,13 @@ pub struct StageFacts {
     /// Bytes written to the VM's disk.
     #[serde(default)]
     pub disk_used: u64,
-    /// The probes' last counters; `None` where none arrived.
+    /// The probes' last counters; `None` where none arrived, or nobody counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counters: Option<Counters>,
+    /// Nobody counted apart from the record: strace holds a process until a call is written down, so it
+    /// loses none that it follows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uncounted: bool,
     /// Records that could not be decoded.
     #[serde(default)]
     pub decode_errors: u64,
@@ -147,6 +151,7 @@ impl StageFacts {
             stderr_dropped: 0,
             disk_used: 0,
             counters: None,
+            uncounted: false,
             decode_errors: 0,
             dropped: [0; Family::ALL.len()],
             problems: Vec::new(),
@@ -204,12 +209,12 @@ fn is_none_dropped(dropped: &[u64; Family::ALL.len()]) -> bool {
 /// so that the sum proves something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Loss {
-    /// Events that the probes saw; `None` where the last counters did not arrive.
+    /// Events that the probes saw; `None` where the last counters did not arrive or nobody counted.
     pub seen: Option<u64>,
     /// Events in the store, as far as they were read.
     pub stored: u64,
     /// Events that were counted as lost: by the probes, for want of room, and by the host, over its
-    /// bounds. `None` where the probes' last counters did not arrive.
+    /// bounds. `None` where `seen` is.
     pub lost: Option<u64>,
 }
 

@@ -182,7 +182,7 @@ pub fn missing(
                 ));
             }
         }
-        None if started => {
+        None if started && !stage.uncounted => {
             say("the probes' last counters did not arrive, so losses are not known".into());
             if holes > 0 {
                 say(format!(

@@ -17,7 +17,7 @@ const NOT_UNDERSTOOD: [i64; 2] = [-14, -38];
 const NOT_REACHED: [i64; 6] = [-2, -9, -20, -22, -36, -40];
 
 /// The result of a call, unless it asked nothing of any file.
-fn understood(call: &Call<'_>) -> Option<i64> {
+pub(super) fn understood(call: &Call<'_>) -> Option<i64> {
     call.result
         .filter(|result| !NOT_UNDERSTOOD.contains(result))
 }
@@ -28,7 +28,8 @@ impl Importer {
         let Some(result) = understood(call) else {
             return;
         };
-        let by_descriptor = ["fchmod", "fchown", "fchown32"].contains(&call.name);
+        let by_descriptor =
+            ["fchmod", "fchown", "fchown32", "ftruncate", "ftruncate64"].contains(&call.name);
         let at = call.name.contains("at") && !call.name.starts_with("truncate");
         let (base, path, next) = match (by_descriptor, at) {
             (true, _) => (call.arg(0), Some(&EMPTY), 1),
@@ -44,7 +45,7 @@ impl Importer {
             "unlinkat" if has("AT_REMOVEDIR") => Kind::Rmdir,
             "unlink" | "unlinkat" => Kind::Unlink,
             "mkdir" | "mkdirat" => Kind::Mkdir,
-            "truncate" | "truncate64" => Kind::Truncate,
+            name if name.contains("truncate") => Kind::Truncate,
             name if name.contains("chmod") => Kind::Chmod,
             _ => Kind::Chown,
         };

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use pyti_trace::event::Family;
+use pyti_trace::names::family_name;
+
 /// Calls that every program makes at its start and that strace puts in none of its classes
 /// (`%file`, `%network`, …): a trace without any was recorded with a filter.
 const CLASSLESS: &[&str] = &[
@@ -43,6 +46,12 @@ pub struct Doubts {
     pub env_hidden: bool,
     /// io_uring was set up.
     pub ring: bool,
+    /// By family, in the order of [`Family::ALL`]: a call of it is an event.
+    pub told: [bool; Family::ALL.len()],
+    /// A process ended by itself, and by a call that says so.
+    pub exited: bool,
+    /// A process ended by itself.
+    pub any_end: bool,
     /// The last line has no end.
     pub torn: bool,
     /// The first process was there before the trace began.
@@ -62,6 +71,7 @@ pub struct Doubts {
 impl Doubts {
     /// A call of this name was seen.
     pub fn call(&mut self, name: &str) {
+        self.exited |= ["exit_group", "exit"].contains(&name);
         let known = CLASSLESS
             .iter()
             .chain(USUAL.iter().flat_map(|(_, names)| *names))
@@ -158,6 +168,13 @@ impl Doubts {
                     .to_owned(),
             );
         }
+        if self.any_end && !self.exited {
+            say(
+                "processes end without a call that ends them: it was recorded with a filter (-e trace=…), \
+                 and what that left out is not known"
+                    .to_owned(),
+            );
+        }
         if !self.any_failed {
             say(
                 "no call in it failed, as some of every program do: it was recorded with a filter \
@@ -179,6 +196,17 @@ impl Doubts {
                 .to_owned(),
             "whether single calls were left out (-e trace=!…) a trace does not tell".to_owned(),
         ];
+        let families = Family::ALL.into_iter().zip(self.told);
+        let silent: Vec<&str> = families
+            .filter(|(_, told)| !told)
+            .map(|(family, _)| family_name(family))
+            .collect();
+        if !silent.is_empty() {
+            out.push(format!(
+                "there is no {} event in it: whether there was none or it was not recorded looks the same",
+                silent.join(" and no ")
+            ));
+        }
         if self.env_hidden {
             out.push("environments were not recorded: option -v of strace shows them".to_owned());
         }

@@ -6,6 +6,7 @@ use pyti_trace::event::{Incomplete, Kind};
 
 use super::arg::{Arg, Shown};
 use super::call::Call;
+use super::changes::understood;
 use super::import::{Importer, Who};
 use super::names::{O_CLOEXEC, O_CREAT, O_EXCL, O_NOFOLLOW, O_TMPFILE, OPEN_FLAGS, flags, number};
 use super::paths::{Identity, Last, Resolved};
@@ -158,6 +159,62 @@ impl Importer {
         }
         let written = u64::try_from(result).unwrap_or_default();
         writing.bytes = writing.bytes.map(|before| before.saturating_add(written));
+    }
+
+    /// A file is written to without that a call shows what: mapped, or given room.
+    pub(super) fn write_unseen(&mut self, who: Who, to: Option<&Arg<'_>>) {
+        let fd = to.and_then(Arg::int).and_then(|fd| i32::try_from(fd).ok());
+        let Some(fd) = fd else { return };
+        let path = match to.and_then(Arg::shown) {
+            Some(shown) if is_regular(shown) => name_of(shown),
+            Some(_) => None,
+            None => {
+                let known = self.processes.descriptor(who.process, fd);
+                known.and_then(|known| known.path.as_deref().map(str::to_owned))
+            }
+        };
+        let process = self.processes.get_mut(who.process);
+        if let (Some(path), Some(process)) = (path, process) {
+            let unseen = Writing {
+                path,
+                bytes: None,
+                data: None,
+            };
+            let writing = process.writings.entry(fd).or_insert(unseen);
+            writing.bytes = None;
+        }
+    }
+
+    /// `fallocate`: zeroes, or what was there before.
+    pub(super) fn give_room(&mut self, who: Who, call: &Call<'_>) {
+        if call.result == Some(0) {
+            self.write_unseen(who, call.arg(0));
+        }
+    }
+
+    /// `mknod`: a file is made, as by an open.
+    pub(super) fn make_node(&mut self, who: Who, call: &Call<'_>) {
+        let Some(result) = understood(call) else {
+            return;
+        };
+        let (at, path, mode) = match call.name {
+            "mknod" => (None, call.arg(0), call.word(1)),
+            _ => (call.arg(0), call.arg(1), call.word(2)),
+        };
+        let asked = self.asked(who.process, at, path, Last::Itself);
+        let mut draft = self.draft(Kind::Open, who.process, who.tid, result);
+        asked.apply(&mut draft.event);
+        // As the probes have it: what mknod does, in flags of open.
+        draft.event.flags = Some(O_CREAT | O_EXCL);
+        let permissions = mode.and_then(|mode| mode.split('|').find_map(number));
+        draft.event.mode = permissions.map(|mode| mode as u32 & 0o7777);
+        if result >= 0 {
+            draft.event.created = Some(true);
+            if let Some(at) = &asked.resolved {
+                self.paths.saw(&at.path);
+            }
+        }
+        self.keep(draft);
     }
 
     /// What was written through the descriptor is complete.

@@ -273,6 +273,7 @@ impl Importer {
     }
 
     fn ended(&mut self, who: Who, end: Result<i32, u32>) {
+        self.doubts.any_end |= end.is_ok();
         self.pending.remove(&who.tid);
         let Some((process, true)) = self.processes.ended(who.tid) else {
             return;
@@ -361,7 +362,9 @@ fn handler(name: &str) -> Option<Handler> {
         "chdir" | "fchdir" => Importer::change_directory,
         "unlink" | "unlinkat" | "rmdir" | "mkdir" | "mkdirat" | "chmod" | "fchmod" | "fchmodat"
         | "fchmodat2" | "chown" | "lchown" | "fchown" | "fchownat" | "chown32" | "lchown32"
-        | "fchown32" | "truncate" | "truncate64" => Importer::change,
+        | "fchown32" | "truncate" | "truncate64" | "ftruncate" | "ftruncate64" => Importer::change,
+        "mknod" | "mknodat" => Importer::make_node,
+        "fallocate" => Importer::give_room,
         "rename" | "renameat" | "renameat2" | "link" | "linkat" => Importer::change_names,
         "symlink" | "symlinkat" => Importer::symlink,
         "stat" | "stat64" | "lstat" | "lstat64" | "newfstatat" | "fstatat64" | "fstat"
@@ -377,6 +380,7 @@ fn handler(name: &str) -> Option<Handler> {
         }
         "bpf" | "perf_event_open" | "init_module" | "finit_module" | "kexec_load"
         | "kexec_file_load" => Importer::tamper,
+        "delete_module" | "reboot" => Importer::govern,
         "io_uring_setup" => Importer::ring,
         "prctl" | "set_tid_address" => Importer::name_thread,
         "geteuid" | "geteuid32" | "setuid" | "setuid32" | "setreuid" | "setreuid32"

@@ -35,7 +35,7 @@ mod text;
 
 use std::io::Read;
 
-use pyti_trace::event::{Counters, Event};
+use pyti_trace::event::Event;
 
 use crate::facts::{StageFacts, StageStatus};
 
@@ -157,14 +157,7 @@ fn parse(text: &[u8], more: bool, limits: Limits) -> Result<Trace, StraceError> 
     facts.wall_ns = importer.now_ns.saturating_sub(facts.started_ns);
     facts.decode_errors = importer.unreadable;
     facts.problems = importer.doubts.problems();
-    // strace holds a process until it has written the call down: it loses none.
-    let mut counters = Counters::default();
-    for event in &importer.events {
-        let family = &mut counters.families[event.kind.family() as usize];
-        family.seen += 1;
-        family.submitted += 1;
-    }
-    facts.counters = Some(counters);
+    facts.uncounted = true;
     let home = match importer.home {
         Some(home) => Home::Told(home),
         None => home::guess(&importer.events).map_or(Home::Unknown, Home::Guessed),

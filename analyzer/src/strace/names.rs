@@ -51,6 +51,8 @@ pub const PROTECTIONS: &[(&str, u64)] = &[
     ("PROT_GROWSDOWN", 0x0100_0000),
     ("PROT_GROWSUP", 0x0200_0000),
 ];
+/// `PROT_WRITE`.
+pub const PROT_WRITE: u64 = 2;
 /// `PROT_EXEC`.
 pub const PROT_EXEC: u64 = 4;
 

@@ -1,16 +1,19 @@
 //! Programs that are executed, memory, credentials, signals, and what touches a watcher.
 
-use pyti_trace::event::{Incomplete, Kind};
+use pyti_trace::event::{Event, Incomplete, Kind};
 
 use super::arg::{Arg, Shown};
 use super::call::Call;
 use super::files::name_of;
 use super::import::{Importer, Who};
-use super::names::{self, BPF_COMMANDS, MEMFD_FLAGS, PROT_EXEC, PROTECTIONS, flags};
+use super::names::{self, BPF_COMMANDS, MEMFD_FLAGS, PROT_EXEC, PROT_WRITE, PROTECTIONS, flags};
 use super::paths::Last;
 use super::record::Asked;
 use super::text::text;
 
+/// Capabilities: include/uapi/linux/capability.h.
+const CAP_SYS_MODULE: u64 = 16;
+const CAP_SYS_BOOT: u64 = 22;
 /// Characters that the kernel keeps of a thread's name (`TASK_COMM_LEN`).
 const COMM: usize = 15;
 
@@ -25,7 +28,9 @@ impl Importer {
         let mut draft = self.draft(Kind::Exec, who.process, who.tid, result);
         asked.apply(&mut draft.event);
         self.doubts.any_exec = true;
+        self.arguments(argv, env, &mut draft.event);
         if result < 0 {
+            self.note_cut(&draft.event);
             self.keep(draft);
             return;
         }
@@ -48,16 +53,6 @@ impl Importer {
         event.nlink = nlink;
         // A script's interpreter is found by the kernel, which strace does not show.
         event.incomplete |= Incomplete::TARGET_UNREADABLE;
-        (event.argv, _) = self.words(argv, event, Incomplete::ARGV_TRUNCATED);
-        if event.argv.is_none() {
-            event.incomplete |= Incomplete::ARGV_UNREADABLE;
-        }
-        let hidden;
-        (event.env, hidden) = self.words(env, event, Incomplete::ENV_TRUNCATED);
-        if event.env.is_none() {
-            event.incomplete |= Incomplete::ENV_UNREADABLE;
-        }
-        self.doubts.env_hidden |= hidden;
         let cwd = self.processes.directory(who.process);
         event.cwd = cwd.filter(|cwd| cwd.sure).map(|cwd| cwd.path.clone());
         let cwd_unknown = event.cwd.is_none();
@@ -126,12 +121,26 @@ impl Importer {
         (Some(path), known.or_else(|| found.then_some(1)))
     }
 
+    /// Sets arguments and environment, whether the program could be executed or not.
+    fn arguments(&mut self, argv: Option<&Arg<'_>>, env: Option<&Arg<'_>>, event: &mut Event) {
+        (event.argv, _) = self.words(argv, event, Incomplete::ARGV_TRUNCATED);
+        let unreadable = event.argv.is_none();
+        event
+            .incomplete
+            .set(Incomplete::ARGV_UNREADABLE, unreadable);
+        let hidden;
+        (event.env, hidden) = self.words(env, event, Incomplete::ENV_TRUNCATED);
+        let unreadable = event.env.is_none();
+        event.incomplete.set(Incomplete::ENV_UNREADABLE, unreadable);
+        self.doubts.env_hidden |= hidden;
+    }
+
     /// A list of arguments, up to the first that was cut. The second says that only a pointer to
     /// them was shown.
     fn words(
         &self,
         list: Option<&Arg<'_>>,
-        event: &mut pyti_trace::event::Event,
+        event: &mut Event,
         cut: Incomplete,
     ) -> (Option<Vec<String>>, bool) {
         let (items, left_out) = match list {
@@ -202,6 +211,9 @@ impl Importer {
         let (Some(result), Some(protection)) = (call.result, protection) else {
             return;
         };
+        if protection & PROT_WRITE != 0 && result >= 0 {
+            self.map_to_write(who, call);
+        }
         if protection & PROT_EXEC == 0 {
             return;
         }
@@ -219,6 +231,15 @@ impl Importer {
             .incomplete
             .set(Incomplete::PATH_UNREADABLE, unknown);
         self.keep(draft);
+    }
+
+    /// A file whose pages others see is written to, from here on and without a call.
+    fn map_to_write(&mut self, who: Who, call: &Call<'_>) {
+        let flags = call.word(3).unwrap_or_default();
+        let shared = ["MAP_SHARED", "MAP_SHARED_VALIDATE"];
+        if call.name.starts_with("mmap") && flags.split('|').any(|flag| shared.contains(&flag)) {
+            self.write_unseen(who, call.arg(4));
+        }
     }
 
     /// Attempts are recorded, as by the probes: the results tell nothing more.
@@ -330,16 +351,46 @@ impl Importer {
         if shifts && call.result == Some(0) {
             self.paths.shift();
         }
-        if call.name == "mount" {
-            let asked = self.asked(who.process, None, call.arg(1), Last::Followed);
-            let mut draft = self.draft(Kind::Tamper, who.process, who.tid, 0);
-            asked.apply(&mut draft.event);
-            // The probes put the kind of tampering there.
-            draft.event.asked = Some("sb_mount".to_owned());
-            draft.event.incomplete.remove(Incomplete::ASKED_UNREADABLE);
-            draft.event.incomplete.remove(Incomplete::ASKED_TRUNCATED);
-            self.keep(draft);
-        }
+        let (what, at, path) = match call.name {
+            "mount" => ("sb_mount", None, call.arg(1)),
+            "chroot" => ("path_chroot", None, call.arg(0)),
+            "pivot_root" => ("sb_pivotroot", None, call.arg(0)),
+            "move_mount" => ("move_mount", call.arg(2), call.arg(3)),
+            _ => return,
+        };
+        let asked = self.asked(who.process, at, path, Last::Followed);
+        let mut draft = self.draft(Kind::Tamper, who.process, who.tid, 0);
+        asked.apply(&mut draft.event);
+        // The probes put the kind of tampering there.
+        draft.event.asked = Some(what.to_owned());
+        draft.event.incomplete.remove(Incomplete::ASKED_UNREADABLE);
+        draft.event.incomplete.remove(Incomplete::ASKED_TRUNCATED);
+        // What is mounted there.
+        let source = matches!(call.name, "mount" | "move_mount");
+        draft
+            .event
+            .incomplete
+            .set(Incomplete::TARGET_UNREADABLE, source);
+        self.keep(draft);
+    }
+
+    /// What needs a capability that an ordinary user lacks: refused, it is recorded as the probes
+    /// record it, by the capability; else by its name.
+    pub(super) fn govern(&mut self, who: Who, call: &Call<'_>) {
+        let Some(result) = call.result else { return };
+        let mut draft = self.draft(Kind::Tamper, who.process, who.tid, result);
+        let what = if result < 0 {
+            let capability = match call.name {
+                "delete_module" => CAP_SYS_MODULE,
+                _ => CAP_SYS_BOOT,
+            };
+            draft.event.flags = Some(capability);
+            "capable"
+        } else {
+            call.name
+        };
+        draft.event.asked = Some(what.to_owned());
+        self.keep(draft);
     }
 
     pub(super) fn tamper(&mut self, who: Who, call: &Call<'_>) {

@@ -32,7 +32,6 @@ impl Importer {
         incomplete.set(Incomplete::UID_UNKNOWN, uid.is_none());
         Draft {
             event: Event {
-                seq: self.events.len() as u64,
                 tid,
                 uid: uid.unwrap_or_default(),
                 comm: comm.unwrap_or_default(),
@@ -69,8 +68,15 @@ impl Importer {
         if let Some(other) = other.and_then(|other| self.processes.get(other)) {
             event.other = Some(other.key);
         }
-        // Events are ordered by their times, and strace's clock counts microseconds.
+        // Events are ordered by their times, and strace's clock counts microseconds. Another one may have
+        // been kept since this one was begun.
+        event.seq = self.events.len() as u64;
+        event.time_ns = self.now_ns;
         self.now_ns += 1;
+        // That a program was there and ended is told without any call.
+        if event.kind != Kind::Exit {
+            self.doubts.told[event.kind.family() as usize] = true;
+        }
         self.events.push(event);
     }
 
