@@ -114,6 +114,69 @@ fn vm_sigkill_takes_the_machine_along_and_keeps_events() {
     );
 }
 
+/// A package that nothing remembers yet.
+fn new_package() -> TempDir {
+    let directory = tempfile::tempdir().expect("failed to make a directory");
+    for name in ["pyproject.toml", "pure_pyproject.py"] {
+        let mut text = std::fs::read(package("good/pure-pyproject").join(name)).expect("no file");
+        // Its own path, which is new each time.
+        text.extend_from_slice(format!("\n# {}\n", directory.path().display()).as_bytes());
+        std::fs::write(directory.path().join(name), text).expect("failed to write");
+    }
+    directory
+}
+
+#[test]
+fn vm_killed_run_is_taken_up_after_what_it_had_done() {
+    let (package, runs) = (
+        new_package(),
+        tempfile::tempdir().expect("failed to make a directory"),
+    );
+    let audit = |run: &str, tests: &str| {
+        let mut command = pyti();
+        command
+            .args(["audit", "--format", "json", "--stage", "test"])
+            .args(["--test-command", tests, "--out"])
+            .arg(runs.path().join(run))
+            .arg(package.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    };
+    let mut child = audit("killed", "sleep 300").spawn();
+    let child = child.as_mut().expect("failed to start pyti");
+    let tested = runs.path().join("killed/test/stdout");
+    let deadline = Instant::now() + Duration::from_secs(400);
+    while !tested.exists() {
+        let ended = child.try_wait().expect("failed to wait");
+        assert!(ended.is_none() && Instant::now() < deadline, "{ended:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    signal(child.id(), "KILL");
+    child.wait().expect("failed to wait");
+
+    let output = audit("resumed", "true").output();
+    let output = output.expect("failed to start pyti");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)));
+    let killed = std::fs::read(runs.path().join("killed/run.json")).expect("no record");
+    let killed: serde_json::Value = serde_json::from_slice(&killed).expect("no JSON");
+    let id = killed["id"].as_str().expect("no id");
+    let notes = report["notes"].to_string();
+    assert!(
+        notes.contains(&format!("stage install was run before ({id})")),
+        "{notes}"
+    );
+    assert!(!notes.contains("stage test was run before"), "{notes}");
+    let stages = report["stages"].as_array().expect("no stages");
+    let tested = stages.iter().find(|stage| stage["name"] == "test");
+    assert_eq!(
+        tested.expect("no test")["status"]["state"],
+        "completed",
+        "{report:#}"
+    );
+}
+
 #[test]
 fn vm_full_disk_keeps_what_was_stored_and_says_what_is_missing() {
     // A disk of its own, in a mount namespace that ends with the program; who is not root makes it in a

@@ -3,6 +3,7 @@
 //! Everything runs in clones of the same template; the ways of watching take turns, so that a noisy
 //! machine is noisy for all of them.
 
+mod audits;
 mod workload;
 
 use std::fs::File;
@@ -41,9 +42,12 @@ struct Args {
     no_strace: bool,
     /// How long the burst of events lasts; `--only burst --burst-seconds 60` measures nothing else for
     /// a minute.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 30)]
     burst_seconds: u64,
 }
+
+/// Events that a burst makes at least: fewer prove nothing about a flood.
+const BURST_EVENTS: u64 = 100_000;
 
 /// Bounds that no measurement comes near.
 const LIMITS: LimitArgs = LimitArgs {
@@ -135,6 +139,9 @@ async fn main() -> Result<()> {
                 .await?;
         }
     }
+    if "audit".contains(&args.only) {
+        tokio::task::spawn_blocking(audits::split).await??;
+    }
     bench.burst(args.burst_seconds).await
 }
 
@@ -220,6 +227,7 @@ impl Bench {
                     .collect::<Vec<_>>(),
             )
         };
+        let place = |wanted: Watch| ways.iter().position(|way| *way == wanted);
         for (index, way) in ways.iter().enumerate() {
             println!(
                 "    {:<24} wall {:7.2} s ({:.3})   CPU {:7.2} s ({:.3})",
@@ -230,6 +238,13 @@ impl Bench {
                 ratio(&cpus, index),
             );
         }
+        if let (Some(traced), Some(strace)) = (place(Watch::Traced), place(Watch::StraceSeccomp)) {
+            for (what, times) in [("wall", &walls), ("CPU", &cpus)] {
+                let (traced, strace) = (ratio(times, traced), ratio(times, strace));
+                let met = if traced < strace { "met" } else { "NOT MET" };
+                println!("    aim: {what} {traced:.3} is below strace's {strace:.3}: {met}");
+            }
+        }
         Ok(())
     }
 
@@ -238,7 +253,13 @@ impl Bench {
     async fn burst(&self, seconds: u64) -> Result<()> {
         let spec = burst::stage(seconds, 5, 20)?;
         let ran = guest::run(&spec).await?;
-        say("burst", &burst::reckon(&ran)?, seconds);
+        let burst = burst::reckon(&ran)?;
+        say("burst", &burst, seconds);
+        let made: u64 = burst.made.iter().sum();
+        ensure!(
+            made >= BURST_EVENTS,
+            "the burst made {made} events, fewer than {BURST_EVENTS}: --burst-seconds makes it longer"
+        );
         let spec = burst::stage(seconds, 30, 3000)?;
         let slow = move || burst::run_slowly(&spec, Duration::from_secs(seconds + 2));
         let ran = tokio::task::spawn_blocking(slow).await??;
