@@ -3,27 +3,40 @@
 //! It is decided in this order:
 //!
 //! 1. What a process of the package's started is the package's, whatever program that is.
-//! 2. An event with a Python stack belongs to the innermost frame that is not of the interpreter's
-//!    own library, by that frame's file: see [`of_file`]. A file of no known place is the package's.
-//! 3. An event without one belongs to what the same thread's last stack said, or else to what asked
-//!    for its process's program, which children inherit. A compiler's are the compiler's.
+//! 2. An event with a Python stack on which a frame is the package's is the package's, whomever it
+//!    calls: by that frame's file, see `of_file`. A file of no known place is the package's. Only
+//!    what it calls by `setup()`, as every `setup.py` does, acts for itself.
+//! 3. Any other event with a stack belongs to its innermost frame that is not of the interpreter's
+//!    own library. Where no such frame is on a stack that lost its outer ones, nobody knows.
+//! 4. An event without a stack belongs to what the same thread's last stack said, or else to what
+//!    asked for its process's program, which children inherit. What pip starts in Python runs the
+//!    build's code and the package's: of that, nobody knows.
+//! 5. Compilers under `/usr` are the compiler's, and so are those that they start themselves, also
+//!    through a shell. Any other program that they start, such as one named by a Makefile, is the
+//!    package's.
 //!
 //! A package can write its interpreter's memory and name its files as it likes: an origin tells
 //! where to look, and excuses nothing. No rule and no verdict asks for it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
 
-use pyti_trace::event::{Event, Frame, Kind, ProcessKey};
+use pyti_trace::event::{Event, Frame, Incomplete, Kind, ProcessKey};
 use serde::{Deserialize, Serialize};
 
 use crate::tree::base_name;
+
+mod frames;
+mod programs;
+
+pub use frames::place;
+use frames::telling;
+use programs::{is_pip, is_shell, is_toolchain};
 
 /// Who is behind an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
-    /// The package's code, and whatever is not known to be something else.
+    /// The package's code, and code of a place that is not known.
     Package,
     /// What is installed for the user: the package or what it requires.
     Installed,
@@ -35,6 +48,8 @@ pub enum Origin {
     Compiler,
     /// The programs that run the stage.
     Harness,
+    /// Nobody knows: what would tell was not recorded.
+    Unknown,
 }
 
 impl Origin {
@@ -48,41 +63,10 @@ impl Origin {
             Self::Installer => "installer",
             Self::Compiler => "compiler",
             Self::Harness => "harness",
+            Self::Unknown => "unknown",
         }
     }
 }
-
-/// Programs of a toolchain, without a version behind or a machine's name before them.
-const TOOLCHAIN: [&str; 28] = [
-    "ar",
-    "as",
-    "c++",
-    "c99",
-    "cc",
-    "cc1",
-    "cc1plus",
-    "clang",
-    "clang++",
-    "cmake",
-    "collect2",
-    "cpp",
-    "f951",
-    "g++",
-    "gcc",
-    "gfortran",
-    "ld",
-    "ld.bfd",
-    "lto1",
-    "lto-wrapper",
-    "make",
-    "ninja",
-    "nm",
-    "objcopy",
-    "pkg-config",
-    "ranlib",
-    "rustc",
-    "strip",
-];
 
 /// What the events of a stage are attributed to.
 #[derive(Debug, Default)]
@@ -149,12 +133,20 @@ struct Behind {
     origin: Origin,
     /// The package started it, or one of its ancestors.
     started_by_package: bool,
+    /// A shell that a compiler started: the package's words, but compilers that it starts are the
+    /// compiler's.
+    shell_of_compiler: bool,
 }
 
-const ROOT: Behind = Behind {
-    origin: Origin::Harness,
-    started_by_package: false,
-};
+impl Behind {
+    fn new(origin: Origin) -> Self {
+        Self {
+            origin,
+            started_by_package: false,
+            shell_of_compiler: false,
+        }
+    }
+}
 
 struct Deciding<'a> {
     work: &'a str,
@@ -167,7 +159,7 @@ impl Deciding<'_> {
     fn decide(&mut self, event: &Event) -> Origin {
         let parent = self.processes.get(&event.parent).copied();
         let entry = self.processes.entry(event.process);
-        let behind = *entry.or_insert(parent.unwrap_or(ROOT));
+        let behind = *entry.or_insert(parent.unwrap_or(Behind::new(Origin::Harness)));
         if behind.started_by_package {
             return Origin::Package;
         }
@@ -181,6 +173,11 @@ impl Deciding<'_> {
                 self.threads.insert(thread, origin);
                 origin
             }
+            None if event.python.is_some()
+                && event.incomplete.contains(Incomplete::PYTHON_INCOMPLETE) =>
+            {
+                Origin::Unknown
+            }
             None => {
                 let last = self.threads.get(&thread).copied();
                 last.unwrap_or(behind.origin)
@@ -188,8 +185,8 @@ impl Deciding<'_> {
         };
         if event.kind == Kind::Exec && event.result >= 0 {
             self.threads.remove(&thread);
-            self.processes
-                .insert(event.process, of_program(event, origin));
+            let behind = of_program(event, origin, behind.shell_of_compiler);
+            self.processes.insert(event.process, behind);
         }
         if event.kind == Kind::Fork
             && let Some(child) = event.other
@@ -201,113 +198,42 @@ impl Deciding<'_> {
     }
 }
 
-/// Who is behind a process from an execution on, which `asker` asked for.
-fn of_program(event: &Event, asker: Origin) -> Behind {
+/// Who is behind a process from an execution on, which `asker` asked for; `shell_of_compiler` says
+/// that it is [one](Behind::shell_of_compiler).
+fn of_program(event: &Event, asker: Origin, shell_of_compiler: bool) -> Behind {
     let path = event.path.as_deref().unwrap_or_default();
     let argv = event.argv.as_deref().unwrap_or_default();
-    let origin = match asker {
-        Origin::Package => Origin::Package,
-        _ if path.starts_with("/usr/") && is_toolchain(base_name(path)) => Origin::Compiler,
-        Origin::Harness if argv.windows(2).any(|two| two == ["-m", "pip"]) => Origin::Installer,
-        other => other,
-    };
-    Behind {
-        origin,
-        started_by_package: asker == Origin::Package,
-    }
-}
-
-fn is_toolchain(name: &str) -> bool {
-    // x86_64-linux-gnu-gcc-14, clang++-19.
-    let unversioned = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
-    let tool = unversioned.rsplit("-gnu-").next().unwrap_or(unversioned);
-    // Some names end in a digit by themselves.
-    TOOLCHAIN.contains(&tool) || TOOLCHAIN.contains(&name)
-}
-
-/// The innermost frame that says who acts, and who that is.
-fn telling<'s>(stack: &'s [Frame], work: &str) -> Option<(&'s Frame, Origin)> {
-    stack
-        .iter()
-        .filter(|frame| !is_shim(frame))
-        .find_map(|frame| Some((frame, of_file(&frame.file, work)?)))
-}
-
-/// What the interpreter itself puts between a class and its `__init__` (`init_cleanup` in
-/// Python/specialize.c).
-fn is_shim(frame: &Frame) -> bool {
-    frame.file == "__init__" && frame.function == "__init__" && frame.line.is_none()
-}
-
-/// Whose a file of Python code is; `None` for the interpreter's own, which acts for its callers.
-///
-/// | file | whose |
-/// |---|---|
-/// | `<frozen …>`, the standard library | the interpreter's |
-/// | below `work` | the harness's |
-/// | `pip` of the system, `<pip-…>` | the installer's |
-/// | anything else of the system's packages | a build requirement's |
-/// | in pip's build environment | a build requirement's |
-/// | in the user's `site-packages` | installed |
-/// | anything else | the package's |
-fn of_file(file: &str, work: &str) -> Option<Origin> {
-    if file.starts_with("<frozen ") {
-        return None;
-    }
-    if let Some(rest) = file.strip_prefix("/usr/lib/python3") {
-        let package = rest.split_once("/dist-packages/")?.1;
-        return Some(match package.split(['/', '.']).next() {
-            Some("pip") => Origin::Installer,
-            _ => Origin::BuildRequirement,
-        });
-    }
-    Some(if file.starts_with("<pip-") {
-        Origin::Installer
-    } else if file
-        .strip_prefix(work)
-        .is_some_and(|rest| rest.starts_with('/'))
-    {
-        Origin::Harness
-    } else if file.starts_with("/tmp/pip-build-env-") {
-        Origin::BuildRequirement
-    } else if file.contains("/site-packages/") {
-        Origin::Installed
-    } else {
-        Origin::Package
-    })
-}
-
-/// A frame on one line: `…/evil-1.0/setup.py:14 in steal()`. The text is not escaped.
-#[must_use]
-pub fn place(frame: &Frame) -> String {
-    let file = frame.file.as_str();
-    let mut parts = file.rsplitn(3, '/');
-    let short = match (parts.next(), parts.next(), parts.next()) {
-        (Some(name), Some(directory), Some(rest)) if !rest.is_empty() => {
-            format!("…/{directory}/{name}")
+    let name = base_name(path);
+    let is_systems = path.starts_with("/usr/");
+    let is_toolchain = is_systems && is_toolchain(name);
+    match asker {
+        _ if is_toolchain && shell_of_compiler => Behind::new(Origin::Compiler),
+        Origin::Package => Behind {
+            started_by_package: true,
+            ..Behind::new(Origin::Package)
+        },
+        _ if is_toolchain => Behind::new(Origin::Compiler),
+        Origin::Compiler => {
+            let shell_of_compiler = is_systems && is_shell(name);
+            Behind {
+                origin: Origin::Package,
+                started_by_package: !shell_of_compiler,
+                shell_of_compiler,
+            }
         }
-        _ => file.to_owned(),
-    };
-    let mut out = short;
-    // Writing to a String cannot fail.
-    let _ = match frame.line {
-        Some(line) => write!(out, ":{line}"),
-        None => Ok(()),
-    };
-    match frame.function.as_str() {
-        "" | "<module>" => {}
-        function if function.ends_with('>') => {
-            let _ = write!(out, " in {function}");
+        Origin::Harness if argv.windows(2).any(|two| two == ["-m", "pip"]) => {
+            Behind::new(Origin::Installer)
         }
-        function => {
-            let _ = write!(out, " in {function}()");
+        Origin::Installer if name.starts_with("python") && !is_pip(argv) => {
+            Behind::new(Origin::Unknown)
         }
+        other => Behind::new(other),
     }
-    out
 }
 
 #[cfg(test)]
 mod tests {
+    use super::frames::of_file;
     use super::*;
 
     const WORK: &str = "/home/dev/.cache/pyti";
@@ -322,9 +248,15 @@ mod tests {
 
     const BACKEND: &str =
         "/tmp/pip-build-env-x1/overlay/lib/python3.13/site-packages/setuptools/_distutils/spawn.py";
+    const CORE: &str =
+        "/tmp/pip-build-env-x1/overlay/lib/python3.13/site-packages/setuptools/_distutils/core.py";
     const SETUP: &str = "/tmp/pip-install-y2/evil_0a1b/setup.py";
     const SUBPROCESS: &str = "/usr/lib/python3.13/subprocess.py";
     const PIP: &str = "/usr/lib/python3/dist-packages/pip/_internal/utils/subprocess.py";
+
+    fn in_file(file: &str) -> Frame {
+        frame(file, 1, if file == CORE { "setup" } else { "f" })
+    }
 
     fn key(tgid: u32) -> ProcessKey {
         ProcessKey { tgid, start_ns: 1 }
@@ -333,8 +265,7 @@ mod tests {
     fn event(kind: Kind, process: u32, parent: u32, files: &[&str]) -> Event {
         Event {
             parent: key(parent),
-            python: (!files.is_empty())
-                .then(|| files.iter().map(|file| frame(file, 1, "f")).collect()),
+            python: (!files.is_empty()).then(|| files.iter().map(|file| in_file(file)).collect()),
             ..Event::new(kind, key(process), 1)
         }
     }
@@ -352,15 +283,17 @@ mod tests {
         let events = [
             exec(1, 0, &["/usr/bin/python3.13", "-m", "pip", "install"], &[]),
             event(Kind::Open, 1, 0, &[]),
-            // pip starts the back end, which runs setup.py in its own process.
+            // pip starts the back end, which runs setup.py in its own process. Before its first
+            // stack nobody knows.
             exec(2, 1, &["/usr/bin/python3.13", "x.py"], &[SUBPROCESS, PIP]),
+            event(Kind::Open, 2, 1, &[]),
             event(Kind::Open, 2, 1, &[SETUP, BACKEND]),
             event(Kind::Write, 2, 1, &[]),
             exec(
                 3,
                 2,
                 &["/usr/bin/x86_64-linux-gnu-gcc-14"],
-                &[SUBPROCESS, BACKEND, SETUP],
+                &[SUBPROCESS, BACKEND, CORE, SETUP, SETUP, BACKEND],
             ),
             exec(4, 3, &["/usr/libexec/gcc/x86_64-linux-gnu/14/cc1"], &[]),
             exec(
@@ -377,13 +310,14 @@ mod tests {
         ];
         let origins = Origins::new(&events, WORK);
         let told: Vec<Origin> = (0..events.len()).filter_map(|i| origins.event(i)).collect();
-        use Origin::{BuildRequirement, Compiler, Harness, Installer, Package};
+        use Origin::{BuildRequirement, Compiler, Harness, Installer, Package, Unknown};
         assert_eq!(
             told,
             [
                 Harness,
                 Installer,
                 Installer,
+                Unknown,
                 Package,
                 Package,
                 BuildRequirement,
@@ -398,6 +332,84 @@ mod tests {
         assert_eq!(origins.process(key(3)), Some(Compiler));
         assert_eq!(origins.process(key(5)), Some(Package));
         assert_eq!(origins.counts()[&Package], 7);
+    }
+
+    #[test]
+    fn what_the_package_calls_is_the_packages_but_for_setup() {
+        use Origin::{BuildRequirement, Installer, Package};
+        for (files, whose) in [
+            // distutils.spawn.spawn([...]), by the package.
+            (
+                &[SUBPROCESS, BACKEND, SETUP, BACKEND, PIP][..],
+                Some(Package),
+            ),
+            // A command of the package's own, below setup().
+            (&[BACKEND, SETUP, BACKEND, CORE, SETUP], Some(Package)),
+            (
+                &[SUBPROCESS, BACKEND, CORE, SETUP, SETUP],
+                Some(BuildRequirement),
+            ),
+            // What runs before setup() and what setup() was called from are two things.
+            (&[BACKEND, CORE, SETUP, BACKEND, SETUP], Some(Package)),
+            (&[PIP, SETUP], Some(Package)),
+            (&[SUBPROCESS, PIP], Some(Installer)),
+            (&[SUBPROCESS], None),
+        ] {
+            let stack: Vec<Frame> = files.iter().map(|file| in_file(file)).collect();
+            let told = telling(&stack, WORK).map(|(_, origin)| origin);
+            assert_eq!(told, whose, "{files:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_systems_compilers_are_compilers() {
+        let events = [
+            exec(1, 0, &["/usr/bin/python3.13", "-m", "pip", "install"], &[]),
+            exec(2, 1, &["/usr/bin/ninja"], &[SUBPROCESS, BACKEND]),
+            exec(3, 2, &["/usr/bin/dash", "-c", "c++ x.cc && curl u"], &[]),
+            event(Kind::Write, 3, 2, &[]),
+            exec(4, 3, &["/usr/bin/x86_64-linux-gnu-g++-14"], &[]),
+            // gcc -wrapper /tmp/x
+            exec(5, 4, &["/tmp/x"], &[]),
+            event(Kind::Open, 5, 4, &[]),
+            exec(6, 5, &["/usr/bin/gcc"], &[]),
+            exec(7, 3, &["/usr/bin/curl", "u"], &[]),
+            exec(8, 4, &["/tmp/gcc"], &[]),
+        ];
+        let origins = Origins::new(&events, WORK);
+        let last = |process| origins.process(key(process));
+        use Origin::{Compiler, Package};
+        assert_eq!(
+            (2..=8)
+                .map(|process| last(process).unwrap())
+                .collect::<Vec<_>>(),
+            [
+                Compiler, Package, Compiler, Package, Package, Package, Package
+            ]
+        );
+        assert_eq!(
+            origins.event(3),
+            Some(Package),
+            "what the shell does itself"
+        );
+    }
+
+    #[test]
+    fn a_stack_that_lost_the_frames_that_tell_tells_nothing() {
+        let cut = Event {
+            incomplete: Incomplete::PYTHON_INCOMPLETE,
+            ..event(Kind::Open, 2, 1, &[SUBPROCESS])
+        };
+        let events = [
+            exec(1, 0, &["/usr/bin/python3.13", "-m", "pip", "install"], &[]),
+            event(Kind::Open, 2, 1, &[SUBPROCESS, PIP]),
+            cut,
+            event(Kind::Open, 2, 1, &[SUBPROCESS]),
+        ];
+        let origins = Origins::new(&events, WORK);
+        let told: Vec<Origin> = (1..4).filter_map(|i| origins.event(i)).collect();
+        use Origin::{Installer, Unknown};
+        assert_eq!(told, [Installer, Unknown, Installer]);
     }
 
     #[test]

@@ -88,6 +88,12 @@ pub enum Field {
     Socktype,
     Addr,
     Port,
+    Script,
+    Downloads,
+    StdinFamily,
+    StdinFile,
+    StdoutFamily,
+    StdoutFile,
 }
 
 /// What the schema says of a field.
@@ -162,9 +168,9 @@ const FILES: &[Kind] = &[
     Send,
     Tamper,
 ];
-const NET: &[Kind] = &[Socket, Connect, Bind, Listen, Accept, Send];
-const NET_ADDR: &[Kind] = &[Connect, Bind, Listen, Accept, Send];
-const INODES: &[Kind] = &[Open, Write, Chmod, Exec, MmapExec];
+const NET: &[Kind] = &[Socket, Connect, Bind, Listen, Accept, Send, Dup];
+const NET_ADDR: &[Kind] = &[Connect, Bind, Listen, Accept, Send, Dup];
+const INODES: &[Kind] = &[Open, Write, Chmod, Exec, MmapExec, Dup];
 
 /// The kind of this name.
 #[must_use]
@@ -220,7 +226,7 @@ fields! {
     Target "target" Text &[Rename, Link, Symlink, Exec, Tamper], "new path; text of a symlink; interpreter on exec; what is mounted";
     Flags "flags" Int &[Open, MmapExec, Tamper, MemfdCreate], "open flags, protection, or command, by kind";
     ForWriting "for_writing" Bool &[Open], "opened for writing";
-    Mode "mode" Int &[Open, Mkdir, Chmod], "file mode";
+    Mode "mode" Int &[Open, Mkdir, Chmod, Dup], "file mode; on dup with the file's type";
     Created "created" Bool &[Open], "the open made the file";
     Bytes "bytes" Int &[Write, Send], "bytes written or sent";
     Dev "dev" Int INODES, "device number";
@@ -239,6 +245,12 @@ fields! {
     Socktype "socktype" Int NET, "socket type: 1 stream, 2 datagram, 3 raw";
     Addr "addr" Addr NET_ADDR, "IP address";
     Port "port" Int NET_ADDR, "port";
+    Script "script" Text &[Exec], "file that an interpreter (or ld.so) is told to run, made absolute; `-`: its standard input";
+    Downloads "downloads" Path &[Exec], "any file that curl or wget is told to write, made absolute";
+    StdinFamily "stdin.family" Int &[Exec], "address family of the socket that was duplicated onto descriptor 0";
+    StdinFile "stdin.file" Text &[Exec], "device:inode of the pipe or file that was duplicated onto descriptor 0";
+    StdoutFamily "stdout.family" Int &[Exec], "address family of the socket that was duplicated onto descriptor 1";
+    StdoutFile "stdout.file" Text &[Exec], "device:inode of the pipe or file that was duplicated onto descriptor 1";
 }
 
 impl Field {
@@ -260,7 +272,7 @@ mod tests {
             assert_eq!(info.field as usize, index, "{}", info.name);
             assert_eq!(info.field.info().name, info.name);
         }
-        assert_eq!(Field::Port as usize + 1, FIELDS.len());
+        assert_eq!(Field::StdoutFile as usize + 1, FIELDS.len());
     }
 
     #[test]

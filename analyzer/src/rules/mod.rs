@@ -1,7 +1,10 @@
 //! Rules: read from files, checked against the schema, run over events, tested against traces.
 
 mod access;
+mod arguments;
 mod condition;
+mod derived;
+mod descriptors;
 mod engine;
 mod error;
 mod judge;

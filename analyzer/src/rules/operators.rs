@@ -1,7 +1,7 @@
 //! How the tests of a field are written, and which make sense for which type.
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use regex::RegexSetBuilder;
+use regex_automata::meta::{Config, Regex};
 
 use super::condition::{Scope, Vars};
 use super::error::{RuleError, suggestion};
@@ -43,7 +43,7 @@ fn of_type(node: &Node, ty: Type, name: &str, scope: Scope<'_>) -> Result<Test, 
 fn operators(ty: Type) -> &'static [&'static str] {
     match ty {
         Type::Text => &[
-            "is", "starts", "ends", "contains", "glob", "matches", "any", "not", "same",
+            "is", "under", "starts", "ends", "contains", "glob", "matches", "any", "not", "same",
         ],
         Type::Path => &[
             "is", "under", "name", "glob", "starts", "ends", "contains", "matches", "any", "not",
@@ -123,13 +123,17 @@ fn operator(entry: &Entry, ty: Type, name: &str, scope: Scope<'_>) -> Result<Tes
         "ends" => Test::Ends(texts(value, scope)?),
         "contains" => Test::Contains(texts(value, scope)?),
         "matches" => Test::Matches(
-            RegexSetBuilder::new(value.texts()?)
-                .size_limit(REGEX_LIMIT)
-                .build()
+            Regex::builder()
+                .configure(Config::new().nfa_size_limit(Some(REGEX_LIMIT)))
+                .build_many(&value.texts()?)
                 .map_err(|error| {
+                    let reason = match error.syntax_error() {
+                        Some(error) => error.to_string(),
+                        None => error.to_string(),
+                    };
                     value
                         .place
-                        .error(format!("not a regular expression: {error}"))
+                        .error(format!("not a regular expression: {reason}"))
                 })?,
         ),
         "at_least" => Test::AtLeast(value.int()?),

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use globset::GlobSet;
-use regex::RegexSet;
+use regex_automata::Input;
+use regex_automata::meta::Regex;
 
 use super::truth::Truth;
 use super::value::{Value, last_component};
@@ -41,7 +42,7 @@ pub enum Test {
     /// The text contains one of these.
     Contains(Vec<String>),
     /// The text matches one of these expressions somewhere.
-    Matches(RegexSet),
+    Matches(Regex),
     /// The integer is one of these.
     IsInt(Vec<i64>),
     /// The integer is this or more.
@@ -126,6 +127,23 @@ fn is_public(addr: IpAddr) -> bool {
         .any(|network| network.contains(addr))
 }
 
+/// Whether two values are one; where one of several is meant, whether one of them is.
+fn equal(a: &Value<'_>, b: &Value<'_>) -> Truth {
+    match (a, b) {
+        (_, Value::Unknown) => Truth::Unknown,
+        (a, Value::Many(several)) => Truth::any(several.iter().map(|b| equal(a, b))),
+        (Value::Text(a, true), Value::OneName(b)) if a == b => Truth::True,
+        (_, Value::OneName(_)) => Truth::Unknown,
+        (Value::Text(a, a_whole), Value::Text(b, b_whole)) => {
+            match (a == b, *a_whole && *b_whole) {
+                (equal, true) => equal.into(),
+                (_, false) => Truth::Unknown,
+            }
+        }
+        (a, b) => (a == b).into(),
+    }
+}
+
 impl Test {
     /// Applies the test; `same` gives the value of an earlier step's field.
     pub fn eval<'v>(&self, value: &Value<'_>, same: &dyn Fn(usize, Field) -> Value<'v>) -> Truth {
@@ -173,18 +191,7 @@ impl Test {
             (Self::Line(test), Value::List(items, whole)) => {
                 test.eval(&Value::Text(items.join(" ").into(), *whole), same)
             }
-            (Self::Same(step, field), value) => match (value, same(*step, *field)) {
-                (_, Value::Unknown) => Truth::Unknown,
-                (Value::Text(a, true), Value::OneName(b)) if *a == b => Truth::True,
-                (_, Value::OneName(_)) => Truth::Unknown,
-                (Value::Text(a, a_whole), Value::Text(b, b_whole)) => {
-                    match (a == &b, *a_whole && b_whole) {
-                        (equal, true) => equal.into(),
-                        (_, false) => Truth::Unknown,
-                    }
-                }
-                (a, b) => (*a == b).into(),
-            },
+            (Self::Same(step, field), value) => equal(value, &same(*step, *field)),
             (test, Value::Text(text, whole)) => test.text(text, *whole),
             (test, Value::Int(value)) => test.int(*value).into(),
             (Self::IsBool(expected), Value::Bool(value)) => (expected == value).into(),
@@ -267,17 +274,79 @@ impl Test {
             ),
             Self::Name(globs) => unless_cut(globs.is_match(last_component(text))),
             Self::Glob(globs) => unless_cut(globs.is_match(text)),
+            Self::Matches(expressions) if whole => expressions.is_match(text).into(),
+            // A match that ends before the last character that is known stays one whatever follows:
+            // an anchor or a word boundary looks no further than at that character. Any other may
+            // come or go with what was cut.
             Self::Matches(expressions) => {
-                let holds = expressions.is_match(text);
-                // An expression may be anchored at the end, so only the whole text disproves or,
-                // where it is cut, nothing does.
-                if holds && !whole {
-                    Truth::Unknown
+                let last = text.char_indices().next_back().map_or(0, |(at, _)| at);
+                if expressions.is_match(Input::new(text).range(..last)) {
+                    Truth::True
                 } else {
-                    unless_cut(holds)
+                    Truth::Unknown
                 }
             }
             _ => Truth::False,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(expressions: &[&str], text: &str, whole: bool) -> Truth {
+        let test = Test::Matches(Regex::new_many(expressions).unwrap());
+        test.eval(&Value::Text(text.into(), whole), &|_, _| Value::Unknown)
+    }
+
+    #[test]
+    fn a_match_before_the_cut_is_a_match() {
+        use Truth::{False, True, Unknown};
+        for (expression, text, whole, cut) in [
+            (r"curl .*\| sh\b", "curl u | sh # xxx", True, True),
+            // What is behind the cut may make another word of it.
+            (r"curl .*\| sh\b", "curl u | sh", True, Unknown),
+            // An end is nowhere before the cut.
+            (r"curl$", "curl x curl", True, Unknown),
+            (r"(?m)curl$", "curl\nx", True, True),
+            (r"wget", "curl u | sh # xxx", False, Unknown),
+            (r"^$", "", True, Unknown),
+            (r"é", "éé", True, True),
+        ] {
+            assert_eq!(matches(&[expression], text, true), whole, "{expression}");
+            assert_eq!(
+                matches(&[expression], text, false),
+                cut,
+                "{expression}, cut"
+            );
+        }
+        assert_eq!(matches(&["x", "^curl"], "curl u", false), True);
+    }
+
+    #[test]
+    fn what_is_excluded_by_a_cut_text_is_not_known() {
+        let not = |text: &str| {
+            let test = Test::Not(Box::new(Test::Matches(Regex::new("curl").unwrap())));
+            let value = Value::Text(text.to_owned().into(), false);
+            test.eval(&value, &|_, _| Value::Unknown)
+        };
+        assert_eq!(not("a curl b"), Truth::False);
+        assert_eq!(not("a wget b"), Truth::Unknown);
+    }
+
+    #[test]
+    fn one_of_several_values_is_enough_to_be_the_same() {
+        let same = |text: &'static str| {
+            let earlier = || {
+                Value::Many(vec![
+                    Value::Text("/tmp/a".into(), true),
+                    Value::Text("/tmp/b".into(), true),
+                ])
+            };
+            Test::Same(0, Field::Path).eval(&Value::Text(text.into(), true), &|_, _| earlier())
+        };
+        assert_eq!(same("/tmp/b"), Truth::True);
+        assert_eq!(same("/tmp/c"), Truth::False);
     }
 }

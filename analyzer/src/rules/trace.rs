@@ -12,7 +12,8 @@
 //! An event is a mapping that has its kind as a key, with the main object as its value: a path; the
 //! arguments of exec (the program is the first, or `path`); `[from, to]` of rename, link and symlink;
 //! `address:port` of network kinds; `[old, new]` of dup; the exit status of exit; the other process
-//! of ptrace and signal. Further keys are the event's other fields. `pid` stays as in the event
+//! of ptrace and signal. What dup duplicates is a pipe of its own, unless `inode` says which or
+//! `family` makes it a socket. Further keys are the event's other fields. `pid` stays as in the event
 //! before; a new one is forked from `parent` (1 where it is missing). Events are a millisecond
 //! apart, unless `after` says otherwise.
 
@@ -60,6 +61,10 @@ const KEYS: &[&str] = &[
     "incomplete",
     "tree",
 ];
+
+/// Mode of a pipe's end, and the device of pipes.
+const FIFO: u32 = 0o010_600;
+const PIPEFS: u64 = 13;
 
 /// Reads the cases of a file written by hand.
 ///
@@ -230,10 +235,10 @@ impl<'a> Writer<'a> {
                     .or_else(|| argv.first().cloned())
                     .ok_or_else(|| value.expected("arguments"))?;
                 event.asked.get_or_insert_with(|| program.clone());
+                event.argv = Some(argv);
                 if event.result < 0 {
                     event.path = None;
                 } else {
-                    event.argv = Some(argv);
                     event.env.get_or_insert_with(Vec::new);
                     event.cwd.get_or_insert_with(|| self.vars.work.clone());
                     event.nlink.get_or_insert(1);
@@ -270,6 +275,11 @@ impl<'a> Writer<'a> {
             Kind::Dup => {
                 let (old, new) = pair()?;
                 event.fds = Some((old.int()? as i32, new.int()? as i32));
+                if event.family.is_none() {
+                    event.mode.get_or_insert(FIFO);
+                    event.dev.get_or_insert(PIPEFS);
+                    event.inode.get_or_insert(event.seq);
+                }
             }
             Kind::Exit => event.exit_code = Some(value.int()? as i32),
             Kind::Ptrace | Kind::Signal => event.other = Some(key(number(value)?)),

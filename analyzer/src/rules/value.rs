@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use pyti_trace::event::{Event, Incomplete, Kind, ProcessKey};
 
+use super::descriptors::Descriptors;
 use crate::schema::Field;
 use crate::tree::{Image, Tree, base_name};
 
@@ -44,6 +45,7 @@ pub struct View<'a> {
     pub tree: Tree,
     /// By event: the object was made earlier in the stage; `None`: not known.
     born: Vec<Option<bool>>,
+    pub(super) descriptors: Descriptors,
 }
 
 impl<'a> View<'a> {
@@ -82,7 +84,12 @@ impl<'a> View<'a> {
                 born
             })
             .collect();
-        Self { events, tree, born }
+        Self {
+            events,
+            tree,
+            born,
+            descriptors: Descriptors::new(events),
+        }
     }
 
     /// The value of `field` in the event at `index`.
@@ -145,6 +152,7 @@ impl<'a> View<'a> {
                 None => missing(event),
             },
             Field::Bytes => int(event, event.bytes.map(|bytes| bytes as i64)),
+            Field::Dev | Field::Inode if is_socket(event) => Value::Absent,
             Field::Dev => int(event, event.dev.map(|dev| dev as i64)),
             Field::Inode => int(event, event.inode.map(|inode| inode as i64)),
             Field::Nlink => int(event, event.nlink.map(i64::from)),
@@ -184,6 +192,7 @@ impl<'a> View<'a> {
                 .map_or(Value::Absent, |signal| Value::Int(signal.into())),
             Field::FdOld => int(event, event.fds.map(|(old, _)| old.into())),
             Field::FdNew => int(event, event.fds.map(|(_, new)| new.into())),
+            Field::AddrFamily | Field::Socktype if is_no_socket(event) => Value::Absent,
             Field::AddrFamily => int(event, event.family.map(i64::from)),
             Field::Socktype => int(event, event.socktype.map(i64::from)),
             Field::Addr => match &event.addr {
@@ -194,6 +203,12 @@ impl<'a> View<'a> {
                 Some(port) => Value::Int(port.into()),
                 None => no_address(event),
             },
+            Field::Script => self.script(event),
+            Field::Downloads => self.downloads(event),
+            Field::StdinFamily => self.standard(index, 0, Field::AddrFamily),
+            Field::StdoutFamily => self.standard(index, 1, Field::AddrFamily),
+            Field::StdinFile => self.standard(index, 0, Field::StdinFile),
+            Field::StdoutFile => self.standard(index, 1, Field::StdoutFile),
         }
     }
 
@@ -221,8 +236,13 @@ impl<'a> View<'a> {
             return path_of(event);
         };
         let whole = !event.incomplete.contains(Incomplete::ASKED_TRUNCATED);
-        if asked.starts_with('/') {
-            return Value::Text(normal(asked).into(), whole);
+        self.absolute(event, asked, whole)
+    }
+
+    /// `name` as the event's process means it.
+    pub(super) fn absolute<'s>(&self, event: &Event, name: &str, whole: bool) -> Value<'s> {
+        if name.starts_with('/') {
+            return Value::Text(normal(name).into(), whole);
         }
         let adrift = event.incomplete.contains(Incomplete::PATH_UNRESOLVED);
         let cwd = event.cwd.as_deref().or_else(|| {
@@ -234,9 +254,9 @@ impl<'a> View<'a> {
                 .and_then(|image| image.cwd.as_deref())
         });
         match cwd {
-            Some(cwd) => Value::Text(normal(&format!("{cwd}/{asked}")).into(), whole),
+            Some(cwd) => Value::Text(normal(&format!("{cwd}/{name}")).into(), whole),
             // Somewhere it ends like this.
-            None => Value::OneName(asked.into()),
+            None => Value::OneName(name.to_owned().into()),
         }
     }
 
@@ -254,6 +274,21 @@ impl<'a> View<'a> {
             .map(|event| event.process)
             .unwrap_or_default()
     }
+}
+
+/// `S_IFMT`, `S_IFSOCK`: include/uapi/linux/stat.h.
+const S_IFMT: u32 = 0o170_000;
+const S_IFSOCK: u32 = 0o140_000;
+
+/// A socket was duplicated.
+fn is_socket(event: &Event) -> bool {
+    event.kind == Kind::Dup
+        && (event.family.is_some() || event.mode.is_some_and(|mode| mode & S_IFMT == S_IFSOCK))
+}
+
+/// Something else than a socket was duplicated.
+fn is_no_socket(event: &Event) -> bool {
+    event.kind == Kind::Dup && event.mode.is_some_and(|mode| mode & S_IFMT != S_IFSOCK)
 }
 
 /// The path that a successful event brought into being.
@@ -332,7 +367,7 @@ fn path_of(event: &Event) -> Value<'_> {
 }
 
 /// A field that every successful event of its kind has.
-fn missing(event: &Event) -> Value<'_> {
+pub(super) fn missing(event: &Event) -> Value<'_> {
     if event.result < 0 {
         Value::Absent
     } else {
@@ -342,6 +377,10 @@ fn missing(event: &Event) -> Value<'_> {
 
 /// An address is due on internet sockets only.
 fn no_address(event: &Event) -> Value<'_> {
+    // A socket may be duplicated before it is connected.
+    if event.kind == Kind::Dup {
+        return Value::Absent;
+    }
     match event.family {
         Some(2 | 10) | None => Value::Unknown,
         Some(_) => Value::Absent,

@@ -14,6 +14,10 @@ use super::processes::{Descriptor, Writing};
 
 /// Bytes kept of what was written first, as the probes keep.
 const SAMPLE: usize = 64;
+/// Types of files (include/uapi/linux/stat.h).
+const S_IFIFO: u32 = 0o010_000;
+const S_IFCHR: u32 = 0o020_000;
+const S_IFREG: u32 = 0o100_000;
 const ENOENT: i64 = -2;
 const EINVAL: i64 = -22;
 
@@ -308,6 +312,11 @@ impl Importer {
             let mut draft = self.draft(Kind::Dup, who.process, who.tid, 0);
             draft.event.fds = Some((old, new));
             self.describe_socket(who, call.arg(0), &mut draft.event);
+            draft.event.mode = match call.arg(0).and_then(Arg::shown) {
+                Some(Shown::File { device, .. }) => Some(if *device { S_IFCHR } else { S_IFREG }),
+                Some(Shown::Other) => Some(S_IFIFO),
+                Some(Shown::Socket { .. }) | None => None,
+            };
             self.keep(draft);
         }
     }

@@ -1,0 +1,113 @@
+//! What the frames of a Python stack say of who acts.
+
+use std::fmt::Write as _;
+
+use pyti_trace::event::Frame;
+
+use super::Origin;
+
+/// The frame that says who acts, and who that is: the innermost one of the package's that does not
+/// merely hand over by `setup()`, or else the innermost one of somebody else's.
+pub fn telling<'s>(stack: &'s [Frame], work: &str) -> Option<(&'s Frame, Origin)> {
+    let mut innermost = None;
+    let mut handed_over = false;
+    for frame in stack.iter().filter(|frame| !is_shim(frame)) {
+        let Some(origin) = of_file(&frame.file, work) else {
+            continue;
+        };
+        if origin == Origin::Package {
+            if !handed_over {
+                return Some((frame, origin));
+            }
+            continue;
+        }
+        handed_over = origin == Origin::BuildRequirement && is_setup(frame);
+        innermost.get_or_insert((frame, origin));
+    }
+    innermost
+}
+
+/// The function that a `setup.py` hands over to.
+fn is_setup(frame: &Frame) -> bool {
+    frame.function == "setup"
+        && [
+            "/setuptools/__init__.py",
+            "/distutils/core.py",
+            "/_distutils/core.py",
+        ]
+        .iter()
+        .any(|end| frame.file.ends_with(end))
+}
+
+/// What the interpreter itself puts between a class and its `__init__` (`init_cleanup` in
+/// Python/specialize.c).
+fn is_shim(frame: &Frame) -> bool {
+    frame.file == "__init__" && frame.function == "__init__" && frame.line.is_none()
+}
+
+/// Whose a file of Python code is; `None` for the interpreter's own, which acts for its callers.
+///
+/// | file | whose |
+/// |---|---|
+/// | `<frozen …>`, the standard library | the interpreter's |
+/// | below `work` | the harness's |
+/// | `pip` of the system, `<pip-…>` | the installer's |
+/// | anything else of the system's packages | a build requirement's |
+/// | in pip's build environment | a build requirement's |
+/// | in the user's `site-packages` | installed |
+/// | anything else | the package's |
+pub fn of_file(file: &str, work: &str) -> Option<Origin> {
+    if file.starts_with("<frozen ") {
+        return None;
+    }
+    if let Some(rest) = file.strip_prefix("/usr/lib/python3") {
+        let package = rest.split_once("/dist-packages/")?.1;
+        return Some(match package.split(['/', '.']).next() {
+            Some("pip") => Origin::Installer,
+            _ => Origin::BuildRequirement,
+        });
+    }
+    Some(if file.starts_with("<pip-") {
+        Origin::Installer
+    } else if file
+        .strip_prefix(work)
+        .is_some_and(|rest| rest.starts_with('/'))
+    {
+        Origin::Harness
+    } else if file.starts_with("/tmp/pip-build-env-") {
+        Origin::BuildRequirement
+    } else if file.contains("/site-packages/") {
+        Origin::Installed
+    } else {
+        Origin::Package
+    })
+}
+
+/// A frame on one line: `…/evil-1.0/setup.py:14 in steal()`. The text is not escaped.
+#[must_use]
+pub fn place(frame: &Frame) -> String {
+    let file = frame.file.as_str();
+    let mut parts = file.rsplitn(3, '/');
+    let short = match (parts.next(), parts.next(), parts.next()) {
+        (Some(name), Some(directory), Some(rest)) if !rest.is_empty() => {
+            format!("…/{directory}/{name}")
+        }
+        _ => file.to_owned(),
+    };
+    let mut out = short;
+    // Writing to a String cannot fail.
+    let _ = match frame.line {
+        Some(line) => write!(out, ":{line}"),
+        None => Ok(()),
+    };
+    match frame.function.as_str() {
+        "" | "<module>" => {}
+        function if function.ends_with('>') => {
+            let _ = write!(out, " in {function}");
+        }
+        function => {
+            let _ = write!(out, " in {function}()");
+        }
+    }
+    out
+}
