@@ -3,13 +3,15 @@
 use std::sync::{Arc, Mutex};
 
 use pyti_graph::{Datum, Kind, Outputs};
-use pyti_index::WheelhouseFile;
 use pyti_index::hook::{BoxFuture, HookError, HookRequest, MetadataHook};
+use pyti_index::{ErrorKind, WheelhouseFile};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::memo::StageMemo;
 use crate::order::{self, Order};
 use crate::stages::Stages;
+use crate::tasks::failure::kind_of;
 
 /// Where pip writes its report in the guest.
 const REPORT: &str = "/home/dev/.cache/pyti-report.json";
@@ -19,6 +21,8 @@ const OLD: &str = include_str!("metadata.py");
 const PROGRAM: &str = "/home/dev/.cache/pyti/metadata.py";
 /// What the memo keeps: the text of the METADATA file.
 const TEXT: &str = "metadata.text";
+/// Words kept of a description.
+const DESCRIPTION_WORDS: usize = 200;
 /// Longest report read back.
 const REPORT_BYTES: u64 = 4 << 20;
 
@@ -45,6 +49,7 @@ impl MetadataHook for NoHook {
         Box::pin(async {
             Err(HookError {
                 reason: "a tool is not asked for its metadata in the VM".into(),
+                kind: ErrorKind::Package,
             })
         })
     }
@@ -53,11 +58,15 @@ impl MetadataHook for NoHook {
 impl MetadataHook for VmHook {
     fn metadata(&self, request: HookRequest) -> BoxFuture<'_, Result<String, HookError>> {
         Box::pin(async move {
-            self.recall_or_ask(&request)
-                .await
-                .map_err(|error| HookError {
-                    reason: format!("{error:#}"),
-                })
+            // What is wrong with a back end's answer says so itself.
+            self.recall_or_ask(&request).await.map_err(|error| {
+                error
+                    .downcast::<HookError>()
+                    .unwrap_or_else(|error| HookError {
+                        reason: format!("{error:#}"),
+                        kind: ErrorKind::Infrastructure,
+                    })
+            })
         })
     }
 }
@@ -111,13 +120,17 @@ impl VmHook {
         });
         let ran = self.stages.run(order).await?;
         // A back end that did not come to its end may have forged what pip was to write.
-        ran.completed()
-            .map_err(|failure| anyhow::anyhow!("its build back end failed in the VM: {failure}"))?;
+        ran.completed().map_err(|failure| HookError {
+            reason: format!("its build back end failed in the VM: {failure}"),
+            kind: kind_of(&failure),
+        })?;
         let report = ran.files.get(REPORT).ok_or_else(|| {
-            anyhow::anyhow!("its build back end gave no metadata in the VM (stage {name})")
+            wrong(format!(
+                "its build back end gave no metadata in the VM (stage {name})"
+            ))
         })?;
         if python.pip_reports() {
-            metadata_text(report)
+            Ok(metadata_text(report)?)
         } else {
             Ok(String::from_utf8_lossy(report).into_owned())
         }
@@ -134,6 +147,14 @@ impl VmHook {
             1 => "metadata".to_owned(),
             number => format!("metadata-{number}"),
         }
+    }
+}
+
+/// What the package's own back end did wrong.
+fn wrong(reason: String) -> HookError {
+    HookError {
+        reason,
+        kind: ErrorKind::Package,
     }
 }
 
@@ -177,6 +198,17 @@ struct Metadata {
     #[serde(default)]
     provides_extra: Vec<String>,
     summary: Option<String>,
+    author: Option<String>,
+    author_email: Option<String>,
+    maintainer: Option<String>,
+    maintainer_email: Option<String>,
+    home_page: Option<String>,
+    #[serde(default)]
+    project_url: Vec<String>,
+    /// A list, or a text of the time before there was one.
+    #[serde(default)]
+    keywords: Value,
+    description: Option<String>,
     license: Option<String>,
     license_expression: Option<String>,
     #[serde(default)]
@@ -184,15 +216,24 @@ struct Metadata {
 }
 
 /// The header of a METADATA file from pip's report.
-fn metadata_text(report: &[u8]) -> anyhow::Result<String> {
-    let report: Report = serde_json::from_slice(report)
-        .map_err(|error| anyhow::anyhow!("pip's report from the VM could not be read: {error}"))?;
+fn metadata_text(report: &[u8]) -> Result<String, HookError> {
+    let report: Report = serde_json::from_slice(report).map_err(|error| {
+        wrong(format!(
+            "pip's report from the VM could not be read: {error}"
+        ))
+    })?;
     let [Installed { metadata }] = report.install.as_slice() else {
-        anyhow::bail!(
+        return Err(wrong(format!(
             "pip's report from the VM names {} packages, not one",
             report.install.len()
-        );
+        )));
     };
+    // The field is one line.
+    let described = metadata.description.as_deref().map(|text| {
+        let words: Vec<&str> = text.split_whitespace().take(DESCRIPTION_WORDS).collect();
+        words.join(" ")
+    });
+    let described: Vec<String> = described.into_iter().collect();
     let mut text = String::new();
     let mut field = |name: &str, value: &str| {
         // The package chose the value: a line break in it must not become a field.
@@ -206,6 +247,14 @@ fn metadata_text(report: &[u8]) -> anyhow::Result<String> {
     for (name, values) in [
         ("Requires-Python", one(&metadata.requires_python)),
         ("Summary", one(&metadata.summary)),
+        ("Author", one(&metadata.author)),
+        ("Author-email", one(&metadata.author_email)),
+        ("Maintainer", one(&metadata.maintainer)),
+        ("Maintainer-email", one(&metadata.maintainer_email)),
+        ("Home-page", one(&metadata.home_page)),
+        ("Project-URL", metadata.project_url.clone()),
+        ("Keywords", keywords(&metadata.keywords)),
+        ("Description", described),
         ("License", one(&metadata.license)),
         ("License-Expression", one(&metadata.license_expression)),
         ("Requires-Dist", metadata.requires_dist.clone()),
@@ -217,6 +266,21 @@ fn metadata_text(report: &[u8]) -> anyhow::Result<String> {
     Ok(text)
 }
 
+/// Keywords as METADATA has them: separated by commas.
+fn keywords(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => vec![text.clone()],
+        Value::Array(words) => {
+            let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
+            vec![words.join(",")]
+        }
+        _ => vec![],
+    }
+    .into_iter()
+    .filter(|text| !text.is_empty())
+    .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::metadata_text;
@@ -224,10 +288,12 @@ mod tests {
     #[test]
     fn a_report_becomes_metadata() {
         let report = br#"{"install": [{"metadata": {"metadata_version": "2.1", "name": "a",
-            "version": "1", "requires_dist": ["b>=2", "c\nName: evil"]}}]}"#;
+            "version": "1", "requires_dist": ["b>=2", "c\nName: evil"], "keywords": ["x", "y"],
+            "author": "A", "project_url": ["Home, https://a"], "description": "One\n\nName: two"}}]}"#;
         assert_eq!(
             metadata_text(report).unwrap(),
-            "Metadata-Version: 2.1\nName: a\nVersion: 1\nRequires-Dist: b>=2\nRequires-Dist: cName: evil\n"
+            "Metadata-Version: 2.1\nName: a\nVersion: 1\nAuthor: A\nProject-URL: Home, https://a\n\
+            Keywords: x,y\nDescription: One Name: two\nRequires-Dist: b>=2\nRequires-Dist: cName: evil\n"
         );
     }
 

@@ -50,6 +50,27 @@ pub fn usage(facts: &StageFacts, directory: &Path) -> Result<Usage> {
     })
 }
 
+/// What all stages used, in a few words.
+#[must_use]
+pub fn summary(stages: &BTreeMap<String, Usage>) -> String {
+    let sum = |of: fn(&Usage) -> f64| stages.values().map(of).fold(0.0, |sum, one| sum + one);
+    let memory = stages.values().map(|usage| usage.memory).max();
+    let mut text = format!(
+        "{} stages, {:.1} s wall and {:.1} s CPU, at most {} MiB",
+        stages.len(),
+        sum(|usage| usage.wall),
+        sum(|usage| usage.cpu),
+        memory.unwrap_or(0) >> 20
+    );
+    let longest = stages
+        .iter()
+        .max_by(|(_, one), (_, other)| one.wall.total_cmp(&other.wall));
+    if let Some((stage, usage)) = longest {
+        text.push_str(&format!("; the longest is {stage}, {:.1} s", usage.wall));
+    }
+    text
+}
+
 /// Draws wall and CPU time of the stages as bars.
 ///
 /// # Errors
@@ -123,4 +144,32 @@ pub fn draw(stages: &BTreeMap<String, Usage>, path: &Path) -> Result<()> {
         area.present().with_context(what)?;
     }
     std::fs::write(path, svg).with_context(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_are_added_up() {
+        let usage = |wall, memory| Usage {
+            wall,
+            cpu: 1.0,
+            memory,
+            disk: 0,
+            processes: 1,
+        };
+        let stages = BTreeMap::from([
+            ("build".to_owned(), usage(3.5, 5 << 20)),
+            ("install".to_owned(), usage(2.0, 9 << 20)),
+        ]);
+        assert_eq!(
+            summary(&stages),
+            "2 stages, 5.5 s wall and 2.0 s CPU, at most 9 MiB; the longest is build, 3.5 s"
+        );
+        assert_eq!(
+            summary(&BTreeMap::new()),
+            "0 stages, 0.0 s wall and 0.0 s CPU, at most 0 MiB"
+        );
+    }
 }

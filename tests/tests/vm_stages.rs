@@ -43,7 +43,14 @@ fn vm_stages_give_their_data_and_are_remembered() {
         .flatten()
         .filter_map(|module| Some((module["module"].as_str()?, module["success"].as_bool()?)))
         .collect();
-    assert_eq!(modules, [("whole", true), ("whole._fast", true)]);
+    assert_eq!(
+        modules,
+        [
+            ("spread.part", true),
+            ("whole", true),
+            ("whole._fast", true)
+        ]
+    );
 
     let calls = audit.datum("scripts");
     let exits: Vec<(Option<&str>, Option<i64>)> = calls
@@ -68,7 +75,21 @@ fn vm_stages_give_their_data_and_are_remembered() {
         .flatten()
         .map(|entry| &entry["file"])
         .collect();
-    assert_eq!(sources, ["whole/_fast.c", "whole/_fast.c"]);
+    assert_eq!(sources, ["whole/_fast.c", "whole/_gone.c"]);
+    assert!(run.join("build/compile_commands.json").is_file());
+    let failed: Vec<(Option<&str>, Option<u64>)> = built["failed"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|part| (part["part"].as_str(), part["build"].as_u64()))
+        .collect();
+    let part = Some("whole/_gone.c");
+    assert_eq!(failed, [(part, Some(1)), (part, Some(2))], "{built:#}");
+    let reason = built["failed"][0]["reason"].as_str();
+    assert!(
+        reason.is_some_and(|reason| reason.contains("no such machine")),
+        "{built:#}"
+    );
     assert_eq!(
         built["diagnostics"][0]["option"], "unused-variable",
         "{}",
@@ -116,7 +137,8 @@ fn vm_stages_give_their_data_and_are_remembered() {
 
 #[test]
 fn vm_stages_after_a_failed_install_are_skipped_with_the_chain() {
-    let audit = audit_package("stages/install-fails", &["--stage", "import"]);
+    let stages = ["--stage", "import", "--stage", "quality-pyflakes"];
+    let audit = audit_package("stages/install-fails", &stages);
     assert_eq!(audit.verdict(), "inconclusive", "{}", audit.everything());
     let (outcome_of_install, why) = outcome(&audit, "install");
     assert_eq!(outcome_of_install, "failed");
@@ -124,6 +146,9 @@ fn vm_stages_after_a_failed_install_are_skipped_with_the_chain() {
     let (outcome_of_import, why) = outcome(&audit, "import");
     assert_eq!(outcome_of_import, "skipped");
     assert_eq!(why, "no installed, since install failed");
+    // What looks only at its files does not wait for it.
+    let (checked, why) = outcome(&audit, "quality-pyflakes");
+    assert_eq!(checked, "done", "{why}");
     // The cause itself is told once, whatever it keeps from starting.
     let told = audit.report["reasons"].to_string();
     assert!(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pyti_tests::audit_package;
+use pyti_tests::{Audit, audit_package};
 use serde_json::{Value, json};
 
 /// How each test ended, by its name.
@@ -77,4 +77,72 @@ fn vm_suites_of_django_report_what_their_own_runner_ran() {
     let metadata: Value = serde_json::from_slice(&metadata).expect("no JSON");
     assert_eq!(metadata["metadata"]["requires_dist"], json!(["django"]));
     assert_eq!(metadata["asked"], true);
+}
+
+#[test]
+fn vm_suites_of_nose2_report_and_what_is_installed_is_covered() {
+    let stages = ["--stage", "test", "--stage", "coverage"];
+    let audit = audit_package("stages/nose2-suite", &stages);
+    let tests = audit.datum("test");
+    assert_eq!(tests["framework"], "nose2", "{tests:#}");
+    let expected = BTreeMap::from([("test_fails", "failed"), ("test_up", "passed")]);
+    assert_eq!(statuses(&tests), expected, "{tests:#}");
+    let covered = audit.datum("coverage");
+    let measured = covered["files"]["steps/__init__.py"].as_f64();
+    assert!(
+        measured.is_some_and(|percent| percent > 40.0),
+        "{covered:#}"
+    );
+    assert_eq!(covered["files"]["src/steps/__init__.py"], Value::Null);
+    assert_eq!(covered["package"].as_f64(), measured);
+}
+
+#[test]
+fn vm_suites_of_a_users_command_report_where_their_framework_is_known() {
+    let command = [
+        "--stage",
+        "test",
+        "--test-command",
+        "python -m pytest tests",
+    ];
+    let audit = audit_package("stages/nose2-suite", &command);
+    let tests = audit.datum("test");
+    assert_eq!(tests["framework"], "pytest", "{tests:#}");
+    let expected = BTreeMap::from([("test_fails", "failed"), ("test_up", "passed")]);
+    assert_eq!(statuses(&tests), expected, "{tests:#}");
+    let results = tests["results"].as_array().into_iter().flatten();
+    let mut tracebacks = results.filter_map(|result| result["traceback"].as_str());
+    assert!(
+        tracebacks.any(|text| text.contains("!= '<down>'")),
+        "{tests:#}"
+    );
+}
+
+#[test]
+fn vm_suites_of_doctest_are_run_by_pytest() {
+    let audit = audit_package("stages/doctest-only", &["--stage", "test"]);
+    let tests = audit.datum("test");
+    assert_eq!(tests["framework"], "doctest", "{tests:#}");
+    let expected = BTreeMap::from([("halves", "passed"), ("halves.half", "failed")]);
+    assert_eq!(statuses(&tests), expected, "{tests:#}");
+}
+
+#[test]
+fn vm_suites_that_never_ran_are_failures_that_say_why() {
+    let audit = audit_package("stages/suite-breaks", &["--stage", "test"]);
+    assert_eq!(audit.verdict(), "inconclusive", "{}", audit.everything());
+    let (outcome, summary) = outcome(&audit);
+    assert_eq!(outcome, "failed", "{summary}");
+    let start = "pytest reported no test, exit status 4: ";
+    assert!(summary.starts_with(start), "{summary}");
+    assert!(summary.contains("no_such_module"), "{summary}");
+}
+
+/// How the stage ended, and in what words.
+fn outcome(audit: &Audit) -> (String, String) {
+    let results = audit.report["results"].as_array().into_iter().flatten();
+    let found = results.clone().find(|result| result["task"] == "test");
+    let found = found.unwrap_or_else(|| panic!("no test: {}", audit.everything()));
+    let text = |name: &str| found[name].as_str().unwrap_or_default().to_owned();
+    (text("outcome"), text("summary"))
 }

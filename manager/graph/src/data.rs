@@ -124,6 +124,12 @@ impl Inputs {
     }
 }
 
+impl FromIterator<(Kind, Datum)> for Inputs {
+    fn from_iter<I: IntoIterator<Item = (Kind, Datum)>>(data: I) -> Self {
+        Self(data.into_iter().collect())
+    }
+}
+
 /// What a task provides.
 pub type Outputs = BTreeMap<Kind, Datum>;
 

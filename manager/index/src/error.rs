@@ -14,6 +14,8 @@ pub enum ErrorKind {
     Package,
     /// The network, the index, the disk or a tool: trying again may help.
     Infrastructure,
+    /// Nobody can tell: a build back end was not watched to its end.
+    Inconclusive,
 }
 
 /// Why a target could not be prepared. Texts from outside are escaped, addresses carry no
@@ -134,6 +136,8 @@ pub enum IndexError {
         file: String,
         /// What happened.
         reason: String,
+        /// Whose fault that is.
+        kind: ErrorKind,
     },
     /// The requirements cannot be satisfied together.
     #[error("failed to resolve the requirements of {what}: {reason}")]
@@ -168,10 +172,10 @@ impl IndexError {
             | Self::UnknownPackage { .. }
             | Self::UnknownVersion { .. }
             | Self::NoFile { .. } => ErrorKind::Input,
-            Self::Archive { .. }
-            | Self::Metadata { .. }
-            | Self::Hook { .. }
-            | Self::Unresolvable { .. } => ErrorKind::Package,
+            Self::Archive { .. } | Self::Metadata { .. } | Self::Unresolvable { .. } => {
+                ErrorKind::Package
+            }
+            Self::Hook { kind, .. } => *kind,
             _ => ErrorKind::Infrastructure,
         }
     }

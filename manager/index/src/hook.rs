@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 
-use crate::error::IndexError;
+use crate::error::{ErrorKind, IndexError};
 use crate::metadata::CoreMetadata;
 use crate::wheelhouse::WheelhouseFile;
 
@@ -35,6 +35,8 @@ pub struct HookRequest {
 pub struct HookError {
     /// What happened.
     pub reason: String,
+    /// Whose fault it is.
+    pub kind: ErrorKind,
 }
 
 /// Runs `prepare_metadata_for_build_wheel` (PEP 517) or its like where package code may run.
@@ -55,6 +57,7 @@ pub(crate) async fn ask(
         .map_err(|error| IndexError::Hook {
             file: file.clone(),
             reason: crate::text::printable_lines(&error.reason, 2000),
+            kind: error.kind,
         })?;
     CoreMetadata::parse(&text).map_err(|reason| IndexError::Metadata {
         file,

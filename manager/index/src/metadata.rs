@@ -14,6 +14,10 @@ use crate::text::printable;
 
 /// More requirements than this are not honest.
 const MOST_FIELDS: usize = 10_000;
+/// People, addresses and keywords that are kept, of each.
+const MOST_TEXTS: usize = 50;
+/// Characters kept of one, and of a description.
+const LONGEST: usize = 500;
 /// Where an installer finds a wheel's entry points.
 const ENTRY_POINTS: &str = "entry_points.txt";
 
@@ -37,6 +41,19 @@ pub struct CoreMetadata {
     pub dynamic: Vec<String>,
     /// `Summary`.
     pub summary: Option<String>,
+    /// Who made it and who looks after it: names and addresses of `Author`, `Author-email`,
+    /// `Maintainer` and `Maintainer-email`.
+    #[serde(default)]
+    pub people: Vec<String>,
+    /// `Project-URL`, a label and an address each, and `Home-page`.
+    #[serde(default)]
+    pub urls: Vec<String>,
+    /// `Keywords`.
+    #[serde(default)]
+    pub keywords: Vec<String>,
+    /// The beginning of the description, in one line.
+    #[serde(default)]
+    pub description: Option<String>,
     /// `License-Expression` (PEP 639), or `License` where there is none.
     pub license: Option<String>,
     /// `License-Expression`.
@@ -54,7 +71,8 @@ impl CoreMetadata {
     /// One phrase where a field that must be there is missing, or there are too many.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let mut fields: Vec<(String, String)> = Vec::new();
-        for line in text.lines() {
+        let mut lines = text.lines();
+        for line in lines.by_ref() {
             if line.is_empty() {
                 break;
             }
@@ -81,12 +99,25 @@ impl CoreMetadata {
                 "provides-extra" => metadata.provides_extra.push(value),
                 "dynamic" => metadata.dynamic.push(value.to_ascii_lowercase()),
                 "summary" => metadata.summary = Some(value),
+                "author" | "author-email" | "maintainer" | "maintainer-email" => {
+                    push(&mut metadata.people, &value);
+                }
+                "project-url" => push(&mut metadata.urls, &value),
+                "home-page" => push(&mut metadata.urls, &format!("Homepage, {value}")),
+                "keywords" => {
+                    let words = value.split(',').map(str::trim);
+                    words.for_each(|word| push(&mut metadata.keywords, word));
+                }
+                "description" => metadata.description = beginning(value.split_whitespace()),
                 "license" => metadata.license = Some(value),
                 "license-expression" => metadata.license_expression = Some(value),
                 "classifier" => metadata.classifiers.push(value),
                 _ => {}
             }
         }
+        // From 2.1 on it stands below the header.
+        let body = beginning(lines.flat_map(str::split_whitespace));
+        metadata.description = metadata.description.or(body);
         metadata.license = metadata.license_expression.clone().or(metadata.license);
         if metadata.metadata_version.is_empty() || metadata.name.is_empty() {
             return Err("it has no Metadata-Version or no Name");
@@ -109,6 +140,22 @@ impl CoreMetadata {
             .iter()
             .any(|field| dynamic.contains(&field.as_str()))
     }
+}
+
+/// Adds a text, where there is one, within bounds.
+fn push(texts: &mut Vec<String>, text: &str) {
+    let known = ["", "UNKNOWN", "Homepage, UNKNOWN"].contains(&text);
+    let text: String = text.chars().take(LONGEST).collect();
+    if !known && texts.len() < MOST_TEXTS && !texts.contains(&text) {
+        texts.push(text);
+    }
+}
+
+/// The first words, in one line.
+fn beginning<'a>(words: impl Iterator<Item = &'a str>) -> Option<String> {
+    let words: Vec<&str> = words.take(LONGEST).collect();
+    let text: String = words.join(" ").chars().take(LONGEST).collect();
+    (!text.is_empty()).then_some(text)
 }
 
 /// What is known of a distribution without running it.
@@ -258,6 +305,12 @@ fn egg_info(archive: &Archive, name: &str) -> Option<Vec<String>> {
     )
 }
 
+fn bounded(texts: Vec<String>) -> Vec<String> {
+    let mut kept = vec![];
+    texts.iter().for_each(|text| push(&mut kept, text));
+    kept
+}
+
 /// The metadata of a `[project]` table, unless what is needed is dynamic.
 fn from_project(project: &pyproject::Project) -> Result<Option<CoreMetadata>, String> {
     let needed = ["dependencies", "optional-dependencies"];
@@ -288,6 +341,10 @@ fn from_project(project: &pyproject::Project) -> Result<Option<CoreMetadata>, St
         provides_extra: project.optional_dependencies.keys().cloned().collect(),
         dynamic: Vec::new(),
         summary: project.description.clone(),
+        people: bounded(project.people()),
+        urls: bounded(project.urls()),
+        keywords: bounded(project.keywords()),
+        description: None,
         license: project.license(),
         license_expression: project.license_expression(),
         classifiers: project.classifiers.clone(),
@@ -301,4 +358,38 @@ pub fn requires_of_extra(metadata: &CoreMetadata, extra: &str) -> Vec<String> {
     requires
         .filter_map(|text| requirement::only_of_extra(text, extra))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_for_people_are_read() {
+        let text = "Metadata-Version: 2.1\nName: a\nVersion: 1\nAuthor: Ann\nAuthor-email: ann@a.org\n\
+            Home-page: UNKNOWN\nProject-URL: Source, https://a.org/s\nKeywords: x, y\n\n\
+            # A\n\nDoes a.\n";
+        let metadata = CoreMetadata::parse(text).unwrap();
+        assert_eq!(metadata.people, ["Ann", "ann@a.org"]);
+        assert_eq!(metadata.urls, ["Source, https://a.org/s"]);
+        assert_eq!(metadata.keywords, ["x", "y"]);
+        assert_eq!(metadata.description.as_deref(), Some("# A Does a."));
+
+        let many = format!("{text}{}", "w ".repeat(9999));
+        let many = CoreMetadata::parse(&many).unwrap();
+        let description = many.description.unwrap();
+        assert_eq!(description.chars().count(), LONGEST);
+    }
+
+    #[test]
+    fn a_project_table_says_the_same() {
+        let text = "[project]\nname = 'a'\nversion = '1'\nkeywords = ['x']\n\
+            authors = [{name = 'Ann', email = 'ann@a.org'}, {name = 'Bo'}]\n\
+            [project.urls]\nSource = 'https://a.org/s'\n";
+        let project = Pyproject::parse(text).unwrap().project.unwrap();
+        let metadata = from_project(&project).unwrap().unwrap();
+        assert_eq!(metadata.people, ["Ann <ann@a.org>", "Bo"]);
+        assert_eq!(metadata.urls, ["Source, https://a.org/s"]);
+        assert_eq!(metadata.keywords, ["x"]);
+    }
 }

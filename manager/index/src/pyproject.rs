@@ -38,6 +38,10 @@ pub(crate) struct Project {
     pub description: Option<String>,
     #[serde(default)]
     pub classifiers: Vec<String>,
+    keywords: Option<toml::Value>,
+    authors: Option<toml::Value>,
+    maintainers: Option<toml::Value>,
+    urls: Option<toml::Value>,
     /// A text (PEP 639), or a table that holds one or names a file (PEP 621).
     license: Option<toml::Value>,
     scripts: Option<toml::Value>,
@@ -51,6 +55,37 @@ impl Project {
         let license = self.license.as_ref()?;
         let text = license.as_str().or_else(|| license.get("text")?.as_str());
         text.map(str::to_owned)
+    }
+
+    /// Its keywords.
+    pub(crate) fn keywords(&self) -> Vec<String> {
+        let words = self.keywords.as_ref().and_then(toml::Value::as_array);
+        let words = words.into_iter().flatten().filter_map(toml::Value::as_str);
+        words.map(str::to_owned).collect()
+    }
+
+    /// Names and addresses of its authors and maintainers.
+    pub(crate) fn people(&self) -> Vec<String> {
+        let lists = [&self.authors, &self.maintainers].into_iter().flatten();
+        let people = lists.filter_map(toml::Value::as_array).flatten();
+        people
+            .map(|person| {
+                let text = |key| person.get(key).and_then(toml::Value::as_str);
+                match (text("name"), text("email")) {
+                    (Some(name), Some(email)) => format!("{name} <{email}>"),
+                    (one, other) => one.or(other).unwrap_or_default().to_owned(),
+                }
+            })
+            .collect()
+    }
+
+    /// Its addresses behind their labels, as `Project-URL` has them.
+    pub(crate) fn urls(&self) -> Vec<String> {
+        let urls = self.urls.as_ref().and_then(toml::Value::as_table);
+        urls.into_iter()
+            .flatten()
+            .filter_map(|(label, url)| Some(format!("{label}, {}", url.as_str()?)))
+            .collect()
     }
 
     /// The licence, where it is an expression (PEP 639).

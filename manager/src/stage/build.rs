@@ -1,5 +1,7 @@
 //! The wheel, built from the source distribution, and every compiler call on the way.
 
+use std::collections::BTreeSet;
+
 use pyti_analyzer::store;
 use pyti_graph::{Failure, Inputs, Need};
 use pyti_index::{DistFilename, Prepared};
@@ -8,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::calls::{self, Call};
 use super::diagnostics::{self, Diagnostic};
-use super::{Ran, Required, Stage, Tools, program};
+use super::failed_parts::{FailedPart, failed_parts};
+use super::{Ran, Required, Stage, Tools, program, source};
 use crate::cli::LimitArgs;
 use crate::data_store::Blob;
 use crate::order::{self, Order};
@@ -24,12 +27,19 @@ const WHEEL_BYTES: u64 = 48 << 20;
 
 /// Entries of the compilation database.
 const MOST: usize = 20_000;
+/// What the program in the guest removes before each build, and makes.
+const DIRECTORY: &str = "/home/dev/build";
+/// The moment that builds are told, seconds: 1980-01-01, the oldest that a wheel can hold. Without it
+/// no two wheels are equal: each holds the time of its build.
+const SOURCE_DATE_EPOCH: u64 = 315_532_800;
+/// The compilation database as tools read it, in the stage's directory.
+const COMPILE_COMMANDS: &str = "compile_commands.json";
 
 /// See the module.
 pub(super) struct Build;
 
-/// The datum `build`.
-#[derive(Debug, Serialize, Deserialize)]
+/// The datum `build`; the directory of the stage has `compile_commands.json` beside it.
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Built {
     /// The first wheel that was built: its name, and its content where it is not too large.
     pub wheel: Option<(String, Blob)>,
@@ -37,13 +47,23 @@ pub struct Built {
     pub builds: Vec<OneBuild>,
     /// Whether both gave the same wheel, byte by byte; `None` where there are no two.
     pub reproducible: Option<bool>,
+    /// What `SOURCE_DATE_EPOCH` was in both.
+    pub source_date_epoch: u64,
     /// Compilers, linkers, code generators, in the order of time.
     pub calls: Vec<Call>,
+    /// Those that failed, and why.
+    pub failed: Vec<FailedPart>,
     /// What they said.
     pub diagnostics: Vec<Diagnostic>,
-    /// The compiler calls as a compilation database
-    /// (<https://clang.llvm.org/docs/JSONCompilationDatabase.html>).
+    /// Bytes of the output that were not kept: diagnostics may be missing.
+    pub output_dropped: u64,
+    /// The compiler calls of the first build as a compilation database
+    /// (<https://clang.llvm.org/docs/JSONCompilationDatabase.html>). Where not all arguments are on
+    /// record it is marked as truncated; `compile_commands.json` has no such entry.
     pub compilation_database: Vec<Value>,
+    /// Why this may not be whole, where the stage did not come to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<String>,
 }
 
 /// One build.
@@ -109,8 +129,7 @@ impl Stage for Build {
         for (name, value) in [
             ("PIP_NO_INDEX", "1"),
             ("PIP_FIND_LINKS", order::WHEELHOUSE),
-            // Without it no two wheels are equal: each holds the time of its build.
-            ("SOURCE_DATE_EPOCH", "315532800"),
+            ("SOURCE_DATE_EPOCH", &SOURCE_DATE_EPOCH.to_string()),
         ] {
             order.spec.env.push((name.to_owned(), value.to_owned()));
         }
@@ -120,17 +139,31 @@ impl Stage for Build {
     }
 
     fn read(&self, ran: &Ran, _: &Inputs) -> Result<Value, Failure> {
-        ran.completed()?;
-        let builds: Vec<OneBuild> = ran.result()?;
+        let (builds, cut): (Vec<OneBuild>, _) = ran.result()?;
+        let first = builds.first();
+        let first = first.ok_or_else(|| Failure::inconclusive("it tells of no build"))?;
+        // The second follows the first unless that failed.
+        let missing = builds.len() < 2 && first.exit == 0;
+        let cut =
+            cut.or_else(|| missing.then(|| "its program told of one build of two".to_owned()));
         let events = store::read(&ran.directory, store::MAX_EVENTS)
             .map_err(Failure::infrastructure)?
             .events;
         let output = ran.output("stdout");
-        let calls = calls::calls(&events);
-        let reproducible = match builds.as_slice() {
-            [first, second] => Some(first.wheels == second.wheels),
-            _ => None,
-        };
+        let calls = calls::calls(&events, DIRECTORY);
+        let diagnostics = diagnostics::read(&output);
+        let compilation_database: Vec<Value> = calls
+            .iter()
+            .filter(|call| call.build == 1)
+            .flat_map(Call::database)
+            .take(MOST)
+            .collect();
+        let usable =
+            |entry: &&Value| entry["directory"].is_string() && entry["truncated"].is_null();
+        let usable: Vec<&Value> = compilation_database.iter().filter(usable).collect();
+        let text = serde_json::to_vec_pretty(&usable).map_err(Failure::infrastructure)?;
+        std::fs::write(ran.directory.join(COMPILE_COMMANDS), text)
+            .map_err(Failure::infrastructure)?;
         let name = builds.first().and_then(|build| build.wheels.first());
         let wheel = match (name, ran.files.get(WHEEL)) {
             (Some(wheel), Some(bytes)) if DistFilename::parse(&wheel.filename, None).is_ok() => {
@@ -141,27 +174,41 @@ impl Stage for Build {
         };
         let built = Built {
             wheel,
-            reproducible,
-            diagnostics: diagnostics::read(&output),
-            compilation_database: calls.iter().flat_map(Call::database).take(MOST).collect(),
+            reproducible: reproducible(&builds),
+            source_date_epoch: SOURCE_DATE_EPOCH,
+            failed: failed_parts(&calls, &diagnostics),
+            output_dropped: ran.facts.stdout_dropped,
+            diagnostics,
+            compilation_database,
             calls,
             builds,
+            cut,
         };
         serde_json::to_value(built).map_err(Failure::infrastructure)
+    }
+
+    fn cut_short(&self, datum: &Value) -> Vec<String> {
+        source::cut_short(datum)
     }
 
     fn summary(&self, datum: &Value) -> Option<String> {
         let built: Built = serde_json::from_value(datum.clone()).ok()?;
         let first = built.builds.first()?;
+        let parts = built.failed.iter();
+        let failed: BTreeSet<&str> = parts
+            .filter(|part| !part.trial)
+            .map(|part| part.part.as_str())
+            .collect();
+        let failed = match failed.first() {
+            Some(first) => format!("; {} native parts failed ({first})", failed.len()),
+            None => String::new(),
+        };
+        let cut = built.cut.as_ref().map(|why| format!("; not whole: {why}"));
+        let cut = cut.unwrap_or_default();
         let Some(wheel) = first.wheels.first() else {
-            let failed = built
-                .calls
-                .iter()
-                .filter(|call| call.exit.is_some_and(|exit| exit != 0));
-            let (status, calls) = (first.exit, failed.count());
+            let (status, calls) = (first.exit, built.calls.len());
             return Some(format!(
-                "exit status {status}, no wheel; {calls} of {} calls failed",
-                built.calls.len()
+                "exit status {status}, no wheel; {calls} calls of compilers and the like{failed}{cut}"
             ));
         };
         let again = match built.reproducible {
@@ -180,8 +227,85 @@ impl Stage for Build {
             .filter(|said| said.severity == "warning")
             .count();
         Some(format!(
-            "{}{again}; {drivers} compiler calls, {warnings} warnings",
+            "{}{again}; {drivers} compiler calls, {warnings} warnings{failed}{cut}",
             wheel.filename
         ))
+    }
+}
+
+/// Whether two builds that succeeded gave the same wheels.
+fn reproducible(builds: &[OneBuild]) -> Option<bool> {
+    let [first, second] = builds else {
+        return None;
+    };
+    let good = |build: &OneBuild| build.exit == 0 && !build.wheels.is_empty();
+    (good(first) && good(second)).then(|| first.wheels == second.wheels)
+}
+
+#[cfg(test)]
+mod tests {
+    use pyti_analyzer::StageStatus;
+
+    use super::super::hostile;
+    use super::*;
+
+    fn build(exit: i32, digest: Option<&str>) -> OneBuild {
+        let wheel = |sha256: &str| BuiltWheel {
+            filename: "a-1-py3-none-any.whl".into(),
+            bytes: 1,
+            sha256: sha256.to_owned(),
+        };
+        OneBuild {
+            exit,
+            seconds: 1.0,
+            source: DIRECTORY.to_owned(),
+            wheels: digest.map(wheel).into_iter().collect(),
+        }
+    }
+
+    #[test]
+    fn only_two_wheels_can_be_the_same() {
+        let one = || build(0, Some("1"));
+        assert_eq!(reproducible(&[one(), one()]), Some(true));
+        assert_eq!(reproducible(&[one(), build(0, Some("2"))]), Some(false));
+        assert_eq!(reproducible(&[one(), build(1, None)]), None);
+        assert_eq!(reproducible(&[build(0, None), build(0, None)]), None);
+        assert_eq!(reproducible(&[one()]), None);
+    }
+
+    /// What is made of builds of a stage that ended so, of which there is no record.
+    fn read(status: StageStatus, builds: &[OneBuild]) -> Result<Built, Failure> {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ran = hostile::ended(status, &serde_json::to_string(builds).unwrap());
+        ran.directory = directory.path().to_owned();
+        let stored = store::StoreWriter::create(&ran.directory).unwrap().finish();
+        assert_eq!(stored.problem, None);
+        let datum = Build.read(&ran, &Inputs::default())?;
+        assert!(ran.directory.join(COMPILE_COMMANDS).is_file());
+        Ok(serde_json::from_value(datum).unwrap())
+    }
+
+    #[test]
+    fn the_first_build_outlives_the_time_out_of_the_second() {
+        let built = read(StageStatus::TimedOut, &[build(0, Some("1"))]).unwrap();
+        assert_eq!(built.cut.as_deref(), Some("timed out"));
+        assert_eq!(built.reproducible, None);
+        let datum = serde_json::to_value(&built).unwrap();
+        assert_eq!(Build.cut_short(&datum).len(), 1);
+        assert!(
+            Build
+                .summary(&datum)
+                .unwrap()
+                .contains("not whole: timed out")
+        );
+    }
+
+    #[test]
+    fn a_forged_half_of_a_build_is_not_whole() {
+        let half = read(StageStatus::Completed, &[build(0, Some("1"))]).unwrap();
+        assert!(half.cut.is_some());
+        let failed = read(StageStatus::Completed, &[build(1, None)]).unwrap();
+        assert_eq!(failed.cut, None);
+        assert!(read(StageStatus::Completed, &[]).is_err());
     }
 }

@@ -1,11 +1,13 @@
 //! Calls of compilers, linkers and code generators, told by the record of the kernel: what was
-//! executed, where, how it ended.
+//! executed, or was to be, where, how it ended.
 
 use std::collections::HashMap;
 
-use pyti_trace::event::{Event, Kind, ProcessKey};
+use pyti_trace::event::{Event, Incomplete, Kind, ProcessKey};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+use super::arguments::files;
 
 /// Calls listed; the store has all.
 const MOST: usize = 20_000;
@@ -37,6 +39,11 @@ pub struct Call {
     pub program: String,
     /// Its arguments; the record keeps the first ones of very many.
     pub arguments: Vec<String>,
+    /// Not all of them are on record.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+    /// Which build it is of, from 1.
+    pub build: u32,
     /// Its working directory.
     pub directory: Option<String>,
     /// The arguments that are sources.
@@ -47,43 +54,77 @@ pub struct Call {
     pub seconds: Option<f64>,
     /// Exit status; `None` where it was ended by a signal or is not on record.
     pub exit: Option<i32>,
+    /// The signal that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<u32>,
+    /// Why it was not executed (`errno`), wherever the caller looked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errno: Option<i32>,
 }
 
-/// The calls among the events of a stage, in the order of time.
-pub(super) fn calls(events: &[Event]) -> Vec<Call> {
+/// The calls among the events of a stage, in the order of time. A build begins where the stage's first
+/// process removes the directory of the one before.
+pub(super) fn calls(events: &[Event], directory: &str) -> Vec<Call> {
     let mut calls: Vec<(Call, u64)> = vec![];
     let mut running: HashMap<ProcessKey, usize> = HashMap::new();
+    // The last program that a process could not execute: the caller looks for it in one directory
+    // after the other.
+    let mut missed: HashMap<ProcessKey, (Call, u64)> = HashMap::new();
+    let mut exec = events.iter().filter(|event| event.kind == Kind::Exec);
+    let first = exec.next().map(|event| event.process);
+    let mut build = 1;
     for event in events {
         match event.kind {
             Kind::Exec if event.result >= 0 => {
                 // A process that executes anew has ended its earlier call.
                 running.remove(&event.process);
+                missed.remove(&event.process);
                 if calls.len() < MOST
-                    && let Some(call) = call(event)
+                    && let Some(call) = call(event, build)
                 {
                     running.insert(event.process, calls.len());
                     calls.push((call, event.time_ns));
+                }
+            }
+            Kind::Exec => {
+                if missed.len() < MOST
+                    && let Some(call) = call(event, build)
+                {
+                    missed.insert(event.process, (call, event.time_ns));
                 }
             }
             // The threads of a process end one by one; its leader's end has the status.
             Kind::Exit if event.tid == event.process.tgid => {
                 let ended = running.remove(&event.process);
                 if let Some((call, began)) = ended.and_then(|at| calls.get_mut(at)) {
-                    call.exit = event
-                        .exit_code
-                        .filter(|_| event.signal.is_none_or(|s| s == 0));
+                    call.signal = event.signal.filter(|&signal| signal != 0);
+                    call.exit = event.exit_code.filter(|_| call.signal.is_none());
                     let nanoseconds = event.time_ns.saturating_sub(*began);
                     call.seconds = Some(nanoseconds as f64 / 1e9);
                 }
             }
+            Kind::Rmdir
+                if event.result >= 0
+                    && Some(event.process) == first
+                    && event.path.as_deref() == Some(directory) =>
+            {
+                build += 1;
+            }
             _ => {}
         }
     }
+    calls.extend(missed.into_values());
+    calls.sort_by_key(|(_, began)| *began);
+    calls.truncate(MOST);
     calls.into_iter().map(|(call, _)| call).collect()
 }
 
-fn call(event: &Event) -> Option<Call> {
-    let program = event.path.clone()?;
+fn call(event: &Event, build: u32) -> Option<Call> {
+    // One that is not there has no resolved path.
+    let program = event.path.as_ref().or(event.asked.as_ref())?.clone();
+    let failed = i32::try_from(event.result)
+        .ok()
+        .filter(|&result| result < 0);
     let arguments = event.argv.clone().unwrap_or_default();
     let role = role(program.rsplit('/').next()?)
         // A generator written in Python runs as its interpreter's argument.
@@ -91,7 +132,7 @@ fn call(event: &Event) -> Option<Call> {
             let script = arguments.get(1)?.rsplit('/').next()?;
             role(script).filter(|&role| role == Role::Generator)
         })?;
-    let (sources, outputs) = files(&arguments);
+    let (sources, outputs) = files(&arguments, role == Role::Translator);
     Some(Call {
         role,
         program,
@@ -99,8 +140,14 @@ fn call(event: &Event) -> Option<Call> {
         sources,
         outputs,
         arguments,
+        truncated: event
+            .incomplete
+            .intersects(Incomplete::ARGV_TRUNCATED | Incomplete::ARGV_UNREADABLE),
+        build,
         seconds: None,
         exit: None,
+        signal: None,
+        errno: failed.map(i32::wrapping_neg),
     })
 }
 
@@ -142,33 +189,6 @@ fn role(name: &str) -> Option<Role> {
     )
 }
 
-/// What sources are called.
-const SOURCES: [&str; 18] = [
-    "c", "cc", "cpp", "cxx", "c++", "C", "m", "mm", "f", "f90", "F90", "s", "S", "asm", "rs",
-    "pyx", "i", "cu",
-];
-
-fn files(arguments: &[String]) -> (Vec<String>, Vec<String>) {
-    let (mut sources, mut outputs) = (vec![], vec![]);
-    let mut rest = arguments.iter().skip(1);
-    while let Some(argument) = rest.next() {
-        if argument == "-o" || argument == "--output-file" {
-            outputs.extend(rest.next().cloned());
-        } else if let Some(output) = argument
-            .strip_prefix("-o")
-            .filter(|path| path.contains('.'))
-        {
-            outputs.push(output.to_owned());
-        } else if !argument.starts_with('-')
-            && let Some((_, suffix)) = argument.rsplit_once('.')
-            && SOURCES.contains(&suffix)
-        {
-            sources.push(argument.clone());
-        }
-    }
-    (sources, outputs)
-}
-
 impl Call {
     /// Its entries of a compilation database: one for each source that is compiled.
     pub(super) fn database(&self) -> Vec<Value> {
@@ -179,12 +199,17 @@ impl Call {
             return vec![];
         }
         let entry = |source: &String| {
-            json!({
-                "directory": self.directory,
-                "arguments": self.arguments,
-                "file": source,
-                "output": self.outputs.first(),
-            })
+            let mut entry = Map::new();
+            entry.insert("directory".to_owned(), json!(self.directory));
+            entry.insert("arguments".to_owned(), json!(self.arguments));
+            entry.insert("file".to_owned(), json!(source));
+            if let Some(output) = self.outputs.first() {
+                entry.insert("output".to_owned(), json!(output));
+            }
+            if self.truncated {
+                entry.insert("truncated".to_owned(), json!(true));
+            }
+            Value::Object(entry)
         };
         self.sources.iter().map(entry).collect()
     }
@@ -213,13 +238,85 @@ mod tests {
         }
     }
 
+    fn event(kind: Kind, tgid: u32, time_ns: u64) -> Event {
+        let process = ProcessKey { tgid, start_ns: 0 };
+        Event::new(kind, process, time_ns)
+    }
+
+    fn exec(tgid: u32, time_ns: u64, result: i64, argv: &[&str]) -> Event {
+        Event {
+            result,
+            path: (result >= 0).then(|| argv[0].to_owned()),
+            asked: Some(argv[0].to_owned()),
+            argv: Some(argv.iter().map(|&word| word.to_owned()).collect()),
+            cwd: Some("/home/dev/build/source/a-1".to_owned()),
+            ..event(Kind::Exec, tgid, time_ns)
+        }
+    }
+
+    fn exit(tgid: u32, time_ns: u64, code: i32, signal: u32) -> Event {
+        Event {
+            exit_code: Some(code),
+            signal: Some(signal),
+            ..event(Kind::Exit, tgid, time_ns)
+        }
+    }
+
     #[test]
-    fn sources_and_outputs_are_told_by_the_arguments() {
-        let arguments =
-            ["gcc", "-c", "a/b.c", "-o", "out/b.o", "-I.", "-DX=y.c"].map(str::to_owned);
+    fn a_program_that_is_nowhere_is_a_call_and_one_that_was_looked_for_is_not() {
+        let events = [
+            exec(1, 1, 0, &["/usr/bin/python3"]),
+            exec(2, 2, -2, &["/home/dev/.local/bin/gcc", "-c", "a.c"]),
+            exec(2, 3, 0, &["/usr/bin/gcc", "-c", "a.c"]),
+            exec(3, 4, -2, &["/usr/local/bin/gfortran", "-c", "b.f90"]),
+            exec(3, 5, -2, &["/usr/bin/gfortran", "-c", "b.f90"]),
+            exit(3, 6, 255, 0),
+            exit(2, 7, 0, 11),
+        ];
+        let calls = calls(&events, "/home/dev/build");
+        let short: Vec<_> = calls
+            .iter()
+            .map(|call| (&*call.program, call.exit, call.signal, call.errno))
+            .collect();
         assert_eq!(
-            files(&arguments),
-            (vec!["a/b.c".into()], vec!["out/b.o".into()])
+            short,
+            [
+                ("/usr/bin/gcc", None, Some(11), None),
+                ("/usr/bin/gfortran", None, None, Some(2)),
+            ]
         );
+    }
+
+    #[test]
+    fn calls_are_told_apart_by_the_build_that_they_are_of() {
+        let removed = |tgid, time_ns| Event {
+            path: Some("/home/dev/build".to_owned()),
+            ..event(Kind::Rmdir, tgid, time_ns)
+        };
+        let mut cut = exec(5, 6, 0, &["/usr/bin/gcc", "-c", "a.c"]);
+        cut.incomplete = Incomplete::ARGV_TRUNCATED;
+        let events = [
+            exec(1, 1, 0, &["/usr/bin/python3"]),
+            exec(2, 2, 0, &["/usr/bin/gcc", "-c", "a.c"]),
+            removed(2, 3),
+            exec(3, 4, 0, &["/usr/bin/gcc", "-c", "b.c"]),
+            removed(1, 5),
+            cut,
+        ];
+        let calls = calls(&events, "/home/dev/build");
+        let builds: Vec<_> = calls
+            .iter()
+            .map(|call| (call.build, call.truncated))
+            .collect();
+        assert_eq!(builds, [(1, false), (1, false), (2, true)]);
+        assert_eq!(
+            calls[0].database(),
+            [json!({
+                "directory": "/home/dev/build/source/a-1",
+                "arguments": ["/usr/bin/gcc", "-c", "a.c"],
+                "file": "a.c",
+            })]
+        );
+        assert_eq!(calls[2].database()[0]["truncated"], true);
     }
 }

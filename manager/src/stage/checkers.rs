@@ -10,6 +10,8 @@ use serde_json::Value;
 use super::quality::CheckFinding;
 use super::{Required, Requirements};
 
+/// Files that one finding names.
+const MOST_NAMED: usize = 50;
 /// Stands in commands for the image's interpreter.
 pub(super) const PYTHON: &str = "{python}";
 
@@ -43,8 +45,10 @@ pub(super) struct Checker {
     pub python2: Option<&'static [&'static str]>,
     /// What it looks at.
     pub subject: Subject,
-    /// Reads its output; `None` where that is no report.
-    pub read: fn(&str) -> Option<Report>,
+    /// It asks the package's build back end, which wants what building requires.
+    pub builds: bool,
+    /// Reads its standard output and standard error; `None` where that is no report.
+    pub read: fn(&str, &str) -> Option<Report>,
 }
 
 /// Every checker.
@@ -74,7 +78,8 @@ pub(super) static CHECKERS: [Checker; 7] = [
             "-j1",
         ]),
         subject: Subject::Modules,
-        read: pylint,
+        builds: false,
+        read: |out, _| pylint(out),
     },
     Checker {
         tool: "ruff",
@@ -92,7 +97,8 @@ pub(super) static CHECKERS: [Checker; 7] = [
         ],
         python2: None,
         subject: Subject::Source,
-        read: ruff,
+        builds: false,
+        read: |out, _| ruff(out),
     },
     Checker {
         tool: "pyflakes",
@@ -102,6 +108,7 @@ pub(super) static CHECKERS: [Checker; 7] = [
         argv: &[PYTHON, "-m", "pyflakes", "{source}"],
         python2: None,
         subject: Subject::Source,
+        builds: false,
         read: pyflakes,
     },
     Checker {
@@ -130,7 +137,8 @@ pub(super) static CHECKERS: [Checker; 7] = [
             "{source}",
         ]),
         subject: Subject::Source,
-        read: bandit,
+        builds: false,
+        read: |out, _| bandit(out),
     },
     Checker {
         tool: "check-wheel-contents",
@@ -146,7 +154,8 @@ pub(super) static CHECKERS: [Checker; 7] = [
         ],
         python2: None,
         subject: Subject::Wheel,
-        read: check_wheel_contents,
+        builds: false,
+        read: |out, _| check_wheel_contents(out),
     },
     Checker {
         tool: "twine",
@@ -157,7 +166,8 @@ pub(super) static CHECKERS: [Checker; 7] = [
         // 1.15.
         python2: Some(&[PYTHON, "-m", "twine", "check", "{sdist}"]),
         subject: Subject::Source,
-        read: twine,
+        builds: false,
+        read: |out, _| twine(out),
     },
     Checker {
         tool: "pyroma",
@@ -179,7 +189,8 @@ pub(super) static CHECKERS: [Checker; 7] = [
             "{source}",
         ]),
         subject: Subject::Source,
-        read: pyroma,
+        builds: true,
+        read: |out, _| pyroma(out),
     },
 ];
 
@@ -297,26 +308,49 @@ fn pattern(text: &str) -> Option<Regex> {
     Regex::new(text).ok()
 }
 
-fn pyflakes(output: &str) -> Option<Report> {
+/// What cannot be compiled it writes to standard error, with the line and a mark below it.
+fn pyflakes(output: &str, errors: &str) -> Option<Report> {
     static LINE: LazyLock<Option<Regex>> = LazyLock::new(|| {
         pattern(r"(?m)^(?P<file>[^:\n]+):(?P<line>\d+):(?:\d+:?)? (?P<message>.+)$")
     });
-    let lines = LINE.as_ref()?.captures_iter(output);
-    let findings = lines.map(|found| {
-        let line = found["line"].parse().ok();
-        finding("", Some(&found["file"]), line, &found["message"], "warning")
+    let line = LINE.as_ref()?;
+    let findings = [(output, "warning"), (errors, "error")];
+    let findings = findings.into_iter().flat_map(|(text, severity)| {
+        line.captures_iter(text).map(move |found| {
+            let line = found["line"].parse().ok();
+            finding("", Some(&found["file"]), line, &found["message"], severity)
+        })
     });
     Some((None, findings.collect()))
 }
 
+/// The files that a finding is about follow it, indented.
 fn check_wheel_contents(output: &str) -> Option<Report> {
     static LINE: LazyLock<Option<Regex>> =
-        LazyLock::new(|| pattern(r"(?m)^[^\n]*\.whl: (?P<rule>W\d+): (?P<message>.+)$"));
-    let whole = output.contains(".whl: ");
-    let lines = LINE.as_ref()?.captures_iter(output);
-    let findings =
-        lines.map(|found| finding(&found["rule"], None, None, &found["message"], "warning"));
-    whole.then(|| (None, findings.collect()))
+        LazyLock::new(|| pattern(r"^.*\.whl: (?P<rule>W\d+): (?P<message>.+)$"));
+    let line = LINE.as_ref()?;
+    let mut findings: Vec<CheckFinding> = vec![];
+    let mut named = 0;
+    for text in output.lines() {
+        if let Some(found) = line.captures(text) {
+            let (rule, message) = (&found["rule"], &found["message"]);
+            findings.push(finding(rule, None, None, message, "warning"));
+            named = 0;
+        } else if text.starts_with(' ')
+            && let Some(finding) = findings.last_mut()
+        {
+            let file = text.trim().trim_start_matches("- ");
+            if named == 0 {
+                finding.file = Some(shown(file));
+            }
+            if named < MOST_NAMED {
+                let joint = if named == 0 { " " } else { ", " };
+                finding.message.push_str(&format!("{joint}{file}"));
+            }
+            named += 1;
+        }
+    }
+    output.contains(".whl: ").then_some((None, findings))
 }
 
 fn twine(output: &str) -> Option<Report> {
@@ -336,7 +370,7 @@ fn twine(output: &str) -> Option<Report> {
     Some((Some(score.to_owned()), findings.collect()))
 }
 
-/// Its problems stand between the second line of dashes and the next.
+/// Its problems, where it has any, stand between the second line of dashes and the next.
 fn pyroma(output: &str) -> Option<Report> {
     let rating = output
         .lines()
@@ -346,7 +380,9 @@ fn pyroma(output: &str) -> Option<Report> {
     let findings = problems
         .lines()
         .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with("Final rating"))
+        // What stands below the rating is a word on it.
+        .take_while(|line| !line.starts_with("Final rating"))
+        .filter(|line| !line.is_empty())
         .map(|line| finding("", None, None, line, "warning"));
     Some((Some(format!("rating {rating}")), findings.collect()))
 }
@@ -406,30 +442,42 @@ mod tests {
             )]
         );
 
-        let (_, found) = pyflakes("/home/dev/source/a.py:2:1: 'os' imported but unused\n").unwrap();
+        let (_, found) = pyflakes(
+            "/home/dev/source/a.py:2:1: 'os' imported but unused\n",
+            "/home/dev/source/b.py:3:7: invalid syntax\nprint 'x'\n      ^\n",
+        )
+        .unwrap();
         assert_eq!(
             found,
-            [finding(
-                "",
-                Some("a.py"),
-                Some(2),
-                "'os' imported but unused",
-                "warning"
-            )]
+            [
+                finding(
+                    "",
+                    Some("a.py"),
+                    Some(2),
+                    "'os' imported but unused",
+                    "warning"
+                ),
+                finding("", Some("b.py"), Some(3), "invalid syntax", "error")
+            ]
         );
 
-        let (_, found) =
-            check_wheel_contents("a-1-py3-none-any.whl: W009: Wheel contains multiple toplevel\n")
-                .unwrap();
+        let (_, found) = check_wheel_contents(
+            "a-1-py3-none-any.whl: W009: Wheel contains multiple toplevel library entries:\n  a/\n  tests/\n\
+            a-1-py3-none-any.whl: W007: Wheel library is empty\n",
+        )
+        .unwrap();
         assert_eq!(
             found,
-            [finding(
-                "W009",
-                None,
-                None,
-                "Wheel contains multiple toplevel",
-                "warning"
-            )]
+            [
+                finding(
+                    "W009",
+                    Some("a/"),
+                    None,
+                    "Wheel contains multiple toplevel library entries: a/, tests/",
+                    "warning"
+                ),
+                finding("W007", None, None, "Wheel library is empty", "warning")
+            ]
         );
 
         let (score, found) = twine(
@@ -477,12 +525,16 @@ mod tests {
                 "warning"
             )]
         );
+        let fresh = "------------------------------\nChecking /x\nFound a\n------------------------------\nFinal rating: 10/10\nYour cheese is so fresh\n------------------------------\n";
+        let (score, found) = pyroma(fresh).unwrap();
+        assert_eq!(score.as_deref(), Some("rating 10/10"));
+        assert_eq!(found, []);
     }
 
     #[test]
     fn what_is_no_report_is_none() {
         for checker in &CHECKERS {
-            let read = (checker.read)("Traceback (most recent call last):");
+            let read = (checker.read)("Traceback (most recent call last):", "");
             assert!(
                 read.is_none() || checker.tool == "pyflakes",
                 "{}",

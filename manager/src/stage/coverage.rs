@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::source::{self, Command, Ended};
 use super::test_plan::{Framework, TestPlan};
-use super::{Ran, Stage, Tools, test};
+use super::{Installed, Ran, Stage, Tools, test};
 use crate::cli::LimitArgs;
 use crate::order::Order;
 use crate::tasks;
@@ -20,6 +20,15 @@ const JSON: &str = "coverage.json";
 /// See [`JSON`].
 const XML: &str = "coverage.xml";
 
+/// Wall time of one report, seconds. Most take two or three.
+const REPORT: u64 = 120;
+/// Kept of the stage's wall time for all of them; they use more where the tests leave it.
+const RESERVED: u64 = 60;
+/// The tests, then what becomes of their data.
+const COMMANDS: usize = 5;
+/// Modules that are named on a command line.
+const MOST_MODULES: usize = 200;
+
 /// See the module.
 pub(super) struct Coverage;
 
@@ -28,17 +37,23 @@ pub(super) struct Coverage;
 pub struct Covered {
     /// How the tests ended.
     pub ended: Ended,
-    /// Per cent of all statements and branches.
+    /// Per cent of the statements and branches of all files, a file that is both in the source and
+    /// installed counted once, as it was run.
     pub percent: f64,
-    /// By file: per cent.
+    /// The same of the package apart from its tests; none where nothing of it was measured.
+    #[serde(default)]
+    pub package: Option<f64>,
+    /// By file, as its package names it: per cent.
     pub files: BTreeMap<String, f64>,
+    /// Why this may not be whole, where the stage did not come to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<String>,
 }
 
 /// coverage.py's JSON report
 /// (<https://coverage.readthedocs.io/en/latest/commands/cmd_json.html>), what is used of it.
 #[derive(Deserialize)]
 struct Report {
-    totals: Summary,
     files: BTreeMap<String, File>,
 }
 
@@ -47,9 +62,91 @@ struct File {
     summary: Summary,
 }
 
-#[derive(Deserialize)]
+/// Numbers of a file.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
 struct Summary {
-    percent_covered: f64,
+    num_statements: u64,
+    covered_lines: u64,
+    #[serde(default)]
+    num_branches: u64,
+    #[serde(default)]
+    covered_branches: u64,
+}
+
+impl Summary {
+    fn covered(self) -> u64 {
+        self.covered_lines.saturating_add(self.covered_branches)
+    }
+
+    fn all(self) -> u64 {
+        self.num_statements.saturating_add(self.num_branches)
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            num_statements: self.num_statements.saturating_add(other.num_statements),
+            covered_lines: self.covered_lines.saturating_add(other.covered_lines),
+            num_branches: self.num_branches.saturating_add(other.num_branches),
+            covered_branches: self.covered_branches.saturating_add(other.covered_branches),
+        }
+    }
+
+    /// As coverage.py has it: nothing is covered wholly.
+    fn percent(self) -> f64 {
+        match self.all() {
+            0 => 100.0,
+            all => self.covered() as f64 * 100.0 / all as f64,
+        }
+    }
+}
+
+/// The files of a report by the names that their packages give them: of one that is both in the
+/// source and installed, the copy that was run.
+fn by_name(report: Report, modules: &[String]) -> BTreeMap<String, Summary> {
+    let mut files: BTreeMap<String, Summary> = BTreeMap::new();
+    for (path, File { summary }) in report.files {
+        let known = files.entry(named(&path, modules).to_owned());
+        let known = known.or_insert(summary);
+        if summary.covered() > known.covered() {
+            *known = summary;
+        }
+    }
+    files
+}
+
+/// A file of these top-level modules as seen from where they are imported; any other as it stands.
+fn named<'a>(path: &'a str, modules: &[String]) -> &'a str {
+    let installed = path.split_once("/site-packages/").map(|(_, rest)| rest);
+    let inside = installed.unwrap_or(path);
+    let below = ["src/", "lib/"]
+        .iter()
+        .find_map(|root| inside.strip_prefix(root));
+    below.filter(|rest| is_of(rest, modules)).unwrap_or(inside)
+}
+
+/// Whether a file is of one of these top-level modules.
+fn is_of(path: &str, modules: &[String]) -> bool {
+    let first = path.split('/').next().unwrap_or_default();
+    let first = first.strip_suffix(".py").unwrap_or(first);
+    modules.iter().any(|module| module == first)
+}
+
+/// The files of the package itself, added up.
+fn package(files: &BTreeMap<String, Summary>, modules: &[String]) -> Option<Summary> {
+    let own = files
+        .iter()
+        .filter(|(path, _)| is_of(path, modules) && !is_test(path));
+    own.map(|(_, summary)| *summary).reduce(Summary::and)
+}
+
+/// Whether a file is one of tests, wherever it stands.
+fn is_test(path: &str) -> bool {
+    let (directories, file) = path.rsplit_once('/').unwrap_or(("", path));
+    let mut directories = directories.split('/');
+    directories.any(|directory| ["test", "tests", "testing"].contains(&directory))
+        || file.starts_with("test_")
+        || file.ends_with("_test.py")
+        || ["tests.py", "conftest.py"].contains(&file)
 }
 
 impl Stage for Coverage {
@@ -105,12 +202,14 @@ impl Stage for Coverage {
                 .map(str::to_owned)
                 .collect(),
             env: env.clone(),
-            seconds: 60,
+            seconds: REPORT,
             ..Command::default()
         };
         let encode =
             "import base64, sys; print(base64.b64encode(open(sys.argv[1], 'rb').read()).decode())";
         let after = vec![
+            // Each process has a file of its own, since a package's configuration may ask for that.
+            coverage(&["combine"]),
             // Without a template or the like that only looks like Python.
             coverage(&["json", "-i", "-o", "{work}/coverage.json"]),
             coverage(&["xml", "-i", "-o", "{work}/coverage.xml"]),
@@ -118,12 +217,25 @@ impl Stage for Coverage {
                 argv: [&*python.path, "-c", encode, "{work}/coverage.data"]
                     .map(str::to_owned)
                     .to_vec(),
-                seconds: 60,
+                seconds: REPORT,
                 stdout: Some(DATA.to_owned()),
                 ..Command::default()
             },
         ];
-        let run = ["-m", "coverage", "run", "--branch", "--source=."];
+        // The installed copy too, which is what tests beside `src` import.
+        let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
+        let mut places = installed.target()?.top_level;
+        places.truncate(MOST_MODULES);
+        places.push(".".to_owned());
+        let source = format!("--source={}", places.join(","));
+        let run = [
+            "-m",
+            "coverage",
+            "run",
+            "--branch",
+            "--parallel-mode",
+            &source,
+        ];
         let before = [&run, data].concat();
         test::order(
             self.name(),
@@ -131,18 +243,25 @@ impl Stage for Coverage {
             &plan,
             &before,
             env,
-            after,
+            (after, RESERVED),
             &[JSON, XML, DATA],
             limits,
         )
     }
 
-    fn read(&self, ran: &Ran, _: &Inputs) -> Result<Value, Failure> {
-        let report = source::read(ran, &[JSON, XML, DATA])?;
+    fn read(&self, ran: &Ran, inputs: &Inputs) -> Result<Value, Failure> {
+        let report = source::read(ran, &[JSON, XML, DATA], COMMANDS)?;
         let ended = report.commands.into_iter().next();
         let ended = ended.ok_or_else(|| Failure::inconclusive("its tests did not start"))?;
         let json = report.results.get(JSON);
-        let json = json.ok_or_else(|| Failure::package("coverage.py measured nothing"))?;
+        let json = json.ok_or_else(|| {
+            if ended.timed_out || report.cut.is_some() {
+                return Failure::inconclusive("it was cut short before coverage.py reported");
+            }
+            let said = ran.last_line().map(|line| format!(": {line}"));
+            let said = said.unwrap_or_default();
+            Failure::package(format!("coverage.py measured nothing{said}"))
+        })?;
         let measured: Report = serde_json::from_str(json).map_err(|error| {
             Failure::package(format!("coverage.py's report cannot be read: {error}"))
         })?;
@@ -151,14 +270,22 @@ impl Stage for Coverage {
                 std::fs::write(ran.directory.join(name), text).map_err(Failure::infrastructure)?;
             }
         }
+        let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
+        let modules = installed.target()?.top_level;
+        let files = by_name(measured, &modules);
+        let all = files
+            .values()
+            .copied()
+            .fold(Summary::default(), Summary::and);
         let covered = Covered {
             ended,
-            percent: measured.totals.percent_covered,
-            files: measured
-                .files
+            percent: all.percent(),
+            package: package(&files, &modules).map(Summary::percent),
+            files: files
                 .into_iter()
-                .map(|(file, of)| (file, of.summary.percent_covered))
+                .map(|(file, summary)| (file, summary.percent()))
                 .collect(),
+            cut: report.cut,
         };
         serde_json::to_value(covered).map_err(Failure::infrastructure)
     }
@@ -169,10 +296,80 @@ impl Stage for Coverage {
 
     fn summary(&self, datum: &Value) -> Option<String> {
         let covered: Covered = serde_json::from_value(datum.clone()).ok()?;
+        let package = covered
+            .package
+            .map(|percent| format!("{percent:.1} % of the package, "));
         Some(format!(
-            "{:.1} % of {} files",
+            "{}{:.1} % of {} files with its tests",
+            package.unwrap_or_default(),
             covered.percent,
             covered.files.len()
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(files: &[(&str, u64, u64)]) -> Report {
+        let files = files.iter().map(|&(path, num_statements, covered_lines)| {
+            let summary = Summary {
+                num_statements,
+                covered_lines,
+                ..Summary::default()
+            };
+            (path.to_owned(), File { summary })
+        });
+        Report {
+            files: files.collect(),
+        }
+    }
+
+    #[test]
+    fn a_file_counts_once_as_it_was_run() {
+        let modules = ["a".to_owned(), "six".to_owned()];
+        let report = report(&[
+            (
+                "/home/dev/.local/lib/python3.13/site-packages/a/b.py",
+                10,
+                5,
+            ),
+            ("src/a/b.py", 10, 0),
+            ("src/a/tests/test_b.py", 10, 10),
+            ("six.py", 10, 10),
+            ("lib/x.py", 4, 0),
+            ("tests/test_a.py", 6, 6),
+        ]);
+        let files = by_name(report, &modules);
+        let names: Vec<(&str, f64)> = files
+            .iter()
+            .map(|(name, summary)| (name.as_str(), summary.percent()))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                ("a/b.py", 50.0),
+                ("a/tests/test_b.py", 100.0),
+                ("lib/x.py", 0.0),
+                ("six.py", 100.0),
+                ("tests/test_a.py", 100.0),
+            ]
+        );
+        let own = package(&files, &modules).map(Summary::percent);
+        assert_eq!(own, Some(75.0));
+        assert!(package(&files, &["z".to_owned()]).is_none());
+        assert_eq!(Summary::default().percent(), 100.0);
+    }
+
+    #[test]
+    fn nothing_overflows_that_a_package_forges() {
+        let most = Summary {
+            num_statements: u64::MAX,
+            covered_lines: u64::MAX,
+            num_branches: u64::MAX,
+            covered_branches: u64::MAX,
+        };
+        assert_eq!(most.and(most).percent(), 100.0);
     }
 }

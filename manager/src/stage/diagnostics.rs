@@ -1,68 +1,156 @@
-//! What compilers say, read from a build's output (GNU coding standards, "Errors").
+//! What compilers say, read from a build's output: gcc, clang (GNU coding standards, "Errors"), gfortran,
+//! ld, Cython, rustc.
 
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
-use regex::Regex;
+use regex::{Captures, Regex};
 use serde::{Deserialize, Serialize};
 
 /// Diagnostics listed; the output has all.
 const MOST: usize = 5000;
+/// Lines between the halves of one that stands on several.
+const MOST_LINES: usize = 8;
 /// Longest line that is read: what is longer is no diagnostic.
 const LONGEST: usize = 4096;
 
 /// One diagnostic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostic {
-    /// The file as the compiler names it.
+    /// The file as the compiler names it; empty where it names none.
     pub file: String,
-    /// Its line.
-    pub line: u32,
+    /// Its line, where it is told.
+    pub line: Option<u32>,
     /// The column, where it is told.
     pub column: Option<u32>,
     /// `error`, `warning` or `note`.
     pub severity: String,
     /// What it says.
     pub message: String,
-    /// The option that asked for it, without `-W`.
+    /// The option that asked for it, without `-W`, or rustc's code for it.
     pub option: Option<String>,
 }
 
 /// The diagnostics in an output.
 pub(super) fn read(output: &str) -> Vec<Diagnostic> {
-    let Some(pattern) = pattern() else {
-        return vec![];
-    };
-    output
-        .lines()
-        .filter(|line| line.len() <= LONGEST)
-        .filter_map(|line| {
-            let found = pattern.captures(line)?;
-            let text = |name| found.name(name).map(|found| found.as_str().to_owned());
-            Some(Diagnostic {
-                file: text("file")?,
-                line: text("line")?.parse().ok()?,
-                column: text("column").and_then(|column| column.parse().ok()),
-                severity: match text("severity")?.as_str() {
-                    "fatal error" => "error".to_owned(),
-                    other => other.to_owned(),
-                },
-                message: text("message")?,
-                option: text("option"),
-            })
-        })
-        .take(MOST)
-        .collect()
+    let mut found = vec![];
+    let mut begun = None;
+    for line in output.lines().filter(|line| line.len() <= LONGEST) {
+        if found.len() >= MOST {
+            break;
+        }
+        let whole = FORMS.iter().find_map(|form| {
+            let form = form.as_ref()?;
+            form.captures(line).map(|captures| Said::of(&captures))
+        });
+        begun = match whole {
+            Some(said) if said.is_whole() => {
+                found.extend(said.diagnostic(None));
+                None
+            }
+            Some(said) => match begun.take() {
+                // The other half of one that was begun.
+                Some(Begun { first, .. }) if said.completes(&first) => {
+                    found.extend(said.diagnostic(Some(first)));
+                    None
+                }
+                _ => Some(Begun {
+                    first: said,
+                    lines: 0,
+                }),
+            },
+            None => begun
+                .filter(|begun: &Begun| begun.lines < MOST_LINES)
+                .map(|begun| Begun {
+                    lines: begun.lines + 1,
+                    ..begun
+                }),
+        };
+    }
+    found
 }
 
-fn pattern() -> Option<&'static Regex> {
-    static PATTERN: OnceLock<Option<Regex>> = OnceLock::new();
-    let make = || {
-        Regex::new(
-            r"^\s*(?P<file>[^\s:][^:]*):(?P<line>\d+):(?:(?P<column>\d+):)? (?P<severity>fatal error|error|warning|note): (?P<message>.*?)(?: \[-W(?P<option>[^\]]+)\])?$",
-        )
-        .ok()
-    };
-    PATTERN.get_or_init(make).as_ref()
+/// The forms of one line, each with what it names: of gcc and clang; of Cython; of ld, which names a
+/// place in the code or a library; and two halves each of rustc's, whose place comes second, and of
+/// gfortran's, whose place comes first.
+static FORMS: LazyLock<Vec<Option<Regex>>> = LazyLock::new(|| {
+    [
+        r"^\s*(?P<file>[^\s:][^:]*):(?P<line>\d+):(?:(?P<column>\d+):)? (?P<severity>fatal error|error|warning|note): (?P<message>.*?)(?: \[-W(?P<option>[^\]]+)\])?$",
+        r"^(?:(?P<severity>warning): )?(?P<file>[^\s:][^:]*\.p(?:yx|xd|xi)):(?P<line>\d+):(?P<column>\d+): (?P<message>.+)$",
+        r"^(?:\S*ld(?:\.\w+)?: )?(?P<file>[^\s:][^:]*):(?:(?P<line>\d+)|\([^)]*\)): (?P<message>(?:undefined reference to|multiple definition of) .+)$",
+        r"^\S*ld(?:\.\w+)?: (?P<message>cannot find .+)$",
+        r"^(?P<severity>error|warning)(?:\[(?P<option>E\d+)\])?: (?P<begins>.+)$",
+        r"^\s*(?P<arrow>-->) (?P<file>[^:]+):(?P<line>\d+):(?P<column>\d+)$",
+        r"^(?P<file>[^\s:][^:]*\.[fF]\w*):(?P<line>\d+):(?P<column>\d+):$",
+        r"^(?P<severity>Fatal Error|Error|Warning): (?P<ends>.*?)(?: \[-W(?P<option>[^\]]+)\])?$",
+    ]
+    .map(|form| Regex::new(form).ok())
+    .into()
+});
+
+/// Half a diagnostic, and the lines since.
+struct Begun {
+    first: Said,
+    lines: usize,
+}
+
+/// What a line says.
+#[derive(Default)]
+struct Said {
+    file: Option<String>,
+    line: Option<u32>,
+    column: Option<u32>,
+    severity: Option<String>,
+    option: Option<String>,
+    /// Its place is written as rustc does.
+    arrow: bool,
+    /// Of a diagnostic on one line.
+    message: Option<String>,
+    /// Before its place, as rustc has it.
+    begins: Option<String>,
+    /// After its place, as gfortran has it.
+    ends: Option<String>,
+}
+
+impl Said {
+    fn of(captures: &Captures<'_>) -> Self {
+        let text = |name| captures.name(name).map(|found| found.as_str().to_owned());
+        let number = |name| text(name).and_then(|number| number.parse().ok());
+        Self {
+            file: text("file"),
+            line: number("line"),
+            column: number("column"),
+            severity: text("severity"),
+            option: text("option"),
+            arrow: captures.name("arrow").is_some(),
+            message: text("message"),
+            begins: text("begins"),
+            ends: text("ends"),
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.message.is_some()
+    }
+
+    /// Whether it is the second half of a diagnostic that begins with `first`.
+    fn completes(&self, first: &Self) -> bool {
+        let plain = first.file.is_some() && !first.arrow;
+        first.begins.is_some() && self.arrow || plain && self.ends.is_some()
+    }
+
+    fn diagnostic(self, first: Option<Self>) -> Option<Diagnostic> {
+        let first = first.unwrap_or_default();
+        let severity = self.severity.or(first.severity);
+        let severity = severity.map_or_else(|| "error".to_owned(), |text| text.to_lowercase());
+        Some(Diagnostic {
+            file: self.file.or(first.file).unwrap_or_default(),
+            line: self.line.or(first.line),
+            column: self.column.or(first.column),
+            severity: severity.trim_start_matches("fatal ").to_owned(),
+            message: self.message.or(self.ends).or(first.begins)?,
+            option: self.option.or(first.option),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -83,7 +171,7 @@ mod tests {
             .map(|d| {
                 (
                     d.file.as_str(),
-                    d.line,
+                    d.line.unwrap_or(0),
                     d.column,
                     d.severity.as_str(),
                     d.option.as_deref(),
@@ -99,5 +187,69 @@ mod tests {
             ]
         );
         assert_eq!(found[1].message, "missing.h: No such file or directory");
+    }
+    #[test]
+    fn others_are_understood() {
+        let output = "/usr/bin/ld: /tmp/cc.o: in function `main':\n\
+            a.c:(.text+0xa): undefined reference to `foo'\n\
+            /usr/bin/ld: a.c:7: undefined reference to `bar'\n\
+            /usr/bin/ld: cannot find -lgone: No such file or directory\n\
+            collect2: error: ld returned 1 exit status\n\
+            Error compiling Cython file:\n\
+            pkg/x.pyx:12:4: undeclared name not builtin: y\n\
+            warning: pkg/x.pyx:3:0: unused\n\
+            error[E0425]: cannot find value `x` in this scope\n   --> src/lib.rs:2:5\n    |\n\
+            error: aborting due to 1 previous error\n\
+            src/m.f90:3:10:\n\n    3 |   use missing\n      |          1\n\
+            Fatal Error: Cannot open module file 'missing.mod' for reading at (1)\n\
+            ValueError: a traceback's\nError: alone\n";
+        let found = read(output);
+        let short: Vec<_> = found
+            .iter()
+            .map(|d| (d.file.as_str(), d.line, d.column, &*d.severity, &*d.message))
+            .collect();
+        assert_eq!(
+            short,
+            [
+                ("a.c", None, None, "error", "undefined reference to `foo'"),
+                (
+                    "a.c",
+                    Some(7),
+                    None,
+                    "error",
+                    "undefined reference to `bar'"
+                ),
+                (
+                    "",
+                    None,
+                    None,
+                    "error",
+                    "cannot find -lgone: No such file or directory"
+                ),
+                (
+                    "pkg/x.pyx",
+                    Some(12),
+                    Some(4),
+                    "error",
+                    "undeclared name not builtin: y"
+                ),
+                ("pkg/x.pyx", Some(3), Some(0), "warning", "unused"),
+                (
+                    "src/lib.rs",
+                    Some(2),
+                    Some(5),
+                    "error",
+                    "cannot find value `x` in this scope"
+                ),
+                (
+                    "src/m.f90",
+                    Some(3),
+                    Some(10),
+                    "error",
+                    "Cannot open module file 'missing.mod' for reading at (1)"
+                ),
+            ]
+        );
+        assert_eq!(found[5].option.as_deref(), Some("E0425"));
     }
 }

@@ -34,7 +34,10 @@ pub struct Ended {
     pub signal: Option<i32>,
     /// Its time was up, and it was killed.
     pub timed_out: bool,
-    /// Why it could not be started.
+    /// The stage ended before it did: it ran for a while, or never.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unwatched: bool,
+    /// Why it could not be started, or is not told of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Wall time in seconds.
@@ -61,15 +64,110 @@ pub(super) fn order(
     program(python, stage, SOURCE, &commands, Some(state), limits).map_err(Failure::infrastructure)
 }
 
-/// How the commands ended.
-pub(super) fn read(ran: &Ran) -> Result<Vec<Ended>, Failure> {
-    ran.completed()?;
-    ran.result()
+/// How the commands ended; those that are not told of are unwatched.
+pub(super) fn read(ran: &Ran, commands: &[Command]) -> Result<Vec<Ended>, Failure> {
+    let (mut ended, cut): (Vec<Ended>, _) = ran.result()?;
+    let strange = |(ended, command): (&Ended, &Command)| ended.name != command.name;
+    if ended.len() > commands.len() || ended.iter().zip(commands).any(strange) {
+        return Err(Failure::package(
+            "its result tells of other commands than those that it was to run",
+        ));
+    }
+    let why = cut.unwrap_or_else(|| "its program did not tell of it".to_owned());
+    let rest = commands.iter().skip(ended.len());
+    ended.extend(
+        rest.map(|command| Ended::unwatched(command, &why))
+            .collect::<Vec<_>>(),
+    );
+    Ok(ended)
 }
 
-/// The commands that were not watched to their end.
+/// What was not watched to its end: commands by their time limits, the rest by the stage's end.
 pub(super) fn cut_short(ended: &[Ended]) -> Vec<String> {
     let late = ended.iter().filter(|command| command.timed_out);
-    late.map(|command| format!("`{}` was cut short by its time limit", command.name))
-        .collect()
+    let late = late.map(|command| format!("`{}` was cut short by its time limit", command.name));
+    let mut unwatched = ended.iter().filter(|command| command.unwatched);
+    let count = unwatched.clone().count();
+    let first = unwatched.next().map(|command| {
+        format!(
+            "{count} of {} commands were not watched to their end, the first of them `{}`",
+            ended.len(),
+            command.name
+        )
+    });
+    late.chain(first).collect()
+}
+
+impl Ended {
+    /// How a command ended of which nothing is told.
+    fn unwatched(command: &Command, why: &str) -> Self {
+        Self {
+            name: command.name.clone(),
+            exit: None,
+            signal: None,
+            timed_out: false,
+            unwatched: true,
+            error: Some(why.to_owned()),
+            seconds: 0.0,
+            stdout: String::new(),
+            stderr: String::new(),
+            cut: false,
+            answer: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pyti_analyzer::StageStatus;
+
+    use super::super::hostile;
+    use super::*;
+
+    const ONE: &str = r#"{"name": "a", "exit": 0, "signal": null, "timed_out": false, "seconds": 1,
+        "stdout": "", "stderr": "", "cut": false}"#;
+
+    fn commands() -> Vec<Command> {
+        let command = |name: &str| Command {
+            name: name.to_owned(),
+            argv: vec![],
+            seconds: 1,
+        };
+        ["a", "b", "c"].map(command).to_vec()
+    }
+
+    #[test]
+    fn what_came_before_a_time_out_is_kept_and_the_rest_is_missed() {
+        let ran = hostile::ended(StageStatus::TimedOut, &format!("[{ONE}]"));
+        let ended = read(&ran, &commands()).unwrap();
+        let names: Vec<_> = ended
+            .iter()
+            .map(|ended| (&*ended.name, ended.exit, ended.unwatched))
+            .collect();
+        assert_eq!(
+            names,
+            [("a", Some(0), false), ("b", None, true), ("c", None, true)]
+        );
+        assert_eq!(ended[1].error.as_deref(), Some("timed out"));
+        assert_eq!(
+            cut_short(&ended),
+            ["2 of 3 commands were not watched to their end, the first of them `b`"]
+        );
+    }
+
+    #[test]
+    fn a_forged_result_does_not_read_as_whole() {
+        let short = read(&hostile::ran("[]"), &commands()).unwrap();
+        assert!(short.iter().all(|ended| ended.unwatched));
+        assert_eq!(cut_short(&short).len(), 1);
+        let other = format!("[{}]", ONE.replace("\"a\"", "\"x\""));
+        assert!(read(&hostile::ran(&other), &commands()).is_err());
+        let many = format!("[{ONE}, {ONE}]");
+        assert!(read(&hostile::ran(&many), &commands()[..1]).is_err());
+        let none = hostile::ended(StageStatus::TimedOut, "no JSON");
+        assert_eq!(
+            read(&none, &commands()).map(|_| ()),
+            Err(Failure::inconclusive("timed out"))
+        );
+    }
 }

@@ -1,6 +1,10 @@
-//! Each importable top-level module and each extension module, alone, in an interpreter of its own.
+//! Each importable top-level module, the first ones below a namespace package (PEP 420), and each
+//! extension module, alone, in an interpreter of its own.
+
+use std::collections::BTreeSet;
 
 use pyti_graph::{Failure, Inputs, Need};
+use pyti_vm::Interpreter;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -23,6 +27,12 @@ with open(sys.argv[2], 'w') as file:
 ";
 /// What an import ended by that took too long.
 const LATE: &str = "timed out";
+/// What is said of an import that the stage did not live to watch.
+const UNWATCHED: &str = "not watched to its end";
+/// Modules that are imported; a package of more has them within others.
+const MOST: usize = 200;
+/// What is said of a module that is one too many.
+const UNTRIED: &str = "not tried: there are too many";
 /// Wall time of one import.
 const SECONDS: u64 = 60;
 
@@ -60,52 +70,54 @@ impl Stage for Import {
 
     fn order(&self, inputs: &Inputs, limits: &LimitArgs) -> Result<Order, Failure> {
         let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
-        let target = installed.target()?;
-        let modules: Vec<String> = target
-            .top_level
-            .into_iter()
-            .chain(target.extensions)
-            .collect();
-        if modules.is_empty() {
-            return Err(Failure::NotApplicable("it installs no module".into()));
-        }
         let python = tasks::python(inputs)?;
-        let commands: Vec<Command> = modules
-            .into_iter()
-            .map(|module| Command {
-                argv: [&*python.path, "-c", PROGRAM, &module, "{answer}"]
-                    .map(str::to_owned)
-                    .to_vec(),
-                name: module,
-                seconds: SECONDS,
-            })
-            .collect();
+        let (commands, _) = commands(&installed, &python)?;
         each::order(&python, self.name(), &commands, installed.state, limits)
     }
 
-    fn read(&self, ran: &Ran, _: &Inputs) -> Result<Value, Failure> {
-        let imported: Vec<Imported> = each::read(ran)?.into_iter().map(imported).collect();
+    fn read(&self, ran: &Ran, inputs: &Inputs) -> Result<Value, Failure> {
+        let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
+        let (commands, untried) = commands(&installed, &tasks::python(inputs)?)?;
+        let ended = each::read(ran, &commands)?;
+        let untried = untried.into_iter().map(|module| Imported {
+            module,
+            success: false,
+            error: Some(UNTRIED.to_owned()),
+            seconds: 0.0,
+            pulled_in: vec![],
+        });
+        let imported: Vec<Imported> = ended.into_iter().map(imported).chain(untried).collect();
         serde_json::to_value(imported).map_err(Failure::infrastructure)
     }
 
     fn cut_short(&self, datum: &Value) -> Vec<String> {
         let modules = datum.as_array().into_iter().flatten();
-        modules
+        let late = modules
+            .clone()
             .filter(|module| module["error"] == LATE)
             .map(|module| {
                 format!(
                     "the import of {} was cut short by its time limit",
                     module["module"]
                 )
-            })
-            .collect()
+            });
+        let error = |module: &Value| module["error"].as_str().map(str::to_owned);
+        let unwatched = modules
+            .filter_map(error)
+            .filter(|error| error.starts_with(UNWATCHED))
+            .count();
+        let unwatched = (unwatched > 0)
+            .then(|| format!("{unwatched} of its imports were not watched to their end"));
+        late.chain(unwatched).collect()
     }
 
     fn summary(&self, datum: &Value) -> Option<String> {
         let imported: Vec<Imported> = serde_json::from_value(datum.clone()).ok()?;
+        let untried = |module: &&Imported| module.error.as_deref() == Some(UNTRIED);
+        let untried = imported.iter().filter(untried).count();
         let failed: Vec<String> = imported
             .iter()
-            .filter(|module| !module.success)
+            .filter(|module| !module.success && module.error.as_deref() != Some(UNTRIED))
             .map(|module| {
                 format!(
                     "{} ({})",
@@ -114,14 +126,41 @@ impl Stage for Import {
                 )
             })
             .collect();
-        let good = imported.len() - failed.len();
-        let of = format!("{good} of {} modules", imported.len());
+        let good = imported.len() - failed.len() - untried;
+        let mut of = format!("{good} of {} modules", imported.len());
+        if untried > 0 {
+            of.push_str(&format!(", {untried} not tried"));
+        }
         Some(if failed.is_empty() {
             of
         } else {
             format!("{of}; not {}", failed.join(", "))
         })
     }
+}
+
+/// The import of each module, and the modules that are too many.
+fn commands(
+    installed: &Installed,
+    python: &Interpreter,
+) -> Result<(Vec<Command>, Vec<String>), Failure> {
+    let target = installed.target()?;
+    let modules: BTreeSet<String> = target.imports.into_iter().collect();
+    let extensions = target.extensions.into_iter();
+    let extensions = extensions.filter(|module| !modules.contains(module));
+    let mut modules: Vec<String> = modules.iter().cloned().chain(extensions).collect();
+    let untried = modules.split_off(modules.len().min(MOST));
+    if modules.is_empty() {
+        return Err(Failure::NotApplicable("it installs no module".into()));
+    }
+    let command = |module: String| Command {
+        argv: [&*python.path, "-c", PROGRAM, &module, "{answer}"]
+            .map(str::to_owned)
+            .to_vec(),
+        name: module,
+        seconds: SECONDS,
+    };
+    Ok((modules.into_iter().map(command).collect(), untried))
 }
 
 fn imported(ended: Ended) -> Imported {
@@ -131,6 +170,11 @@ fn imported(ended: Ended) -> Imported {
         None
     } else if ended.timed_out {
         Some(LATE.to_owned())
+    } else if ended.unwatched {
+        let why = ended.error.as_deref().unwrap_or_default();
+        Some(format!("{UNWATCHED}: {why}"))
+    } else if let Some(error) = ended.error {
+        Some(error)
     } else if let Some(signal) = ended.signal {
         Some(format!("ended by signal {signal}"))
     } else {

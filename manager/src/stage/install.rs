@@ -73,6 +73,10 @@ impl Stage for Install {
                 text.push_str(&format!(", {count} {what}"));
             }
         }
+        let cut: usize = installed.cut.values().sum();
+        if cut > 0 {
+            text.push_str(&format!("; {cut} paths are not listed"));
+        }
         Some(text)
     }
 }

@@ -17,6 +17,8 @@ const MOST_BYTES: u64 = 16 << 20;
 const MOST_LINES: usize = 307_200;
 /// Bytes of their paths.
 const MOST_RESOLVED: usize = 64 << 20;
+/// Longest digest of a RECORD: a sha512 has a hundred characters.
+const LONGEST_DIGEST: usize = 160;
 /// Paths listed of each kind.
 const MOST_PATHS: usize = 2000;
 /// Where pip installs for a user; the interpreter's version stands between the two.
@@ -46,6 +48,25 @@ pub struct Installed {
     /// Files and directories of the image that were removed.
     #[serde(default)]
     pub removed: Vec<String>,
+    /// Files of the package itself, as its RECORD has them.
+    #[serde(default)]
+    pub files: Vec<RecordedFile>,
+    /// By the name of a list of these: how many paths were too many for it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cut: BTreeMap<String, usize>,
+}
+
+/// A file as RECORD has it (PEP 376, PEP 627).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedFile {
+    /// Where it is.
+    pub path: String,
+    /// Its digest, as its algorithm and URL-safe base64, where it is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Its size in bytes, where it is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// An installed distribution, by its `.dist-info` directory, or the `.egg-info` one of an old pip.
@@ -59,6 +80,10 @@ pub struct Distribution {
     pub files: usize,
     /// Importable top-level modules and packages.
     pub top_level: Vec<String>,
+    /// What of these has code to import: in the place of a namespace package (PEP 420), which has
+    /// none, the first modules and packages below it.
+    #[serde(default)]
+    pub imports: Vec<String>,
     /// Extension modules, with the packages that they are in.
     pub extensions: Vec<String>,
     /// Scripts in `bin`.
@@ -96,6 +121,7 @@ impl Installed {
             one.files += other.files;
             for (into, from) in [
                 (&mut one.top_level, other.top_level),
+                (&mut one.imports, other.imports),
                 (&mut one.extensions, other.extensions),
                 (&mut one.scripts, other.scripts),
             ] {
@@ -123,8 +149,8 @@ struct Listing {
     files: BTreeSet<String>,
     /// What the image had and the installation removed.
     removed: BTreeSet<String>,
-    /// By the path of the `.dist-info` or `.egg-info` directory: the paths that it names.
-    records: BTreeMap<String, Vec<String>>,
+    /// By the path of the `.dist-info` or `.egg-info` directory: the files that it names.
+    records: BTreeMap<String, Vec<RecordedFile>>,
     /// By the same: what `entry_points.txt` says.
     entry_points: BTreeMap<String, EntryPoints>,
 }
@@ -175,7 +201,7 @@ impl Listing {
             .records
             .values()
             .flatten()
-            .map(String::as_str)
+            .map(|file| file.path.as_str())
             .collect();
         // Bytecode of a module that is named belongs to it, also where it was compiled later.
         let belongs = |path: &str| {
@@ -185,34 +211,47 @@ impl Listing {
             .files
             .iter()
             .partition(|path| path.starts_with("home/dev/.local/"));
-        let listed = |paths: &mut dyn Iterator<Item = &String>| -> Vec<String> {
-            paths
-                .take(MOST_PATHS)
-                .map(|path| format!("/{path}"))
-                .collect()
+        let mut cut = BTreeMap::new();
+        let mut bounded = |list: &str, count: usize| {
+            if count > MOST_PATHS {
+                cut.insert(list.to_owned(), count - MOST_PATHS);
+            }
         };
-        let site = |path: &&String| in_site(path).is_some();
+        let mut listed = |list: &str, paths: Vec<&String>| -> Vec<String> {
+            bounded(list, paths.len());
+            let paths = paths.into_iter().take(MOST_PATHS);
+            paths.map(|path| format!("/{path}")).collect()
+        };
+        let pth = |path: &&String| in_site(path).is_some() && path.ends_with(".pth");
+        let pth = listed("pth", self.files.iter().filter(pth).collect());
+        let unrecorded = inside.into_iter().filter(|path| !belongs(path));
+        let unrecorded = listed("unrecorded", unrecorded.collect());
+        let elsewhere = listed("elsewhere", elsewhere);
+        let removed = listed("removed", self.removed.iter().collect());
+        let own = self.records.iter().filter(|(info, _)| {
+            let own: Result<PackageName, _> = named_by(info).0.parse();
+            own.is_ok_and(|own| own == *name)
+        });
+        let own: Vec<&RecordedFile> = own.flat_map(|(_, files)| files).collect();
+        bounded("files", own.len());
+        let own = own.into_iter().take(MOST_PATHS).map(|file| RecordedFile {
+            path: format!("/{}", file.path),
+            ..file.clone()
+        });
+        let distributions = self.records.iter().map(|(info, files)| Distribution {
+            entry_points: self.entry_points.get(info).cloned().unwrap_or_default(),
+            ..distribution(info, files)
+        });
         Installed {
             state,
             name: name.to_string(),
-            distributions: self
-                .records
-                .iter()
-                .map(|(info, files)| Distribution {
-                    entry_points: self.entry_points.get(info).cloned().unwrap_or_default(),
-                    ..distribution(info, files)
-                })
-                .collect(),
-            pth: listed(
-                &mut self
-                    .files
-                    .iter()
-                    .filter(site)
-                    .filter(|path| path.ends_with(".pth")),
-            ),
-            unrecorded: listed(&mut inside.into_iter().filter(|path| !belongs(path))),
-            elsewhere: listed(&mut elsewhere.into_iter()),
-            removed: listed(&mut self.removed.iter()),
+            distributions: distributions.collect(),
+            pth,
+            unrecorded,
+            elsewhere,
+            removed,
+            files: own.collect(),
+            cut,
         }
     }
 }
@@ -256,9 +295,9 @@ fn source_of(path: &str) -> Option<String> {
     Some(format!("{directory}/{module}.py"))
 }
 
-/// The paths that a RECORD (PEP 376, PEP 627) names, relative to `/`; `root` is where it is
+/// The files that a RECORD (PEP 376, PEP 627) names, relative to `/`; `root` is where it is
 /// installed. A line that is none names nothing.
-fn record(content: impl Read, root: &str, budget: &mut Budget) -> Result<Vec<String>> {
+fn record(content: impl Read, root: &str, budget: &mut Budget) -> Result<Vec<RecordedFile>> {
     csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -266,17 +305,23 @@ fn record(content: impl Read, root: &str, budget: &mut Budget) -> Result<Vec<Str
         .byte_records()
         .map_while(Result::ok)
         .filter_map(|line| {
-            let path = String::from_utf8_lossy(line.get(0)?).into_owned();
-            resolve(root, &path)
+            let text = |at| line.get(at).map(String::from_utf8_lossy);
+            let digest =
+                text(1).filter(|digest| !digest.is_empty() && digest.len() <= LONGEST_DIGEST);
+            Some(RecordedFile {
+                path: resolve(root, &text(0)?)?,
+                digest: digest.map(std::borrow::Cow::into_owned),
+                bytes: text(2).and_then(|bytes| bytes.parse().ok()),
+            })
         })
-        .map(|path| {
+        .map(|file| {
             let lines = budget.lines.checked_sub(1);
-            let bytes = budget.bytes.checked_sub(path.len());
+            let bytes = budget.bytes.checked_sub(file.path.len());
             let (Some(lines), Some(bytes)) = (lines, bytes) else {
                 anyhow::bail!("its RECORD files name too much");
             };
             (budget.lines, budget.bytes) = (lines, bytes);
-            Ok(path)
+            Ok(file)
         })
         .collect()
 }
@@ -300,7 +345,8 @@ fn resolve(root: &str, path: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-fn distribution(info: &str, files: &[String]) -> Distribution {
+/// The name and the version in the path of a `.dist-info` or `.egg-info` directory.
+fn named_by(info: &str) -> (&str, &str) {
     let directory = info.rsplit('/').next().unwrap_or(info);
     let stem = directory
         .trim_end_matches(".dist-info")
@@ -310,26 +356,32 @@ fn distribution(info: &str, files: &[String]) -> Distribution {
     let version = version
         .split_once("-py")
         .map_or(version, |(version, _)| version);
-    let mut top_level = BTreeSet::new();
+    (name, version)
+}
+
+fn distribution(info: &str, files: &[RecordedFile]) -> Distribution {
+    let (name, version) = named_by(info);
+    let mut modules = BTreeSet::new();
     let mut extensions = BTreeSet::new();
-    for path in files.iter().filter_map(|path| in_site(path)) {
+    for path in files.iter().filter_map(|file| in_site(&file.path)) {
         let module = module(path);
         if path.ends_with(EXTENSION) {
             extensions.extend(module.clone());
         }
-        if let Some(module) = module {
-            top_level.insert(module.split('.').next().unwrap_or_default().to_owned());
-        }
+        modules.extend(module);
     }
+    let first = |module: &String| module.split('.').next().unwrap_or_default().to_owned();
+    let top_level: BTreeSet<String> = modules.iter().map(first).collect();
     Distribution {
         name: name.to_owned(),
         version: version.to_owned(),
         files: files.len(),
         extensions: extensions.difference(&top_level).cloned().collect(),
         top_level: top_level.into_iter().collect(),
+        imports: with_code(&modules),
         scripts: files
             .iter()
-            .filter_map(|path| path.strip_prefix(SCRIPTS))
+            .filter_map(|file| file.path.strip_prefix(SCRIPTS))
             .filter(|script| !script.contains('/'))
             .map(str::to_owned)
             .collect(),
@@ -337,11 +389,25 @@ fn distribution(info: &str, files: &[String]) -> Distribution {
     }
 }
 
-/// The dotted name of the module in a file of site-packages.
+/// Those of these modules that are in no other of them: what is imported first.
+fn with_code(modules: &BTreeSet<String>) -> Vec<String> {
+    let mut found = vec![];
+    for module in modules {
+        let mut above = module.match_indices('.').map(|(at, _)| &module[..at]);
+        if !above.any(|above| modules.contains(above)) {
+            found.push(module.clone());
+        }
+    }
+    found
+}
+
+/// The dotted name of the module in a file of site-packages. Bytecode alone is one too (PEP 3147), what
+/// is kept of a source's is not.
 fn module(path: &str) -> Option<String> {
     let (packages, file) = path.rsplit_once('/').unwrap_or(("", path));
     let (stem, suffix) = file.split_once('.')?;
-    if !(suffix == "py" || suffix == "so" || suffix.ends_with(".so")) {
+    let cached = packages.rsplit('/').next() == Some("__pycache__");
+    if !(["py", "pyc", "so"].contains(&suffix) || suffix.ends_with(".so")) || cached {
         return None;
     }
     let mut parts: Vec<&str> = packages
@@ -406,6 +472,7 @@ mod tests {
                 version: "1.0".into(),
                 files: 6,
                 top_level: vec!["spam".into()],
+                imports: vec!["spam".into()],
                 extensions: vec!["spam._speed".into()],
                 scripts: vec!["spam".into()],
                 entry_points: entry_points::parse("[console_scripts]\nspam = spam:main\n"),
@@ -414,6 +481,47 @@ mod tests {
         assert_eq!(found.pth, [format!("/{}", at("hidden.pth"))]);
         assert_eq!(found.unrecorded, found.pth);
         assert_eq!(found.elsewhere, ["/home/dev/.bashrc"]);
+        assert_eq!(found.files.len(), 6);
+        let file = RecordedFile {
+            path: format!("/{}", at("spam/__init__.py")),
+            digest: Some("sha256=x".into()),
+            bytes: Some(1),
+        };
+        assert_eq!(found.files[0], file);
+        assert!(found.cut.is_empty());
+    }
+
+    #[test]
+    fn what_is_too_much_to_list_is_told() {
+        let names: Vec<String> = (0..MOST_PATHS + 3)
+            .map(|number| format!("home/dev/x{number}"))
+            .collect();
+        let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
+        let found = installed(&files);
+        assert_eq!(found.elsewhere.len(), MOST_PATHS);
+        assert_eq!(found.cut, BTreeMap::from([("elsewhere".to_owned(), 3)]));
+    }
+
+    #[test]
+    fn below_a_namespace_the_first_code_is_imported() {
+        let files = [
+            "zope/interface/__init__.py",
+            "zope/interface/tests/__init__.py",
+            "zope/deep/er/event.py",
+            "six.py",
+            "bare.pyc",
+            "kept/__pycache__/x.pyc",
+            "kept/__pycache__/y.cpython-313.pyc",
+        ];
+        let files = files.map(|path| RecordedFile {
+            path: format!("{SITE}/{path}"),
+            digest: None,
+            bytes: None,
+        });
+        let found = distribution("x-1.dist-info", &files);
+        assert_eq!(found.top_level, ["bare", "six", "zope"]);
+        let imports = ["bare", "six", "zope.deep.er.event", "zope.interface"];
+        assert_eq!(found.imports, imports);
     }
 
     #[test]
@@ -473,6 +581,8 @@ mod tests {
             ("a-1.0.dist-info/x.py", None),
             ("a/data.txt", None),
             ("a.also", None),
+            ("a/b.pyc", Some("a.b")),
+            ("a/__pycache__/b.pyc", None),
             ("__init__.py", None),
             ("a/$(x).py", None),
         ] {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use junit_parser::{TestStatus, TestSuite};
 use quick_xml::Writer;
-use quick_xml::events::Event;
+use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::{BytesCData, Event};
 use serde::{Deserialize, Serialize};
 
 use super::wanting;
@@ -45,6 +46,9 @@ pub struct TestResult {
     /// What it said, where it did not pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// The end of its traceback, or what else its framework said, where that is more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceback: Option<String>,
     /// What it lacked, where it failed for want of a service, a network or a plugin's fixture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wants: Option<String>,
@@ -54,12 +58,11 @@ pub struct TestResult {
 pub(super) fn read(files: &BTreeMap<String, String>) -> (Vec<TestResult>, Vec<String>) {
     let (mut results, mut problems) = (vec![], vec![]);
     for (name, text) in files.iter().filter(|(name, _)| name.ends_with(".xml")) {
-        // The parser calls itself for each suite within a suite.
-        if !is_shallow(text) {
+        let Some(text) = prepared(text) else {
             problems.push(format!("{name} is no JUnit report, or too deep a one"));
             continue;
-        }
-        match junit_parser::from_reader(text.as_bytes()) {
+        };
+        match junit_parser::from_reader(&*text) {
             Ok(suites) => suites
                 .suites
                 .iter()
@@ -115,11 +118,18 @@ fn write_one(result: &TestResult, writer: &mut Writer<Vec<u8>>) -> std::io::Resu
         Status::Skipped => "skipped",
     };
     let message = plain(result.message.as_deref().unwrap_or_default());
+    let traceback = plain(result.traceback.as_deref().unwrap_or_default());
     case.write_inner_content(|writer| {
         let element = writer.create_element(element);
-        element
-            .with_attribute(("message", &*message))
-            .write_empty()?;
+        let element = element.with_attribute(("message", &*message));
+        if traceback.is_empty() {
+            element.write_empty()?;
+        } else {
+            element.write_inner_content(|writer| {
+                BytesCData::escaped(&traceback)
+                    .try_for_each(|part| writer.write_event(Event::CData(part)))
+            })?;
+        }
         Ok(())
     })
     .map(drop)
@@ -131,19 +141,45 @@ fn plain(text: &str) -> String {
     text.chars().filter(holds).collect()
 }
 
-fn is_shallow(text: &str) -> bool {
+/// The last characters of a message.
+pub(super) fn last(text: &str) -> String {
+    let beyond = text.chars().count().saturating_sub(LONGEST);
+    text.chars().skip(beyond).collect()
+}
+
+/// The report with each text as CDATA, since the parser drops what stands for a character (`&lt;`)
+/// from texts. `None` where it is no XML, or too deep: the parser calls itself for each suite within a
+/// suite.
+fn prepared(text: &str) -> Option<Vec<u8>> {
     let mut reader = quick_xml::Reader::from_str(text);
+    let mut writer = Writer::new(vec![]);
     let mut depth = 0_usize;
+    let mut said = String::new();
     loop {
-        match reader.read_event() {
-            Ok(Event::Start(_)) => depth += 1,
-            Ok(Event::End(_)) => depth = depth.saturating_sub(1),
-            Ok(Event::Eof) => return true,
-            Ok(_) => {}
-            Err(_) => return false,
-        }
-        if depth > DEEPEST {
-            return false;
+        let event = reader.read_event().ok()?;
+        match &event {
+            Event::Text(text) => said.push_str(text),
+            Event::CData(text) => said.push_str(text),
+            Event::GeneralRef(reference) => match reference.resolve_char_ref() {
+                Ok(Some(character)) => said.push(character),
+                _ => said.push_str(resolve_predefined_entity(reference).unwrap_or_default()),
+            },
+            _ => {
+                for part in BytesCData::escaped(said.trim()).filter(|part| !part.is_empty()) {
+                    writer.write_event(Event::CData(part)).ok()?;
+                }
+                said.clear();
+                match &event {
+                    Event::Start(_) => depth += 1,
+                    Event::End(_) => depth = depth.saturating_sub(1),
+                    Event::Eof => return Some(writer.into_inner()),
+                    _ => {}
+                }
+                if depth > DEEPEST {
+                    return None;
+                }
+                writer.write_event(event).ok()?;
+            }
         }
     }
 }
@@ -166,8 +202,11 @@ fn add(suite: &TestSuite, depth: usize, results: &mut Vec<TestResult>) {
         let wants = message.and_then(|(message, text)| {
             wanting::of(status, message).or_else(|| wanting::of(status, text))
         });
-        let message =
-            message.map(|(message, text)| if message.is_empty() { text } else { message });
+        let (message, traceback) = match message {
+            Some((message, text)) if message.is_empty() => (Some(text), None),
+            Some((message, text)) => (Some(message), Some(text.trim_end())),
+            None => (None, None),
+        };
         results.push(TestResult {
             class: case.classname.clone().unwrap_or_default(),
             name: case.original_name.clone(),
@@ -178,6 +217,8 @@ fn add(suite: &TestSuite, depth: usize, results: &mut Vec<TestResult>) {
                 0.0
             },
             message: message.map(|text| text.chars().take(LONGEST).collect()),
+            // What failed stands at its end.
+            traceback: traceback.filter(|text| !text.is_empty()).map(last),
             wants,
         });
     }
@@ -206,7 +247,9 @@ mod tests {
         let xml = r#"<?xml version="1.0"?><testsuites><testsuite name="pytest" tests="3" errors="0"
             failures="1" skipped="1" time="0.1"><testcase classname="tests.test_a" name="test_x"
             time="0.01"/><testcase classname="tests.test_a" name="test_y" time="0.02"><failure
-            message="assert 1 == 2">def test_y</failure></testcase><testcase classname="tests.test_a"
+            message="assert 1 == 2">def test_y():
+&gt;   assert 1 &lt; &#x30;
+E   no</failure></testcase><testcase classname="tests.test_a"
             name="test_z" time="0"><skipped type="pytest.skip" message="no"/></testcase></testsuite></testsuites>"#;
         let files = BTreeMap::from([
             ("junit/a.xml".to_owned(), xml.to_owned()),
@@ -220,15 +263,22 @@ mod tests {
                     result.name.as_str(),
                     result.status,
                     result.message.as_deref(),
+                    result.traceback.as_deref(),
                 )
             })
             .collect();
+        let traceback = "def test_y():\n>   assert 1 < 0\nE   no";
         assert_eq!(
             short,
             [
-                ("test_x", Status::Passed, None),
-                ("test_y", Status::Failed, Some("assert 1 == 2")),
-                ("test_z", Status::Skipped, Some("no")),
+                ("test_x", Status::Passed, None, None),
+                (
+                    "test_y",
+                    Status::Failed,
+                    Some("assert 1 == 2"),
+                    Some(traceback)
+                ),
+                ("test_z", Status::Skipped, Some("no"), None),
             ]
         );
         assert_eq!(problems.len(), 1);
@@ -242,6 +292,7 @@ mod tests {
             status,
             seconds: 0.5,
             message: message.map(str::to_owned),
+            traceback: message.map(|_| "Traceback <here>:\n  E".to_owned()),
             wants: None,
         };
         let results = [

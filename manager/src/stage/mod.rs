@@ -1,12 +1,14 @@
 //! The stages: what runs package code in a VM clone, traced. A new stage is a file here and a line
 //! in [`all`].
 
+mod arguments;
 mod build;
 mod calls;
 mod checkers;
 mod coverage;
 mod diagnostics;
 mod each;
+mod failed_parts;
 mod import;
 mod install;
 mod installed;
@@ -203,25 +205,29 @@ impl Ran {
         }
     }
 
-    /// What the stage's program wrote to [`RESULT`].
+    /// What the stage's program wrote to [`RESULT`], as far as it came; with why it may not be whole,
+    /// where it did not complete.
     ///
     /// # Errors
     /// It wrote nothing, or what cannot be read.
-    pub fn result<T: serde::de::DeserializeOwned>(&self) -> Result<T, Failure> {
-        let bytes = match self.files.get(RESULT) {
-            Some(bytes) => bytes,
-            None => {
-                self.completed()?;
-                return Err(Failure::inconclusive("it left no result"));
-            }
+    pub fn result<T: serde::de::DeserializeOwned>(&self) -> Result<(T, Option<String>), Failure> {
+        let completed = self.completed();
+        let Some(bytes) = self.files.get(RESULT) else {
+            completed?;
+            return Err(Failure::inconclusive("it left no result"));
         };
-        serde_json::from_slice(bytes).map_err(|error| {
-            // The message may quote what was read.
-            let error = pyti_analyzer::escape_within(&error.to_string(), 200);
-            Failure::package(format!(
-                "its result is not what its program writes: {error}"
-            ))
-        })
+        match (serde_json::from_slice(bytes), completed) {
+            (Ok(result), Ok(())) => Ok((result, None)),
+            (Ok(result), Err(why)) => Ok((result, Some(why.to_string()))),
+            (Err(_), Err(why)) => Err(why),
+            (Err(error), Ok(())) => {
+                // The message may quote what was read.
+                let error = pyti_analyzer::escape_within(&error.to_string(), 200);
+                Err(Failure::package(format!(
+                    "its result is not what its program writes: {error}"
+                )))
+            }
+        }
     }
 
     /// What it printed, `stdout` or `stderr`; empty where that was not kept.
@@ -263,6 +269,8 @@ fn telling(text: &str) -> Option<&str> {
         lines.filter(|line| !line.is_empty() && !WRAPPING.iter().any(|wrap| line.starts_with(wrap)))
     };
     let is_error = |line: &&str| {
+        // pytest puts an E before it.
+        let line = line.strip_prefix("E ").map_or(*line, str::trim_start);
         let first = line.split([' ', '(']).next().unwrap_or_default();
         let first = first.trim_end_matches(':');
         let named = first.ends_with("Error") || first.ends_with("Exception");
@@ -326,6 +334,10 @@ mod tests {
                 "ModuleNotFoundError: No module named 'x'",
             ),
             ("a.c:1:2: error: x\nmore\n", "a.c:1:2: error: x"),
+            (
+                "E   ModuleNotFoundError: No module named 'x'\nmore\n",
+                "E   ModuleNotFoundError: No module named 'x'",
+            ),
             ("one\ntwo\n\n", "two"),
             ("hint: nothing else\n", "hint: nothing else"),
         ] {
@@ -343,8 +355,13 @@ mod hostile {
 
     /// A stage that completed, with this result.
     pub(super) fn ran(result: &str) -> Ran {
+        ended(StageStatus::Completed, result)
+    }
+
+    /// A stage that ended so, with this result.
+    pub(super) fn ended(status: StageStatus, result: &str) -> Ran {
         Ran {
-            facts: StageFacts::new("test", StageStatus::Completed),
+            facts: StageFacts::new("test", status),
             files: BTreeMap::from([(RESULT.to_owned(), result.as_bytes().to_vec())]),
             state: None,
             store: DataStore::at(PathBuf::new()),

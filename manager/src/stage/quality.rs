@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pyti_graph::{Failure, Inputs, Need};
-use pyti_index::Prepared;
+use pyti_index::{DistFilename, Fetched, Prepared};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,6 +12,7 @@ use super::checkers::{CHECKERS, Checker, PYTHON, Subject};
 use super::source::{self, Command, Commands, Ended};
 use super::{Installed, Ran, Stage, Tools};
 use crate::cli::LimitArgs;
+use crate::data_store::Blob;
 use crate::order::{self, Order, WORK};
 use crate::tasks;
 
@@ -34,6 +35,9 @@ pub struct Checked {
     pub score: Option<String>,
     /// What it found.
     pub findings: Vec<CheckFinding>,
+    /// Why this may not be whole, where the stage did not come to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<String>,
 }
 
 /// What a checker found.
@@ -71,12 +75,15 @@ impl Stage for Quality {
     }
 
     fn needs(&self) -> Vec<Need> {
-        let mut needs = vec![
-            Need::All(tasks::WHEELHOUSE.into()),
-            Need::All(tasks::INSTALLED.into()),
-        ];
-        if self.0.subject == Subject::Wheel {
-            needs.push(Need::Optional(tasks::BUILD.into()));
+        // What looks only at files is of most use where the installation fails.
+        let mut needs = vec![Need::All(tasks::DISTRIBUTION.into())];
+        match self.0.subject {
+            Subject::Modules => needs.push(Need::All(tasks::INSTALLED.into())),
+            Subject::Wheel => needs.push(Need::Optional(tasks::BUILD.into())),
+            Subject::Source => {}
+        }
+        if self.0.builds {
+            needs.push(Need::Optional(tasks::WHEELHOUSE.into()));
         }
         needs
     }
@@ -89,14 +96,23 @@ impl Stage for Quality {
     }
 
     fn order(&self, inputs: &Inputs, limits: &LimitArgs) -> Result<Order, Failure> {
-        let prepared: Prepared = tasks::read(inputs, tasks::WHEELHOUSE)?;
-        let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
-        let file = &prepared.target.file;
+        let fetched: Fetched = tasks::read(inputs, tasks::DISTRIBUTION)?;
+        let file = fetched.file;
         let path = format!("{}/{}", order::WHEELHOUSE, file.filename);
-        let sdist = prepared.target.kind.is_sdist();
-        let mut built = None;
+        let filename =
+            DistFilename::parse(&file.filename, None).map_err(Failure::infrastructure)?;
+        let sdist = filename.kind().is_sdist();
+        let (mut built, mut installed, mut modules) = (None, None, vec![]);
         let (source, wheel) = match self.0.subject {
-            Subject::Modules => (None, None),
+            Subject::Modules => {
+                let found: Installed = tasks::read(inputs, tasks::INSTALLED)?;
+                modules = found.target()?.top_level;
+                if modules.is_empty() {
+                    return Err(Failure::NotApplicable("it installs no module".into()));
+                }
+                installed = Some(found);
+                (None, None)
+            }
             Subject::Source if sdist => (Some(path.clone()), None),
             Subject::Source => {
                 return Err(Failure::NotApplicable(
@@ -104,20 +120,13 @@ impl Stage for Quality {
                 ));
             }
             Subject::Wheel if sdist => {
-                let build: Option<Built> =
-                    inputs.find(tasks::BUILD).map_err(Failure::infrastructure)?;
-                built = build.and_then(|build| build.wheel);
-                let (name, _) = built.as_ref().ok_or_else(|| {
-                    Failure::NotApplicable("no wheel was built; --stage build makes one".into())
-                })?;
-                (None, Some(format!("{WORK}/{name}")))
+                let (name, blob) = wheel_of(inputs)?;
+                let place = format!("{WORK}/{name}");
+                built = Some((place.clone(), blob));
+                (None, Some(place))
             }
             Subject::Wheel => (None, Some(path.clone())),
         };
-        let modules = installed.target()?.top_level;
-        if self.0.subject == Subject::Modules && modules.is_empty() {
-            return Err(Failure::NotApplicable("it installs no module".into()));
-        }
         let python = tasks::python(inputs)?;
         let argv = match self.0.python2 {
             Some(argv) if python.is_python2() => argv,
@@ -127,9 +136,7 @@ impl Stage for Quality {
             .iter()
             .map(|word| word.replace("{sdist}", &path).replace(PYTHON, &python.path))
             .collect();
-        if self.0.subject == Subject::Modules {
-            argv.extend(modules);
-        }
+        argv.extend(modules);
         let commands = Commands {
             sdist: source,
             wheel,
@@ -139,21 +146,29 @@ impl Stage for Quality {
                 stdout: Some(OUTPUT.to_owned()),
                 ..Command::default()
             }],
+            directories: &[],
             results: &[OUTPUT],
         };
-        let mut order = source::order(&python, self.name(), &commands, &installed, limits)?;
-        order.wheelhouse = prepared.files;
+        let installed = installed.as_ref();
+        let mut order = source::order(&python, self.name(), &commands, installed, limits)?;
+        order.wheelhouse = vec![file];
+        if self.0.builds {
+            let prepared: Option<Prepared> = inputs
+                .find(tasks::WHEELHOUSE)
+                .map_err(Failure::infrastructure)?;
+            if let Some(prepared) = prepared {
+                order.wheelhouse = prepared.files;
+            }
+        }
         for (name, value) in [("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", order::WHEELHOUSE)] {
             order.spec.env.push((name.to_owned(), value.to_owned()));
         }
-        order
-            .blobs
-            .extend(built.map(|(name, blob)| (format!("{WORK}/{name}"), blob)));
+        order.blobs.extend(built);
         Ok(order)
     }
 
     fn read(&self, ran: &Ran, _: &Inputs) -> Result<Value, Failure> {
-        let report = source::read(ran, &[OUTPUT])?;
+        let report = source::read(ran, &[OUTPUT], 1)?;
         let ended = report.commands.into_iter().next();
         let ended = ended.ok_or_else(|| Failure::inconclusive("it did not start"))?;
         let tool = self.0.tool;
@@ -167,10 +182,10 @@ impl Stage for Quality {
             .get(OUTPUT)
             .map(String::as_str)
             .unwrap_or_default();
-        let parsed = (self.0.read)(output)
+        let said = ran.output("stderr");
+        let parsed = (self.0.read)(output, &said)
             // Silence is no report of one that says by its exit status that something is wrong.
             .filter(|(_, findings)| ended.exit == Some(0) || !findings.is_empty());
-        let said = ran.output("stderr");
         let last = said
             .lines()
             .rev()
@@ -191,8 +206,13 @@ impl Stage for Quality {
             ended,
             score,
             findings,
+            cut: report.cut,
         };
         serde_json::to_value(checked).map_err(Failure::infrastructure)
+    }
+
+    fn cut_short(&self, datum: &Value) -> Vec<String> {
+        source::cut_short(datum)
     }
 
     fn summary(&self, datum: &Value) -> Option<String> {
@@ -206,8 +226,27 @@ impl Stage for Quality {
     }
 }
 
+/// The wheel that was built of the source distribution: its name and content.
+fn wheel_of(inputs: &Inputs) -> Result<(String, Blob), Failure> {
+    let build: Option<Built> = inputs.find(tasks::BUILD).map_err(Failure::infrastructure)?;
+    let none = |why: &str| Failure::NotApplicable(format!("there is no wheel: {why}"));
+    let Some(build) = build else {
+        return Err(none(
+            "no build was asked for (--stage build), or it gave no result",
+        ));
+    };
+    let made = build.builds.iter().any(|build| !build.wheels.is_empty());
+    build.wheel.ok_or_else(|| match made {
+        true => none("the one that was built is too large, or its name is that of no wheel"),
+        false => none("its build made none"),
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use pyti_graph::Datum;
+
+    use super::super::build::{BuiltWheel, OneBuild};
     use super::super::hostile;
     use super::*;
 
@@ -237,5 +276,39 @@ mod tests {
         }
         let found = "/home/dev/source/a.py:1:1: 'os' imported but unused";
         assert!(pyflakes(&ended("1", "null", false), found).is_ok());
+    }
+
+    #[test]
+    fn what_looks_at_files_needs_no_installation() {
+        for checker in &CHECKERS {
+            let needs = Quality(checker).needs();
+            let installed = needs.contains(&Need::All(tasks::INSTALLED.into()));
+            assert_eq!(installed, checker.subject == Subject::Modules, "{needs:?}");
+        }
+    }
+
+    #[test]
+    fn why_there_is_no_wheel_is_told_apart() {
+        let why = |built: Option<Built>| {
+            let datum = built.map(|built| (tasks::BUILD.into(), Datum::of(&built).unwrap()));
+            wheel_of(&Inputs::from_iter(datum)).unwrap_err().to_string()
+        };
+        let built = |wheels: Vec<BuiltWheel>| Built {
+            builds: vec![OneBuild {
+                exit: 0,
+                seconds: 1.0,
+                source: String::new(),
+                wheels,
+            }],
+            ..Built::default()
+        };
+        let wheel = BuiltWheel {
+            filename: "a-1-py3-none-any.whl".into(),
+            bytes: u64::MAX,
+            sha256: String::new(),
+        };
+        assert!(why(None).contains("no build was asked for"));
+        assert!(why(Some(built(vec![]))).contains("its build made none"));
+        assert!(why(Some(built(vec![wheel]))).contains("too large"));
     }
 }

@@ -30,28 +30,15 @@ impl Stage for Scripts {
 
     fn order(&self, inputs: &Inputs, limits: &LimitArgs) -> Result<Order, Failure> {
         let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
-        let scripts = installed.target()?.scripts;
-        if scripts.is_empty() {
-            return Err(Failure::NotApplicable("it installs no script".into()));
-        }
-        let call = |script: &String, arguments: &[&str]| Command {
-            name: [&[script.as_str()], arguments].concat().join(" "),
-            argv: [format!("{HOME}/.local/bin/{script}")]
-                .into_iter()
-                .chain(arguments.iter().map(ToString::to_string))
-                .collect(),
-            seconds: SECONDS,
-        };
-        let commands: Vec<Command> = scripts
-            .iter()
-            .flat_map(|script| [call(script, &["--help"]), call(script, &[])])
-            .collect();
+        let commands = commands(&installed)?;
         let python = tasks::python(inputs)?;
         each::order(&python, self.name(), &commands, installed.state, limits)
     }
 
-    fn read(&self, ran: &Ran, _: &Inputs) -> Result<Value, Failure> {
-        serde_json::to_value(each::read(ran)?).map_err(Failure::infrastructure)
+    fn read(&self, ran: &Ran, inputs: &Inputs) -> Result<Value, Failure> {
+        let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
+        let ended = each::read(ran, &commands(&installed)?)?;
+        serde_json::to_value(ended).map_err(Failure::infrastructure)
     }
 
     fn cut_short(&self, datum: &Value) -> Vec<String> {
@@ -64,4 +51,24 @@ impl Stage for Scripts {
         let good = ended.iter().filter(|call| call.exit == Some(0)).count();
         Some(format!("{} calls, {good} with exit status 0", ended.len()))
     }
+}
+
+/// The calls of each script.
+fn commands(installed: &Installed) -> Result<Vec<Command>, Failure> {
+    let scripts = installed.target()?.scripts;
+    if scripts.is_empty() {
+        return Err(Failure::NotApplicable("it installs no script".into()));
+    }
+    let call = |script: &String, arguments: &[&str]| Command {
+        name: [&[script.as_str()], arguments].concat().join(" "),
+        argv: [format!("{HOME}/.local/bin/{script}")]
+            .into_iter()
+            .chain(arguments.iter().map(ToString::to_string))
+            .collect(),
+        seconds: SECONDS,
+    };
+    Ok(scripts
+        .iter()
+        .flat_map(|script| [call(script, &["--help"]), call(script, &[])])
+        .collect())
 }

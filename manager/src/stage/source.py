@@ -1,10 +1,10 @@
 """Runs commands in the unpacked source of a package, each bounded, and brings back what they wrote.
 
 Usage: source.py INPUT RESULT, both JSON. INPUT: {"sdist", "wheel", "site", "modules", "commands",
-"results"}. In arguments {source} stands for the source's directory and {work} for one that commands
-may write to; {wheel} for the file that WHEEL names. What an installation has and the source has not,
-such as compiled modules, is copied beside its sources, so that the source can be imported. Runs on
-Python 2.7 and later.
+"directories", "results"}. In arguments {source} stands for the source's directory and {work} for one
+that commands may write to, with DIRECTORIES in it; {wheel} for the file that WHEEL names. What an
+installation has and the source has not, such as compiled modules, is copied beside its sources, so
+that the source can be imported. Runs on Python 2.7 and later.
 """
 
 import json
@@ -112,6 +112,8 @@ def main():
     with open(sys.argv[1], "rb") as file:
         order = json.load(file)
     work = tempfile.mkdtemp(prefix="work-")
+    for name in order.get("directories", []):
+        os.makedirs(os.path.join(work, name))
     source, copied = work, []
     if order.get("sdist"):
         source = unpack(order["sdist"], os.path.expanduser("~/source"))

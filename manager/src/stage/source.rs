@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use pyti_graph::Failure;
 use pyti_vm::Interpreter;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Installed, Ran, program};
 use crate::cli::LimitArgs;
@@ -38,6 +39,8 @@ pub(super) struct Commands<'a> {
     pub wheel: Option<String>,
     /// The commands.
     pub commands: Vec<Command>,
+    /// Directories in `{work}` that they expect to be there.
+    pub directories: &'a [&'a str],
     /// Files or directories in `{work}` to bring back.
     pub results: &'a [&'a str],
 }
@@ -65,6 +68,9 @@ pub(super) struct Report {
     pub commands: Vec<Ended>,
     /// What they wrote, by path in `{work}`.
     pub results: BTreeMap<String, String>,
+    /// Why it may not be whole, where the stage did not come to its end.
+    #[serde(skip)]
+    pub cut: Option<String>,
 }
 
 /// The wall time of the main command, beside others that may take `after` seconds.
@@ -72,12 +78,12 @@ pub(super) fn seconds(limits: &LimitArgs, after: u64) -> u64 {
     limits.wall_seconds.saturating_sub(ASIDE + after).max(10)
 }
 
-/// The order to run the commands where the package is installed.
+/// The order to run the commands, where the package is installed unless they look only at its source.
 pub(super) fn order(
     python: &Interpreter,
     stage: &str,
     commands: &Commands<'_>,
-    installed: &Installed,
+    installed: Option<&Installed>,
     limits: &LimitArgs,
 ) -> Result<Order, Failure> {
     #[derive(Serialize)]
@@ -85,23 +91,26 @@ pub(super) fn order(
         #[serde(flatten)]
         commands: &'a Commands<'a>,
         site: String,
-        modules: &'a [String],
+        modules: Vec<String>,
     }
-    let target = installed.target()?;
+    let modules = installed.map(|installed| Ok(installed.target()?.top_level));
     let input = Input {
         commands,
         site: format!("{HOME}/{}", python.user_site()),
-        modules: &target.top_level,
+        modules: modules.transpose()?.unwrap_or_default(),
     };
-    let state = Some(installed.state.clone());
+    let state = installed.map(|installed| installed.state.clone());
     program(python, stage, SOURCE, &input, state, limits).map_err(Failure::infrastructure)
 }
 
-/// What came of the commands, and of what they wrote the files that were asked for: the rest of the
-/// report is the package's to forge, names that lead elsewhere included.
-pub(super) fn read(ran: &Ran, results: &[&str]) -> Result<Report, Failure> {
-    ran.completed()?;
-    let mut report: Report = ran.result()?;
+/// What came of so many commands, and of what they wrote the files that were asked for: the rest of
+/// the report is the package's to forge, names that lead elsewhere included.
+pub(super) fn read(ran: &Ran, results: &[&str], commands: usize) -> Result<Report, Failure> {
+    let (mut report, cut): (Report, _) = ran.result()?;
+    let told = report.commands.len();
+    report.cut = cut.or_else(|| {
+        (told < commands).then(|| format!("its program told of {told} of {commands} commands"))
+    });
     report.results.retain(|name, _| {
         let mut parts = name.splitn(2, '/');
         let first = parts.next().is_some_and(|first| results.contains(&first));
@@ -113,8 +122,18 @@ pub(super) fn read(ran: &Ran, results: &[&str]) -> Result<Report, Failure> {
     Ok(report)
 }
 
+/// Whether a datum with the field `cut` is whole.
+pub(super) fn cut_short(datum: &Value) -> Vec<String> {
+    let cut = datum["cut"].as_str();
+    cut.map(|why| format!("what it gave is not whole: {why}"))
+        .into_iter()
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use pyti_analyzer::StageStatus;
+
     use super::super::hostile;
 
     #[test]
@@ -123,8 +142,25 @@ mod tests {
             r#"{"commands": [], "results": {"a.json": "1", "/etc/passwd": "2", "../a.json": "3",
             "junit/x.xml": "4", "junit/../x": "5", "junit/..": "6"}}"#,
         );
-        let report = super::read(&ran, &["a.json", "junit"]).unwrap();
+        let report = super::read(&ran, &["a.json", "junit"], 0).unwrap();
         let names: Vec<&String> = report.results.keys().collect();
         assert_eq!(names, ["a.json", "junit/x.xml"]);
+        assert_eq!(report.cut, None);
+    }
+
+    #[test]
+    fn a_report_that_is_not_whole_says_so() {
+        let one = r#"{"commands": [{"exit": 0, "signal": null, "timed_out": false, "seconds": 1}],
+            "results": {}}"#;
+        let cut = |status, commands| {
+            let report = super::read(&hostile::ended(status, one), &[], commands);
+            report.unwrap().cut
+        };
+        assert_eq!(cut(StageStatus::Completed, 1), None);
+        assert_eq!(cut(StageStatus::TimedOut, 1).as_deref(), Some("timed out"));
+        assert_eq!(
+            cut(StageStatus::Completed, 2).as_deref(),
+            Some("its program told of 1 of 2 commands")
+        );
     }
 }

@@ -2,11 +2,11 @@
 //! (<https://github.com/testing-cabal/subunit/blob/master/README.rst>), which Twisted's trial writes:
 //! lines that a test's own words may stand between, and may forge.
 
-use super::junit::{Status, TestResult};
+use super::junit::{Status, TestResult, last};
 
 /// Results kept.
 const MOST: usize = 100_000;
-/// Characters kept of a message.
+/// Characters kept of a name.
 const LONGEST: usize = 2000;
 /// Bytes kept of a message while it is read.
 const LONGEST_BYTES: usize = 64 << 10;
@@ -38,15 +38,10 @@ pub(super) fn read(text: &str) -> Vec<TestResult> {
             wants: super::wanting::of(status, &text),
             // What failed stands at the end of a traceback.
             message: (!text.is_empty()).then(|| last(&text)),
+            traceback: None,
         });
     }
     results
-}
-
-/// The last characters of a message.
-fn last(text: &str) -> String {
-    let beyond = text.chars().count().saturating_sub(LONGEST);
-    text.chars().skip(beyond).collect()
 }
 
 /// What a line says of a test, and which.

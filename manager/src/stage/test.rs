@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use pyti_analyzer::escape_within;
 use pyti_graph::{Failure, Inputs, Need};
 use pyti_index::Prepared;
 use pyti_vm::Interpreter;
@@ -29,6 +30,8 @@ const JUNIT: &str = "junit.xml";
 /// (<https://docs.pytest.org/en/stable/reference/exit-codes.html>, CPython Lib/unittest/main.py).
 const NO_TESTS: i32 = 5;
 
+/// Characters of what is quoted of a failure.
+const LONGEST: usize = 300;
 /// Things that are named in a summary.
 const NAMED: usize = 5;
 
@@ -58,6 +61,9 @@ pub struct Tests {
     pub results: Vec<TestResult>,
     /// Reports that could not be read.
     pub problems: Vec<String>,
+    /// Why this may not be whole, where the stage did not come to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<String>,
 }
 
 /// Numbers of tests.
@@ -105,7 +111,7 @@ impl Stage for Test {
             &plan,
             &[],
             env,
-            vec![],
+            (vec![], 0),
             &[REPORTS],
             limits,
         )
@@ -113,23 +119,18 @@ impl Stage for Test {
 
     fn read(&self, ran: &Ran, inputs: &Inputs) -> Result<Value, Failure> {
         let plan: TestPlan = tasks::read(inputs, tasks::TEST_PLAN)?;
-        let report = source::read(ran, &[REPORTS])?;
+        let report = source::read(ran, &[REPORTS], 1)?;
         let ended = report.commands.into_iter().next();
         let ended = ended.ok_or_else(|| Failure::inconclusive("its tests did not start"))?;
         let (mut results, problems) = junit::read(&report.results);
         if let Some(text) = report.results.get(SUBUNIT) {
             results.extend(subunit::read(text));
         }
-        if results.is_empty() && ended.timed_out {
-            return Err(Failure::inconclusive(
-                "its tests were cut short before they reported",
-            ));
-        }
-        if results.is_empty() && ended.exit == Some(NO_TESTS) {
-            return Err(Failure::NotApplicable(format!(
-                "{} found no tests in its source",
-                plan.framework.name()
-            )));
+        if results.is_empty()
+            && let Some(failure) =
+                nothing_reported(ran, &plan, &ended, &problems, report.cut.as_deref())
+        {
+            return Err(failure);
         }
         let count = |status| {
             results
@@ -161,6 +162,7 @@ impl Stage for Test {
             ended,
             results,
             problems,
+            cut: report.cut,
         };
         serde_json::to_value(tests).map_err(Failure::infrastructure)
     }
@@ -182,9 +184,11 @@ impl Stage for Test {
             "{framework}: {passed} passed, {failed} failed, {errors} errors, {skipped} skipped"
         );
         if tests.results.is_empty() {
-            let exit = tests.ended.exit;
-            let exit = exit.map_or("none".to_owned(), |exit| exit.to_string());
-            text = format!("{framework}: no results, exit status {exit}");
+            text = format!("{framework}: no results, {}", how(&tests.ended));
+        }
+        if let Some(first) = tests.problems.first() {
+            let count = tests.problems.len();
+            text.push_str(&format!("; {count} reports cannot be read ({first})"));
         }
         let wanted = |plugin: bool| {
             let wants = tests.wants.iter();
@@ -219,17 +223,63 @@ impl Stage for Test {
         if tests.ended.timed_out {
             text.push_str("; cut short by its time limit");
         }
+        if let Some(why) = &tests.cut {
+            text.push_str(&format!("; not whole: {why}"));
+        }
         Some(text)
     }
 }
 
-/// Whether the tests of a datum came to their end.
-pub(super) fn cut_short(datum: &Value) -> Vec<String> {
-    if datum["ended"]["timed_out"] == true {
-        vec!["its tests were cut short by their time limit".to_owned()]
-    } else {
-        vec![]
+/// What it means that tests left no result: `None` where nothing more was to be had of them than how
+/// they ended.
+fn nothing_reported(
+    ran: &Ran,
+    plan: &TestPlan,
+    ended: &Ended,
+    problems: &[String],
+    cut: Option<&str>,
+) -> Option<Failure> {
+    let framework = plan.framework.name();
+    if ended.timed_out || cut.is_some() {
+        let reason = "its tests were cut short before they reported";
+        return Some(Failure::inconclusive(reason));
     }
+    if let Some(error) = &ended.error {
+        let error = escape_within(error, LONGEST);
+        return Some(Failure::package(format!(
+            "{framework} could not be started: {error}"
+        )));
+    }
+    if plan.framework == Framework::Command {
+        return None;
+    }
+    // Before Python 3.12 unittest had no status of its own for it.
+    let none = ended.exit == Some(0) && ran.output("stderr").contains("Ran 0 tests");
+    if ended.exit == Some(NO_TESTS) || none {
+        let reason = format!("{framework} found no tests in its source");
+        return Some(Failure::NotApplicable(reason));
+    }
+    let mut reason = format!("{framework} reported no test, {}", how(ended));
+    if let Some(said) = problems.first().cloned().or_else(|| ran.last_line()) {
+        reason.push_str(&format!(": {}", escape_within(&said, LONGEST)));
+    }
+    Some(Failure::package(reason))
+}
+
+/// How a command ended, in a few words.
+fn how(ended: &Ended) -> String {
+    match (ended.exit, ended.signal) {
+        (Some(exit), _) => format!("exit status {exit}"),
+        (None, Some(signal)) => format!("ended by signal {signal}"),
+        (None, None) => "killed at its time limit".to_owned(),
+    }
+}
+
+/// What of the tests of a datum was not watched to its end.
+pub(super) fn cut_short(datum: &Value) -> Vec<String> {
+    let late = datum["ended"]["timed_out"] == true;
+    let late = late.then(|| "its tests were cut short by their time limit".to_owned());
+    late.into_iter().chain(source::cut_short(datum)).collect()
 }
 
 /// What running a package's tests needs.
@@ -253,7 +303,15 @@ pub(super) fn required(plan: TestPlan, besides: &[&str]) -> Required {
 pub(super) fn command(python: &Interpreter, plan: &TestPlan, before: &[&str]) -> Vec<String> {
     let arguments = plan.arguments.iter().cloned();
     if plan.framework == Framework::Command {
-        return arguments.collect();
+        // What users call it; the image may know it by another name.
+        let is_python = |word: &String| ["python", "python3"].contains(&&**word);
+        return arguments
+            .enumerate()
+            .map(|(at, word)| match at == 0 && is_python(&word) {
+                true => python.path.clone(),
+                false => word,
+            })
+            .collect();
     }
     let before = before.iter().map(|&word| word.to_owned());
     [python.path.clone()]
@@ -263,7 +321,8 @@ pub(super) fn command(python: &Interpreter, plan: &TestPlan, before: &[&str]) ->
         .collect()
 }
 
-/// The order to run the tests with `before` and `env`, then `after`.
+/// The order to run the tests with `before` and `env`, then `after` in what is left of the time: at
+/// least `reserved` seconds for all of it.
 #[expect(clippy::too_many_arguments, reason = "coverage's are all of these")]
 pub(super) fn order(
     stage: &str,
@@ -271,7 +330,7 @@ pub(super) fn order(
     plan: &TestPlan,
     before: &[&str],
     env: BTreeMap<String, String>,
-    after: Vec<Command>,
+    (after, reserved): (Vec<Command>, u64),
     results: &[&str],
     limits: &LimitArgs,
 ) -> Result<Order, Failure> {
@@ -282,10 +341,7 @@ pub(super) fn order(
     let mut commands = vec![Command {
         argv: command(&python, plan, before),
         env,
-        seconds: source::seconds(
-            limits,
-            after.iter().map(|command| command.seconds + 20).sum(),
-        ),
+        seconds: source::seconds(limits, reserved),
         stdout: (plan.framework == Framework::Trial).then(|| SUBUNIT.to_owned()),
     }];
     commands.extend(after);
@@ -293,13 +349,104 @@ pub(super) fn order(
         sdist: Some(format!("{}/{}", order::WHEELHOUSE, target.file.filename)),
         wheel: None,
         commands,
+        // nose2 does not make it.
+        directories: &[REPORTS],
         results,
     };
-    let mut order = source::order(&python, stage, &commands, &installed, limits)?;
+    let mut order = source::order(&python, stage, &commands, Some(&installed), limits)?;
     order.wheelhouse = vec![target.file.clone()];
     if plan.framework == Framework::Django {
         let (path, source) = RUN_DJANGO;
         order.spec.files.push((path.to_owned(), source.to_owned()));
     }
     Ok(order)
+}
+
+#[cfg(test)]
+mod tests {
+    use pyti_analyzer::StageStatus;
+
+    use super::super::hostile;
+    use super::*;
+
+    fn plan(framework: Framework) -> TestPlan {
+        TestPlan {
+            framework,
+            reason: String::new(),
+            arguments: vec![],
+            needed: vec![],
+            wanted: vec![],
+            wanted_by: vec![],
+            notes: vec![],
+        }
+    }
+
+    fn ended(exit: Option<i32>) -> Ended {
+        Ended {
+            exit,
+            signal: exit.is_none().then_some(11),
+            timed_out: false,
+            error: None,
+            seconds: 1.0,
+        }
+    }
+
+    #[test]
+    fn tests_that_never_ran_are_not_done() {
+        let ran = hostile::ran("");
+        let failure = |framework, ended: &Ended, problems: &[String], cut| {
+            nothing_reported(&ran, &plan(framework), ended, problems, cut)
+        };
+        let pytest = |ended: &Ended| failure(Framework::Pytest, ended, &[], None);
+        assert_eq!(
+            pytest(&ended(Some(4))),
+            Some(Failure::package("pytest reported no test, exit status 4"))
+        );
+        assert_eq!(
+            pytest(&ended(None)),
+            Some(Failure::package(
+                "pytest reported no test, ended by signal 11"
+            ))
+        );
+        assert_eq!(
+            pytest(&ended(Some(NO_TESTS))),
+            Some(Failure::NotApplicable(
+                "pytest found no tests in its source".into()
+            ))
+        );
+        let unread = ["a.xml is no JUnit report".to_owned()];
+        assert_eq!(
+            failure(Framework::Nose2, &ended(Some(0)), &unread, None),
+            Some(Failure::package(
+                "nose2 reported no test, exit status 0: a.xml is no JUnit report"
+            ))
+        );
+        let cut = failure(Framework::Nose2, &ended(Some(0)), &[], Some("timed out"));
+        let inconclusive = "its tests were cut short before they reported";
+        assert_eq!(cut, Some(Failure::inconclusive(inconclusive)));
+        let command = |ended: &Ended| failure(Framework::Command, ended, &[], None);
+        assert_eq!(command(&ended(Some(NO_TESTS))), None);
+        let unknown = Ended {
+            error: Some("no such file".into()),
+            ..ended(None)
+        };
+        assert_eq!(
+            command(&unknown),
+            Some(Failure::package(
+                "command could not be started: no such file"
+            ))
+        );
+    }
+
+    #[test]
+    fn a_stage_that_was_ended_is_not_whole() {
+        let datum = serde_json::json!({"ended": {"timed_out": true}, "cut": "timed out"});
+        assert_eq!(cut_short(&datum).len(), 2);
+        assert_eq!(
+            cut_short(&serde_json::json!({"ended": {"timed_out": false}})),
+            Vec::<String>::new()
+        );
+        let ran = hostile::ended(StageStatus::TimedOut, "");
+        assert!(source::read(&ran, &[REPORTS], 1).is_err());
+    }
 }

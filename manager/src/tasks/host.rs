@@ -107,6 +107,14 @@ impl Action for Measure {
             }
             let picture = self.0.stages.directory().join(performance::PICTURE);
             performance::draw(&stages, &picture).map_err(Failure::infrastructure)?;
+            let Self(audit) = self;
+            audit
+                .stages
+                .summarise(PERFORMANCE, Some(performance::summary(&stages)));
+            audit
+                .stages
+                .keep_datum(PERFORMANCE, &stages)
+                .map_err(blame)?;
             provide(PERFORMANCE, &stages)
         })
     }

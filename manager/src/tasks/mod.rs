@@ -5,7 +5,7 @@
 //! fetch ─ distribution ─ examine ─ source ─ metadata* ─ metadata ─ resolve ─ wheelhouse ─ install* …
 //! ```
 
-mod failure;
+pub(crate) mod failure;
 mod host;
 mod tools;
 mod vm;

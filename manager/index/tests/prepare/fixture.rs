@@ -13,7 +13,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use pyti_index::hook::BoxFuture;
 use pyti_index::{
-    HookError, HookRequest, IndexConfig, IndexError, MetadataHook, Options, Prepared, Quiet, Target,
+    ErrorKind, HookError, HookRequest, IndexConfig, IndexError, MetadataHook, Options, Prepared,
+    Quiet, Target,
 };
 use sha2::{Digest, Sha256};
 
@@ -217,6 +218,7 @@ impl MetadataHook for FakeHook {
             let Some(requires) = self.requires.get(name) else {
                 return Err(HookError {
                     reason: format!("no answer from {name}\x1b[2J"),
+                    kind: ErrorKind::Package,
                 });
             };
             let text =

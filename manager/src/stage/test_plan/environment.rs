@@ -26,6 +26,22 @@ pub(super) struct Environment {
     pub skipped: Vec<String>,
 }
 
+/// What is named in environments that have nothing to do with tests.
+const OTHERS: [&str; 20] = [
+    "lint", "linters", "format", "fmt", "style", "flake8", "black", "ruff", "isort", "pylint",
+    "mypy", "pyright", "typing", "type", "types", "docs", "doc", "build", "release", "publish",
+];
+
+/// The best of these, in their order, that may be for tests by its name: where none of the commands is
+/// understood, its requirements still are what tests want.
+pub(super) fn for_tests(environments: &[Environment]) -> Option<&Environment> {
+    environments.iter().find(|environment| {
+        let origin = environment.origin.as_str();
+        let mut names = origin.split(|c: char| !c.is_ascii_alphanumeric());
+        !names.any(|name| OTHERS.contains(&name))
+    })
+}
+
 /// The environments of a package, the one that most looks like that of its tests first. `python`
 /// is the version of the interpreter that runs them.
 pub(super) fn environments(files: &Files, python: PythonVersion) -> Vec<Environment> {

@@ -21,11 +21,12 @@ use pyti_analyzer::escape_within;
 use pyti_index::CoreMetadata;
 use serde::{Deserialize, Serialize};
 
-use environment::environments;
+use environment::{environments, for_tests};
 pub(super) use files::Files;
 pub use framework::Framework;
 use framework::{Choice, choose};
 pub(super) use invocation::RUN_DJANGO;
+use invocation::arguments;
 use requirements::{Wanted, own, wanted};
 
 /// Characters kept of a reason or a note, which quote the package's files.
@@ -82,11 +83,13 @@ pub(in crate::stage) fn plan(
     let environments = environments(files, python);
     let choice = choose(files, &environments)?;
     let environment = choice.environment.and_then(|index| environments.get(index));
-    let wanted = wanted(files, metadata, environment.or(environments.first()));
+    let environment = environment.or_else(|| for_tests(&environments));
+    let wanted = wanted(files, metadata, environment);
     Ok(of_choice(choice, wanted, files))
 }
 
-/// The plan of a command that the user gave.
+/// The plan of a command that the user gave: by the framework that it runs, where that is known here,
+/// so that there are results; else as it stands.
 pub(super) fn of_command(
     command: &[String],
     files: &Files,
@@ -94,13 +97,17 @@ pub(super) fn of_command(
     python: PythonVersion,
 ) -> TestPlan {
     let environments = environments(files, python);
+    let (framework, arguments) = match command::call(command, "", files) {
+        Some(call) => (call.framework, arguments(call.framework, call.words, files)),
+        None => (Framework::Command, command.to_vec()),
+    };
     let choice = Choice {
-        framework: Framework::Command,
-        reason: "the user said so".into(),
-        arguments: command.to_vec(),
+        framework,
+        reason: format!("the user said `{}`", command.join(" ")),
+        arguments,
         environment: None,
     };
-    let wanted = wanted(files, metadata, environments.first());
+    let wanted = wanted(files, metadata, for_tests(&environments));
     of_choice(choice, wanted, files)
 }
 
@@ -114,5 +121,43 @@ fn of_choice(choice: Choice, wanted: Wanted, files: &Files) -> TestPlan {
         wanted: wanted.requirements,
         wanted_by: wanted.by.iter().map(short).collect(),
         notes: wanted.notes.iter().take(MOST).map(short).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(command: &str, files: &[(&str, &str)]) -> TestPlan {
+        of_command(
+            &shlex::split(command).unwrap(),
+            &Files::of(files),
+            &CoreMetadata::default(),
+            PythonVersion::TEST,
+        )
+    }
+
+    #[test]
+    fn a_users_command_is_run_by_the_framework_that_it_names() {
+        let plan = of("python -m pytest tests", &[("tests/test_a.py", "")]);
+        assert_eq!(plan.framework, Framework::Pytest);
+        assert_eq!(plan.reason, "the user said `python -m pytest tests`");
+        assert_eq!(plan.needed, ["pytest"]);
+        assert_eq!(plan.arguments.last().map(String::as_str), Some("tests"));
+        let other = of("make check", &[]);
+        assert_eq!(other.framework, Framework::Command);
+        assert_eq!(other.arguments, ["make", "check"]);
+    }
+
+    #[test]
+    fn requirements_come_from_no_environment_that_tests_nothing() {
+        let lint = "[testenv:lint]\ndeps = ruff\ncommands = ruff check\n";
+        let tests = "[testenv:tests]\ndeps = hypothesis\ncommands = make check\n";
+        let plan = |tox: &str| {
+            let files = [("tox.ini", tox), ("test_a.py", "import pytest")];
+            of("make check", &files).wanted
+        };
+        assert_eq!(plan(lint), Vec::<String>::new());
+        assert_eq!(plan(&format!("{lint}{tests}")), ["hypothesis"]);
     }
 }

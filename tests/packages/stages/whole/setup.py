@@ -13,7 +13,11 @@ setup(
     name="pyti-fixture-whole",
     version="1.0",
     license="MIT",
-    packages=["whole"],
-    ext_modules=[Extension("whole._fast", ["whole/_fast.c"])],
+    packages=["whole", "spread.part"],
+    ext_modules=[
+        Extension("whole._fast", ["whole/_fast.c"]),
+        # The build goes on without it.
+        Extension("whole._gone", ["whole/_gone.c"], optional=True),
+    ],
     entry_points={"console_scripts": ["whole-hello = whole:hello"]},
 )

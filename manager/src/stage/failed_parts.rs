@@ -1,0 +1,178 @@
+//! Which native parts of a build failed, and why: a build that gives a wheel all the same (an optional
+//! extension) says it nowhere else.
+
+use serde::{Deserialize, Serialize};
+
+use super::calls::{Call, Role};
+use super::diagnostics::Diagnostic;
+
+/// Parts listed.
+const MOST: usize = 1000;
+/// Diagnostics of one part.
+const MOST_DIAGNOSTICS: usize = 20;
+/// What build systems call the sources that they only try a compiler with: autoconf, distutils, meson,
+/// CMake.
+const TRIALS: [&str; 6] = [
+    "conftest.",
+    "_configtest.",
+    "meson-private/",
+    "CMakeScratch/",
+    "CMakeTmp/",
+    "CompilerIdC",
+];
+
+/// A call that did not give what it was to give.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FailedPart {
+    /// Its source, or its output where no source is named, or else its program.
+    pub part: String,
+    /// Its place among the calls.
+    pub call: usize,
+    /// Which build it is of, from 1.
+    pub build: u32,
+    /// The build system only tried the compiler with it, by its name.
+    pub trial: bool,
+    /// Its exit status, where it ended by itself.
+    pub exit: Option<i32>,
+    /// Why it failed, in a few words.
+    pub reason: String,
+    /// What the compiler said of its sources. Of equal names in different directories nobody can tell
+    /// whose it is.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// The failed ones of these calls, with what was said of them. What a driver starts fails with it and
+/// is not told of twice.
+pub(super) fn failed_parts(calls: &[Call], said: &[Diagnostic]) -> Vec<FailedPart> {
+    let failed = calls.iter().enumerate().filter(|(_, call)| {
+        let bad = call.exit.is_some_and(|exit| exit != 0);
+        let failed = bad || call.signal.is_some() || call.errno.is_some();
+        failed && matches!(call.role, Role::Compiler | Role::Generator)
+    });
+    failed
+        .take(MOST)
+        .map(|(at, call)| part(at, call, said))
+        .collect()
+}
+
+fn part(at: usize, call: &Call, said: &[Diagnostic]) -> FailedPart {
+    let of_its_own = |found: &&Diagnostic| {
+        let errors = found.severity == "error";
+        errors
+            && call
+                .sources
+                .iter()
+                .any(|source| is_same(source, &found.file))
+    };
+    let diagnostics: Vec<Diagnostic> = said
+        .iter()
+        .filter(of_its_own)
+        .take(MOST_DIAGNOSTICS)
+        .cloned()
+        .collect();
+    let named = call.sources.first().or(call.outputs.first());
+    let part = named.unwrap_or(&call.program).clone();
+    let tried = |path: &String| TRIALS.iter().any(|trial| path.contains(trial));
+    let mut paths = call.sources.iter().chain(&call.outputs);
+    FailedPart {
+        trial: paths.any(tried) || call.directory.as_ref().is_some_and(tried),
+        part,
+        call: at,
+        build: call.build,
+        exit: call.exit,
+        reason: reason(call, &diagnostics),
+        diagnostics,
+    }
+}
+
+/// Whether a compiler's name for a file is that of a source: it may be told relative to elsewhere.
+fn is_same(source: &str, file: &str) -> bool {
+    let ends = |long: &str, short: &str| {
+        let before = long.strip_suffix(short);
+        !short.is_empty() && before.is_some_and(|before| before.is_empty() || before.ends_with('/'))
+    };
+    ends(source, file) || ends(file, source)
+}
+
+fn reason(call: &Call, diagnostics: &[Diagnostic]) -> String {
+    if let Some(errno) = call.errno {
+        let error = std::io::Error::from_raw_os_error(errno);
+        return format!("{} could not be executed: {error}", call.program);
+    }
+    if let Some(first) = diagnostics.first() {
+        return first.message.clone();
+    }
+    match (call.exit, call.signal) {
+        (Some(exit), _) => format!("exit status {exit}"),
+        (None, Some(signal)) => format!("ended by signal {signal}"),
+        (None, None) => "its end is not on record".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(role: Role, sources: &[&str], exit: Option<i32>) -> Call {
+        Call {
+            role,
+            program: "/usr/bin/gcc".into(),
+            arguments: vec![],
+            truncated: false,
+            build: 1,
+            directory: None,
+            sources: sources.iter().map(|&source| source.to_owned()).collect(),
+            outputs: vec![],
+            seconds: None,
+            exit,
+            signal: None,
+            errno: None,
+        }
+    }
+
+    fn error(file: &str, message: &str) -> Diagnostic {
+        Diagnostic {
+            file: file.to_owned(),
+            line: Some(1),
+            column: None,
+            severity: "error".to_owned(),
+            message: message.to_owned(),
+            option: None,
+        }
+    }
+
+    #[test]
+    fn a_part_fails_with_the_first_word_on_it() {
+        let calls = [
+            call(Role::Compiler, &["a.c"], Some(0)),
+            call(Role::Compiler, &["src/b.c"], Some(1)),
+            call(Role::Translator, &["src/b.c"], Some(1)),
+            call(Role::Compiler, &["conftest.c"], Some(1)),
+            Call {
+                program: "/usr/bin/gfortran".into(),
+                errno: Some(2),
+                ..call(Role::Compiler, &[], None)
+            },
+        ];
+        let said = [error("ab.c", "other"), error("b.c", "no such type")];
+        let found = failed_parts(&calls, &said);
+        let short: Vec<_> = found
+            .iter()
+            .map(|part| (&*part.part, part.call, part.trial, &*part.reason))
+            .collect();
+        assert_eq!(
+            short,
+            [
+                ("src/b.c", 1, false, "no such type"),
+                ("conftest.c", 3, true, "exit status 1"),
+                (
+                    "/usr/bin/gfortran",
+                    4,
+                    false,
+                    "/usr/bin/gfortran could not be executed: No such file or directory (os error 2)"
+                ),
+            ]
+        );
+        assert_eq!(found[0].diagnostics, said[1..]);
+    }
+}

@@ -1,0 +1,1 @@
+"""In a namespace package, which has no code of its own."""
