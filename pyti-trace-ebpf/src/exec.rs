@@ -8,8 +8,8 @@ use pyti_trace_ebpf::{has, incomplete, kind, tag};
 use crate::file::set_inode;
 use crate::kernel::{Ptr, current, inner, load, offset, peek};
 use crate::path::walk_file;
-use crate::recorder::{EXECS, Recorder};
-use crate::track::{ids, watching};
+use crate::recorder::{Recorder, count_missing};
+use crate::track::watching;
 use crate::user::in_32_bit_call;
 use crate::view;
 
@@ -72,9 +72,7 @@ pub fn arguments_asked(recorder: &mut Recorder) {
 pub fn exec_resolve(ctx: LsmContext) -> i32 {
     let bprm: Ptr = ctx.arg(0);
     let file: Ptr = load(bprm, offset!(bprm_file));
-    if let Some(mut recorder) = Recorder::resume_exec()
-        && recorder.subject() == bprm as u64
-    {
+    if let Some(mut recorder) = Recorder::resume_exec(bprm as u64) {
         recorder.path(
             tag::TARGET,
             incomplete::TARGET_UNREADABLE,
@@ -82,11 +80,10 @@ pub fn exec_resolve(ctx: LsmContext) -> i32 {
         );
         return 0;
     }
-    let Some(mut recorder) = Recorder::begin_exec() else {
+    let Some(mut recorder) = Recorder::begin_exec(bprm as u64) else {
         return 0;
     };
     view::learn();
-    recorder.set_subject(bprm as u64);
     recorder.path(
         tag::PATH,
         incomplete::PATH_UNREADABLE,
@@ -118,22 +115,18 @@ fn describe_program(recorder: &mut Recorder, file: Ptr) {
 
 /// The new program is in place.
 #[btf_tracepoint(function = "sched_process_exec")]
-pub fn exec_emit(_ctx: BtfTracePointContext) -> i32 {
-    match Recorder::resume_exec() {
-        Some(recorder) => executed(recorder),
-        None => 0,
+pub fn exec_emit(ctx: BtfTracePointContext) -> i32 {
+    let bprm: Ptr = ctx.arg(2);
+    if let Some(recorder) = Recorder::resume_exec(bprm as u64) {
+        return executed(recorder);
     }
-}
-
-/// The same where the kernel refuses [`exec_resolve`]. Of a script only the name is at hand here:
-/// its file has made way for the interpreter's.
-#[btf_tracepoint(function = "sched_process_exec")]
-pub fn exec_alone(ctx: BtfTracePointContext) -> i32 {
-    let Some(mut recorder) = Recorder::begin_exec() else {
+    // The kernel refused [`exec_resolve`], or there was no room then. Of a script only the name is at
+    // hand here: its file has made way for the interpreter's.
+    let Some(mut recorder) = Recorder::begin_exec(bprm as u64) else {
+        count_missing(kind::EXEC);
         return 0;
     };
     recorder.mark(incomplete::CWD_INCOMPLETE);
-    let bprm: Ptr = ctx.arg(2);
     let asked: Ptr = load(bprm, offset!(bprm_filename));
     recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, asked);
     let interpreter: Ptr = load(bprm, offset!(bprm_interp));
@@ -169,24 +162,25 @@ fn executed(mut recorder: Recorder) -> i32 {
         end.saturating_sub(start),
     );
     recorder.emit(kind::EXEC, 0);
-    let _ = EXECS.remove(ids().0);
     0
 }
 
-/// The program was opened, but could not be executed.
+/// The program was opened, but could not be executed. Perhaps another thread of the process executes
+/// one, and this one is being ended: the record of that is not touched.
 #[fexit(function = "bprm_execve")]
 pub fn exec_fail(ctx: FExitContext) -> i32 {
     let result: i32 = ctx.arg(1);
     if result >= 0 || !watching() {
         return 0;
     }
-    let mut recorder = match Recorder::resume_exec() {
+    let bprm: Ptr = ctx.arg(0);
+    let mut recorder = match Recorder::resume_exec(bprm as u64) {
         Some(recorder) => recorder,
         None => {
-            let Some(mut recorder) = Recorder::begin_exec() else {
+            let Some(mut recorder) = Recorder::begin(kind::EXEC) else {
                 return 0;
             };
-            let asked: Ptr = load(ctx.arg(0), offset!(bprm_filename));
+            let asked: Ptr = load(bprm, offset!(bprm_filename));
             recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, asked);
             recorder.python();
             recorder
@@ -194,6 +188,5 @@ pub fn exec_fail(ctx: FExitContext) -> i32 {
     };
     arguments_asked(&mut recorder);
     recorder.emit(kind::EXEC, i64::from(result));
-    let _ = EXECS.remove(ids().0);
     0
 }

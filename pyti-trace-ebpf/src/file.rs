@@ -7,7 +7,7 @@ use aya_ebpf::programs::{FExitContext, LsmContext};
 use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::exec::arguments_asked;
-use crate::kernel::{Ptr, inner, is_internal, load, offset};
+use crate::kernel::{Ptr, inner, is_internal, load, number, offset};
 use crate::recorder::Recorder;
 use crate::track::watching;
 
@@ -35,7 +35,7 @@ pub fn open_resolve(ctx: LsmContext) -> i32 {
     {
         return 0;
     }
-    let Some(mut recorder) = Recorder::begin(kind::OPEN) else {
+    let Some(mut recorder) = Recorder::hold(kind::OPEN) else {
         return 0;
     };
     recorder.set_subject(file as u64);
@@ -66,6 +66,28 @@ pub fn open_root_emit(ctx: FExitContext) -> i32 {
     opened(&ctx, ctx.arg(1))
 }
 
+/// Opens without a name: the other end of a terminal, message queues, event files of the kernel's.
+#[fexit(function = "dentry_open")]
+pub fn open_inner_emit(ctx: FExitContext) -> i32 {
+    let Some(mut recorder) = Recorder::resume(kind::OPEN) else {
+        return 0;
+    };
+    // Not that of an open by name, in the middle of which the kernel opens something for itself.
+    if recorder.subject() != number(&ctx, 3) {
+        return 0;
+    }
+    let file: Ptr = ctx.arg(3);
+    let inode: Ptr = load(file, offset!(file_inode));
+    recorder.mark(incomplete::ASKED_UNREADABLE);
+    let record = recorder.record();
+    record.flags = u64::from(ctx.arg::<u32>(1));
+    record.has |= has::FLAGS;
+    set_inode(&mut recorder, inode);
+    recorder.python();
+    recorder.emit(kind::OPEN, 0);
+    0
+}
+
 /// Both functions have the flags and the result at the same places.
 #[inline(always)]
 fn opened(ctx: &FExitContext, name: Ptr) -> i32 {
@@ -91,7 +113,7 @@ fn opened(ctx: &FExitContext, name: Ptr) -> i32 {
             recorder.emit(kind::EXEC, result);
             return 0;
         }
-        let Some(mut recorder) = Recorder::begin(kind::OPEN) else {
+        let Some(mut recorder) = Recorder::hold_or_lose(kind::OPEN) else {
             return 0;
         };
         recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, name);
@@ -111,7 +133,7 @@ fn opened(ctx: &FExitContext, name: Ptr) -> i32 {
         Some(recorder) => recorder,
         None => {
             // O_PATH: nothing was opened, so no hook resolved it.
-            let Some(mut recorder) = Recorder::begin(kind::OPEN) else {
+            let Some(mut recorder) = Recorder::hold_or_lose(kind::OPEN) else {
                 return 0;
             };
             recorder.mark(incomplete::PATH_UNREADABLE);

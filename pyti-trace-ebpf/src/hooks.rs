@@ -50,8 +50,6 @@ pub struct Hook {
     pub role: Role,
     /// What is missing of the subject where this program is refused; empty: all of it.
     pub gives: &'static str,
-    /// The program that it stands in for: it is attached only where that one is refused.
-    pub instead_of: Option<&'static str>,
 }
 
 const fn subject(family: usize, what: &'static str) -> Subject {
@@ -97,6 +95,7 @@ const BPF: Subject = subject(TAMPERING, "uses of bpf()");
 const PERF: Subject = subject(TAMPERING, "performance events opened");
 const LOADED: Subject = subject(TAMPERING, "kernel modules loaded");
 const MOUNTED: Subject = subject(TAMPERING, "mounts");
+const NAMESPACES: Subject = subject(TAMPERING, "namespaces entered");
 const ROOTS: Subject = subject(TAMPERING, "roots changed");
 const CAPABLE: Subject = subject(TAMPERING, "capabilities asked for in vain");
 
@@ -105,10 +104,10 @@ const RESOLVED: &str = "resolved paths";
 /// Without it nothing of the subject is seen.
 const ALL: &str = "";
 
-/// `SUBJECT: core|extra ROLE ATTACH "hook" program [instead of program], "what it gives";`
+/// `SUBJECT: core|extra ROLE ATTACH "hook" program, "what it gives";`
 macro_rules! hooks {
-    ($($subject:ident: $core:ident $role:ident $attach:ident $to:literal $program:ident
-       $(instead of $other:ident)?, $gives:expr;)*) => {
+    ($($subject:ident: $core:ident $role:ident $attach:ident $to:literal $program:ident,
+       $gives:expr;)*) => {
         /// Every program, in the order in which they are attached.
         pub const HOOKS: &[Hook] = &[$(Hook {
             program: stringify!($program),
@@ -118,30 +117,28 @@ macro_rules! hooks {
             subject: $subject,
             role: Role::$role,
             gives: $gives,
-            instead_of: hooks!(@other $($other)?),
         }),*];
     };
     (@core) => { true };
     (@extra) => { false };
-    (@other) => { None };
-    (@other $other:ident) => { Some(stringify!($other)) };
 }
 
 hooks! {
     STARTED: core Emits Tracepoint "sched_process_fork" fork, ALL;
     ENDED: core Emits Tracepoint "sched_process_exit" exit, ALL;
     ENDED: core Adds Tracepoint "sched_process_free" free, "a distinction from later processes of the same number";
-    EXECUTED: core Begins Lsm "bprm_check_security" exec_resolve, "working directories, and the resolved paths of scripts";
+    EXECUTED: core Adds Lsm "bprm_check_security" exec_resolve, "working directories, and the resolved paths of scripts";
     EXECUTED: core Emits Tracepoint "sched_process_exec" exec_emit, ALL;
-    EXECUTED: extra Emits Tracepoint "sched_process_exec" exec_alone instead of exec_resolve, ALL;
     NOT_EXECUTED: core Emits Fexit "bprm_execve" exec_fail, ALL;
     OPENED: core Adds Lsm "file_open" open_resolve, RESOLVED;
     OPENED: core Emits Fexit "do_filp_open" open_emit, "those by name, and programs that were not found";
     OPENED: extra Emits Fexit "do_file_open_root" open_root_emit, "those by handle";
+    OPENED: extra Emits Fexit "dentry_open" open_inner_emit, "those of message queues, and of terminals by their other end";
     WRITTEN: core Begins Fentry "security_file_permission" write_mark, ALL;
     WRITTEN: core Adds Fexit "vfs_write" write_count, "bytes of writes from one buffer";
     WRITTEN: extra Adds Fexit "vfs_writev" write_count_vector, "bytes of writes from several buffers";
     WRITTEN: extra Adds Fentry "kiocb_done" write_count_uring, "bytes of io_uring's writes";
+    WRITTEN: extra Adds Fexit "aio_write" write_count_aio, "bytes of io_submit's writes";
     WRITTEN: core Emits Fentry "filp_flush" write_emit, "those through descriptors";
     WRITTEN: extra Emits Lsm "file_release" write_release, "those through io_uring's own files";
     WRITTEN: extra Adds Fexit "vfs_copy_file_range" write_count_copy, "bytes of copies";
@@ -181,21 +178,27 @@ hooks! {
     BOUND: core Emits Fexit "inet_bind" bind_inet, "IPv4";
     BOUND: extra Emits Fexit "inet6_bind" bind_inet6, "IPv6";
     BOUND: extra Emits Fexit "unix_bind" bind_unix, "unix";
+    BOUND: extra Emits Fexit "mptcp_bind" bind_mptcp, "MPTCP";
     LISTENING: core Emits Fexit "inet_listen" listen_inet, "TCP";
     LISTENING: extra Emits Fexit "unix_listen" listen_unix, "unix";
-    ACCEPTED: extra Emits Fexit "inet_accept" accept, ALL;
+    LISTENING: extra Emits Fexit "mptcp_listen" listen_mptcp, "MPTCP";
+    ACCEPTED: extra Emits Fexit "inet_accept" accept, "TCP";
+    ACCEPTED: extra Emits Fexit "mptcp_stream_accept" accept_mptcp, "MPTCP";
     SENT: core Begins Lsm "socket_sendmsg" send_resolve, ALL;
     SENT: core Emits Fexit "inet_sendmsg" send_inet, "IPv4";
     SENT: extra Emits Fexit "inet6_sendmsg" send_inet6, "IPv6";
     SENT: extra Emits Fexit "unix_stream_sendmsg" send_unix, "unix streams";
     SENT: extra Emits Fexit "unix_dgram_sendmsg" send_unix_dgram, "unix datagrams";
     SOCKETS: extra Emits Lsm "socket_create" socket_create, ALL;
-    MEMFD: extra Emits Fexit "shmem_file_setup" memfd, ALL;
+    MEMFD: extra Emits Fexit "shmem_file_setup" memfd, "those of usual pages";
+    MEMFD: extra Emits Fexit "hugetlb_file_setup" memfd_huge, "those of huge pages";
     MAPPED: extra Emits Lsm "mmap_file" mmap, "new mappings, those of files for writing too";
     MAPPED: extra Emits Lsm "file_mprotect" mprotect, "changes of protection";
-    ACCESS: extra Emits Fexit "__ptrace_may_access" ptrace, ALL;
+    ACCESS: extra Emits Fexit "__ptrace_may_access" ptrace, "that a process asks for";
+    ACCESS: extra Emits Lsm "ptrace_traceme" traceme, "that a process gives its parent";
     REDIRECTED: extra Adds Fentry "ksys_dup3" dup, "the descriptors duplicated";
     REDIRECTED: extra Emits Fexit "do_dup2" dup_file, "those by dup2";
+    REDIRECTED: extra Emits Fexit "ksys_dup3" dup_failed, "those that failed";
     REDIRECTED: extra Emits Fentry "fd_install" install, "sockets by other roads than dup2";
     SIGNALLED: extra Emits Fexit "check_kill_permission" signal, ALL;
     CREDS: extra Emits Fentry "commit_creds" creds, ALL;
@@ -205,6 +208,11 @@ hooks! {
     LOADED: extra Emits Lsm "kernel_load_data" tamper_load, "those from memory";
     MOUNTED: extra Emits Lsm "sb_mount" tamper_mount, "those by mount()";
     MOUNTED: extra Emits Lsm "move_mount" tamper_move, "those by move_mount()";
+    MOUNTED: extra Emits Lsm "sb_umount" tamper_umount, "what is taken away";
+    MOUNTED: extra Emits Fexit "__x64_sys_mount_setattr" tamper_setattr, "changes of their attributes";
+    MOUNTED: extra Emits Fexit "__ia32_sys_mount_setattr" tamper_setattr_32, "changes of their attributes by 32-bit programs";
+    NAMESPACES: extra Emits Fexit "__x64_sys_setns" tamper_setns, "those by 64-bit programs";
+    NAMESPACES: extra Emits Fexit "__ia32_sys_setns" tamper_setns_32, "those by 32-bit programs";
     ROOTS: extra Emits Lsm "sb_pivotroot" tamper_pivot, "those of all processes";
     ROOTS: extra Emits Lsm "path_chroot" tamper_chroot, "those of one process";
     CAPABLE: extra Emits Fexit "security_capable" tamper_capable, ALL;

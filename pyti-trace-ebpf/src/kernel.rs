@@ -3,6 +3,7 @@
 use core::ffi::c_void;
 use core::ptr::read_volatile;
 
+use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_kernel};
 use pyti_trace_ebpf::{MISSING, Offsets};
 
@@ -60,6 +61,24 @@ pub fn peek<T: Copy + Default>(base: Ptr, offset: usize) -> T {
 #[inline(always)]
 pub fn peek_ptr(base: Ptr, offset: usize) -> Ptr {
     peek::<usize>(base, offset) as Ptr
+}
+
+/// An argument of a hook as a number. The verifier believes that a pointer is never null, and takes a
+/// plain comparison away.
+#[inline(always)]
+pub fn number(context: &impl EbpfContext, argument: usize) -> u64 {
+    peek(context.as_ptr().cast_const(), argument * size_of::<u64>())
+}
+
+/// The error that stands in the place of a pointer, or 0 (include/linux/err.h).
+#[inline(always)]
+pub fn error_of(pointer: u64) -> i64 {
+    const MAX_ERRNO: u64 = 4095;
+    if pointer >= 0u64.wrapping_sub(MAX_ERRNO) {
+        pointer as i64
+    } else {
+        0
+    }
 }
 
 /// The running task.

@@ -5,11 +5,12 @@ use aya_ebpf::programs::{FExitContext, LsmContext};
 use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::file::set_inode;
-use crate::kernel::{Ptr, inner, load, offset, peek, peek_ptr, process_key};
+use crate::kernel::{Ptr, error_of, inner, load, number, offset, peek, peek_ptr, process_key};
 use crate::network::S_IFMT;
 use crate::path::walk_file;
 use crate::recorder::Recorder;
 use crate::track::{ids, tracked, watching};
+use crate::user::second_argument;
 
 /// `PTRACE_MODE_ATTACH` (include/linux/ptrace.h); reading /proc asks for less.
 const ATTACH: u32 = 2;
@@ -23,15 +24,15 @@ const EXEC: u64 = 4;
 const MAP_TYPE: u64 = 0xf;
 const MAP_SHARED: u64 = 1;
 const MAP_SHARED_VALIDATE: u64 = 3;
-/// `VM_EXEC`, `VM_SHARED` (include/linux/mm.h).
-const VM_EXEC: u64 = 4;
+/// `VM_SHARED` (include/linux/mm.h); `VM_WRITE` and `VM_EXEC` are the same numbers as their protections.
 const VM_SHARED: u64 = 8;
 pub const S_IFREG: u16 = 0o100_000;
 
-/// What a mapping is on record for, if for anything.
+/// What a mapping is on record for, if for anything. Memory without a file holds no program before one
+/// was written to it: it is `filled` where that may have been done, or may be done now.
 #[inline(always)]
-fn kind_of(prot: u64, shared: bool, anonymous: bool) -> Option<u16> {
-    if prot & EXEC != 0 && (!anonymous || prot & WRITE != 0) {
+fn kind_of(prot: u64, shared: bool, anonymous: bool, filled: bool) -> Option<u16> {
+    if prot & EXEC != 0 && (!anonymous || filled) {
         Some(kind::MMAP_EXEC)
     } else if prot & WRITE != 0 && shared && !anonymous {
         Some(kind::WRITE)
@@ -43,7 +44,8 @@ fn kind_of(prot: u64, shared: bool, anonymous: bool) -> Option<u16> {
 /// Whether a mapping of this file is of interest: for execution, what the system did not bring
 /// (its files are root's, and libraries are mapped by the dozen); for writing, a regular file.
 #[inline(always)]
-fn is_of_interest(kind: u16, inode: Ptr) -> bool {
+fn is_of_interest(kind: u16, file: Ptr) -> bool {
+    let inode: Ptr = load(file, offset!(file_inode));
     if kind == kind::MMAP_EXEC {
         load::<u32>(inode, offset!(inode_uid)) != 0
     } else {
@@ -72,33 +74,26 @@ pub fn mmap(ctx: LsmContext) -> i32 {
     let prot: u64 = ctx.arg(2);
     let flags: u64 = ctx.arg(3);
     let shared = matches!(flags & MAP_TYPE, MAP_SHARED | MAP_SHARED_VALIDATE);
-    if kind_of(prot, shared, false).is_none() || !watching() {
-        return 0;
-    }
-    let file: Ptr = ctx.arg(0);
-    let Some(mut recorder) = Recorder::begin(kind::MMAP_EXEC) else {
+    let anonymous = number(&ctx, 0) == 0;
+    let Some(kind) = kind_of(prot, shared, anonymous, prot & WRITE != 0) else {
         return 0;
     };
-    recorder.set_subject(file as u64);
-    // Without a file the pointer is null, which the verifier does not believe of an argument: it
-    // takes a plain check away. Of what comes back from a map it knows nothing.
-    let anonymous = recorder.subject() == 0;
-    let Some(kind) = kind_of(prot, shared, anonymous) else {
+    // Only where it is not null may it be read.
+    let file: Ptr = ctx.arg(0);
+    if !watching() || !anonymous && !is_of_interest(kind, file) {
+        return 0;
+    }
+    let Some(mut recorder) = Recorder::begin(kind) else {
         return 0;
     };
     if !anonymous {
-        let inode: Ptr = load(file, offset!(file_inode));
-        if !is_of_interest(kind, inode) {
-            return 0;
-        }
         recorder.path(
             tag::PATH,
             incomplete::PATH_UNREADABLE,
             inner(file, offset!(file_path)),
         );
-        set_inode(&mut recorder, inode);
+        set_inode(&mut recorder, load(file, offset!(file_inode)));
     }
-    recorder.record().kind = kind;
     emit_mapping(recorder, kind, prot);
     0
 }
@@ -112,22 +107,22 @@ pub fn mprotect(ctx: LsmContext) -> i32 {
     let file: Ptr = load(vma, offset!(vma_file));
     // Of a copy, which is a number: with a pointer the compiler may do sums that the verifier forbids.
     let anonymous = peek_ptr(vma, offset!(vma_file)).is_null();
-    let executed_before = flags & VM_EXEC != 0;
-    let Some(kind) = kind_of(prot, flags & VM_SHARED != 0, anonymous) else {
+    let Some(kind) = kind_of(prot, flags & VM_SHARED != 0, anonymous, true) else {
         return 0;
     };
-    if executed_before && kind == kind::MMAP_EXEC || !watching() {
+    // What could be executed and now can be written to as well is new too.
+    let nothing_new = prot & !flags & (WRITE | EXEC) == 0;
+    if nothing_new && kind == kind::MMAP_EXEC || !watching() {
+        return 0;
+    }
+    if !anonymous && !is_of_interest(kind, file) {
         return 0;
     }
     let Some(mut recorder) = Recorder::begin(kind) else {
         return 0;
     };
     if !anonymous {
-        let inode: Ptr = load(file, offset!(file_inode));
-        if !is_of_interest(kind, inode) {
-            return 0;
-        }
-        set_inode(&mut recorder, inode);
+        set_inode(&mut recorder, load(file, offset!(file_inode)));
         walk_file(&mut recorder, file);
     }
     emit_mapping(recorder, kind, prot);
@@ -137,17 +132,30 @@ pub fn mprotect(ctx: LsmContext) -> i32 {
 /// memfd_create makes its file here, as other parts of the kernel do.
 #[fexit(function = "shmem_file_setup")]
 pub fn memfd(ctx: FExitContext) -> i32 {
+    anonymous_file(ctx.arg(0), number(&ctx, 3))
+}
+
+/// And here, of huge pages (`MFD_HUGETLB`).
+#[fexit(function = "hugetlb_file_setup")]
+pub fn memfd_huge(ctx: FExitContext) -> i32 {
+    anonymous_file(ctx.arg(0), number(&ctx, 5))
+}
+
+#[inline(always)]
+fn anonymous_file(name: Ptr, file: u64) -> i32 {
     if !watching() {
         return 0;
     }
-    let name: Ptr = ctx.arg(0);
     if peek::<[u8; 6]>(name, 0) != MEMFD_PREFIX {
         return 0;
     }
     if let Some(mut recorder) = Recorder::begin(kind::MEMFD_CREATE) {
         recorder.string::<256>(tag::PATH, incomplete::PATH_UNREADABLE, name);
+        // Only the call itself makes a file of this name, and its flags are not given here.
+        recorder.record().flags = second_argument();
+        recorder.record().has |= has::FLAGS;
         recorder.python();
-        recorder.emit(kind::MEMFD_CREATE, 0);
+        recorder.emit(kind::MEMFD_CREATE, error_of(file));
     }
     0
 }
@@ -161,18 +169,28 @@ pub fn ptrace(ctx: FExitContext) -> i32 {
     if mode & ATTACH == 0 || tracked(tgid).is_none() {
         return 0;
     }
-    let (other, start) = process_key(ctx.arg(0));
-    if other == tgid {
+    let other = process_key(ctx.arg(0));
+    if other.0 == tgid {
         return 0;
     }
+    access(other, mode, ctx.arg(2))
+}
+
+/// A process lets its parent trace it (`PTRACE_TRACEME`): flags are 0.
+#[lsm(hook = "ptrace_traceme")]
+pub fn traceme(ctx: LsmContext) -> i32 {
+    access(process_key(ctx.arg(0)), 0, 0)
+}
+
+#[inline(always)]
+fn access(other: (u32, u64), flags: u32, result: i32) -> i32 {
     if let Some(mut recorder) = Recorder::begin(kind::PTRACE) {
         let record = recorder.record();
-        record.flags = u64::from(mode);
-        record.other_tgid = other;
-        record.other_start_ns = start;
+        record.flags = u64::from(flags);
+        (record.other_tgid, record.other_start_ns) = other;
         record.has |= has::FLAGS | has::OTHER;
         recorder.python();
-        recorder.emit(kind::PTRACE, i64::from(ctx.arg::<i32>(2)));
+        recorder.emit(kind::PTRACE, i64::from(result));
     }
     0
 }

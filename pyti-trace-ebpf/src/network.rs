@@ -13,23 +13,46 @@ use crate::kernel::{Ptr, inner, load, offset, peek, peek_ptr};
 use crate::recorder::Recorder;
 use crate::track::{ids, tracked, watching};
 
+const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
+const AF_NETLINK: u16 = 16;
 const SOCK_STREAM: u16 = 1;
 pub const S_IFMT: u16 = 0o170_000;
 pub const S_IFSOCK: u16 = 0o140_000;
 /// Longest `sockaddr` (include/uapi/linux/socket.h).
 const MAX_SOCKADDR: u32 = 128;
+/// Bytes of a connection whose sends are recorded: the first one may be a decoy.
+const FIRST_BYTES: u64 = 64;
 /// Bytes kept of what is sent: a DNS query with its longest name fits.
 const MAX_SAMPLE: u32 = 320;
 /// `iov_iter.iter_type` (include/linux/uio.h).
 const ITER_UBUF: u8 = 0;
 const ITER_IOVEC: u8 = 1;
 
-/// Connections whose first bytes were recorded: socket and the inode that tells it from others at
-/// the same address. Forgetting one only records another send.
+/// How much of a connection was recorded.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Sent {
+    /// The socket's inode, which tells it from others at the same address.
+    inode: u64,
+    bytes: u64,
+}
+
+/// Connections whose first bytes were recorded, by socket. Forgetting one only records more sends.
 #[map]
-static SENT: LruHashMap<u64, u64> = LruHashMap::with_max_entries(4096, 0);
+static SENT: LruHashMap<u64, Sent> = LruHashMap::with_max_entries(4096, 0);
+
+/// Bytes recorded of a connection.
+#[inline(always)]
+fn sent(socket: u64, inode: u64) -> u64 {
+    let Some(sent) = SENT.get_ptr(socket) else {
+        return 0;
+    };
+    // SAFETY: a value of the map; another thread may only change it to another inode's.
+    let sent = unsafe { *sent };
+    if sent.inode == inode { sent.bytes } else { 0 }
+}
 
 /// A socket is asked for by a program, not by the kernel.
 #[lsm(hook = "socket_create")]
@@ -185,6 +208,12 @@ pub fn bind_unix(ctx: FExitContext) -> i32 {
     bind(&ctx)
 }
 
+/// MPTCP, both address families.
+#[fexit(function = "mptcp_bind")]
+pub fn bind_mptcp(ctx: FExitContext) -> i32 {
+    bind(&ctx)
+}
+
 /// TCP. The local address is what it was bound to.
 #[fexit(function = "inet_listen")]
 pub fn listen_inet(ctx: FExitContext) -> i32 {
@@ -194,6 +223,12 @@ pub fn listen_inet(ctx: FExitContext) -> i32 {
 /// Unix; its path stands in the bind before.
 #[fexit(function = "unix_listen")]
 pub fn listen_unix(ctx: FExitContext) -> i32 {
+    listen(&ctx)
+}
+
+/// MPTCP.
+#[fexit(function = "mptcp_listen")]
+pub fn listen_mptcp(ctx: FExitContext) -> i32 {
     listen(&ctx)
 }
 
@@ -216,6 +251,17 @@ fn listen(ctx: &FExitContext) -> i32 {
 /// TCP. The address is the peer's.
 #[fexit(function = "inet_accept")]
 pub fn accept(ctx: FExitContext) -> i32 {
+    accepted(&ctx)
+}
+
+/// MPTCP.
+#[fexit(function = "mptcp_stream_accept")]
+pub fn accept_mptcp(ctx: FExitContext) -> i32 {
+    accepted(&ctx)
+}
+
+#[inline(always)]
+fn accepted(ctx: &FExitContext) -> i32 {
     if let Some(mut recorder) = Recorder::begin(kind::ACCEPT) {
         let socket: Ptr = ctx.arg(1);
         describe(&mut recorder, socket);
@@ -229,7 +275,7 @@ pub fn accept(ctx: FExitContext) -> i32 {
     0
 }
 
-/// Records datagrams, sends that name a destination, and the first one of a connection.
+/// Records datagrams, sends that name a destination, and the first ones of a connection.
 #[lsm(hook = "socket_sendmsg")]
 pub fn send_resolve(ctx: LsmContext) -> i32 {
     let (tgid, _) = ids();
@@ -239,29 +285,40 @@ pub fn send_resolve(ctx: LsmContext) -> i32 {
     let socket: Ptr = ctx.arg(0);
     let message: Ptr = ctx.arg(1);
     let name = load::<usize>(message, offset!(msg_name)) as Ptr;
-    if name.is_null() && load::<u16>(socket, offset!(socket_type)) == SOCK_STREAM {
-        let inode = socket_inode(socket);
-        // SAFETY: read at once; another thread may only change it to another inode.
-        if unsafe { SENT.get(socket as u64) } == Some(&inode) {
-            return 0;
-        }
-        let _ = SENT.insert(socket as u64, inode, 0);
+    let connected = name.is_null() && load::<u16>(socket, offset!(socket_type)) == SOCK_STREAM;
+    if connected && sent(socket as u64, socket_inode(socket)) >= FIRST_BYTES {
+        return 0;
     }
-    let Some(mut recorder) = Recorder::begin(kind::SEND) else {
+    let sk = peek_ptr(socket, offset!(socket_sk));
+    let family: u16 = peek(sk, offset!(sock_common) + offset!(skc_family));
+    let result_is_told = matches!(family, AF_UNIX | AF_INET | AF_INET6);
+    // What is said to the kernel reaches nobody else.
+    if family == AF_NETLINK {
+        return 0;
+    }
+    let begun = if result_is_told {
+        Recorder::hold_or_lose(kind::SEND)
+    } else {
+        Recorder::begin(kind::SEND)
+    };
+    let Some(mut recorder) = begun else {
         return 0;
     };
+    if connected {
+        recorder.set_subject(socket as u64);
+    }
     describe(&mut recorder, socket);
     if name.is_null() {
-        address(
-            &mut recorder,
-            peek_ptr(socket, offset!(socket_sk)),
-            End::Peer,
-        );
+        address(&mut recorder, sk, End::Peer);
     } else {
         let len: u32 = load(message, offset!(msg_namelen));
         recorder.kernel::<MAX_SOCKADDR>(tag::SOCKADDR, name, len);
     }
     sample(&mut recorder, inner(message, offset!(msg_iter)), ctx.arg(2));
+    if !result_is_told {
+        recorder.python();
+        recorder.emit(kind::SEND, 0);
+    }
     0
 }
 
@@ -291,6 +348,12 @@ fn send(ctx: &FExitContext) -> i32 {
         if result >= 0 {
             recorder.record().bytes = result as u64;
             recorder.record().has |= has::BYTES;
+        }
+        let socket = recorder.subject();
+        if socket != 0 && result > 0 {
+            let inode = recorder.record().inode;
+            let bytes = sent(socket, inode) + result as u64;
+            let _ = SENT.insert(socket, Sent { inode, bytes }, 0);
         }
         recorder.python();
         recorder.emit(kind::SEND, i64::from(result));

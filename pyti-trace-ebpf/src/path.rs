@@ -9,7 +9,7 @@ use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::file::set_inode;
 use crate::kernel::{Ptr, inner, load, offset, peek_ptr};
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, count_missing};
 use crate::view::is_on_foreign;
 
 /// Components that a walk up a dentry follows.
@@ -23,7 +23,7 @@ const MKNOD: u64 = 1;
 /// The call begins; `filename` is a `struct filename`, or an error, of which nothing can be read.
 #[inline(always)]
 fn begin_asked(kind: u16, filename: Ptr) -> Option<Recorder> {
-    let mut recorder = Recorder::begin(kind)?;
+    let mut recorder = Recorder::hold(kind)?;
     let name: Ptr = load(filename, offset!(filename_name));
     recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, name);
     Some(recorder)
@@ -39,7 +39,7 @@ fn asked(kind: u16, filename: Ptr) -> i32 {
 #[inline(always)]
 fn begin_at(kind: u16, directory: Ptr, dentry: Ptr) -> Option<Recorder> {
     let begun = Recorder::resume(kind);
-    let mut recorder = begun.or_else(|| Recorder::begin(kind))?;
+    let mut recorder = begun.or_else(|| Recorder::hold(kind))?;
     recorder.path(tag::PATH, incomplete::PATH_UNREADABLE, directory);
     recorder.name(tag::PATH_NAME, incomplete::PATH_UNREADABLE, dentry);
     Some(recorder)
@@ -51,13 +51,31 @@ fn target_at(recorder: &mut Recorder, directory: Ptr, dentry: Ptr) {
     recorder.name(tag::TARGET_NAME, incomplete::TARGET_UNREADABLE, dentry);
 }
 
+/// Ends a call that begins its record at once.
 #[inline(always)]
 fn finish(kind: u16, result: i32) -> i32 {
-    if let Some(mut recorder) = Recorder::resume(kind) {
-        recorder.python();
-        recorder.emit(kind, i64::from(result));
+    if !finished(kind, result) {
+        count_missing(kind);
     }
     0
+}
+
+/// Ends a call that begins its record when the path is resolved, which may never have been.
+#[inline(always)]
+fn finish_resolved(kind: u16, result: i32) -> i32 {
+    finished(kind, result);
+    0
+}
+
+/// Emits the record of a call, and says whether there was one.
+#[inline(always)]
+fn finished(kind: u16, result: i32) -> bool {
+    let Some(mut recorder) = Recorder::resume(kind) else {
+        return false;
+    };
+    recorder.python();
+    recorder.emit(kind, i64::from(result));
+    true
 }
 
 /// Knows the name as it was asked for.
@@ -176,8 +194,9 @@ pub fn mknod_resolve(ctx: LsmContext) -> i32 {
 /// Knows the result.
 #[fexit(function = "do_mknodat")]
 pub fn mknod_emit(ctx: FExitContext) -> i32 {
-    if let Some(recorder) = Recorder::resume(kind::OPEN).filter(|one| one.subject() == MKNOD) {
-        recorder.emit(kind::OPEN, i64::from(ctx.arg::<i32>(4)));
+    match Recorder::resume(kind::OPEN).filter(|one| one.subject() == MKNOD) {
+        Some(recorder) => recorder.emit(kind::OPEN, i64::from(ctx.arg::<i32>(4))),
+        None => count_missing(kind::OPEN),
     }
     0
 }
@@ -193,7 +212,7 @@ pub fn link_begin(ctx: FEntryContext) -> i32 {
 #[lsm(hook = "path_link")]
 pub fn link_resolve(ctx: LsmContext) -> i32 {
     let begun = Recorder::resume(kind::LINK);
-    let Some(mut recorder) = begun.or_else(|| Recorder::begin(kind::LINK)) else {
+    let Some(mut recorder) = begun.or_else(|| Recorder::hold(kind::LINK)) else {
         return 0;
     };
     let directory: Ptr = ctx.arg(1);
@@ -239,7 +258,7 @@ pub fn walk_path(recorder: &mut Recorder, path: Ptr) {
 
 /// Appends the components of a path from its end. It may race with a rename, hence the mark.
 #[inline(always)]
-fn walk(recorder: &mut Recorder, from: Ptr, on: Ptr) {
+pub fn walk(recorder: &mut Recorder, from: Ptr, on: Ptr) {
     recorder.mark(incomplete::PATH_RACED);
     if is_on_foreign(on) {
         recorder.mark(incomplete::PATH_UNRESOLVED);
@@ -297,7 +316,8 @@ pub fn symlink_emit(ctx: FExitContext) -> i32 {
 /// Resolves the path.
 #[lsm(hook = "path_chmod")]
 pub fn chmod_resolve(ctx: LsmContext) -> i32 {
-    if let Some(mut recorder) = begin_path(kind::CHMOD, ctx.arg(0)) {
+    if let Some(mut recorder) = Recorder::hold_or_lose(kind::CHMOD) {
+        set_path(&mut recorder, ctx.arg(0));
         set_mode(&mut recorder, ctx.arg(1));
     }
     0
@@ -306,13 +326,14 @@ pub fn chmod_resolve(ctx: LsmContext) -> i32 {
 /// Knows the result.
 #[fexit(function = "chmod_common")]
 pub fn chmod_emit(ctx: FExitContext) -> i32 {
-    finish(kind::CHMOD, ctx.arg(2))
+    finish_resolved(kind::CHMOD, ctx.arg(2))
 }
 
 /// Resolves the path; flags are `uid << 32 | gid`, all ones where one is left as it is.
 #[lsm(hook = "path_chown")]
 pub fn chown_resolve(ctx: LsmContext) -> i32 {
-    if let Some(mut recorder) = begin_path(kind::CHOWN, ctx.arg(0)) {
+    if let Some(mut recorder) = Recorder::hold_or_lose(kind::CHOWN) {
+        set_path(&mut recorder, ctx.arg(0));
         let record = recorder.record();
         record.flags = u64::from(ctx.arg::<u32>(1)) << 32 | u64::from(ctx.arg::<u32>(2));
         record.has |= has::FLAGS;
@@ -323,13 +344,14 @@ pub fn chown_resolve(ctx: LsmContext) -> i32 {
 /// Knows the result.
 #[fexit(function = "chown_common")]
 pub fn chown_emit(ctx: FExitContext) -> i32 {
-    finish(kind::CHOWN, ctx.arg(3))
+    finish_resolved(kind::CHOWN, ctx.arg(3))
 }
 
 /// Truncation by path; here the kernel may be asked for the path and knows the result.
 #[fexit(function = "vfs_truncate")]
 pub fn truncate(ctx: FExitContext) -> i32 {
-    if let Some(mut recorder) = begin_path(kind::TRUNCATE, ctx.arg(0)) {
+    if let Some(mut recorder) = Recorder::begin(kind::TRUNCATE) {
+        set_path(&mut recorder, ctx.arg(0));
         recorder.record().bytes = ctx.arg(1);
         recorder.record().has |= has::BYTES;
         recorder.python();
@@ -339,13 +361,11 @@ pub fn truncate(ctx: FExitContext) -> i32 {
 }
 
 #[inline(always)]
-fn begin_path(kind: u16, path: Ptr) -> Option<Recorder> {
-    let mut recorder = Recorder::begin(kind)?;
+fn set_path(recorder: &mut Recorder, path: Ptr) {
     recorder.path(tag::PATH, incomplete::PATH_UNREADABLE, path);
     let dentry: Ptr = load(path, offset!(path_dentry));
     let inode: Ptr = load(dentry, offset!(dentry_inode));
-    set_inode(&mut recorder, inode);
-    Some(recorder)
+    set_inode(recorder, inode);
 }
 
 #[inline(always)]

@@ -5,9 +5,9 @@ use aya_ebpf::maps::HashMap;
 use aya_ebpf::programs::{BtfTracePointContext, FEntryContext, FExitContext};
 use pyti_trace_ebpf::{Process, has, kind};
 
-use crate::kernel::{Ptr, load, offset, process_key};
+use crate::kernel::{Ptr, load, number, offset, process_key};
 use crate::network::{S_IFMT, S_IFSOCK, describe_file};
-use crate::recorder::{EXECS, Recorder, SLOTS};
+use crate::recorder::{EXECS, OF_THREAD, Recorder, SLOTS, slot_key};
 use crate::track::{TRACKED, count_untracked, ids, tracked, watching};
 
 /// `signal_struct.flags`: the whole group exits with `group_exit_code`.
@@ -105,7 +105,7 @@ pub fn free(ctx: BtfTracePointContext) -> i32 {
     let Some(process) = TRACKED.get_ptr(tgid) else {
         return 0;
     };
-    let _ = SLOTS.remove(tid);
+    let _ = SLOTS.remove(slot_key(tid, OF_THREAD));
     // SAFETY: a value of the map.
     if tid == tgid && unsafe { (*process).start_ns } == load::<u64>(task, offset!(task_start)) {
         let _ = EXECS.remove(tgid);
@@ -120,9 +120,22 @@ pub fn free(ctx: BtfTracePointContext) -> i32 {
 pub fn dup(ctx: FEntryContext) -> i32 {
     let new: i32 = ctx.arg(1);
     if (0..=2).contains(&new)
-        && let Some(mut recorder) = Recorder::begin(kind::DUP)
+        && let Some(mut recorder) = Recorder::hold(kind::DUP)
     {
         recorder.record().fd_old = ctx.arg(0);
+    }
+    0
+}
+
+/// One of them failed before it came to [`dup_file`].
+#[fexit(function = "ksys_dup3")]
+pub fn dup_failed(ctx: FExitContext) -> i32 {
+    if let Some(mut recorder) = Recorder::resume(kind::DUP) {
+        let record = recorder.record();
+        record.fd_new = ctx.arg(1);
+        record.has |= has::FDS;
+        recorder.python();
+        recorder.emit(kind::DUP, i64::from(ctx.arg::<i32>(3)));
     }
     0
 }
@@ -182,8 +195,9 @@ pub fn install(ctx: FEntryContext) -> i32 {
 /// A signal to another process, allowed or refused.
 #[fexit(function = "check_kill_permission")]
 pub fn signal(ctx: FExitContext) -> i32 {
-    let number: i32 = ctx.arg(0);
-    if number == 0 {
+    let signal: u32 = ctx.arg(0);
+    // The kernel's own signals bring a small number in the place of a pointer.
+    if signal == 0 || number(&ctx, 1) <= SEND_SIG_PRIV {
         return 0;
     }
     let (tgid, _) = ids();
@@ -197,13 +211,8 @@ pub fn signal(ctx: FExitContext) -> i32 {
     let Some(mut recorder) = Recorder::begin(kind::SIGNAL) else {
         return 0;
     };
-    // The kernel's own signals bring a number in the place of a pointer: see `memory::mmap`.
-    recorder.set_subject(ctx.arg::<u64>(1));
-    if recorder.subject() <= SEND_SIG_PRIV {
-        return 0;
-    }
     let record = recorder.record();
-    record.signal = number as u32;
+    record.signal = signal;
     record.other_tgid = other;
     record.other_start_ns = start;
     record.has |= has::SIGNAL | has::OTHER;

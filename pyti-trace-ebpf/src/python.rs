@@ -78,14 +78,14 @@ struct Search {
 /// Appends the innermost frames to the record that the running thread fills, as far as they can be
 /// read, each as the name of its file with the line, and that of its function.
 #[unsafe(no_mangle)]
-extern "C" fn append_python_stack(of_exec: u32) -> u32 {
+extern "C" fn append_python_stack(place: u32) -> u32 {
     let Some(python) = INTERPRETER.get(0) else {
         return 0;
     };
     if python.runtime == 0 {
         return 0;
     }
-    let Some(recorder) = &mut Recorder::running(of_exec != 0) else {
+    let Some(recorder) = &mut Recorder::running(place) else {
         return 0;
     };
     let mm: Ptr = load(current(), offset!(task_mm));
@@ -118,7 +118,7 @@ extern "C" fn append_python_stack(of_exec: u32) -> u32 {
         return 0;
     }
     let mut walk = Walk {
-        of_exec,
+        place,
         frame: read(thread.wrapping_add(python.current_frame)),
     };
     repeat(MAX_FRAMES as u32, append_frame, &mut walk);
@@ -159,8 +159,8 @@ unsafe extern "C" fn look_at_thread(_: u32, search: *mut Search) -> i64 {
 /// A walk from the innermost frame outwards.
 #[repr(C)]
 struct Walk {
-    /// Whose record it goes into: see [`Recorder::of_exec`].
-    of_exec: u32,
+    /// Which record it goes into: see [`Recorder::running`].
+    place: u32,
     /// The next frame; 0 after the outermost one.
     frame: u64,
 }
@@ -182,11 +182,11 @@ unsafe extern "C" fn append_frame(_: u32, walk: *mut Walk) -> i64 {
         // An instruction has two bytes.
         let begin = code.wrapping_add(python.code_instructions);
         let instruction = (at.wrapping_sub(begin) / 2) as u32;
-        let line = python_line(walk.of_exec, code, instruction);
+        let line = python_line(walk.place, code, instruction);
         let file: u64 = read(code.wrapping_add(python.code_filename));
         let function: u64 = read(code.wrapping_add(python.code_qualname));
-        if append_python_name(walk.of_exec, tag::FRAME_FILE, file, line) == 0
-            || append_python_name(walk.of_exec, tag::FRAME_FUNCTION, function, 0) == 0
+        if append_python_name(walk.place, tag::FRAME_FILE, file, line) == 0
+            || append_python_name(walk.place, tag::FRAME_FUNCTION, function, 0) == 0
         {
             return 1;
         }
@@ -197,9 +197,8 @@ unsafe extern "C" fn append_frame(_: u32, walk: *mut Walk) -> i64 {
 
 /// Appends a `str` (PEP 393) with the line that stands before it. Returns 0 if it cannot be read.
 #[unsafe(no_mangle)]
-extern "C" fn append_python_name(of_exec: u32, tag: u16, text: u64, line: u32) -> u32 {
-    let (Some(python), Some(recorder)) = (INTERPRETER.get(0), &mut Recorder::running(of_exec != 0))
-    else {
+extern "C" fn append_python_name(place: u32, tag: u16, text: u64, line: u32) -> u32 {
+    let (Some(python), Some(recorder)) = (INTERPRETER.get(0), &mut Recorder::running(place)) else {
         return 0;
     };
     let state: u32 = read(text.wrapping_add(python.text_state));
@@ -241,9 +240,8 @@ struct Lines {
 
 /// The line of an instruction; 0 where it has none or it cannot be read.
 #[unsafe(no_mangle)]
-extern "C" fn python_line(of_exec: u32, code: u64, instruction: u32) -> u32 {
-    let (Some(python), Some(recorder)) = (INTERPRETER.get(0), &mut Recorder::running(of_exec != 0))
-    else {
+extern "C" fn python_line(place: u32, code: u64, instruction: u32) -> u32 {
+    let (Some(python), Some(recorder)) = (INTERPRETER.get(0), &mut Recorder::running(place)) else {
         return 0;
     };
     let from: u64 = read(code.wrapping_add(python.code_linetable));
@@ -376,6 +374,6 @@ impl Recorder {
     /// Appends the Python stack of the running thread, where it has one.
     #[inline(always)]
     pub fn python(&mut self) {
-        append_python_stack(u32::from(self.of_exec()));
+        append_python_stack(self.place());
     }
 }

@@ -238,15 +238,17 @@ pub struct Written {
     pub bytes: u64,
     /// Tells the file from a later one at the same address.
     pub inode: u64,
+    /// Offset in the file of the first byte of the sample: the lowest one that was written to.
+    pub sample_at: u64,
     /// Bytes of the path with its NUL; 0 where it could not be read.
     pub path_len: u32,
     /// Bytes of the sample.
     pub sample_len: u32,
     /// Bits of [`incomplete`] that the path has.
     pub incomplete: u32,
-    /// Nothing.
-    pub pad: u32,
-    /// First bytes.
+    /// Not 0: something was written there that nobody saw. The sample says nothing.
+    pub unseen: u32,
+    /// What the file has there, as it was written last.
     pub sample: [u8; SAMPLE],
     /// The path when it was first written to.
     pub path: [u8; TEXT_MAX],

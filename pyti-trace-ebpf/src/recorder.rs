@@ -1,7 +1,11 @@
 //! Filling a record and handing it to the ring buffer.
 //!
 //! A thread has one slot, so hooks that resolve and hooks that know the result meet there without
-//! copying, whatever CPU they run on.
+//! copying, whatever CPU they run on. While a record is held there for its second hook, what happens
+//! within the same call is recorded in a slot of its own, which is given back at once.
+//!
+//! An event without a slot is counted as lost once: by the hook that would have emitted it, or by the
+//! first one where the second cannot know ([`Recorder::hold_or_lose`]).
 
 use core::ffi::c_void;
 use core::ptr::{read_volatile, write_volatile};
@@ -19,7 +23,7 @@ use pyti_trace_ebpf::{
 };
 
 use crate::kernel::{Ptr, current, load, offset};
-use crate::track::{COUNTERS, ids, tracked};
+use crate::track::{COUNTERS, ids, tracked, watching};
 use crate::view::{is_foreign, unresolved};
 
 /// A text may begin at this offset of the slot's record at the latest.
@@ -28,8 +32,14 @@ const LAST_TEXT: usize = 28 * 1024;
 const TEXTS: usize = LAST_TEXT + size_of::<TextHead>() + TEXT_MAX - RECORD_SIZE;
 /// Bytes of a slot that are no part of the record.
 const SCRATCH: usize = MAX_LINE_TABLE + AFTER_LINE_TABLE;
-/// No record is being filled.
-const NOTHING: u32 = u32::MAX;
+/// No record is held. (A new slot is all zeroes.)
+const NOTHING: u32 = 0;
+
+/// Where a record is filled: in the thread's slot, in one for what happens while that one is held, or
+/// in its process's for an execution. Numbers, since the verifier's global functions take no others.
+pub const OF_THREAD: u32 = 0;
+const NESTED: u32 = 1;
+const OF_EXEC: u32 = 2;
 const BPF_RB_NO_WAKEUP: u64 = 1;
 const BPF_RB_FORCE_WAKEUP: u64 = 2;
 const BPF_RB_AVAIL_DATA: u64 = 0;
@@ -37,9 +47,11 @@ const BPF_RB_AVAIL_DATA: u64 = 0;
 /// A record in the making.
 #[repr(C)]
 pub struct Slot {
-    /// What is being filled, or [`NOTHING`].
-    pending: u32,
-    _pad: u32,
+    /// One more than the kind that is held here for another hook, or [`NOTHING`].
+    held: u32,
+    /// Which of the places this is. Read from here each time: what the verifier does not know it does
+    /// not follow through the whole program for each of them.
+    place: u32,
     /// The kernel object that the record is about, to match the two hooks.
     subject: u64,
     record: Record,
@@ -48,9 +60,9 @@ pub struct Slot {
     scratch: [u8; SCRATCH],
 }
 
-/// One slot per thread that made an event; freed with the thread.
+/// One slot per thread that made an event, freed with the thread; and one more while it needs it.
 #[map]
-pub static SLOTS: HashMap<u32, Slot> = HashMap::with_max_entries(1024, 0);
+pub static SLOTS: HashMap<u64, Slot> = HashMap::with_max_entries(1024, 0);
 
 /// Executions in progress, by thread group: an exec closes files on its way, which are events too,
 /// and may change its thread's id.
@@ -69,89 +81,94 @@ static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 pub struct Recorder {
     slot: *mut Slot,
     process: *const Process,
-    /// The slot is one of [`EXECS`].
-    of_exec: bool,
 }
 
 impl Recorder {
-    /// Begins a record, where the running process is tracked.
+    /// Begins a record that the running hook emits, where the running process is tracked.
     #[inline(always)]
     pub fn begin(kind: u16) -> Option<Self> {
-        Self::begin_in(kind, false)
-    }
-
-    /// Begins an execution's record.
-    #[inline(always)]
-    pub fn begin_exec() -> Option<Self> {
-        Self::begin_in(kind::EXEC, true)
-    }
-
-    #[inline(always)]
-    fn begin_in(kind: u16, of_exec: bool) -> Option<Self> {
-        let (tgid, tid) = ids();
-        let process = tracked(tgid)?;
-        let slot = match find_slot(of_exec) {
-            Some(slot) => slot,
-            None => {
-                if let Some(empty) = EMPTY.get(0) {
-                    let _ = if of_exec {
-                        EXECS.insert(tgid, empty, 0)
-                    } else {
-                        SLOTS.insert(tid, empty, 0)
-                    };
-                }
-                let Some(slot) = find_slot(of_exec) else {
-                    count_lost(kind);
-                    return None;
-                };
-                slot
-            }
+        let process = tracked(ids().0)?;
+        let mut slot = slot_at(OF_THREAD);
+        // SAFETY: a value of the map, this thread's own.
+        if slot.is_some_and(|slot| unsafe { (*slot).held } != NOTHING) {
+            slot = slot_at(NESTED);
+        }
+        let Some(slot) = slot else {
+            count_lost(kind);
+            return None;
         };
+        Some(Self::fill(slot, process, kind))
+    }
+
+    /// Begins a record that another hook of the same call emits: that one counts it as lost where it
+    /// does not find it.
+    #[inline(always)]
+    pub fn hold(kind: u16) -> Option<Self> {
+        let process = tracked(ids().0)?;
+        let slot = slot_at(OF_THREAD)?;
+        let held = u32::from(kind) + 1;
         // SAFETY: a value of the map, this thread's own.
         unsafe {
-            (*slot).pending = u32::from(kind);
+            count_overwritten((*slot).held, held);
+            (*slot).held = held;
+        }
+        Some(Self::fill(slot, process, kind))
+    }
+
+    /// The same, where the hook that emits it could not tell; or is this one, which begins again.
+    #[inline(always)]
+    pub fn hold_or_lose(kind: u16) -> Option<Self> {
+        let recorder = Self::hold(kind);
+        if recorder.is_none() {
+            count_missing(kind);
+        }
+        recorder
+    }
+
+    /// Begins an execution's record: of the `struct linux_binprm` at this address.
+    #[inline(always)]
+    pub fn begin_exec(bprm: u64) -> Option<Self> {
+        let process = tracked(ids().0)?;
+        let mut recorder = Self::fill(slot_at(OF_EXEC)?, process, kind::EXEC);
+        recorder.set_subject(bprm);
+        Some(recorder)
+    }
+
+    #[inline(always)]
+    fn fill(slot: *mut Slot, process: *const Process, kind: u16) -> Self {
+        // SAFETY: a value of the map, this thread's own.
+        unsafe {
             (*slot).subject = 0;
             (*slot).record.kind = kind;
             (*slot).record.has = 0;
             (*slot).record.incomplete = 0;
             write_volatile(&raw mut (*slot).record.size, RECORD_SIZE as u32);
         }
-        Some(Self {
-            slot,
-            process,
-            of_exec,
-        })
+        Self { slot, process }
     }
 
-    /// The record of this kind that an earlier hook of this thread began.
+    /// The record of this kind that an earlier hook of this thread holds.
     #[inline(always)]
     pub fn resume(kind: u16) -> Option<Self> {
-        Self::resume_in(kind, false)
-    }
-
-    /// The execution that this process began.
-    #[inline(always)]
-    pub fn resume_exec() -> Option<Self> {
-        Self::resume_in(kind::EXEC, true)
-    }
-
-    #[inline(always)]
-    fn resume_in(kind: u16, of_exec: bool) -> Option<Self> {
-        let recorder = Self::running(of_exec)?;
+        let recorder = Self::running(OF_THREAD)?;
         // SAFETY: a value of the map, this thread's own.
-        (unsafe { (*recorder.slot).pending } == u32::from(kind)).then_some(recorder)
+        (unsafe { (*recorder.slot).held } == u32::from(kind) + 1).then_some(recorder)
     }
 
-    /// The record that the running thread fills, or its process's execution, of whatever kind.
+    /// The record of this execution. Another thread of the process may have begun one too, which then
+    /// fails when this one ends it.
     #[inline(always)]
-    pub fn running(of_exec: bool) -> Option<Self> {
+    pub fn resume_exec(bprm: u64) -> Option<Self> {
+        let recorder = Self::running(OF_EXEC)?;
+        (recorder.subject() == bprm).then_some(recorder)
+    }
+
+    /// The record that is filled at this place.
+    #[inline(always)]
+    pub fn running(place: u32) -> Option<Self> {
         let process = tracked(ids().0)?;
-        let slot = find_slot(of_exec)?;
-        Some(Self {
-            slot,
-            process,
-            of_exec,
-        })
+        let slot = find_slot(place)?;
+        Some(Self { slot, process })
     }
 
     /// When the running process began, nanoseconds of boot time: with its number, which one it is.
@@ -161,10 +178,11 @@ impl Recorder {
         unsafe { (*self.process).start_ns }
     }
 
-    /// Whether it is an execution's.
+    /// Where it is filled: see [`Recorder::running`].
     #[inline(always)]
-    pub fn of_exec(&self) -> bool {
-        self.of_exec
+    pub fn place(&self) -> u32 {
+        // SAFETY: a value of the map.
+        unsafe { read_volatile(&raw const (*self.slot).place) }
     }
 
     /// The fixed part, to set numbers in.
@@ -357,6 +375,22 @@ impl Recorder {
     /// again so that it is known when the probe is compiled.
     #[inline(always)]
     pub fn emit(self, kind: u16, result: i64) {
+        self.hand_over(kind, result);
+        let (tgid, tid) = ids();
+        match self.place() {
+            OF_EXEC => {
+                let _ = EXECS.remove(tgid);
+            }
+            NESTED => {
+                let _ = SLOTS.remove(slot_key(tid, NESTED));
+            }
+            // SAFETY: a value of the map, this thread's own.
+            _ => unsafe { (*self.slot).held = NOTHING },
+        }
+    }
+
+    #[inline(always)]
+    fn hand_over(&self, kind: u16, result: i64) {
         let Some(counters) = COUNTERS.get_ptr_mut(0) else {
             return;
         };
@@ -366,7 +400,6 @@ impl Recorder {
         let caps = load(cred, offset!(cred_caps));
         // SAFETY: values of maps, this thread's and this CPU's own; helpers without preconditions.
         unsafe {
-            (*self.slot).pending = NOTHING;
             let record = &raw mut (*self.slot).record;
             let process = self.process;
             (*record).version = VERSION;
@@ -409,15 +442,40 @@ impl Recorder {
     }
 }
 
-/// Where the running thread fills its records, or its process that of an execution.
+/// Key of a thread's slot.
 #[inline(always)]
-fn find_slot(of_exec: bool) -> Option<*mut Slot> {
+pub fn slot_key(tid: u32, place: u32) -> u64 {
+    u64::from(place) << 32 | u64::from(tid)
+}
+
+/// The running thread's slot of this place, or its process's, if there is one.
+#[inline(always)]
+fn find_slot(place: u32) -> Option<*mut Slot> {
     let (tgid, tid) = ids();
-    if of_exec {
+    if place == OF_EXEC {
         EXECS.get_ptr_mut(tgid)
     } else {
-        SLOTS.get_ptr_mut(tid)
+        SLOTS.get_ptr_mut(slot_key(tid, place))
     }
+}
+
+/// The same; a new one where there is none and there is room.
+#[inline(always)]
+fn slot_at(place: u32) -> Option<*mut Slot> {
+    if let Some(slot) = find_slot(place) {
+        return Some(slot);
+    }
+    let empty = EMPTY.get(0)?;
+    let (tgid, tid) = ids();
+    let _ = if place == OF_EXEC {
+        EXECS.insert(tgid, empty, 0)
+    } else {
+        SLOTS.insert(slot_key(tid, place), empty, 0)
+    };
+    let slot = find_slot(place)?;
+    // SAFETY: a value of the map.
+    unsafe { (*slot).place = place };
+    Some(slot)
 }
 
 /// What should leave the machine at once, lest the machine be wrecked first.
@@ -427,6 +485,31 @@ const fn urgent(kind: u16) -> bool {
         kind,
         kind::EXEC | kind::CONNECT | kind::TAMPER | kind::PTRACE
     )
+}
+
+/// Counts a record that gives way to another, where the hook that would have emitted it cannot know.
+/// One of the same kind was of the same call, which tried again.
+#[inline(always)]
+fn count_overwritten(before: u32, now: u32) {
+    const SEND: u32 = kind::SEND as u32 + 1;
+    const CHMOD: u32 = kind::CHMOD as u32 + 1;
+    const CHOWN: u32 = kind::CHOWN as u32 + 1;
+    if before == now {
+        return;
+    }
+    match before {
+        SEND => count_lost(kind::SEND),
+        CHMOD | CHOWN => count_lost(kind::CHMOD),
+        _ => {}
+    }
+}
+
+/// Counts an event of the running process that has no record, if that one is tracked.
+#[inline(always)]
+pub fn count_missing(kind: u16) {
+    if watching() {
+        count_lost(kind);
+    }
 }
 
 /// Counts an event that found no slot.

@@ -5,17 +5,25 @@ use aya_ebpf::programs::{FExitContext, LsmContext};
 use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::kernel::{Ptr, load, offset};
-use crate::path::walk_path;
+use crate::path::{walk, walk_path};
 use crate::recorder::Recorder;
+use crate::user::second_argument;
+
+/// Begins a record of this name.
+#[inline(always)]
+fn named(name: &'static [u8]) -> Option<Recorder> {
+    let mut recorder = Recorder::begin(kind::TAMPER)?;
+    recorder.string::<32>(
+        tag::ASKED,
+        incomplete::ASKED_UNREADABLE,
+        name.as_ptr().cast(),
+    );
+    Some(recorder)
+}
 
 #[inline(always)]
 fn tamper(name: &'static [u8], flags: u64) -> i32 {
-    if let Some(mut recorder) = Recorder::begin(kind::TAMPER) {
-        recorder.string::<32>(
-            tag::ASKED,
-            incomplete::ASKED_UNREADABLE,
-            name.as_ptr().cast(),
-        );
+    if let Some(mut recorder) = named(name) {
         recorder.record().flags = flags;
         recorder.record().has |= has::FLAGS;
         recorder.python();
@@ -51,13 +59,7 @@ pub fn tamper_load(ctx: LsmContext) -> i32 {
 /// A mount; flags are the mount's.
 #[lsm(hook = "sb_mount")]
 pub fn tamper_mount(ctx: LsmContext) -> i32 {
-    if let Some(mut recorder) = Recorder::begin(kind::TAMPER) {
-        let name: &'static [u8] = b"sb_mount\0";
-        recorder.string::<32>(
-            tag::ASKED,
-            incomplete::ASKED_UNREADABLE,
-            name.as_ptr().cast(),
-        );
+    if let Some(mut recorder) = named(b"sb_mount\0") {
         let path: Ptr = ctx.arg(1);
         recorder.path(tag::PATH, incomplete::PATH_UNREADABLE, path);
         // What is mounted, as it was asked for: a directory where it is bound to another place.
@@ -74,12 +76,7 @@ pub fn tamper_mount(ctx: LsmContext) -> i32 {
 /// Begins a record of this name about a path, which the kernel does not give at these hooks.
 #[inline(always)]
 fn tree(name: &'static [u8], path: Ptr) -> Option<Recorder> {
-    let mut recorder = Recorder::begin(kind::TAMPER)?;
-    recorder.string::<32>(
-        tag::ASKED,
-        incomplete::ASKED_UNREADABLE,
-        name.as_ptr().cast(),
-    );
+    let mut recorder = named(name)?;
     walk_path(&mut recorder, path);
     Some(recorder)
 }
@@ -92,6 +89,63 @@ pub fn tamper_move(ctx: LsmContext) -> i32 {
         let dentry: Ptr = load(ctx.arg(0), offset!(path_dentry));
         recorder.name(tag::TARGET, incomplete::TARGET_UNREADABLE, dentry);
         recorder.emit(kind::TAMPER, 0);
+    }
+    0
+}
+
+/// A mount is taken away; flags are the call's.
+#[lsm(hook = "sb_umount")]
+pub fn tamper_umount(ctx: LsmContext) -> i32 {
+    if let Some(mut recorder) = named(b"sb_umount\0") {
+        let mnt: Ptr = ctx.arg(0);
+        walk(&mut recorder, load(mnt, offset!(vfsmount_root)), mnt);
+        recorder.record().flags = u64::from(ctx.arg::<u32>(1));
+        recorder.record().has |= has::FLAGS;
+        recorder.emit(kind::TAMPER, 0);
+    }
+    0
+}
+
+/// A process enters other namespaces; flags are which (`CLONE_NEW*`), 0 those that a descriptor is of.
+/// Nothing below the call itself may be hooked; its arguments lie in registers, which nobody changes.
+#[fexit(function = "__x64_sys_setns")]
+pub fn tamper_setns(ctx: FExitContext) -> i32 {
+    setns(ctx.arg(1))
+}
+
+/// By a call of 32 bits.
+#[fexit(function = "__ia32_sys_setns")]
+pub fn tamper_setns_32(ctx: FExitContext) -> i32 {
+    setns(ctx.arg(1))
+}
+
+#[inline(always)]
+fn setns(result: i64) -> i32 {
+    if let Some(mut recorder) = named(b"setns\0") {
+        recorder.record().flags = second_argument() & 0xffff_ffff;
+        recorder.record().has |= has::FLAGS;
+        recorder.emit(kind::TAMPER, result);
+    }
+    0
+}
+
+/// Attributes of a mount are changed. Of which one, only the caller's memory says.
+#[fexit(function = "__x64_sys_mount_setattr")]
+pub fn tamper_setattr(ctx: FExitContext) -> i32 {
+    mount_setattr(ctx.arg(1))
+}
+
+/// By a call of 32 bits.
+#[fexit(function = "__ia32_sys_mount_setattr")]
+pub fn tamper_setattr_32(ctx: FExitContext) -> i32 {
+    mount_setattr(ctx.arg(1))
+}
+
+#[inline(always)]
+fn mount_setattr(result: i64) -> i32 {
+    if let Some(mut recorder) = named(b"mount_setattr\0") {
+        recorder.mark(incomplete::PATH_UNREADABLE);
+        recorder.emit(kind::TAMPER, result);
     }
     0
 }
@@ -136,13 +190,7 @@ pub fn tamper_capable(ctx: FExitContext) -> i32 {
     {
         return 0;
     }
-    if let Some(mut recorder) = Recorder::begin(kind::TAMPER) {
-        let name: &'static [u8] = b"capable\0";
-        recorder.string::<32>(
-            tag::ASKED,
-            incomplete::ASKED_UNREADABLE,
-            name.as_ptr().cast(),
-        );
+    if let Some(mut recorder) = named(b"capable\0") {
         recorder.record().flags = number;
         recorder.record().has |= has::FLAGS;
         recorder.emit(kind::TAMPER, i64::from(result));

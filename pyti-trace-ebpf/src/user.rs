@@ -1,8 +1,8 @@
 //! Reading the memory of the running program.
 
-use aya_ebpf::helpers::generated::bpf_probe_read_user;
+use aya_ebpf::helpers::generated::{bpf_probe_read_user, bpf_task_pt_regs};
 
-use crate::kernel::{Ptr, current, inner, load, offset};
+use crate::kernel::{Ptr, current, inner, load, offset, peek};
 
 /// A 32-bit call (arch/x86/include/asm/thread_info.h).
 const TS_COMPAT: u32 = 2;
@@ -12,6 +12,18 @@ const TS_COMPAT: u32 = 2;
 pub fn in_32_bit_call() -> bool {
     let thread_info = inner(current(), offset!(task_thread_info));
     load::<u32>(thread_info, offset!(thread_info_status)) & TS_COMPAT != 0
+}
+
+/// The second argument of the running system call.
+#[inline(always)]
+pub fn second_argument() -> u64 {
+    // SAFETY: the running task.
+    let regs = unsafe { bpf_task_pt_regs(current() as *mut _) } as Ptr;
+    if in_32_bit_call() {
+        u64::from(peek::<u32>(regs, offset!(regs_cx)))
+    } else {
+        peek(regs, offset!(regs_si))
+    }
 }
 
 /// A value of user memory; its default where it cannot be read. (No `Option`: its empty half would be

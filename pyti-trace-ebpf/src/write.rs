@@ -1,5 +1,10 @@
 //! Files written to: how much, and the first bytes. What a process wrote through one open file is one
 //! record, made when it closes it.
+//!
+//! The first bytes are those of the file, as they were written last: who writes the body first and the
+//! head over it at the end shows the head.
+
+use core::ptr::read_volatile;
 
 use aya_ebpf::helpers::generated::{bpf_d_path, bpf_probe_read_user};
 use aya_ebpf::macros::{fentry, fexit, lsm, map};
@@ -26,6 +31,13 @@ const UIO_MAXIOV: u32 = 1024;
 const IORING_OP_WRITEV: u8 = 2;
 const IORING_OP_WRITE_FIXED: u8 = 5;
 const IORING_OP_WRITE: u8 = 23;
+/// The write is on its way (include/linux/errno.h).
+const EIOCBQUEUED: i64 = -529;
+/// `IOCB_APPEND` (include/linux/fs.h).
+const IOCB_APPEND: u32 = 0x10;
+/// Offset of `aio_buf` in `struct iocb`, which `aio_nbytes` and `aio_offset` follow
+/// (include/uapi/linux/aio_abi.h).
+const IOCB_BUF: usize = 24;
 
 /// Files that a process wrote to and has not closed.
 #[map]
@@ -99,60 +111,111 @@ pub fn write_mark(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// Counts what the running process wrote to a file, and gives what is known of the file if the sample
-/// ends where this write began.
+/// What a write leaves to be sampled: bytes of the file from this offset on.
+#[repr(C)]
+struct Piece {
+    entry: *mut Written,
+    /// Offset in the file.
+    at: u64,
+}
+
+/// Counts what the running process wrote to a file from this offset on, and gives what is known of the
+/// file.
 #[inline(always)]
-fn count(file: Ptr, written: i64) -> Option<*mut Written> {
+fn count(file: Ptr, written: i64, at: u64) -> Option<Piece> {
     if written <= 0 {
         return None;
     }
     let entry = WRITTEN.get_ptr_mut(write_key(file, ids().0))?;
     // SAFETY: a value of the map.
-    let goes_on = unsafe {
+    unsafe {
         let before = (*entry).bytes;
         (*entry).bytes = before + written as u64;
-        before == u64::from((*entry).sample_len)
-    };
-    goes_on.then_some(entry)
+        // The file's head tells what it is: a sample of what lies behind makes way for it.
+        if before == 0 || at < (*entry).sample_at {
+            (*entry).sample_at = at;
+            (*entry).sample_len = 0;
+            (*entry).unseen = 0;
+        }
+    }
+    Some(Piece { entry, at })
 }
 
-/// Adds the first of `len` bytes of user memory to the sample, as far as it has room, and says whether
-/// it has more and they could be read: else nothing may follow them.
+/// Puts `len` bytes of user memory into the sample, as far as they lie in it, and goes on behind them.
+/// Says whether more may follow.
 #[inline(always)]
-fn sample(entry: *mut Written, from: u64, len: u64) -> bool {
+fn sample(piece: &mut Piece, from: u64, len: u64) -> bool {
+    let entry = piece.entry;
     // SAFETY: a value of the map; the helper checks the source.
     unsafe {
-        let have = (*entry).sample_len as usize;
-        if have >= SAMPLE {
+        let begin = piece.at.wrapping_sub((*entry).sample_at);
+        // Nothing is put behind a gap.
+        if begin >= SAMPLE as u64 || begin > u64::from((*entry).sample_len) {
             return false;
         }
-        let room = (SAMPLE - have) as u64;
-        let len = if len > room { room } else { len };
-        let to = (&raw mut (*entry).sample).cast::<u8>().add(have);
+        // The same number: so the verifier sees it too.
+        let begin = begin as usize & (SAMPLE - 1);
+        let room = (SAMPLE - begin) as u64;
+        let whole = len < room;
+        let len = if whole { len } else { room };
+        let to = (&raw mut (*entry).sample).cast::<u8>().add(begin);
         if bpf_probe_read_user(to.cast(), len as u32, from as usize as Ptr) != 0 {
+            (*entry).unseen = 1;
             return false;
         }
-        (*entry).sample_len = have as u32 + len as u32;
-        len < room
+        let end = begin as u32 + len as u32;
+        if end > (*entry).sample_len {
+            (*entry).sample_len = end;
+        }
+        piece.at += len;
+        whole
     }
 }
 
-/// Counts the bytes, and samples the first ones, of writes from one buffer.
+/// Counts what the kernel wrote by itself, whose bytes are nowhere to be read: what of the sample it
+/// may have changed is not known any more.
+#[inline(always)]
+fn count_unseen(file: Ptr, written: i64, at: u64) -> i32 {
+    if let Some(piece) = count(file, written, at) {
+        // SAFETY: a value of the map.
+        unsafe {
+            if at.wrapping_sub((*piece.entry).sample_at) < SAMPLE as u64 {
+                (*piece.entry).unseen = 1;
+            }
+        }
+    }
+    0
+}
+
+/// Counts the bytes, and samples the first ones, of writes from one buffer. The position is already
+/// behind them.
 #[fexit(function = "vfs_write")]
 pub fn write_count(ctx: FExitContext) -> i32 {
     let written: i64 = ctx.arg(4);
-    if let Some(entry) = count(ctx.arg(0), written) {
-        sample(entry, ctx.arg(1), written as u64);
+    if written <= 0 {
+        return 0;
+    }
+    if let Some(mut piece) = count(ctx.arg(0), written, before(ctx.arg(3), written)) {
+        sample(&mut piece, ctx.arg(1), written as u64);
     }
     0
+}
+
+/// The position before so many bytes were written.
+#[inline(always)]
+fn before(position: Ptr, written: i64) -> u64 {
+    peek::<u64>(position, 0).wrapping_sub(written as u64)
 }
 
 /// The same of writes from several buffers.
 #[fexit(function = "vfs_writev")]
 pub fn write_count_vector(ctx: FExitContext) -> i32 {
     let written: i64 = ctx.arg(5);
-    if let Some(entry) = count(ctx.arg(0), written) {
-        sample_vector(entry, ctx.arg(1), written as u64, in_32_bit_call());
+    if written <= 0 {
+        return 0;
+    }
+    if let Some(piece) = count(ctx.arg(0), written, before(ctx.arg(3), written)) {
+        sample_vector(piece, ctx.arg(1), written as u64, in_32_bit_call());
     }
     0
 }
@@ -160,7 +223,7 @@ pub fn write_count_vector(ctx: FExitContext) -> i32 {
 /// A walk through the buffers of a write.
 #[repr(C)]
 struct Gather {
-    entry: *mut Written,
+    piece: Piece,
     /// An array of `struct iovec`, or of its 32-bit kind.
     vector: u64,
     /// Bytes that were written and not looked at.
@@ -170,9 +233,9 @@ struct Gather {
 
 /// Samples what was written from an array of `struct iovec`.
 #[inline(always)]
-fn sample_vector(entry: *mut Written, vector: u64, written: u64, of_32_bits: bool) {
+fn sample_vector(piece: Piece, vector: u64, written: u64, of_32_bits: bool) {
     let mut gather = Gather {
-        entry,
+        piece,
         vector,
         left: written,
         of_32_bits,
@@ -183,20 +246,25 @@ fn sample_vector(entry: *mut Written, vector: u64, written: u64, of_32_bits: boo
 unsafe extern "C" fn sample_next(index: u32, gather: *mut Gather) -> i64 {
     // SAFETY: `sample_vector` gives it its own.
     let gather = unsafe { &mut *gather };
-    let (from, len) = if gather.of_32_bits {
-        let [from, len]: [u32; 2] = read(gather.vector.wrapping_add(u64::from(index) * 8));
-        (u64::from(from), u64::from(len))
-    } else {
-        let [from, len]: [u64; 2] = read(gather.vector.wrapping_add(u64::from(index) * 16));
-        (from, len)
-    };
+    let [from, len] = buffer(gather.vector, index, gather.of_32_bits);
     let len = if len > gather.left { gather.left } else { len };
     gather.left -= len;
-    i64::from(!sample(gather.entry, from, len) || gather.left == 0)
+    i64::from(!sample(&mut gather.piece, from, len) || gather.left == 0)
 }
 
-/// Counts and samples what io_uring wrote at once or in a thread of its own. (Of a write around the
-/// page cache only the completion, in an interrupt, knows how many bytes it were.)
+/// Address and length of the buffer at `index` of an array of `struct iovec`.
+#[inline(always)]
+fn buffer(vector: u64, index: u32, of_32_bits: bool) -> [u64; 2] {
+    if of_32_bits {
+        let [from, len]: [u32; 2] = read(vector.wrapping_add(u64::from(index) * 8));
+        [u64::from(from), u64::from(len)]
+    } else {
+        read(vector.wrapping_add(u64::from(index) * 16))
+    }
+}
+
+/// Counts and samples what io_uring wrote at once or in a thread of its own; and of a write around the
+/// page cache, which ends later in an interrupt, what it was asked to write.
 #[fentry(function = "kiocb_done")]
 pub fn write_count_uring(ctx: FEntryContext) -> i32 {
     let request: Ptr = ctx.arg(0);
@@ -208,16 +276,115 @@ pub fn write_count_uring(ctx: FEntryContext) -> i32 {
     ) {
         return 0;
     }
-    if let Some(entry) = count(peek_ptr(request, offset!(io_file)), written) {
-        let from: u64 = peek(request, offset!(io_rw_addr));
-        if operation == IORING_OP_WRITEV {
-            // Of a ring of 32 bits, whose array is another, this reads addresses that there are none
-            // of. How the call came here says nothing: the ring was set up by another one.
-            sample_vector(entry, from, written as u64, false);
+    // The request begins with its `struct io_rw`, and that with its `struct kiocb`.
+    let position: u64 = peek(request, offset!(kiocb_pos));
+    let from: u64 = peek(request, offset!(io_rw_addr));
+    let asked: u32 = peek(request, offset!(io_rw_len));
+    let later = written == EIOCBQUEUED;
+    // Of a ring of 32 bits, whose array is another, this reads addresses that there are none of. How
+    // the call came here says nothing: the ring was set up by another one.
+    let buffers = Buffers {
+        from,
+        many: operation == IORING_OP_WRITEV,
+        of_32_bits: false,
+    };
+    let (written, at) = if later {
+        (buffers.bytes(u64::from(asked)), position)
+    } else {
+        (written, position.wrapping_sub(written as u64))
+    };
+    buffers.count(peek_ptr(request, offset!(io_file)), written, at)
+}
+
+/// Counts and samples what io_submit was asked to write: what came of it an interrupt may tell, later.
+#[fexit(function = "aio_write")]
+pub fn write_count_aio(ctx: FExitContext) -> i32 {
+    if ctx.arg::<i32>(4) < 0 || tracked(ids().0).is_none() {
+        return 0;
+    }
+    let kiocb: Ptr = ctx.arg(0);
+    let [from, asked, at]: [u64; 3] = peek(ctx.arg(1), IOCB_BUF);
+    let buffers = Buffers {
+        from,
+        many: ctx.arg::<u32>(2) & 1 != 0,
+        of_32_bits: ctx.arg::<u32>(3) & 1 != 0,
+    };
+    // At the file's end, wherever it was asked for: as the kernel found it, or just behind.
+    let at = if peek::<u32>(kiocb, offset!(kiocb_flags)) & IOCB_APPEND != 0 {
+        peek(kiocb, offset!(kiocb_pos))
+    } else {
+        at
+    };
+    buffers.count(
+        peek_ptr(kiocb, offset!(kiocb_file)),
+        buffers.bytes(asked),
+        at,
+    )
+}
+
+/// What was written from: one buffer, or an array of `struct iovec`.
+struct Buffers {
+    from: u64,
+    many: bool,
+    of_32_bits: bool,
+}
+
+impl Buffers {
+    /// How many bytes they have; `asked` is that, or the length of the array.
+    #[inline(always)]
+    fn bytes(&self, asked: u64) -> i64 {
+        if self.many {
+            total(self.from, asked as u32, self.of_32_bits)
         } else {
-            sample(entry, from, written as u64);
+            asked as i64
         }
     }
+
+    /// Counts and samples.
+    #[inline(always)]
+    fn count(&self, file: Ptr, written: i64, at: u64) -> i32 {
+        if let Some(mut piece) = count(file, written, at) {
+            if self.many {
+                sample_vector(piece, self.from, written as u64, self.of_32_bits);
+            } else {
+                sample(&mut piece, self.from, written as u64);
+            }
+        }
+        0
+    }
+}
+
+/// A sum of the lengths of buffers.
+#[repr(C)]
+struct Total {
+    vector: u64,
+    bytes: u64,
+    of_32_bits: bool,
+}
+
+/// Bytes in all of `buffers` buffers.
+#[inline(always)]
+fn total(vector: u64, buffers: u32, of_32_bits: bool) -> i64 {
+    let mut total = Total {
+        vector,
+        bytes: 0,
+        of_32_bits,
+    };
+    let buffers = if buffers > UIO_MAXIOV {
+        UIO_MAXIOV
+    } else {
+        buffers
+    };
+    repeat(buffers, add_next, &mut total);
+    // SAFETY: a local; the compiler does not see that the loop writes it.
+    unsafe { read_volatile(&raw const total.bytes) as i64 }
+}
+
+unsafe extern "C" fn add_next(index: u32, total: *mut Total) -> i64 {
+    // SAFETY: `total` gives it its own.
+    let total = unsafe { &mut *total };
+    let [_, len] = buffer(total.vector, index, total.of_32_bits);
+    total.bytes = total.bytes.wrapping_add(len);
     0
 }
 
@@ -230,22 +397,28 @@ pub fn write_count_copy(ctx: FExitContext) -> i32 {
     if load::<usize>(operations, offset!(operations_copy)) == 0 {
         return 0;
     }
-    count(file, ctx.arg(6));
-    0
+    count_unseen(file, ctx.arg(6), ctx.arg(3))
 }
 
 /// Counts the bytes of sendfile.
 #[fexit(function = "do_splice_direct")]
 pub fn write_count_sendfile(ctx: FExitContext) -> i32 {
-    count(ctx.arg(2), ctx.arg(6));
-    0
+    let written: i64 = ctx.arg(6);
+    count_unseen(ctx.arg(2), written, before(ctx.arg(3), written))
 }
 
 /// Counts the bytes that come out of a pipe.
 #[fexit(function = "do_splice")]
 pub fn write_count_splice(ctx: FExitContext) -> i32 {
-    count(ctx.arg(2), ctx.arg(6));
-    0
+    let file: Ptr = ctx.arg(2);
+    let written: i64 = ctx.arg(6);
+    // Without a position of its own it is the file's.
+    let at = if ctx.arg::<u64>(3) == 0 {
+        load::<u64>(file, offset!(file_pos)).wrapping_sub(written as u64)
+    } else {
+        before(ctx.arg(3), written)
+    };
+    count_unseen(file, written, at)
 }
 
 /// A descriptor is closed, by close() or else: what its process wrote through the file is complete.
@@ -288,6 +461,8 @@ fn written(file: Ptr) -> i32 {
             recorder.record().bytes = (*entry).bytes;
             recorder.record().has |= has::BYTES;
         }
+        // Where something was written unseen they are not known, however few they are.
+        let len = if (*entry).unseen == 0 { len } else { 0 };
         if len > 0 {
             recorder.kernel::<{ SAMPLE as u32 }>(
                 tag::DATA,

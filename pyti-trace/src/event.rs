@@ -49,15 +49,15 @@ pub enum Kind {
     Listen,
     /// A connection was accepted.
     Accept,
-    /// Bytes were sent to an address given with the call, or for the first time on a connection.
+    /// Bytes were sent to an address given with the call, or among the first 64 of a connection.
     Send,
     /// An anonymous file was made by `memfd_create`.
     MemfdCreate,
-    /// A file descriptor was duplicated onto 0, 1 or 2.
+    /// A file descriptor was duplicated onto 0, 1 or 2, or was to be.
     Dup,
     /// Credentials changed.
     Creds,
-    /// A process asked for access to another's memory or state.
+    /// A process asked for access to another's memory or state, or gave it to its parent.
     Ptrace,
     /// A signal was sent to a process outside the sender's own.
     Signal,

@@ -23,6 +23,7 @@
 
 #define PLACE "/tmp/evasions"
 #define TRIES 300
+#define EXECUTIONS 150
 
 static void say(const char *step, long result, unsigned long inode, const char *format, ...) {
     char name[16384];
@@ -278,6 +279,33 @@ static void *outlive(void *unused) {
     return NULL;
 }
 
+static volatile int started;
+static char race_number[16];
+
+static void *execute(void *path) {
+    char *argv[] = {path, race_number, NULL};
+    while (!started) {}
+    execv(path, argv);
+    return NULL;
+}
+
+/* Two threads execute at once: one of them is ended by the other, in the middle of its call. */
+static void exec_race(void) {
+    for (int i = 0; i < EXECUTIONS; i++) {
+        snprintf(race_number, sizeof race_number, "race-%d", i);
+        pid_t child = child_of();
+        if (!child) {
+            pthread_t threads[2];
+            begin("exec-race");
+            pthread_create(&threads[0], NULL, execute, i % 2 ? "/bin/true" : "/bin/false");
+            pthread_create(&threads[1], NULL, execute, i % 2 ? "/bin/false" : "/bin/true");
+            started = 1;
+            for (;;) pause();
+        }
+        say("exec-race", WEXITSTATUS(wait_for(child)), i, "");
+    }
+}
+
 static void *doze(void *unused) {
     (void)unused;
     for (;;) pause();
@@ -392,6 +420,7 @@ int main(void) {
     roads();
     mounts();
     processes();
+    exec_race();
     reuse();
     leave_behind();
     say("end", 0, 0, "");

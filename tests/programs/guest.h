@@ -66,8 +66,14 @@ static long uring(struct io_uring_sqe sqe) {
     if (entered < 0)
         return -errno;
     unsigned head = *ring.cq_head;
-    long result = ring.cqes[head & *ring.cq_mask].res;
+    struct io_uring_cqe *cqe = &ring.cqes[head & *ring.cq_mask];
+    long result = cqe->res, more = cqe->flags & IORING_CQE_F_MORE;
     __atomic_store_n(ring.cq_head, head + 1, __ATOMIC_RELEASE);
+    /* A send without a copy says once more when the memory is free again. */
+    if (more) {
+        syscall(SYS_io_uring_enter, ring.fd, 0, 1, IORING_ENTER_GETEVENTS, NULL, 0);
+        __atomic_store_n(ring.cq_head, head + 2, __ATOMIC_RELEASE);
+    }
     return result;
 }
 #define SQE(op, ...) ((struct io_uring_sqe){.opcode = op, __VA_ARGS__})

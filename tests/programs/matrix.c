@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/if_packet.h>
@@ -21,8 +22,10 @@
 #include <linux/openat2.h>
 #include <linux/perf_event.h>
 #include <linux/sched.h>
+#include <linux/netlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -33,6 +36,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -51,6 +55,11 @@
 #define DIR "/tmp/matrix/"
 #ifndef SYS_fchmodat2
 #define SYS_fchmodat2 452
+#endif
+/* Newer than some headers (include/uapi/linux/io_uring.h, include/linux/socket.h). */
+enum { RING_FTRUNCATE = 55, RING_BIND, RING_LISTEN };
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
 #endif
 
 static void say(const char *action, const char *road, pid_t pid, long result, const char *key) {
@@ -126,8 +135,30 @@ static void opens(const char *action, int flags, pid_t me) {
     OPEN("int80-openat", int80(295, AT_FDCWD, lows(path), flags, 0644, 0));
     OPEN("io_uring", uring(SQE(IORING_OP_OPENAT, .fd = AT_FDCWD, .addr = PTR(path), .len = 0644, .open_flags = flags)));
     OPEN("io_uring-openat2", uring(SQE(IORING_OP_OPENAT2, .fd = AT_FDCWD, .addr = PTR(path), .len = sizeof how, .off = PTR(&how))));
-    if (flags & O_CREAT)
-        OPEN("creat", got(creat(path, 0644)));
+    if (!(flags & O_CREAT))
+        return;
+    OPEN("creat", got(creat(path, 0644)));
+    struct { struct file_handle head; char bytes[MAX_HANDLE_SZ]; } handle = {.head.handle_bytes = MAX_HANDLE_SZ};
+    int mount_id;
+    path = touch(name(action, "open_by_handle_at"));
+    name_to_handle_at(AT_FDCWD, path, &handle.head, &mount_id, 0);
+    DO("open", "open_by_handle_at", me, got(open_by_handle_at(AT_FDCWD, &handle.head, O_RDONLY)), path);
+    begin("mq_open");
+    long queue = got(syscall(SYS_mq_open, "matrix", O_CREAT | O_RDWR, 0600, NULL));
+    say("open", "mq_open", me, queue < 0 ? queue : 0, "/matrix");
+}
+
+/* io_submit with one request, without its library. */
+static long aio(int fd, int operation, const void *buffer, size_t size) {
+    aio_context_t context = 0;
+    struct iocb request = {.aio_fildes = fd, .aio_lio_opcode = operation, .aio_buf = PTR(buffer), .aio_nbytes = size};
+    struct iocb *requests[] = {&request};
+    struct io_event done = {0};
+    if (syscall(SYS_io_setup, 1, &context) || syscall(SYS_io_submit, context, 1, requests) != 1)
+        return -errno;
+    syscall(SYS_io_getevents, context, 1, 1, &done, NULL);
+    syscall(SYS_io_destroy, context);
+    return done.res;
 }
 
 static void writes(pid_t me) {
@@ -158,10 +189,23 @@ static void writes(pid_t me) {
     WRITE("int80", int80(4, fd, low(text, 9), 9, 0, 0));
     WRITE("io_uring", uring(SQE(IORING_OP_WRITE, .fd = fd, .addr = PTR(text), .len = 9)));
     WRITE("io_uring-writev", uring(SQE(IORING_OP_WRITEV, .fd = fd, .addr = PTR(&vec), .len = 1)));
+    WRITE("io_uring-direct", ({
+        /* Around the page cache, which takes whole pages. */
+        char *page = aligned_alloc(4096, 4096);
+        memcpy(memset(page, 0, 4096), text, 9);
+        fcntl(fd, F_SETFL, O_DIRECT);
+        uring(SQE(IORING_OP_WRITE, .fd = fd, .addr = PTR(page), .len = 4096)); }));
+    WRITE("aio", aio(fd, IOCB_CMD_PWRITE, text, 9));
+    WRITE("aio-pieces", aio(fd, IOCB_CMD_PWRITEV, pieces, 3));
+    WRITE("head-last", ({ long done = got(pwrite(fd, "the body", 9, 9)); done + got(pwrite(fd, text, 9, 0)); }));
+    WRITE("head-again", ({ long done = got(write(fd, "something", 9)); done + got(pwritev(fd, pieces, 3, 0)); }));
+    WRITE("head-aio", ({ long done = got(write(fd, "something", 9)); done + aio(fd, IOCB_CMD_PWRITE, text, 9); }));
+    WRITE("fallocate", got(fallocate(fd, 0, 0, 9)));
     WRITE("sendfile", (lseek(from, 0, SEEK_SET), got(sendfile(fd, from, NULL, 9))));
     WRITE("copy_file_range", (lseek(from, 0, SEEK_SET), got(copy_file_range(from, NULL, fd, NULL, 9, 0))));
     (void)!pipe(pipes);
     WRITE("splice", ((void)!write(pipes[1], text, 9), got(splice(pipes[0], NULL, fd, NULL, 9, 0))));
+    WRITE("io_uring-splice", ((void)!write(pipes[1], text, 9), uring(SQE(IORING_OP_SPLICE, .fd = fd, .off = -1, .len = 9, .splice_fd_in = pipes[0], .splice_off_in = -1))));
     WRITE("dup-then-write", ({ int other = dup(fd); long done = got(write(other, text, 9)); close(other); done; }));
     begin("mmap");
     path = name("write", "mmap");
@@ -238,6 +282,9 @@ static void names(pid_t me) {
     ONE("chown", "chown", touch(path), got(chown(path, getuid(), getgid())));
     ONE("chown", "fchown", touch(path), ({ int fd = open(path, O_RDONLY); long done = got(fchown(fd, getuid(), -1)); close(fd); done; }));
     ONE("chown", "int80", touch(path), int80(212, lows(path), getuid(), -1, 0, 0));
+    ONE("chown-absent", "chown", , got(chown(path, getuid(), getgid())));
+    ONE("truncate-absent", "truncate", , got(truncate(path, 0)));
+    ONE("truncate", "io_uring", touch(path), ({ int fd = open(path, O_RDWR); long done = uring(SQE(RING_FTRUNCATE, .fd = fd, .off = 0)); close(fd); done; }));
     ONE("truncate", "truncate", touch(path), got(truncate(path, 0)));
     ONE("truncate", "ftruncate", touch(path), ({ int fd = open(path, O_RDWR); long done = got(ftruncate(fd, 0)); close(fd); done; }));
     ONE("truncate", "int80", touch(path), int80(92, lows(path), 0, 0, 0, 0));
@@ -307,6 +354,24 @@ static void execs(void) {
     DO("exec", "posix_spawn", child, 0, "/bin/true");
 }
 
+/* A child that waits to be done something to, and whose last thread is named after its number. */
+static pid_t target(char key[32]) {
+    int ready[2];
+    char byte;
+    (void)!pipe(ready);
+    fflush(stdout);
+    pid_t child = fork();
+    if (!child) {
+        snprintf(key, 32, "%d", getpid());
+        begin(key);
+        (void)!write(ready[1], "", 1);
+        for (;;) pause();
+    }
+    (void)!read(ready[0], &byte, 1);
+    snprintf(key, 32, "%d", child);
+    return child;
+}
+
 static int nothing(void *unused) { (void)unused; return 5; }
 
 static void forks(void) {
@@ -334,12 +399,10 @@ static void forks(void) {
     begin("signal");
     if (!(child = fork())) { raise(SIGKILL); }
     DO("exit", "signal", child, wait_for(child), "-");
-    fflush(stdout);
-    if (!(child = fork())) { for (;;) pause(); }
+    child = target(key);
     begin("kill");
     kill(child, SIGTERM);
     wait_for(child);
-    snprintf(key, sizeof key, "%d", child);
     DO("signal", "kill", me, 0, key);
 }
 
@@ -375,6 +438,8 @@ static void dups(int peer) {
     DUP("int80", int80(63, peer, 0, 0, 0, 0));
     DUP("scm_rights", pass(peer));
     DUP("pidfd_getfd", ({ int pidfd = syscall(SYS_pidfd_open, getpid(), 0); close(0); got(syscall(SYS_pidfd_getfd, pidfd, peer, 0)); }));
+    DUP("dup2-written", ({ close(0); (void)!write(open(DIR "written-over", O_CREAT | O_WRONLY, 0644), "x", 1); got(dup2(peer, 0)); }));
+    DUP("dup2-absent", got(dup2(1000, 0)));
     DUP("socket-after-close", (close(0), got(socket(AF_INET, SOCK_STREAM, 0))));
 }
 
@@ -424,6 +489,7 @@ static void connects(pid_t me) {
     CONNECT("int80", AF_INET, SOCK_STREAM, "192.0.2.4", 1008, (a = v4("192.0.2.4", 1008), int80(362, s, low(&a, sizeof a), sizeof a, 0, 0)));
     CONNECT("int80-socketcall", AF_INET, SOCK_STREAM, "192.0.2.5", 1009, ({ a = v4("192.0.2.5", 1009); uint32_t w[3] = {s, low(&a, sizeof a), sizeof a}; int80(102, SYS_CONNECT, low(w, sizeof w), 0, 0, 0); }));
     CONNECT("io_uring", AF_INET, SOCK_STREAM, "192.0.2.6", 1010, (a = v4("192.0.2.6", 1010), uring(SQE(IORING_OP_CONNECT, .fd = s, .addr = PTR(&a), .off = sizeof a))));
+    CONNECT("mptcp", AF_INET, SOCK_STREAM, "192.0.2.8", 1012, (close(s), s = socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP), a = v4("192.0.2.8", 1012), got(connect(s, AT(a)))));
     CONNECT("fastopen", AF_INET, SOCK_STREAM, "192.0.2.7", 1011, (a = v4("192.0.2.7", 1011), got(sendto(s, "early", 5, MSG_FASTOPEN, AT(a)))));
 #define LOCAL(road, type, path)                                               \
     do {                                                                      \
@@ -444,14 +510,14 @@ static void servers(pid_t me) {
     struct sockaddr_un u;
     char key[80];
     long done;
-#define SERVER(road, family, address, port, made)                             \
+#define SERVER(road, family, protocol, address, port, made)                   \
     do {                                                                      \
-        int s = socket(family, SOCK_STREAM, 0);                               \
+        int s = socket(family, SOCK_STREAM, protocol);                        \
         made;                                                                 \
         snprintf(key, sizeof key, "%s:%d", address, port);                    \
         DO("bind", road, me, got(bind(s, AT(a_##family))), key);             \
         DO("listen", road, me, got(listen(s, 5)), key);                      \
-        int c = socket(family, SOCK_STREAM, 0);                               \
+        int c = socket(family, SOCK_STREAM, protocol);                        \
         (void)!connect(c, AT(a_##family));                                    \
         int taken;                                                            \
         DO("accept", road, me, (taken = accept4(s, NULL, NULL, SOCK_CLOEXEC)) < 0 ? -errno : 0, "-"); \
@@ -460,26 +526,41 @@ static void servers(pid_t me) {
     } while (0)
 #define a_AF_INET a
 #define a_AF_INET6 b
-    SERVER("tcp4", AF_INET, "127.0.0.1", 2001, a = v4("127.0.0.1", 2001));
-    SERVER("tcp6", AF_INET6, "::1", 2002, b = v6("::1", 2002));
+    SERVER("tcp4", AF_INET, 0, "127.0.0.1", 2001, a = v4("127.0.0.1", 2001));
+    SERVER("tcp6", AF_INET6, 0, "::1", 2002, b = v6("::1", 2002));
+    SERVER("mptcp", AF_INET, IPPROTO_MPTCP, "127.0.0.1", 2007, a = v4("127.0.0.1", 2007));
+    SERVER("mptcp6", AF_INET6, IPPROTO_MPTCP, "::1", 2008, b = v6("::1", 2008));
+    int ringed = socket(AF_INET, SOCK_STREAM, 0);
+    a = v4("127.0.0.1", 2009);
+    DO("bind", "io_uring", me, uring(SQE(RING_BIND, .fd = ringed, .addr = PTR(&a), .addr2 = sizeof a)), "127.0.0.1:2009");
+    DO("listen", "io_uring", me, uring(SQE(RING_LISTEN, .fd = ringed, .len = 5)), "127.0.0.1:2009");
     int s = socket(AF_INET, SOCK_STREAM, 0);
     a = v4("127.0.0.1", 2003);
     DO("bind", "int80", me, int80(361, s, low(&a, sizeof a), sizeof a, 0, 0), "127.0.0.1:2003");
-    DO("listen", "int80", me, int80(363, s, 5, 0, 0, 0), "127.0.0.1:2003");
+    DO("listen", "int80", me, int80(363, s, 50, 0, 0, 0), "127.0.0.1:2003");
     int c = socket(AF_INET, SOCK_STREAM, 0);
     (void)!connect(c, AT(a));
     begin("io_uring");
     long taken = uring(SQE(IORING_OP_ACCEPT, .fd = s));
     DO("accept", "io_uring", me, taken < 0 ? taken : 0, "-");
     DO("send", "io_uring", me, uring(SQE(IORING_OP_SEND, .fd = c, .addr = PTR("sent"), .len = 4)), "127.0.0.1:2003");
-    for (const char **road = (const char *[]){"write", "writev", "sendfile", "sendmsg", NULL}; *road; road++) {
+    for (const char **road = (const char *[]){"write", "writev", "sendfile", "io_uring-send_zc", "fastopen", "fastopen-connect", "after-empty", "sendmsg", NULL}; *road; road++) {
         int client = socket(AF_INET, SOCK_STREAM, 0);
         struct iovec vec = {"sent", 4};
         struct msghdr message = {.msg_iov = &vec, .msg_iovlen = 1};
         int from = open(DIR "source", O_RDONLY);
-        (void)!connect(client, AT(a));
+        int one = 1, early = !strcmp(*road, "fastopen");
+        if (!strcmp(*road, "fastopen-connect"))
+            setsockopt(client, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &one, sizeof one);
+        if (!early)
+            (void)!connect(client, AT(a));
+        /* Of which nothing is on record but that it was empty: it is not the first send. */
+        if (!strcmp(*road, "after-empty"))
+            (void)!send(client, "", 0, 0);
         begin(*road);
-        done = !strcmp(*road, "write") ? got(write(client, "sent", 4))
+        done = !strcmp(*road, "io_uring-send_zc") ? uring(SQE(IORING_OP_SEND_ZC, .fd = client, .addr = PTR("sent"), .len = 4))
+             : early ? got(sendto(client, "sent", 4, MSG_FASTOPEN, AT(a)))
+             : !strcmp(*road, "write") ? got(write(client, "sent", 4))
              : !strcmp(*road, "writev") ? got(writev(client, &vec, 1))
              : !strcmp(*road, "sendfile") ? got(sendfile(client, from, NULL, 4))
                                           : got(sendmsg(client, &message, 0));
@@ -507,6 +588,10 @@ static void servers(pid_t me) {
     DO("socket", "raw", me, got(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)), "2:3");
     DO("socket", "packet", me, got(socket(AF_PACKET, SOCK_RAW, 0)), "17:3");
     DO("socket", "netlink", me, got(socket(AF_NETLINK, SOCK_DGRAM, 0)) < 0 ? -errno : 0, "16:2");
+    DO("socket", "io_uring", me, uring(SQE(IORING_OP_SOCKET, .fd = AF_INET, .off = SOCK_DGRAM)) < 0 ? -1 : 0, "2:2");
+    struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+    struct nlmsghdr message = {.nlmsg_len = sizeof message, .nlmsg_type = NLMSG_NOOP};
+    DO("send", "netlink", me, got(sendto(socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE), &message, sizeof message, 0, AT(kernel))), "-");
     DO("socket", "int80", me, int80(359, AF_INET, SOCK_DGRAM, 0, 0, 0) < 0 ? -1 : 0, "2:2");
 }
 
@@ -524,33 +609,82 @@ static void memory(pid_t me) {
     begin("anonymous");
     map = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     DO("mmap_exec", "anonymous", me, map == MAP_FAILED ? -errno : 0, "-");
-    DO("memfd_create", "memfd_create", me, got(memfd_create("matrix", 0)) < 0 ? -errno : 0, "matrix");
-    fflush(stdout);
-    pid_t child = fork();
-    if (!child) { for (;;) pause(); }
+    map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    *(char *)map = 1;
+    DO("mmap_exec", "mprotect-written", me, got(mprotect(map, 4096, PROT_READ | PROT_EXEC)), "-");
+    DO("mmap_exec", "mprotect-again", me, got(mprotect(map, 4096, PROT_READ | PROT_WRITE | PROT_EXEC)), "-");
+    long memory;
+    DO("memfd_create", "memfd_create", me, (memory = got(memfd_create("matrix", MFD_CLOEXEC))) < 0 ? memory : 0, "1");
+    DO("memfd_create", "huge", me, (memory = got(memfd_create("matrix", MFD_HUGETLB))) < 0 ? memory : 0, "4");
+    DO("memfd_create", "int80", me, (memory = int80(356, lows("matrix"), MFD_ALLOW_SEALING, 0, 0, 0)) < 0 ? memory : 0, "2");
     char key[32], buffer[8], at[32];
-    snprintf(key, sizeof key, "%d", child);
+    pid_t child = target(key);
     struct iovec here = {buffer, 8}, there = {(void *)(uintptr_t)key, 8};
     DO("ptrace", "process_vm_readv", me, got(process_vm_readv(child, &here, 1, &there, 1, 0)), key);
     snprintf(at, sizeof at, "/proc/%d/mem", child);
-    DO("ptrace", "proc-mem", me, got(open(at, O_RDONLY)) < 0 ? -errno : 0, key);
+    begin("proc-mem");
+    long mem = got(open(at, O_RDONLY));
+    say("ptrace", "proc-mem", me, mem < 0 ? mem : 0, key);
+    say("open", "proc-mem", me, mem < 0 ? mem : 0, at);
     DO("ptrace", "ptrace", me, got(ptrace(PTRACE_SEIZE, child, 0, 0)), key);
     kill(child, SIGKILL);
     wait_for(child);
+    fflush(stdout);
+    if (!(child = fork())) {
+        DO("ptrace", "traceme", getpid(), got(ptrace(PTRACE_TRACEME, 0, 0, 0)), "matrix");
+        _exit(0);
+    }
+    wait_for(child);
+}
+
+static void text_to(const char *path, const char *text) {
+    int fd = open(path, O_WRONLY);
+    (void)!write(fd, text, strlen(text));
+    close(fd);
+}
+
+/* Of a packet socket, which only the root of a network namespace may have. */
+static long send_packet(void) {
+    struct ifreq request = {.ifr_name = "lo"};
+    int s = socket(AF_PACKET, SOCK_DGRAM, 0);
+    ioctl(s, SIOCGIFFLAGS, &request);
+    request.ifr_flags |= IFF_UP;
+    ioctl(s, SIOCSIFFLAGS, &request);
+    struct sockaddr_ll a = {.sll_family = AF_PACKET, .sll_protocol = htons(0x0800), .sll_ifindex = if_nametoindex("lo"), .sll_halen = 6};
+    begin("packet");
+    return got(sendto(s, "sent", 4, 0, AT(a)));
 }
 
 static void privilege(void) {
     fflush(stdout);
     pid_t child = fork();
     if (!child) {
-        long done;
-        DO("creds", "user-namespace", getpid(), done = got(unshare(CLONE_NEWUSER)), "-");
-        unshare(CLONE_NEWNS);
+        char map[32];
+        int uid = getuid(), gid = getgid();
+        DO("creds-refused", "setuid", getpid(), got(setuid(0)), "-");
+        DO("creds", "user-namespace", getpid(), got(unshare(CLONE_NEWUSER)), "-");
+        snprintf(map, sizeof map, "0 %d 1", uid);
+        text_to("/proc/self/uid_map", map);
+        text_to("/proc/self/setgroups", "deny");
+        snprintf(map, sizeof map, "0 %d 1", gid);
+        text_to("/proc/self/gid_map", map);
+        DO("creds", "setuid", getpid(), got(syscall(SYS_setuid, 0)), "-");
+        DO("creds", "setresgid", getpid(), got(syscall(SYS_setresgid, 0, 0, 0)), "-");
+        unshare(CLONE_NEWNS | CLONE_NEWNET);
+        long sent = send_packet();
+        say("send", "packet", getpid(), sent, "-");
+        DO("tamper", "setns", getpid(), got(setns(open("/proc/self/ns/mnt", O_RDONLY), CLONE_NEWNS)), "setns");
         DO("tamper", "mount", getpid(), got(mount("none", "/tmp", "tmpfs", 0, "")), "sb_mount");
         int tree = syscall(SYS_open_tree, AT_FDCWD, "/usr", OPEN_TREE_CLONE);
         DO("tamper", "move_mount", getpid(), got(syscall(SYS_move_mount, tree, "", AT_FDCWD, "/mnt", MOVE_MOUNT_F_EMPTY_PATH)), "move_mount");
+        struct mount_attr attributes = {.attr_set = MOUNT_ATTR_NOSUID};
+        DO("tamper", "mount_setattr", getpid(), got(syscall(SYS_mount_setattr, AT_FDCWD, "/mnt", 0, &attributes, sizeof attributes)), "mount_setattr");
+        DO("tamper", "umount", getpid(), got(umount2("/tmp", MNT_DETACH)), "sb_umount");
         DO("tamper", "pivot_root", getpid(), got(syscall(SYS_pivot_root, "/mnt", "/mnt")), "sb_pivotroot");
         DO("tamper", "chroot", getpid(), got(chroot("/")), "path_chroot");
+        struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+        struct __user_cap_data_struct none[2] = {0};
+        DO("creds", "capset", getpid(), got(syscall(SYS_capset, &head, none)), "-");
         _exit(0);
     }
     wait_for(child);

@@ -234,10 +234,8 @@ fn sight(what: &str, refused: &[Refused]) -> (bool, Vec<&'static str>) {
         .iter()
         .filter(|hook| hook.subject.what == what)
         .collect();
-    let attached =
-        |hook: &&&Hook| !is_refused(hook.program) && hook.instead_of.is_none_or(is_refused);
-    // One that stands in for another begins its records by itself.
-    let begins = |hook: &&Hook| hook.role == Role::Begins || hook.instead_of.is_some();
+    let attached = |hook: &&&Hook| !is_refused(hook.program);
+    let begins = |hook: &&Hook| hook.role == Role::Begins;
     let emitted = hooks
         .iter()
         .filter(attached)
@@ -277,11 +275,7 @@ mod tests {
         let mut attached = Vec::new();
         let mut refused: Vec<Refused> = Vec::new();
         for hook in HOOKS {
-            let needed = hook
-                .instead_of
-                .is_none_or(|other| refused.iter().any(|refused| refused.hook.program == other));
             match refuses(hook) {
-                _ if !needed => {}
                 Some(reason) => refused.push(Refused {
                     hook,
                     reason: reason.to_owned(),
@@ -324,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_stands_in_is_of_no_use_where_it_is_refused_too() {
+    fn what_nothing_emits_is_not_seen() {
         let text = said(|hook| hook.program.starts_with("exec_").then_some(EPERM));
         assert!(
             text.contains("not seen\n    process    programs executed"),
@@ -336,13 +330,11 @@ mod tests {
     fn every_hook_says_what_it_gives() {
         for hook in HOOKS {
             let alone = said(|other| (other.program == hook.program).then_some(EPERM));
-            // One without its stand-in changes nothing; every other leaves something unseen.
-            let silent = hook.instead_of.is_some();
-            assert_eq!(alone.is_empty(), silent, "{}: {alone}", hook.program);
             let words: Vec<&str> = alone.split_whitespace().collect();
             assert!(
-                silent || words.join(" ").contains(hook.subject.what),
-                "{alone}"
+                words.join(" ").contains(hook.subject.what),
+                "{}: {alone}",
+                hook.program
             );
         }
     }

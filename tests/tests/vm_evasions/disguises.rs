@@ -14,6 +14,7 @@ pub const GROUPS: &[fn(&mut Case<'_>)] = &[
     mounts,
     orphans,
     threads,
+    exec_race,
     costumes,
     reuse,
     left_behind,
@@ -284,6 +285,43 @@ fn threads(case: &mut Case<'_>) {
         let ends = exits.get(&process).map_or(0, Vec::len);
         case.check(ends == 1, format!("{process:?} ended {ends} times"));
     }
+}
+
+/// Of two threads that execute at once the one that did is on record, once; the other one failed.
+fn exec_race(case: &mut Case<'_>) {
+    let of = |number: u64| {
+        let argument = format!("race-{number}");
+        let by = move |event: &&Event| {
+            let words = event.argv.as_deref().unwrap_or_default();
+            event.kind == Kind::Exec && words.get(1) == Some(&argument)
+        };
+        case.ran.events.iter().filter(by).collect::<Vec<_>>()
+    };
+    let mut failed = 0;
+    let mut wrong = vec![];
+    let races: Vec<(i64, u64)> = case
+        .said
+        .iter()
+        .filter(|said| said.step == "exec-race")
+        .map(|said| (said.result, said.number))
+        .collect();
+    for (status, number) in &races {
+        let ran = if *status == 0 {
+            "/usr/bin/true"
+        } else {
+            "/usr/bin/false"
+        };
+        let (executed, refused): (Vec<&Event>, Vec<&Event>) =
+            of(*number).into_iter().partition(|event| event.result >= 0);
+        failed += refused.len();
+        let right = |event: &Event| event.path.as_deref() == Some(ran) && event.cwd.is_some();
+        if executed.len() != 1 || !right(executed[0]) {
+            wrong.push(format!("race {number} ran {ran}, but {executed:?}"));
+        }
+    }
+    case.check(races.len() == 150, format!("{} races", races.len()));
+    case.check(failed > 0, "nobody raced to execute");
+    case.wrong.append(&mut wrong);
 }
 
 /// Under whatever name, it is the same process.
