@@ -1,7 +1,7 @@
 //! A burst of events: `programs/burst.c` says how many of each family it made, and exactly so many are
 //! stored or counted where they were lost.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use pyti_analyzer::facts::family_name;
@@ -34,12 +34,11 @@ pub fn stage(seconds: u64, settle: u64, length: u64) -> Result<StageSpec> {
     guest::stage(&[("burst", SOURCE)], &command)
 }
 
-/// How long a slow host does something else before it reads on: in this time a guest, however slow its
-/// machine, makes more than is read between two of them.
-const ELSEWHERE: Duration = Duration::from_secs(1);
+/// A stage has started by then, on any machine.
+const STARTED: Duration = Duration::from_secs(3);
 
-/// Runs a stage on a host that is slow for `busy`: everything but the storing is done by one thread,
-/// which is kept from its work most of the time. What is not read stays in the port, then in the agent,
+/// Runs a stage on a slow host: once the stage has started, everything but the storing, which one
+/// thread does, is kept from its work for `busy`. What is not read stays in the port, then in the agent,
 /// then in the ring buffer, which overflows. Then the host catches up.
 ///
 /// # Errors
@@ -49,16 +48,12 @@ pub fn run_slowly(spec: &StageSpec, busy: Duration) -> Result<Ran> {
     runtime.enable_all().build()?.block_on(async {
         let template = guest::template().await?;
         let vm = template.start(StartOptions::default()).await?;
-        tokio::join!(guest::run_in(vm, spec), hold_up(busy)).0
+        let hold_up = async {
+            tokio::time::sleep(STARTED).await;
+            std::thread::sleep(busy);
+        };
+        tokio::join!(guest::run_in(vm, spec), hold_up).0
     })
-}
-
-async fn hold_up(busy: Duration) {
-    let begun = Instant::now();
-    while begun.elapsed() < busy {
-        std::thread::sleep(ELSEWHERE);
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
 }
 
 /// Reckons up.

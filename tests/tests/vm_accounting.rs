@@ -21,8 +21,8 @@ async fn vm_accounting_is_exact_in_a_burst() {
 
 #[test]
 fn vm_accounting_is_exact_on_a_slow_host() {
-    let spec = stage(8, 15, 3000).expect("no order");
-    let ran = run_slowly(&spec, Duration::from_secs(12)).expect("the burst did not run");
+    let spec = stage(15, 10, 3000).expect("no order");
+    let ran = run_slowly(&spec, Duration::from_secs(14)).expect("the burst did not run");
     let burst = reckon(&ran).expect("the sums do not come out even");
     assert!(burst.lost[Family::File as usize] > 1000, "{burst:?}");
     let report = guest::judge(&ran.facts, &ran.events).expect("no rules");
