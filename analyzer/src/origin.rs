@@ -236,7 +236,7 @@ mod tests {
     use super::frames::of_file;
     use super::*;
 
-    const WORK: &str = "/home/dev/.cache/pyti";
+    const WORK: &str = "/home/dev/.cache/build";
 
     fn frame(file: &str, line: u32, function: &str) -> Frame {
         Frame {
@@ -425,8 +425,8 @@ mod tests {
                 Some(BuildRequirement),
             ),
             (BACKEND, Some(BuildRequirement)),
-            ("/home/dev/.cache/pyti/each.py", Some(Harness)),
-            ("/home/dev/.cache/pyti-evil/each.py", Some(Package)),
+            ("/home/dev/.cache/build/each.py", Some(Harness)),
+            ("/home/dev/.cache/build-evil/each.py", Some(Package)),
             (
                 "/home/dev/.local/lib/python3.13/site-packages/six.py",
                 Some(Installed),

@@ -14,11 +14,11 @@ use crate::stages::Stages;
 use crate::tasks::failure::kind_of;
 
 /// Where pip writes its report in the guest.
-const REPORT: &str = "/home/dev/.cache/pyti-report.json";
+const REPORT: &str = "/home/dev/.cache/build-report.json";
 /// The program in the guest where pip knows no reports: it writes a METADATA file.
 const OLD: &str = include_str!("metadata.py");
 /// Where that is.
-const PROGRAM: &str = "/home/dev/.cache/pyti/metadata.py";
+const PROGRAM: &str = "/home/dev/.cache/build/metadata.py";
 /// What the memo keeps: the text of the METADATA file.
 const TEXT: &str = "metadata.text";
 /// Words kept of a description.

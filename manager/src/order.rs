@@ -16,11 +16,11 @@ pub const INSTALL: &str = "install";
 /// The user's home directory in the guest.
 pub const HOME: &str = "/home/dev";
 /// Where the host's own files are in the guest; no part of the state that a stage leaves.
-pub const WORK: &str = "/home/dev/.cache/pyti";
+pub const WORK: &str = "/home/dev/.cache/build";
 /// Where the wheelhouse is.
-pub const WHEELHOUSE: &str = "/home/dev/.cache/pyti/wheelhouse";
+pub const WHEELHOUSE: &str = "/home/dev/.cache/build/wheelhouse";
 /// Where the programs of stages write what the host reads back.
-pub const RESULT: &str = "/home/dev/.cache/pyti/result.json";
+pub const RESULT: &str = "/home/dev/.cache/build/result.json";
 /// Serial number of the slot that holds the input.
 const SLOT: &str = "in0";
 /// Largest state of the disk that is brought back; the agent's disk is not larger.

@@ -23,7 +23,7 @@ pub const MAX_PAYLOAD: usize = 1 << 20;
 /// Bytes of a frame's header.
 pub const HEADER_LEN: usize = 8;
 /// Name of the virtio-serial port.
-pub const PORT_NAME: &str = "pyti.0";
+pub const PORT_NAME: &str = "data.0";
 /// Name under which a stage's [`Keep`] comes back, as pieces of a file.
 pub const STATE: &str = "state.tar";
 

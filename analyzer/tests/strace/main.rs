@@ -37,7 +37,7 @@ fn recorded(name: &str) -> Trace {
 fn judge(trace: &Trace) -> Report {
     let vars = Vars {
         home: "/home/u".to_owned(),
-        work: "/home/u/.cache/pyti".to_owned(),
+        work: "/home/u/.cache/build".to_owned(),
     };
     let rules = RuleSet::load(Some("../rules".as_ref()), &vars).unwrap();
     let record = StageRecord {

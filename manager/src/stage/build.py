@@ -55,7 +55,7 @@ def main():
         if len(builds) == 1 and builds[0]["wheels"]:
             first = os.path.join(builds[0]["out"], builds[0]["wheels"][0]["filename"])
             shutil.copyfile(first, os.path.join(os.path.dirname(sys.argv[2]), "built.whl"))
-        print("[pyti: end of a build]")
+        print("[end of a build]")
         sys.stdout.flush()
 
 

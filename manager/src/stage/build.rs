@@ -21,7 +21,7 @@ use crate::tasks;
 const SOURCE: &str = include_str!("build.py");
 
 /// Where the program in the guest puts the first wheel.
-const WHEEL: &str = "/home/dev/.cache/pyti/built.whl";
+const WHEEL: &str = "/home/dev/.cache/build/built.whl";
 /// Largest wheel that is brought back, bytes.
 const WHEEL_BYTES: u64 = 48 << 20;
 

@@ -12,7 +12,7 @@ const MOST_FILES: usize = 200;
 
 /// The program in the guest that runs Django's tests.
 pub(in crate::stage) const RUN_DJANGO: (&str, &str) = (
-    "/home/dev/.cache/pyti/run_django.py",
+    "/home/dev/.cache/build/run_django.py",
     include_str!("run_django.py"),
 );
 

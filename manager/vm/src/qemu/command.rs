@@ -141,7 +141,7 @@ const DEVICES: [&str; 4] = [
     "virtio-blk-device,drive=root,serial=root",
     "virtio-blk-device,drive=slot,serial=in0",
     "virtio-serial-device",
-    "virtserialport,chardev=port,name=pyti.0",
+    "virtserialport,chardev=port,name=data.0",
 ];
 
 fn machine(engine: Engine, config: &VmConfig) -> Vec<String> {
