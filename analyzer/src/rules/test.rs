@@ -278,14 +278,12 @@ impl Test {
             // A match that ends before the last character that is known stays one whatever follows:
             // an anchor or a word boundary looks no further than at that character. Any other may
             // come or go with what was cut.
-            Self::Matches(expressions) => {
-                let last = text.char_indices().next_back().map_or(0, |(at, _)| at);
-                if expressions.is_match(Input::new(text).range(..last)) {
+            Self::Matches(expressions) => match text.char_indices().next_back() {
+                Some((last, _)) if expressions.is_match(Input::new(text).range(..last)) => {
                     Truth::True
-                } else {
-                    Truth::Unknown
                 }
-            }
+                _ => Truth::Unknown,
+            },
             _ => Truth::False,
         }
     }
