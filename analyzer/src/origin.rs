@@ -11,8 +11,8 @@
 //! 4. An event without a stack belongs to what the same thread's last stack said, or else to what
 //!    asked for its process's program, which children inherit. What pip starts in Python runs the
 //!    build's code and the package's: of that, nobody knows.
-//! 5. Compilers under `/usr` are the compiler's, and so are those that they start themselves, also
-//!    through a shell. Any other program that they start, such as one named by a Makefile, is the
+//! 5. Compilers under `/usr` that somebody else's code starts, were it for the package, are the
+//!    compiler's, and so are those that they start themselves, also through a shell. Any other program that they start, such as one named by a Makefile, is the
 //!    package's.
 //!
 //! A package can write its interpreter's memory and name its files as it likes: an origin tells
@@ -29,7 +29,7 @@ mod frames;
 mod programs;
 
 pub use frames::place;
-use frames::telling;
+use frames::{innermost, telling};
 use programs::{is_pip, is_shell, is_toolchain};
 
 /// Who is behind an event.
@@ -185,7 +185,10 @@ impl Deciding<'_> {
         };
         if event.kind == Kind::Exec && event.result >= 0 {
             self.threads.remove(&thread);
-            let behind = of_program(event, origin, behind.shell_of_compiler);
+            let stack = event.python.as_deref().unwrap_or_default();
+            let compiles = behind.shell_of_compiler
+                || innermost(stack, self.work) == Some(Origin::BuildRequirement);
+            let behind = of_program(event, origin, compiles);
             self.processes.insert(event.process, behind);
         }
         if event.kind == Kind::Fork
@@ -198,16 +201,17 @@ impl Deciding<'_> {
     }
 }
 
-/// Who is behind a process from an execution on, which `asker` asked for; `shell_of_compiler` says
-/// that it is [one](Behind::shell_of_compiler).
-fn of_program(event: &Event, asker: Origin, shell_of_compiler: bool) -> Behind {
+/// Who is behind a process from an execution on, which `asker` asked for. A compiler is one, though the
+/// package asked, where `compiles`: the executing code is a build requirement's, such as `build_ext`
+/// that the package has made its own, or a [shell](Behind::shell_of_compiler) that a compiler started.
+fn of_program(event: &Event, asker: Origin, compiles: bool) -> Behind {
     let path = event.path.as_deref().unwrap_or_default();
     let argv = event.argv.as_deref().unwrap_or_default();
     let name = base_name(path);
     let is_systems = path.starts_with("/usr/");
     let is_toolchain = is_systems && is_toolchain(name);
     match asker {
-        _ if is_toolchain && shell_of_compiler => Behind::new(Origin::Compiler),
+        _ if is_toolchain && compiles => Behind::new(Origin::Compiler),
         Origin::Package => Behind {
             started_by_package: true,
             ..Behind::new(Origin::Package)
@@ -392,6 +396,28 @@ mod tests {
             Some(Package),
             "what the shell does itself"
         );
+    }
+
+    #[test]
+    fn a_compiler_is_one_where_the_packages_command_has_setuptools_start_it() {
+        use Origin::{Compiler, Package};
+        let gcc = "/usr/bin/x86_64-linux-gnu-gcc-14";
+        let events = [
+            exec(1, 0, &["/usr/bin/python3.13", "-m", "pip", "install"], &[]),
+            exec(
+                2,
+                1,
+                &[gcc],
+                &[SUBPROCESS, BACKEND, SETUP, BACKEND, CORE, SETUP],
+            ),
+            event(Kind::Write, 2, 1, &[]),
+            exec(3, 2, &["/tmp/wrapper"], &[]),
+            exec(4, 1, &[gcc], &[SUBPROCESS, SETUP]),
+            event(Kind::Write, 4, 1, &[]),
+        ];
+        let origins = Origins::new(&events, WORK);
+        let told: Vec<Origin> = (1..6).filter_map(|i| origins.event(i)).collect();
+        assert_eq!(told, [Package, Compiler, Compiler, Package, Package]);
     }
 
     #[test]

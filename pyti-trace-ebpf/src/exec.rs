@@ -7,8 +7,9 @@ use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::file::set_inode;
 use crate::kernel::{Ptr, current, inner, load, offset, peek};
+use crate::lost::count_missing;
 use crate::path::walk_file;
-use crate::recorder::{Recorder, count_missing};
+use crate::recorder::Recorder;
 use crate::track::watching;
 use crate::user::in_32_bit_call;
 use crate::view;

@@ -9,6 +9,7 @@
 mod exec;
 mod file;
 mod kernel;
+mod lost;
 mod memory;
 mod network;
 mod path;

@@ -9,7 +9,8 @@ use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::file::set_inode;
 use crate::kernel::{Ptr, inner, load, offset, peek_ptr};
-use crate::recorder::{Recorder, count_missing};
+use crate::lost::count_missing;
+use crate::recorder::Recorder;
 use crate::view::is_on_foreign;
 
 /// Components that a walk up a dentry follows.

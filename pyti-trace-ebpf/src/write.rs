@@ -14,9 +14,10 @@ use pyti_trace_ebpf::{SAMPLE, TEXT_MAX, WriteKey, Written, has, incomplete, kind
 
 use crate::file::{FMODE_BACKING, set_inode};
 use crate::kernel::{Ptr, inner, is_internal, load, offset, peek, peek_ptr};
+use crate::lost::count_lost;
 use crate::memory::S_IFREG;
 use crate::network::S_IFMT;
-use crate::recorder::{Recorder, count_lost};
+use crate::recorder::Recorder;
 use crate::repeat::repeat;
 use crate::track::{ids, tracked};
 use crate::user::{in_32_bit_call, read};

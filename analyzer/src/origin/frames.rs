@@ -27,6 +27,12 @@ pub fn telling<'s>(stack: &'s [Frame], work: &str) -> Option<(&'s Frame, Origin)
     innermost
 }
 
+/// Whose the code is that runs: the innermost frame's that is not of the interpreter's own library.
+pub fn innermost(stack: &[Frame], work: &str) -> Option<Origin> {
+    let frames = stack.iter().filter(|frame| !is_shim(frame));
+    frames.filter_map(|frame| of_file(&frame.file, work)).next()
+}
+
 /// The function that a `setup.py` hands over to.
 fn is_setup(frame: &Frame) -> bool {
     frame.function == "setup"

@@ -8,6 +8,7 @@ use pyti_graph::Failure;
 use pyti_index::{EntryPoints, PackageName, entry_points};
 use serde::{Deserialize, Serialize};
 
+use super::record::{Budget, RecordedFile, record};
 use crate::data_store::{Blob, DataStore};
 use crate::input::{Member, Members};
 
@@ -17,8 +18,6 @@ const MOST_BYTES: u64 = 16 << 20;
 const MOST_LINES: usize = 307_200;
 /// Bytes of their paths.
 const MOST_RESOLVED: usize = 64 << 20;
-/// Longest digest of a RECORD: a sha512 has a hundred characters.
-const LONGEST_DIGEST: usize = 160;
 /// Paths listed of each kind.
 const MOST_PATHS: usize = 2000;
 /// Where pip installs for a user; the interpreter's version stands between the two.
@@ -54,19 +53,6 @@ pub struct Installed {
     /// By the name of a list of these: how many paths were too many for it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub cut: BTreeMap<String, usize>,
-}
-
-/// A file as RECORD has it (PEP 376, PEP 627).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordedFile {
-    /// Where it is.
-    pub path: String,
-    /// Its digest, as its algorithm and URL-safe base64, where it is told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub digest: Option<String>,
-    /// Its size in bytes, where it is told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bytes: Option<u64>,
 }
 
 /// An installed distribution, by its `.dist-info` directory, or the `.egg-info` one of an old pip.
@@ -278,12 +264,6 @@ fn is_site(root: &str) -> bool {
     version.is_some_and(|version| !version.contains('/'))
 }
 
-/// What all RECORDs together may name.
-struct Budget {
-    lines: usize,
-    bytes: usize,
-}
-
 /// The source of a bytecode file, by PEP 3147; of Python 2 it is beside it.
 fn source_of(path: &str) -> Option<String> {
     let library = path.strip_prefix(LIBRARY).unwrap_or_default();
@@ -293,56 +273,6 @@ fn source_of(path: &str) -> Option<String> {
     let (directory, file) = path.rsplit_once("/__pycache__/")?;
     let module = file.strip_suffix(".pyc")?.split('.').next()?;
     Some(format!("{directory}/{module}.py"))
-}
-
-/// The files that a RECORD (PEP 376, PEP 627) names, relative to `/`; `root` is where it is
-/// installed. A line that is none names nothing.
-fn record(content: impl Read, root: &str, budget: &mut Budget) -> Result<Vec<RecordedFile>> {
-    csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(content)
-        .byte_records()
-        .map_while(Result::ok)
-        .filter_map(|line| {
-            let text = |at| line.get(at).map(String::from_utf8_lossy);
-            let digest =
-                text(1).filter(|digest| !digest.is_empty() && digest.len() <= LONGEST_DIGEST);
-            Some(RecordedFile {
-                path: resolve(root, &text(0)?)?,
-                digest: digest.map(std::borrow::Cow::into_owned),
-                bytes: text(2).and_then(|bytes| bytes.parse().ok()),
-            })
-        })
-        .map(|file| {
-            let lines = budget.lines.checked_sub(1);
-            let bytes = budget.bytes.checked_sub(file.path.len());
-            let (Some(lines), Some(bytes)) = (lines, bytes) else {
-                anyhow::bail!("its RECORD files name too much");
-            };
-            (budget.lines, budget.bytes) = (lines, bytes);
-            Ok(file)
-        })
-        .collect()
-}
-
-/// `path` as seen from `root`, where it does not leave `/`.
-fn resolve(root: &str, path: &str) -> Option<String> {
-    let mut parts: Vec<&str> = if path.starts_with('/') {
-        vec![]
-    } else {
-        root.split('/').collect()
-    };
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
 }
 
 /// The name and the version in the path of a `.dist-info` or `.egg-info` directory.

@@ -4,6 +4,7 @@
 mod arguments;
 mod build;
 mod calls;
+mod checker_reports;
 mod checkers;
 mod coverage;
 mod diagnostics;
@@ -14,6 +15,7 @@ mod install;
 mod installed;
 mod junit;
 mod quality;
+mod record;
 mod scripts;
 mod source;
 mod startup;

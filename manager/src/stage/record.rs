@@ -1,0 +1,84 @@
+//! RECORD files (PEP 376, PEP 627), which are hostile.
+
+use std::io::Read;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+/// Longest digest of a RECORD: a sha512 has a hundred characters.
+const LONGEST_DIGEST: usize = 160;
+
+/// A file as RECORD has it (PEP 376, PEP 627).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedFile {
+    /// Where it is.
+    pub path: String,
+    /// Its digest, as its algorithm and URL-safe base64, where it is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Its size in bytes, where it is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+}
+
+/// What all RECORDs together may name.
+pub(super) struct Budget {
+    /// Files.
+    pub lines: usize,
+    /// Bytes of their paths.
+    pub bytes: usize,
+}
+
+/// The files that a RECORD (PEP 376, PEP 627) names, relative to `/`; `root` is where it is
+/// installed. A line that is none names nothing.
+pub(super) fn record(
+    content: impl Read,
+    root: &str,
+    budget: &mut Budget,
+) -> Result<Vec<RecordedFile>> {
+    csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(content)
+        .byte_records()
+        .map_while(Result::ok)
+        .filter_map(|line| {
+            let text = |at| line.get(at).map(String::from_utf8_lossy);
+            let digest =
+                text(1).filter(|digest| !digest.is_empty() && digest.len() <= LONGEST_DIGEST);
+            Some(RecordedFile {
+                path: resolve(root, &text(0)?)?,
+                digest: digest.map(std::borrow::Cow::into_owned),
+                bytes: text(2).and_then(|bytes| bytes.parse().ok()),
+            })
+        })
+        .map(|file| {
+            let lines = budget.lines.checked_sub(1);
+            let bytes = budget.bytes.checked_sub(file.path.len());
+            let (Some(lines), Some(bytes)) = (lines, bytes) else {
+                anyhow::bail!("its RECORD files name too much");
+            };
+            (budget.lines, budget.bytes) = (lines, bytes);
+            Ok(file)
+        })
+        .collect()
+}
+
+/// `path` as seen from `root`, where it does not leave `/`.
+pub(super) fn resolve(root: &str, path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = if path.starts_with('/') {
+        vec![]
+    } else {
+        root.split('/').collect()
+    };
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
