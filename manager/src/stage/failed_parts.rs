@@ -64,12 +64,13 @@ fn part(at: usize, call: &Call, said: &[Diagnostic]) -> FailedPart {
                 .iter()
                 .any(|source| is_same(source, &found.file))
     };
-    let diagnostics: Vec<Diagnostic> = said
-        .iter()
-        .filter(of_its_own)
-        .take(MOST_DIAGNOSTICS)
-        .cloned()
-        .collect();
+    let mut diagnostics: Vec<Diagnostic> = vec![];
+    for found in said.iter().filter(of_its_own) {
+        // Each build says it again.
+        if diagnostics.len() < MOST_DIAGNOSTICS && !diagnostics.contains(found) {
+            diagnostics.push(found.clone());
+        }
+    }
     let named = call.sources.first().or(call.outputs.first());
     let part = named.unwrap_or(&call.program).clone();
     let tried = |path: &String| TRIALS.iter().any(|trial| path.contains(trial));
@@ -154,7 +155,8 @@ mod tests {
                 ..call(Role::Compiler, &[], None)
             },
         ];
-        let said = [error("ab.c", "other"), error("b.c", "no such type")];
+        let own = error("b.c", "no such type");
+        let said = [error("ab.c", "other"), own.clone(), own.clone()];
         let found = failed_parts(&calls, &said);
         let short: Vec<_> = found
             .iter()
@@ -173,6 +175,6 @@ mod tests {
                 ),
             ]
         );
-        assert_eq!(found[0].diagnostics, said[1..]);
+        assert_eq!(found[0].diagnostics, [own]);
     }
 }
