@@ -17,6 +17,8 @@ use crate::LIMITS;
 pub struct Workload {
     /// What it stands for.
     pub name: &'static str,
+    /// What watching it may cost at most: traced over bare.
+    pub aim: f64,
     /// The command.
     pub argv: Vec<String>,
     input: Option<Order>,
@@ -44,6 +46,11 @@ for n in range(1500):
     client.close(); peer.close()
 ";
 
+/// Of an installation, where the work is the package's own.
+const AIM_OF_WORK: f64 = 1.03;
+/// Of a loop that does nothing but what is recorded.
+const AIM_OF_LOOP: f64 = 1.3;
+
 /// All of them: installations of real packages, then loops that do nothing but what is recorded.
 ///
 /// # Errors
@@ -52,6 +59,7 @@ pub async fn all(home: &Home, python: &Interpreter) -> Result<Vec<Workload>> {
     let script = |program: &str| ["python3", "-S", "-c", program].map(str::to_owned).to_vec();
     let program = |name, argv| Workload {
         name,
+        aim: AIM_OF_LOOP,
         argv,
         input: None,
     };
@@ -85,6 +93,7 @@ async fn install(
     input.wheelhouse.clone_from(&prepared.files);
     Ok(Workload {
         name,
+        aim: AIM_OF_WORK,
         argv: order::pip_install(python, &[], &file),
         input: Some(input),
     })
