@@ -200,7 +200,7 @@ impl Stage for Build {
             .map(|part| part.part.as_str())
             .collect();
         let failed = match failed.first() {
-            Some(first) => format!("; {} native parts failed ({first})", failed.len()),
+            Some(first) => format!("; native parts that failed: {} ({first})", failed.len()),
             None => String::new(),
         };
         let cut = built.cut.as_ref().map(|why| format!("; not whole: {why}"));

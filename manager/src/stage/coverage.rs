@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::source::{self, Command, Ended};
+use super::test::Around;
 use super::test_plan::{Framework, TestPlan};
 use super::{Installed, Ran, Stage, Tools, test};
 use crate::cli::LimitArgs;
@@ -237,16 +238,14 @@ impl Stage for Coverage {
             &source,
         ];
         let before = [&run, data].concat();
-        test::order(
-            self.name(),
-            inputs,
-            &plan,
-            &before,
+        let around = Around {
+            before: &before,
             env,
-            (after, RESERVED),
-            &[JSON, XML, DATA],
-            limits,
-        )
+            after,
+            reserved: RESERVED,
+            results: &[JSON, XML, DATA],
+        };
+        test::order(self.name(), inputs, &plan, around, limits)
     }
 
     fn read(&self, ran: &Ran, inputs: &Inputs) -> Result<Value, Failure> {

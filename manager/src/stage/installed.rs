@@ -8,6 +8,7 @@ use pyti_graph::Failure;
 use pyti_index::{EntryPoints, PackageName, entry_points};
 use serde::{Deserialize, Serialize};
 
+use super::distribution::{Distribution, LIBRARY, distribution, in_site, named_by};
 use super::record::{Budget, RecordedFile, record};
 use crate::data_store::{Blob, DataStore};
 use crate::input::{Member, Members};
@@ -20,14 +21,6 @@ const MOST_LINES: usize = 307_200;
 const MOST_RESOLVED: usize = 64 << 20;
 /// Paths listed of each kind.
 const MOST_PATHS: usize = 2000;
-/// Where pip installs for a user; the interpreter's version stands between the two.
-const LIBRARY: &str = "home/dev/.local/lib/";
-/// See [`LIBRARY`].
-const PACKAGES: &str = "/site-packages/";
-/// Where pip puts scripts for a user.
-const SCRIPTS: &str = "home/dev/.local/bin/";
-/// What an extension module's file name ends with (PEP 3149); more may stand before it.
-const EXTENSION: &str = ".so";
 
 /// The datum `installed`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -53,30 +46,6 @@ pub struct Installed {
     /// By the name of a list of these: how many paths were too many for it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub cut: BTreeMap<String, usize>,
-}
-
-/// An installed distribution, by its `.dist-info` directory, or the `.egg-info` one of an old pip.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Distribution {
-    /// Its name as the directory has it.
-    pub name: String,
-    /// Its version as the directory has it.
-    pub version: String,
-    /// Files that RECORD names.
-    pub files: usize,
-    /// Importable top-level modules and packages.
-    pub top_level: Vec<String>,
-    /// What of these has code to import: in the place of a namespace package (PEP 420), which has
-    /// none, the first modules and packages below it.
-    #[serde(default)]
-    pub imports: Vec<String>,
-    /// Extension modules, with the packages that they are in.
-    pub extensions: Vec<String>,
-    /// Scripts in `bin`.
-    pub scripts: Vec<String>,
-    /// What it offers by name, in `entry_points.txt`.
-    #[serde(default)]
-    pub entry_points: EntryPoints,
 }
 
 impl Installed {
@@ -242,11 +211,6 @@ impl Listing {
     }
 }
 
-/// The path within site-packages.
-fn in_site(path: &str) -> Option<&str> {
-    Some(path.strip_prefix(LIBRARY)?.split_once(PACKAGES)?.1)
-}
-
 /// The directory of packages and the distribution's own in it, of a path that ends so:
 /// `.dist-info/RECORD`.
 fn in_info<'a>(path: &'a str, end: &str) -> Option<(&'a str, &'a str)> {
@@ -273,83 +237,6 @@ fn source_of(path: &str) -> Option<String> {
     let (directory, file) = path.rsplit_once("/__pycache__/")?;
     let module = file.strip_suffix(".pyc")?.split('.').next()?;
     Some(format!("{directory}/{module}.py"))
-}
-
-/// The name and the version in the path of a `.dist-info` or `.egg-info` directory.
-fn named_by(info: &str) -> (&str, &str) {
-    let directory = info.rsplit('/').next().unwrap_or(info);
-    let stem = directory
-        .trim_end_matches(".dist-info")
-        .trim_end_matches(".egg-info");
-    let (name, version) = stem.split_once('-').unwrap_or((stem, ""));
-    // An egg's directory also has the version of Python.
-    let version = version
-        .split_once("-py")
-        .map_or(version, |(version, _)| version);
-    (name, version)
-}
-
-fn distribution(info: &str, files: &[RecordedFile]) -> Distribution {
-    let (name, version) = named_by(info);
-    let mut modules = BTreeSet::new();
-    let mut extensions = BTreeSet::new();
-    for path in files.iter().filter_map(|file| in_site(&file.path)) {
-        let module = module(path);
-        if path.ends_with(EXTENSION) {
-            extensions.extend(module.clone());
-        }
-        modules.extend(module);
-    }
-    let first = |module: &String| module.split('.').next().unwrap_or_default().to_owned();
-    let top_level: BTreeSet<String> = modules.iter().map(first).collect();
-    Distribution {
-        name: name.to_owned(),
-        version: version.to_owned(),
-        files: files.len(),
-        extensions: extensions.difference(&top_level).cloned().collect(),
-        top_level: top_level.into_iter().collect(),
-        imports: with_code(&modules),
-        scripts: files
-            .iter()
-            .filter_map(|file| file.path.strip_prefix(SCRIPTS))
-            .filter(|script| !script.contains('/'))
-            .map(str::to_owned)
-            .collect(),
-        entry_points: EntryPoints::new(),
-    }
-}
-
-/// Those of these modules that are in no other of them: what is imported first.
-fn with_code(modules: &BTreeSet<String>) -> Vec<String> {
-    let mut found = vec![];
-    for module in modules {
-        let mut above = module.match_indices('.').map(|(at, _)| &module[..at]);
-        if !above.any(|above| modules.contains(above)) {
-            found.push(module.clone());
-        }
-    }
-    found
-}
-
-/// The dotted name of the module in a file of site-packages. Bytecode alone is one too (PEP 3147), what
-/// is kept of a source's is not.
-fn module(path: &str) -> Option<String> {
-    let (packages, file) = path.rsplit_once('/').unwrap_or(("", path));
-    let (stem, suffix) = file.split_once('.')?;
-    let cached = packages.rsplit('/').next() == Some("__pycache__");
-    if !(["py", "pyc", "so"].contains(&suffix) || suffix.ends_with(".so")) || cached {
-        return None;
-    }
-    let mut parts: Vec<&str> = packages
-        .split('/')
-        .filter(|part| !part.is_empty())
-        .collect();
-    if stem != "__init__" {
-        parts.push(stem);
-    }
-    let identifier =
-        |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_');
-    (!parts.is_empty() && parts.iter().all(identifier)).then(|| parts.join("."))
 }
 
 #[cfg(test)]
@@ -500,23 +387,5 @@ mod tests {
         assert!(read("a\nb\n", &mut budget).is_ok());
         assert!(read("c\n", &mut budget).is_err());
         assert!(!is_site("home/dev/.local/lib/x/y/site-packages"));
-    }
-
-    #[test]
-    fn names_of_modules() {
-        for (path, name) in [
-            ("six.py", Some("six")),
-            ("a/__init__.py", Some("a")),
-            ("a/b/_c.abi3.so", Some("a.b._c")),
-            ("a-1.0.dist-info/x.py", None),
-            ("a/data.txt", None),
-            ("a.also", None),
-            ("a/b.pyc", Some("a.b")),
-            ("a/__pycache__/b.pyc", None),
-            ("__init__.py", None),
-            ("a/$(x).py", None),
-        ] {
-            assert_eq!(module(path).as_deref(), name, "{path}");
-        }
     }
 }

@@ -8,6 +8,7 @@ mod checker_reports;
 mod checkers;
 mod coverage;
 mod diagnostics;
+mod distribution;
 mod each;
 mod failed_parts;
 mod import;
@@ -16,6 +17,7 @@ mod installed;
 mod junit;
 mod quality;
 mod record;
+mod relative;
 mod scripts;
 mod source;
 mod startup;
@@ -39,7 +41,8 @@ use crate::cli::LimitArgs;
 use crate::data_store::{Blob, DataStore};
 use crate::order::{Order, RESULT, guest_program};
 
-pub use installed::{Distribution, Installed};
+pub use distribution::Distribution;
+pub use installed::Installed;
 use test_plan::Files;
 pub use test_plan::{PythonVersion, TestPlan};
 

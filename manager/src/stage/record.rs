@@ -5,6 +5,8 @@ use std::io::Read;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::relative::join;
+
 /// Longest digest of a RECORD: a sha512 has a hundred characters.
 const LONGEST_DIGEST: usize = 160;
 
@@ -47,7 +49,7 @@ pub(super) fn record(
             let digest =
                 text(1).filter(|digest| !digest.is_empty() && digest.len() <= LONGEST_DIGEST);
             Some(RecordedFile {
-                path: resolve(root, &text(0)?)?,
+                path: join(root, &text(0)?)?,
                 digest: digest.map(std::borrow::Cow::into_owned),
                 bytes: text(2).and_then(|bytes| bytes.parse().ok()),
             })
@@ -62,23 +64,4 @@ pub(super) fn record(
             Ok(file)
         })
         .collect()
-}
-
-/// `path` as seen from `root`, where it does not leave `/`.
-pub(super) fn resolve(root: &str, path: &str) -> Option<String> {
-    let mut parts: Vec<&str> = if path.starts_with('/') {
-        vec![]
-    } else {
-        root.split('/').collect()
-    };
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
 }

@@ -104,17 +104,11 @@ impl Stage for Test {
 
     fn order(&self, inputs: &Inputs, limits: &LimitArgs) -> Result<Order, Failure> {
         let plan: TestPlan = tasks::read(inputs, tasks::TEST_PLAN)?;
-        let env = BTreeMap::new();
-        order(
-            self.name(),
-            inputs,
-            &plan,
-            &[],
-            env,
-            (vec![], 0),
-            &[REPORTS],
-            limits,
-        )
+        let around = Around {
+            results: &[REPORTS],
+            ..Around::default()
+        };
+        order(self.name(), inputs, &plan, around, limits)
     }
 
     fn read(&self, ran: &Ran, inputs: &Inputs) -> Result<Value, Failure> {
@@ -188,7 +182,7 @@ impl Stage for Test {
         }
         if let Some(first) = tests.problems.first() {
             let count = tests.problems.len();
-            text.push_str(&format!("; {count} reports cannot be read ({first})"));
+            text.push_str(&format!("; reports that cannot be read: {count} ({first})"));
         }
         let wanted = |plugin: bool| {
             let wants = tests.wants.iter();
@@ -321,17 +315,27 @@ pub(super) fn command(python: &Interpreter, plan: &TestPlan, before: &[&str]) ->
         .collect()
 }
 
-/// The order to run the tests with `before` and `env`, then `after` in what is left of the time: at
-/// least `reserved` seconds for all of it.
-#[expect(clippy::too_many_arguments, reason = "coverage's are all of these")]
+/// What stands around the tests in one stage.
+#[derive(Default)]
+pub(super) struct Around<'a> {
+    /// Words between the interpreter and what runs the tests.
+    pub before: &'a [&'a str],
+    /// Variables of that command.
+    pub env: BTreeMap<String, String>,
+    /// Commands that follow, in what is left of the time.
+    pub after: Vec<Command>,
+    /// Seconds that are kept for all of these.
+    pub reserved: u64,
+    /// See [`Commands::results`].
+    pub results: &'a [&'a str],
+}
+
+/// The order to run the tests, and what stands around them.
 pub(super) fn order(
     stage: &str,
     inputs: &Inputs,
     plan: &TestPlan,
-    before: &[&str],
-    env: BTreeMap<String, String>,
-    (after, reserved): (Vec<Command>, u64),
-    results: &[&str],
+    around: Around<'_>,
     limits: &LimitArgs,
 ) -> Result<Order, Failure> {
     let prepared: Prepared = tasks::read(inputs, tasks::WHEELHOUSE)?;
@@ -339,19 +343,19 @@ pub(super) fn order(
     let python = tasks::python(inputs)?;
     let target = &prepared.target;
     let mut commands = vec![Command {
-        argv: command(&python, plan, before),
-        env,
-        seconds: source::seconds(limits, reserved),
+        argv: command(&python, plan, around.before),
+        env: around.env,
+        seconds: source::seconds(limits, around.reserved),
         stdout: (plan.framework == Framework::Trial).then(|| SUBUNIT.to_owned()),
     }];
-    commands.extend(after);
+    commands.extend(around.after);
     let commands = Commands {
         sdist: Some(format!("{}/{}", order::WHEELHOUSE, target.file.filename)),
         wheel: None,
         commands,
         // nose2 does not make it.
         directories: &[REPORTS],
-        results,
+        results: around.results,
     };
     let mut order = source::order(&python, stage, &commands, Some(&installed), limits)?;
     order.wheelhouse = vec![target.file.clone()];

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use super::super::relative::join;
 use super::files::Files;
 
 /// Lists within lists.
@@ -194,20 +195,7 @@ fn resolve(directory: &str, path: &str) -> Option<String> {
     if path.starts_with('/') || path.contains("://") || path.is_empty() {
         return None;
     }
-    let mut parts: Vec<&str> = directory
-        .split('/')
-        .filter(|part| !part.is_empty())
-        .collect();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
+    join(directory, path)
 }
 
 #[cfg(test)]
