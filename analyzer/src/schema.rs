@@ -90,6 +90,7 @@ pub enum Field {
     Port,
     Script,
     Downloads,
+    Query,
     StdinFamily,
     StdinFile,
     StdoutFamily,
@@ -247,6 +248,7 @@ fields! {
     Port "port" Int NET_ADDR, "port";
     Script "script" Text &[Exec], "file that an interpreter (or ld.so) is told to run, made absolute; `-`: its standard input";
     Downloads "downloads" Path &[Exec], "any file that curl or wget is told to write, made absolute";
+    Query "query" Text &[Send], "host name that a message to a name server asks for, in lower case";
     StdinFamily "stdin.family" Int &[Exec], "address family of the socket that was duplicated onto descriptor 0";
     StdinFile "stdin.file" Text &[Exec], "device:inode of the pipe or file that was duplicated onto descriptor 0";
     StdoutFamily "stdout.family" Int &[Exec], "address family of the socket that was duplicated onto descriptor 1";

@@ -81,6 +81,7 @@ pub fn order(stage: &str, argv: Vec<String>, limits: &LimitArgs) -> Result<Stage
         env: environment(),
         cwd: HOME.to_owned(),
         traced: true,
+        timed: false,
         wall_seconds: limits.wall_seconds,
         memory_bytes: limits.memory_mib << 20,
         pids: limits.pids,

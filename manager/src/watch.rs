@@ -16,7 +16,7 @@ use pyti_analyzer::{StageFacts, StageStatus};
 use pyti_trace::decode;
 use pyti_trace::event::{Counters, Family};
 use pyti_trace::wire::{
-    FileChunk, Frame, FrameKind, Heartbeat, STATE, StageResult, StageSpec, Started,
+    FileChunk, Frame, FrameKind, Heartbeat, ProgramRuns, STATE, StageResult, StageSpec, Started,
 };
 use pyti_vm::{Usage, Vm};
 use tokio::time::{Instant, timeout_at};
@@ -52,6 +52,10 @@ pub struct Watched {
     pub to_start: Option<Duration>,
     /// What the machine used; `None` where it ended by itself.
     pub usage: Option<Usage>,
+    /// CPU time of the agent while the stage ran, as the VM says.
+    pub agent: Duration,
+    /// What the probes took, where the order asked for it.
+    pub runs: Vec<ProgramRuns>,
 }
 
 /// Runs `spec` in `vm` and keeps events and outputs in `directory`.
@@ -264,8 +268,14 @@ impl Stage {
     }
 
     fn finish(mut self, end: End, kept: Kept, usage: Option<Usage>) -> Watched {
+        let mut agent = Duration::ZERO;
+        let mut runs = vec![];
         let mut facts = match end {
-            End::Done(result) => StageFacts::from_result(&self.name, self.started_ns, &result),
+            End::Done(mut result) => {
+                agent = Duration::from_micros(result.agent_us);
+                runs.append(&mut result.runs);
+                StageFacts::from_result(&self.name, self.started_ns, &result)
+            }
             End::Died(reason) => self.unfinished(StageStatus::VmDied { reason }),
             End::Stopped(reason) => self.unfinished(StageStatus::Stopped { reason }),
         };
@@ -304,6 +314,8 @@ impl Stage {
             state,
             to_start: self.to_start,
             usage,
+            agent,
+            runs,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::dns;
 use crate::event::{Event, Kind};
 use crate::names::{kind_name, result_name};
 
@@ -63,6 +64,10 @@ pub fn describe(event: &Event) -> String {
             None => Ok(()),
         },
     };
+    if let Some(query) = dns::query(event) {
+        let more = if query.whole { "" } else { "…" };
+        let _ = write!(out, " asks for {}{more}", query.name);
+    }
     let _ = match (event.kind, event.signal, event.mode) {
         (Kind::Signal, Some(signal), _) => write!(out, " signal {signal}"),
         (Kind::Chmod, _, Some(mode)) => write!(out, " {mode:o}"),

@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod decode;
 pub mod describe;
+pub mod dns;
 pub mod event;
 #[cfg(feature = "host")]
 pub mod host;

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::Counters;
 
 /// Version of the frame format.
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;
 /// Longest payload in bytes.
 pub const MAX_PAYLOAD: usize = 1 << 20;
 /// Bytes of a frame's header.
@@ -197,6 +197,9 @@ pub struct StageSpec {
     pub cwd: String,
     /// Whether the probes watch (the benchmark also runs without).
     pub traced: bool,
+    /// Whether the kernel counts how often and how long the probes run (for the benchmark: counting
+    /// costs time itself).
+    pub timed: bool,
     /// Wall time after which the stage is ended.
     pub wall_seconds: u64,
     /// `memory.max` of the stage's cgroup, bytes.
@@ -329,6 +332,23 @@ pub struct StageResult {
     /// The probes' final counters; `None` where they could not be read. All their records have been
     /// sent before this frame.
     pub counters: Option<Counters>,
+    /// User and system time of the agent itself while the stage ran, microseconds.
+    #[serde(default)]
+    pub agent_us: u64,
+    /// The probes' programs that ran, where [`StageSpec::timed`] asked for it.
+    #[serde(default)]
+    pub runs: Vec<ProgramRuns>,
+}
+
+/// What running a probe's program took (`run_cnt` and `run_time_ns` of `bpf_prog_info`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramRuns {
+    /// Name of the program.
+    pub program: String,
+    /// How often it ran.
+    pub count: u64,
+    /// Nanoseconds in all.
+    pub ns: u64,
 }
 
 /// A piece of a file that the stage spec asked for: `u16` length of the path, path, `u8` 1 if this

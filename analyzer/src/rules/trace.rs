@@ -13,12 +13,14 @@
 //! arguments of exec (the program is the first, or `path`); `[from, to]` of rename, link and symlink;
 //! `address:port` of network kinds; `[old, new]` of dup; the exit status of exit; the other process
 //! of ptrace and signal. What dup duplicates is a pipe of its own, unless `inode` says which or
-//! `family` makes it a socket. Further keys are the event's other fields. `pid` stays as in the event
-//! before; a new one is forked from `parent` (1 where it is missing). Events are a millisecond
-//! apart, unless `after` says otherwise.
+//! `family` makes it a socket. `asks` of a send is the host name that a name server is asked for.
+//! Further keys are the event's other fields. `pid` stays as in the event before; a new one is forked
+//! from `parent` (1 where it is missing). Events are a millisecond apart, unless `after` says
+//! otherwise.
 
 use std::collections::{BTreeMap, HashMap};
 
+use pyti_trace::dns;
 use pyti_trace::event::{Event, Incomplete, Kind, ProcessKey};
 
 use super::condition::Vars;
@@ -49,6 +51,7 @@ const KEYS: &[&str] = &[
     "mode",
     "bytes",
     "data",
+    "asks",
     "env",
     "cwd",
     "target",
@@ -199,6 +202,10 @@ impl<'a> Writer<'a> {
             "uid" => event.uid = number(value)?,
             "tree" => event.tree = number(value)?,
             "data" => event.data = Some(bytes(value)?),
+            "asks" => {
+                event.data = Some(dns::message(value.text()?));
+                event.socktype = Some(2);
+            }
             "env" => event.env = Some(value.texts()?),
             "family" => event.family = Some(number(value)? as u16),
             "socktype" => event.socktype = Some(number(value)? as u16),

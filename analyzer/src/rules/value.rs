@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use pyti_trace::dns;
 use pyti_trace::event::{Event, Incomplete, Kind, ProcessKey};
 
 use super::descriptors::Descriptors;
@@ -205,6 +206,7 @@ impl<'a> View<'a> {
             },
             Field::Script => self.script(event),
             Field::Downloads => self.downloads(event),
+            Field::Query => query(event),
             Field::StdinFamily => self.standard(index, 0, Field::AddrFamily),
             Field::StdoutFamily => self.standard(index, 1, Field::AddrFamily),
             Field::StdinFile => self.standard(index, 0, Field::StdinFile),
@@ -289,6 +291,17 @@ fn is_socket(event: &Event) -> bool {
 /// Something else than a socket was duplicated.
 fn is_no_socket(event: &Event) -> bool {
     event.kind == Kind::Dup && event.mode.is_some_and(|mode| mode & S_IFMT != S_IFSOCK)
+}
+
+/// [`Field::Query`].
+fn query(event: &Event) -> Value<'_> {
+    match dns::query(event) {
+        Some(query) => Value::Text(query.name.into(), query.whole),
+        None if event.data.is_none() && event.incomplete.contains(Incomplete::DATA_INCOMPLETE) => {
+            Value::Unknown
+        }
+        None => Value::Absent,
+    }
 }
 
 /// The path that a successful event brought into being.

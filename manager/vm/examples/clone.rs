@@ -42,6 +42,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         env: vec![("PATH".into(), "/usr/bin:/bin".into())],
         cwd: "/home/dev".into(),
         traced: true,
+        timed: false,
         wall_seconds: 60,
         memory_bytes: USUAL_MEMORY_BYTES,
         pids: USUAL_PIDS,

@@ -46,6 +46,7 @@ fn stage(script: &str, slots: Vec<Slot>) -> Vec<u8> {
         env: vec![("PATH".into(), "/usr/bin:/bin".into())],
         cwd: "/home/dev".into(),
         traced: true,
+        timed: false,
         wall_seconds: 120,
         memory_bytes: 1 << 30,
         pids: 100,

@@ -14,8 +14,8 @@ use super::error::{AgentError, Doing as _};
 use super::output::Output;
 use super::port::{Port, Received};
 use crate::event::Counters;
-use crate::loader::Tracer;
-use crate::wire::{FrameKind, Heartbeat, WireError};
+use crate::loader::{Timing, Tracer};
+use crate::wire::{FrameKind, Heartbeat, ProgramRuns, WireError};
 
 /// Between two looks while little comes.
 const CALM: Duration = Duration::from_millis(50);
@@ -163,6 +163,11 @@ impl<'a> Pump<'a> {
     /// What the probes counted so far.
     pub(super) fn counters(&mut self) -> Option<Counters> {
         counters(self.tracer, self.port)
+    }
+
+    /// What the probes' programs took since `timing` began.
+    pub(super) fn runs(&self, timing: Timing) -> Vec<ProgramRuns> {
+        self.tracer.runs(timing)
     }
 
     /// One look at everything; returns the bytes that came.

@@ -5,7 +5,9 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::statfs::fstatfs;
+use nix::sys::time::{TimeVal, TimeValLike as _};
 
 use super::boot::Machine;
 use super::cgroup::{Cgroup, Usage};
@@ -141,7 +143,11 @@ impl Stage<'_> {
             outputs,
             used,
         } = waiting;
+        // Counted until the last process of the stage is gone.
+        let timing = self.spec.timed.then(|| tracer.time_runs()).transpose();
+        let timing = timing.map_err(|error| AgentError::Order(error.to_string()))?;
         let mut pump = Pump::new(tracer, port, outputs);
+        let used_before = own_time_us();
         let begun = Instant::now();
         let child = held.release(program);
         let wall = Duration::from_secs(self.spec.wall_seconds);
@@ -171,6 +177,8 @@ impl Stage<'_> {
             ));
         }
         pump.finish()?;
+        let agent_us = own_time_us().saturating_sub(used_before);
+        let runs = timing.map_or_else(Vec::new, |timing| pump.runs(timing));
         let ending = ending(pause, ended, &child, &mut pump);
         let usage = cgroup.usage();
         let disk_used = fstatfs(&hidden.upper).map_or(0, |disk| {
@@ -198,6 +206,8 @@ impl Stage<'_> {
             stderr_dropped,
             disk_used,
             counters: pump.counters(),
+            agent_us,
+            runs,
         })
     }
 }
@@ -222,6 +232,14 @@ fn ending(pause: Pause, ended: Option<End>, child: &Child, pump: &mut Pump<'_>) 
     }
 }
 
+/// User and system time of the agent, microseconds; 0 where the kernel does not tell.
+fn own_time_us() -> u64 {
+    let microseconds = |time: TimeVal| u64::try_from(time.num_microseconds()).unwrap_or(0);
+    getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| {
+        microseconds(usage.user_time()) + microseconds(usage.system_time())
+    })
+}
+
 /// The directory that is open here, which has no name any more. The agent is outside the package's
 /// mounts, its own `/proc` shows its own descriptors.
 fn proc_path(directory: &File) -> PathBuf {
@@ -242,5 +260,7 @@ fn nothing() -> StageResult {
         stderr_dropped: 0,
         disk_used: 0,
         counters: None,
+        agent_us: 0,
+        runs: vec![],
     }
 }

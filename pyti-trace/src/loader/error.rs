@@ -50,6 +50,9 @@ pub enum LoadError {
         /// Why.
         reason: String,
     },
+    /// The kernel does not count how long programs run.
+    #[error("failed to have the kernel count the probes' runs")]
+    Timing(#[source] aya::sys::SyscallError),
     /// The process to track is not there.
     #[error("failed to read the parent of process {tgid}: {reason}")]
     Process {

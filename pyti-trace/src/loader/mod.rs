@@ -4,6 +4,7 @@ mod attach;
 mod btf;
 mod error;
 mod python;
+mod timing;
 
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd, RawFd};
@@ -17,6 +18,7 @@ use pyti_trace_ebpf::{
 pub use self::attach::{Refused, kind, name};
 pub use self::error::LoadError;
 pub use self::python::interpreter;
+pub use self::timing::Timing;
 use crate::event::{Counters, Family, FamilyCounters};
 
 const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";

@@ -150,7 +150,13 @@ const FILES: &[(&str, u32, &str)] = &[
     ),
     // mmdebstrap copies these two from the host; a guest has no business with them.
     ("etc/hostname", 0o644, "laptop\n"),
-    ("etc/resolv.conf", 0o644, "nameserver 10.0.2.3\n"),
+    // As systemd-resolved writes it. Nobody listens there, but what is asked for leaves the process, and
+    // so is on record; to an address beyond the machine nothing would be sent.
+    (
+        "etc/resolv.conf",
+        0o644,
+        "nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch .\n",
+    ),
     (
         "etc/hosts",
         0o644,
