@@ -28,7 +28,6 @@ use crate::tree::base_name;
 mod frames;
 mod programs;
 
-pub use frames::place;
 use frames::{innermost, telling};
 use programs::{is_pip, is_shell, is_toolchain};
 
@@ -462,23 +461,6 @@ mod tests {
             ("", Some(Package)),
         ] {
             assert_eq!(of_file(file, WORK), whose, "{file}");
-        }
-    }
-
-    #[test]
-    fn a_place_is_short() {
-        for (frame, text) in [
-            (
-                frame(SETUP, 14, "steal"),
-                "…/evil_0a1b/setup.py:14 in steal()",
-            ),
-            (frame("setup.py", 3, "<module>"), "setup.py:3"),
-            (
-                frame("/x.py", 3, "f.<locals>.<lambda>"),
-                "/x.py:3 in f.<locals>.<lambda>",
-            ),
-        ] {
-            assert_eq!(place(&frame), text);
         }
     }
 }

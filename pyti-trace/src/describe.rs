@@ -1,9 +1,9 @@
 //! An event on one line.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 
 use crate::dns;
-use crate::event::{Event, Kind};
+use crate::event::{Event, Frame, Kind};
 use crate::names::{kind_name, result_name};
 
 /// Characters kept of a command line.
@@ -92,8 +92,68 @@ pub fn describe(event: &Event) -> String {
     out
 }
 
+/// A frame on one line: `…/evil-1.0/setup.py:14 in steal()`. The text is not escaped.
+#[must_use]
+pub fn place(frame: &Frame) -> String {
+    let file = frame.file.as_str();
+    let mut parts = file.rsplitn(3, '/');
+    let short = match (parts.next(), parts.next(), parts.next()) {
+        (Some(name), Some(directory), Some(rest)) if !rest.is_empty() => {
+            format!("…/{directory}/{name}")
+        }
+        _ => file.to_owned(),
+    };
+    let mut out = short;
+    // Writing to a String cannot fail.
+    let _ = match frame.line {
+        Some(line) => write!(out, ":{line}"),
+        None => Ok(()),
+    };
+    match frame.function.as_str() {
+        "" | "<module>" => {}
+        function if function.ends_with('>') => {
+            let _ = write!(out, " in {function}");
+        }
+        function => {
+            let _ = write!(out, " in {function}()");
+        }
+    }
+    out
+}
+
 /// Nanoseconds as seconds with three digits.
 #[must_use]
 pub fn time(ns: u64) -> String {
     format!("{}.{:03} s", ns / 1_000_000_000, ns / 1_000_000 % 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_short() {
+        for (file, line, function, text) in [
+            (
+                "/home/dev/evil_0a1b/setup.py",
+                14,
+                "steal",
+                "…/evil_0a1b/setup.py:14 in steal()",
+            ),
+            ("setup.py", 3, "<module>", "setup.py:3"),
+            (
+                "/x.py",
+                3,
+                "f.<locals>.<lambda>",
+                "/x.py:3 in f.<locals>.<lambda>",
+            ),
+        ] {
+            let frame = Frame {
+                file: file.into(),
+                line: Some(line),
+                function: function.into(),
+            };
+            assert_eq!(place(&frame), text);
+        }
+    }
 }

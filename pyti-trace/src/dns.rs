@@ -101,15 +101,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::event::ProcessKey;
 
     fn sent(port: u16, socktype: u16, data: Vec<u8>) -> Event {
-        Event {
-            kind: Kind::Send,
-            port: Some(port),
-            socktype: Some(socktype),
-            data: Some(data),
-            ..Event::default()
-        }
+        let mut event = Event::new(Kind::Send, ProcessKey::default(), 0);
+        event.port = Some(port);
+        event.socktype = Some(socktype);
+        event.data = Some(data);
+        event
     }
 
     fn name(event: &Event) -> Option<(String, bool)> {

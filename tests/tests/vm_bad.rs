@@ -37,5 +37,7 @@ flagged! {
     vm_bad_writes_pth: "writes-pth" "malicious" ["pth-write"];
     vm_bad_tries_powershell: "tries-powershell" "suspicious" ["windows-shell"];
     vm_bad_reads_process_memory: "reads-process-memory" "malicious" ["process-memory-read"];
+    vm_bad_asks_for_webhook: "asks-for-webhook" "malicious" ["exfiltration-service", "name-lookup"];
+    vm_bad_leaks_by_dns: "leaks-by-dns" "malicious" ["dns-leak", "name-lookup"];
     vm_bad_adds_authorized_key: "adds-authorized-key" "malicious" ["authorized-keys"];
 }

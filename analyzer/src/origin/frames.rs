@@ -1,7 +1,5 @@
 //! What the frames of a Python stack say of who acts.
 
-use std::fmt::Write as _;
-
 use pyti_trace::event::Frame;
 
 use super::Origin;
@@ -87,33 +85,4 @@ pub fn of_file(file: &str, work: &str) -> Option<Origin> {
     } else {
         Origin::Package
     })
-}
-
-/// A frame on one line: `…/evil-1.0/setup.py:14 in steal()`. The text is not escaped.
-#[must_use]
-pub fn place(frame: &Frame) -> String {
-    let file = frame.file.as_str();
-    let mut parts = file.rsplitn(3, '/');
-    let short = match (parts.next(), parts.next(), parts.next()) {
-        (Some(name), Some(directory), Some(rest)) if !rest.is_empty() => {
-            format!("…/{directory}/{name}")
-        }
-        _ => file.to_owned(),
-    };
-    let mut out = short;
-    // Writing to a String cannot fail.
-    let _ = match frame.line {
-        Some(line) => write!(out, ":{line}"),
-        None => Ok(()),
-    };
-    match frame.function.as_str() {
-        "" | "<module>" => {}
-        function if function.ends_with('>') => {
-            let _ = write!(out, " in {function}");
-        }
-        function => {
-            let _ = write!(out, " in {function}()");
-        }
-    }
-    out
 }

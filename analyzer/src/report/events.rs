@@ -5,8 +5,8 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use pyti_trace::event::Event;
 use pyti_trace::text::{escape, escape_json};
 
-use super::{Style, describe, time};
-use crate::origin::{Origin, Origins, place};
+use super::{Style, describe, place, time};
+use crate::origin::{Origin, Origins};
 use crate::tree::Tree;
 
 /// The events as a table, times from `started_ns` (the stage's start) on, each with who is behind it.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use events::{event_lines, event_table};
 pub use processes::process_tree;
-pub use pyti_trace::describe::{describe, time};
+pub use pyti_trace::describe::{describe, place, time};
 pub use table::{render, render_finding};
 
 use crate::facts::{Loss, StageFacts, Target};

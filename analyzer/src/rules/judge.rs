@@ -9,8 +9,8 @@ use super::rule::{Detection, Rule};
 use super::template::Captures;
 use super::value::View;
 use crate::facts::{Loss, StageFacts, family_name};
-use crate::origin::{Origins, place};
-use crate::report::{Evidence, Finding, ProofProcess, Undecided, describe};
+use crate::origin::Origins;
+use crate::report::{Evidence, Finding, ProofProcess, Undecided, describe, place};
 
 /// Findings of one rule in one stage; what is beyond goes into the last one's count.
 const MAX_FINDINGS: usize = 10;

@@ -60,13 +60,15 @@ fn pieces(
     }
 }
 
-/// Queues one file of the stage; where it cannot be had, the log says why.
+/// Queues one file of the stage. Where there is none, the host finds it missing, and knows what that
+/// means; where it cannot be had for another reason, the log says which.
 pub(super) fn collect(path: &str, bound: u64, pump: &mut Pump<'_>) -> Result<(), WireError> {
     match open(Path::new(path)) {
         Ok(file) => pieces(path, file, bound, |piece| {
             pump.make_room()?;
             pump.port().queue(FrameKind::File, &piece.encode())
         }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => {
             pump.port()
                 .log(format!("failed to collect {path}: {error}"));

@@ -10,6 +10,7 @@ mod command;
 mod error;
 mod output;
 mod probes;
+mod python;
 mod require;
 mod stop;
 mod summary;

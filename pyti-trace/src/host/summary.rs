@@ -1,6 +1,8 @@
 //! What is said at the end: how the command ended, what was lost, whom events referred to.
 
+use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::ExitStatus;
 
 use serde::Serialize;
@@ -9,6 +11,10 @@ use super::before::Earlier;
 use super::probes::Probes;
 use crate::event::{Counters, Family};
 use crate::names::family_name;
+use crate::text::escape_within;
+
+/// Characters shown of a path.
+const MAX_PATH: usize = 200;
 
 /// Everything but the events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,6 +31,10 @@ pub(super) struct Summary<'a> {
     pub(super) untracked: u64,
     /// Processes that events refer to, but that are not the command's.
     pub(super) before: Vec<&'a Earlier>,
+    /// The Python interpreter whose stacks stand in the events.
+    pub(super) python_stacks_of: Option<&'a Path>,
+    /// Interpreters that ran and whose stacks do not.
+    pub(super) python_stacks_unread: &'a BTreeSet<String>,
     /// Which probes are attached, and what is not seen.
     pub(super) probes: &'a Probes,
 }
@@ -137,6 +147,17 @@ impl Summary<'_> {
             if count > 0 {
                 warnings.push(format!("{count} {what}"));
             }
+        }
+        if !self.python_stacks_unread.is_empty() {
+            let ran: Vec<String> = self
+                .python_stacks_unread
+                .iter()
+                .map(|path| escape_within(path, MAX_PATH))
+                .collect();
+            warnings.push(format!(
+                "Python stacks of {} are not on record: only CPython 3.13 with its library linked in says where it keeps them",
+                ran.join(", ")
+            ));
         }
         warnings
     }

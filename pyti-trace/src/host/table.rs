@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table as Cells};
 
 use super::before::Earlier;
 use super::summary::Summary;
-use crate::describe::{describe, time};
+use crate::describe::{describe, place, time};
 use crate::event::Event;
 use crate::text::{escape, escape_within};
 
@@ -37,6 +37,9 @@ impl Table {
         if let Some(other) = other {
             // Writing to a String cannot fail.
             let _ = write!(text, " ({})", other.name);
+        }
+        if let Some(frame) = event.python.as_deref().and_then(<[_]>::first) {
+            let _ = write!(text, ", by {}", place(frame));
         }
         self.rows.push([
             time(event.time_ns.saturating_sub(started_ns)),
@@ -152,7 +155,7 @@ mod tests {
     use super::super::probes::Probes;
     use super::super::summary::{Ended, Loss};
     use super::*;
-    use crate::event::{Kind, ProcessKey};
+    use crate::event::{Frame, Kind, ProcessKey};
 
     #[test]
     fn shows_hostile_text_escaped() {
@@ -168,6 +171,11 @@ mod tests {
                 .map(String::from)
                 .into(),
         );
+        exec.python = Some(vec![Frame {
+            file: "/tmp/x/setup.py\u{1b}".into(),
+            line: Some(3),
+            function: "steal".into(),
+        }]);
         let mut signal = Event::new(Kind::Signal, process, 5_020_000_000);
         signal.comm = "a\nb".into();
         signal.signal = Some(15);
@@ -184,6 +192,7 @@ mod tests {
             cmdline: vec!["a\u{7}".into()],
         };
         let probes = Probes::none_refused();
+        let unread = ["/usr/bin/python3.11\u{1b}".to_owned()].into();
         let summary = Summary {
             ended: Some(Ended::Exit(0)),
             left_behind: vec![80, 81],
@@ -196,6 +205,8 @@ mod tests {
             skipped_runs: 4,
             untracked: 0,
             before: vec![&earlier],
+            python_stacks_of: None,
+            python_stacks_unread: &unread,
             probes: &probes,
         };
         let mut table = Table::default();

@@ -16,6 +16,7 @@ use super::command::hold;
 use super::error::{Doing as _, HostError};
 use super::output::Output;
 use super::probes::Probes;
+use super::python::Python;
 use super::stop::{Signals, Stop};
 use super::summary::{Ended, Summary, losses};
 use super::{require, say};
@@ -34,7 +35,7 @@ const TREE: u32 = 1;
 /// Traces the command and returns the exit status to end with.
 pub(super) fn run(args: &Args) -> Result<u8, HostError> {
     require::check()?;
-    let tracer = Tracer::load_what_attaches()?;
+    let mut tracer = Tracer::load_what_attaches()?;
     let probes = Probes::of(&tracer);
     if let Some(reason) = probes.blind() {
         return Err(HostError::Blind { reason });
@@ -42,9 +43,11 @@ pub(super) fn run(args: &Args) -> Result<u8, HostError> {
     if let Some(refusals) = probes.refusals() {
         say(&refusals);
     }
+    let python = Python::of(&args.command, &mut tracer)?;
     let signals = Signals::catch()?;
     let mut watch = Watch {
         tracer,
+        python,
         output: Output::open(args)?,
         before: Before::read(),
         stored: [0; Family::ALL.len()],
@@ -68,6 +71,8 @@ pub(super) fn run(args: &Args) -> Result<u8, HostError> {
         skipped_runs: counters.recursion_misses,
         untracked: counters.untracked,
         before: watch.before.told(),
+        python_stacks_of: watch.python.read(),
+        python_stacks_unread: watch.python.unread(),
         probes: &probes,
     };
     // A table on standard output has them already.
@@ -87,6 +92,7 @@ pub(super) fn run(args: &Args) -> Result<u8, HostError> {
 
 struct Watch {
     tracer: Tracer,
+    python: Python,
     output: Output,
     before: Before,
     /// Events that came, by family.
@@ -135,6 +141,7 @@ impl Watch {
     fn take(&mut self) {
         let Self {
             tracer,
+            python,
             output,
             before,
             stored,
@@ -147,6 +154,7 @@ impl Watch {
                     Ok(event) => {
                         stored[event.kind.family() as usize] += 1;
                         before.meet(&event);
+                        python.meet(&event);
                         output.event(&event, *started_ns, before);
                     }
                     Err(error) => *undecoded = Some(error.to_string()),

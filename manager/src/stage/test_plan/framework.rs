@@ -9,7 +9,7 @@ use super::command::call;
 use super::environment::Environment;
 use super::files::Files;
 use super::ini::Ini;
-use super::invocation::arguments;
+use super::invocation::{MOST_FILES, arguments};
 
 /// What runs tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,8 @@ impl Framework {
 static TEST_SUITE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r#"(?m)(?:^|[(,])\s*['"]?test_suite['"]?\s*[=:]\s*['"]?([A-Za-z_][\w.]*)"#).ok()
 });
+/// Ends of the names of files whose examples doctest runs.
+const EXAMPLES: [&str; 4] = [".py", ".rst", ".txt", ".md"];
 static DOCTEST: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?m)^\s*>>> ").ok());
 
 /// What runs a package's tests.
@@ -165,14 +167,22 @@ pub(super) fn choose(files: &Files, environments: &[Environment]) -> Result<Choi
         let reason = format!("{path} has functions named test");
         return chosen(Framework::Pytest, reason, None);
     }
-    let mut texts = files.texts.iter();
-    let doctest = texts.find(|(_, text)| DOCTEST.as_ref().is_some_and(|mark| mark.is_match(text)));
-    match doctest {
-        Some((path, _)) => chosen(
-            Framework::Doctest,
-            format!("{path} has examples after >>>"),
-            None,
-        ),
+    // Only files with examples: modules are imported to be searched, and some are scripts.
+    let examples: Vec<String> = files
+        .texts
+        .iter()
+        .filter(|(path, text)| {
+            EXAMPLES.iter().any(|end| path.ends_with(end))
+                && DOCTEST.as_ref().is_some_and(|mark| mark.is_match(text))
+        })
+        .map(|(path, _)| path.clone())
+        .take(MOST_FILES)
+        .collect();
+    match examples.first() {
+        Some(path) => {
+            let reason = format!("{path} has examples after >>>");
+            chosen(Framework::Doctest, reason, Some(examples))
+        }
         None => Err("the source distribution has no tests".to_owned()),
     }
 }
@@ -232,6 +242,34 @@ mod tests {
         )
         .unwrap();
         (plan.framework, plan.reason)
+    }
+
+    #[test]
+    fn only_files_with_examples_are_searched_for_them() {
+        let example = ">>> 1\n1\n";
+        let files = [
+            ("README.md", example),
+            ("a.py", example),
+            ("examples/script.py", "import sys\nsys.exit(1)"),
+            ("data.json", example),
+        ];
+        let plan = plan(
+            &Files::of(&files),
+            &CoreMetadata::default(),
+            PythonVersion::TEST,
+        )
+        .unwrap();
+        assert_eq!(plan.framework, Framework::Doctest);
+        assert!(
+            plan.arguments
+                .ends_with(&["README.md", "a.py"].map(str::to_owned))
+        );
+        let named = |word: &str| {
+            plan.arguments
+                .iter()
+                .any(|argument| argument.contains(word))
+        };
+        assert!(!named("script") && !named("data"));
     }
 
     #[test]

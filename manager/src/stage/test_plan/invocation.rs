@@ -8,7 +8,7 @@ use super::framework::Framework;
 use super::ini::Ini;
 
 /// Files that are named on a command line.
-const MOST_FILES: usize = 200;
+pub(super) const MOST_FILES: usize = 200;
 
 /// The program in the guest that runs Django's tests.
 pub(in crate::stage) const RUN_DJANGO: (&str, &str) = (
@@ -32,6 +32,7 @@ pub(super) fn arguments(framework: Framework, words: Vec<String>, files: &Files)
                 "--doctest-modules",
                 "--doctest-glob=*.rst",
                 "--doctest-glob=*.txt",
+                "--doctest-glob=*.md",
             ];
             [pytest(), these(&globs), words].concat()
         }

@@ -265,17 +265,11 @@ impl Bench {
             let Some(traced) = cost(Watch::Traced) else {
                 continue;
             };
-            let verdict = |met: bool| if met { "met" } else { "NOT MET" };
-            print!(
-                "    aim: {what} {traced:.3} is at most {}: {}",
-                work.aim,
-                verdict(traced <= work.aim)
-            );
+            aim(what, traced, work.aim);
             match cost(Watch::StraceSeccomp) {
-                Some(strace) => println!(
-                    ", and below strace's {strace:.3}: {}",
-                    verdict(traced < strace)
-                ),
+                Some(strace) => {
+                    println!(", and below strace's {strace:.3}: {}", met(traced < strace))
+                }
                 None => println!(),
             }
         }
@@ -298,6 +292,12 @@ impl Bench {
             runs.iter().map(|runs| runs.count).sum::<u64>(),
             seconds(run.watched.agent),
         );
+        aim(
+            "the probes by the kernel's count,",
+            cpu / (cpu - probes),
+            work.aim,
+        );
+        println!();
         for runs in runs.iter().take(DEAREST) {
             println!(
                 "        {:<24} {:>8.3} s {:>9} runs {:>7.1} us each",
@@ -348,6 +348,18 @@ fn say(name: &str, burst: &Burst, seconds: u64) {
             burst.lost[index]
         );
     }
+}
+
+/// Says whether a ratio to bare is within its bound.
+fn aim(what: &str, ratio: f64, bound: f64) {
+    print!(
+        "    aim: {what} {ratio:.3} is at most {bound}: {}",
+        met(ratio <= bound)
+    );
+}
+
+fn met(met: bool) -> &'static str {
+    if met { "met" } else { "NOT MET" }
 }
 
 /// How many events the probes saw, each of which is stored or counted as lost.
