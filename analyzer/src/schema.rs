@@ -53,6 +53,7 @@ impl Type {
 pub enum Field {
     Comm,
     Uid,
+    CredsUnexplained,
     Tree,
     Result,
     Pid,
@@ -211,6 +212,7 @@ macro_rules! fields {
 fields! {
     Comm "comm" Text &KINDS, "name of the doing thread";
     Uid "uid" Int &KINDS, "effective user id";
+    CredsUnexplained "creds.unexplained" Bool &KINDS, "the doer has a user id or capabilities that no change on record gave to it or to whom it descends from";
     Tree "tree" Int &KINDS, "the process tree the doer belongs to; 1 is the stage's first";
     Result "result" Result &KINDS, "`ok`, `failed`, a number, or an errno such as `ENOENT`";
     Pid "process.pid" Int &KINDS, "process id in the machine's first PID namespace";

@@ -17,6 +17,7 @@ const BAD: &str = r#"
     - {open: ~/.ssh/id_rsa}
     - {open: ~/.aws/credentials, result: ENOENT}
     - {connect: "127.0.0.1:53", socktype: 2}
+    - {send: "127.0.0.1:53", asks: "get.example.org"}
     - {write: /tmp/.updater, data: "\x7fELF\x02", bytes: 44016}
     - {pid: 3, parent: 2, exec: ["/tmp/.updater", "\e[31mred", "\u202Eevil"], path: /tmp/.updater}
     - {exit: 0}

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use pyti_analyzer::rules::Severity;
 use pyti_analyzer::{RuleSet, Vars};
 
 fn rules() -> RuleSet {
@@ -57,6 +58,12 @@ fn honest_installs_fire_nothing() {
 #[test]
 fn a_rule_fires_alone() {
     let rules = rules();
+    let notices: Vec<&str> = rules
+        .rules()
+        .iter()
+        .filter(|rule| rule.severity == Severity::Notice)
+        .map(|rule| rule.id.as_str())
+        .collect();
     for rule in rules.rules() {
         let path = format!("../rules/{}/fires.yaml", rule.id);
         let text = std::fs::read_to_string(&path).unwrap();
@@ -64,7 +71,13 @@ fn a_rule_fires_alone() {
             .fire(&path, &text)
             .unwrap_or_else(|errors| panic!("{errors}"))
         {
-            assert_eq!(case.rules, [rule.id.as_str()], "{path}: {}", case.case);
+            // Notices go with what they are part of.
+            let fired: Vec<&String> = case
+                .rules
+                .iter()
+                .filter(|fired| **fired == rule.id || !notices.contains(&&***fired))
+                .collect();
+            assert_eq!(fired, [&rule.id], "{path}: {}", case.case);
         }
         let path = format!("../rules/{}/quiet.yaml", rule.id);
         let text = std::fs::read_to_string(&path).unwrap();

@@ -50,10 +50,14 @@ pub fn fork(ctx: BtfTracePointContext) -> i32 {
     let Some(mut recorder) = Recorder::begin(kind::FORK) else {
         return 0;
     };
+    // A new user namespace gives the child other capabilities than its parent has.
+    let cred: Ptr = load(child, offset!(task_cred));
     let record = recorder.record();
     record.other_tgid = child_tgid;
     record.other_start_ns = child_start;
-    record.has |= has::OTHER;
+    record.mode = load(cred, offset!(cred_euid));
+    record.flags = load(cred, offset!(cred_caps));
+    record.has |= has::OTHER | has::MODE | has::FLAGS;
     recorder.emit(kind::FORK, 0);
     0
 }

@@ -231,10 +231,12 @@ pub struct Event {
     /// New path of rename, link; text of symlink; interpreter of exec where it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// Open flags (`O_*`), mmap protection, bpf command, by kind.
+    /// Open flags (`O_*`), mmap protection, bpf command, new effective capabilities of creds and of the
+    /// child of fork, by kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flags: Option<u64>,
-    /// File mode for open with create, mkdir, chmod.
+    /// File mode for open with create, mkdir, chmod; new effective user id of creds and of the child of
+    /// fork.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<u32>,
     /// Open made the file.

@@ -3,6 +3,7 @@
 mod access;
 mod arguments;
 mod condition;
+mod credentials;
 mod derived;
 mod descriptors;
 mod engine;

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use pyti_trace::dns;
 use pyti_trace::event::{Event, Incomplete, Kind, ProcessKey};
 
+use super::credentials::{Unexplained, unexplained};
 use super::descriptors::Descriptors;
 use crate::schema::Field;
 use crate::tree::{Image, Tree, base_name};
@@ -47,6 +48,8 @@ pub struct View<'a> {
     /// By event: the object was made earlier in the stage; `None`: not known.
     born: Vec<Option<bool>>,
     pub(super) descriptors: Descriptors,
+    /// By event: see [`unexplained`].
+    unexplained: Vec<Unexplained>,
 }
 
 impl<'a> View<'a> {
@@ -90,6 +93,7 @@ impl<'a> View<'a> {
             tree,
             born,
             descriptors: Descriptors::new(events),
+            unexplained: unexplained(events),
         }
     }
 
@@ -123,6 +127,12 @@ impl<'a> View<'a> {
             Field::BornHere => match self.born.get(index).copied().flatten() {
                 Some(born) => Value::Bool(born),
                 None => Value::Unknown,
+            },
+            Field::CredsUnexplained => match self.unexplained.get(index) {
+                Some(Unexplained::Yes) => Value::Bool(true),
+                Some(Unexplained::No) => Value::Bool(false),
+                Some(Unexplained::NotOnRecord) => Value::Absent,
+                Some(Unexplained::Unknown) | None => Value::Unknown,
             },
             Field::Path => path_of(event),
             Field::Asked => match &event.asked {

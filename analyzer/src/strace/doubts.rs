@@ -189,7 +189,8 @@ impl Doubts {
         let mut out = vec![
             "strace does not tell link counts and inodes of programs (but from a stat of them, with \
              -v), interpreters of scripts, or user ids and capabilities before a call names them: \
-             for rules they are unknown, not false"
+             for rules they are unknown, not false; who took rights without a call it cannot tell, and \
+             no rule asks"
                 .to_owned(),
             "programs stand under the names by which they were run; symbolic links that were there \
              before the trace began are followed only where strace shows the file behind them"

@@ -176,7 +176,7 @@ impl Stage for Build {
             wheel,
             reproducible: reproducible(&builds),
             source_date_epoch: SOURCE_DATE_EPOCH,
-            failed: failed_parts(&calls, &diagnostics),
+            failed: failed_parts(&calls, &diagnostics, cut.is_some()),
             output_dropped: ran.facts.stdout_dropped,
             diagnostics,
             compilation_database,

@@ -10,6 +10,8 @@ use super::diagnostics::Diagnostic;
 const MOST: usize = 1000;
 /// Diagnostics of one part.
 const MOST_DIAGNOSTICS: usize = 20;
+/// `SIGKILL`.
+const SIGKILL: u32 = 9;
 /// What build systems call the sources that they only try a compiler with: autoconf, distutils, meson,
 /// CMake.
 const TRIALS: [&str; 6] = [
@@ -42,11 +44,15 @@ pub struct FailedPart {
 }
 
 /// The failed ones of these calls, with what was said of them. What a driver starts fails with it and
-/// is not told of twice.
-pub(super) fn failed_parts(calls: &[Call], said: &[Diagnostic]) -> Vec<FailedPart> {
+/// is not told of twice. Where the build was `cut` short, whatever ran then was killed, which is no
+/// failure of its own.
+pub(super) fn failed_parts(calls: &[Call], said: &[Diagnostic], cut: bool) -> Vec<FailedPart> {
     let failed = calls.iter().enumerate().filter(|(_, call)| {
         let bad = call.exit.is_some_and(|exit| exit != 0);
-        let failed = bad || call.signal.is_some() || call.errno.is_some();
+        let ended = call
+            .signal
+            .is_some_and(|signal| !(cut && signal == SIGKILL));
+        let failed = bad || ended || call.errno.is_some();
         failed && matches!(call.role, Role::Compiler | Role::Generator)
     });
     failed
@@ -157,7 +163,7 @@ mod tests {
         ];
         let own = error("b.c", "no such type");
         let said = [error("ab.c", "other"), own.clone(), own.clone()];
-        let found = failed_parts(&calls, &said);
+        let found = failed_parts(&calls, &said, false);
         let short: Vec<_> = found
             .iter()
             .map(|part| (&*part.part, part.call, part.trial, &*part.reason))
@@ -176,5 +182,16 @@ mod tests {
             ]
         );
         assert_eq!(found[0].diagnostics, [own]);
+    }
+
+    #[test]
+    fn what_the_end_of_the_build_killed_did_not_fail() {
+        let signal = |signal| Call {
+            signal: Some(signal),
+            ..call(Role::Compiler, &["a.c"], None)
+        };
+        assert_eq!(failed_parts(&[signal(SIGKILL)], &[], true).len(), 0);
+        assert_eq!(failed_parts(&[signal(SIGKILL)], &[], false).len(), 1);
+        assert_eq!(failed_parts(&[signal(11)], &[], true).len(), 1);
     }
 }

@@ -1,0 +1,156 @@
+//! Credentials that nobody gave: what an event's doer had of user id and capabilities, held against
+//! every change of them that is on record.
+//!
+//! The kernel changes credentials in one place (`commit_creds`, kernel/cred.c), which is watched, and a
+//! fork says what the child was given. Who has others without either has written them into the
+//! kernel's memory.
+
+use std::collections::{HashMap, HashSet};
+
+use pyti_trace::event::{Event, Incomplete, Kind, ProcessKey};
+
+/// Effective user id and effective capabilities.
+type Credentials = (u32, u64);
+
+/// Of an event's doer: whether its credentials were given to nobody whom it descends from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unexplained {
+    Yes,
+    No,
+    /// Events are missing.
+    Unknown,
+    /// The record is one of strace, which has no credentials before a call names them.
+    NotOnRecord,
+}
+
+/// By event.
+pub fn unexplained(events: &[Event]) -> Vec<Unexplained> {
+    let has_none = |event: &Event| event.incomplete.contains(Incomplete::UID_UNKNOWN);
+    if events.iter().any(has_none) {
+        return vec![Unexplained::NotOnRecord; events.len()];
+    }
+    if !is_whole(events) {
+        return vec![Unexplained::Unknown; events.len()];
+    }
+    let mut given: HashMap<ProcessKey, HashSet<Credentials>> = HashMap::new();
+    events
+        .iter()
+        .map(|event| {
+            let has = (event.uid, event.caps);
+            // Of the first process nobody saw the beginning.
+            let own = given
+                .entry(event.process)
+                .or_insert_with(|| HashSet::from([has]));
+            let explained = own.contains(&has);
+            let (uid, caps) = (
+                event.mode.unwrap_or(event.uid),
+                event.flags.unwrap_or(event.caps),
+            );
+            match (event.kind, event.other) {
+                (Kind::Creds, _) => {
+                    own.insert((uid, caps));
+                }
+                // Also what its parent's threads have that did not fork it: they share a memory.
+                (Kind::Fork, Some(child)) => {
+                    let mut inherited = own.clone();
+                    inherited.insert((uid, caps));
+                    given.insert(child, inherited);
+                }
+                _ => {}
+            }
+            if explained {
+                Unexplained::No
+            } else {
+                Unexplained::Yes
+            }
+        })
+        .collect()
+}
+
+/// No number is missing among the events of any CPU.
+fn is_whole(events: &[Event]) -> bool {
+    let mut numbers: HashMap<u32, (u64, u64, u64)> = HashMap::new();
+    for event in events {
+        let (first, last, count) = numbers
+            .entry(event.cpu)
+            .or_insert((event.seq, event.seq, 0));
+        *first = event.seq.min(*first);
+        *last = event.seq.max(*last);
+        *count += 1;
+    }
+    numbers
+        .values()
+        .all(|(first, last, count)| last - first < *count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Unexplained::{No, NotOnRecord, Unknown, Yes};
+    use super::*;
+
+    const ALL: u64 = 0x1ff_ffff_ffff;
+
+    fn key(tgid: u32) -> ProcessKey {
+        ProcessKey { tgid, start_ns: 1 }
+    }
+
+    fn event(seq: u64, kind: Kind, tgid: u32, uid: u32, caps: u64) -> Event {
+        let mut event = Event::new(kind, key(tgid), seq);
+        event.seq = seq;
+        event.uid = uid;
+        event.caps = caps;
+        event
+    }
+
+    fn giving(mut event: Event, to: Option<u32>, uid: u32, caps: u64) -> Event {
+        event.other = to.map(key);
+        event.mode = Some(uid);
+        event.flags = Some(caps);
+        event
+    }
+
+    #[test]
+    fn what_was_committed_is_explained_and_inherited() {
+        let events = [
+            event(0, Kind::Open, 1, 1000, 0),
+            giving(event(1, Kind::Creds, 1, 1000, 0), None, 0, ALL),
+            event(2, Kind::Open, 1, 0, ALL),
+            giving(event(3, Kind::Fork, 1, 0, ALL), Some(2), 0, ALL),
+            event(4, Kind::Open, 2, 0, ALL),
+        ];
+        assert_eq!(unexplained(&events), [No; 5]);
+    }
+
+    #[test]
+    fn a_child_in_a_new_user_namespace_is_explained_by_its_fork() {
+        let events = [
+            giving(event(0, Kind::Fork, 1, 1000, 0), Some(2), 1000, ALL),
+            event(1, Kind::Open, 2, 1000, ALL),
+            event(2, Kind::Open, 1, 1000, ALL),
+        ];
+        assert_eq!(unexplained(&events), [No, No, Yes]);
+    }
+
+    #[test]
+    fn what_nobody_gave_is_not_explained() {
+        let events = [
+            giving(event(0, Kind::Fork, 1, 1000, 0), Some(2), 1000, 0),
+            event(1, Kind::Open, 2, 0, ALL),
+            event(2, Kind::Open, 2, 1000, 0),
+        ];
+        assert_eq!(unexplained(&events), [No, Yes, No]);
+    }
+
+    #[test]
+    fn nothing_is_known_where_events_or_credentials_are_missing() {
+        let mut events = vec![
+            event(0, Kind::Open, 1, 1000, 0),
+            event(2, Kind::Open, 1, 0, ALL),
+        ];
+        assert_eq!(unexplained(&events), [Unknown; 2]);
+        events[1].seq = 1;
+        assert_eq!(unexplained(&events), [No, Yes]);
+        events[0].incomplete |= Incomplete::UID_UNKNOWN;
+        assert_eq!(unexplained(&events), [NotOnRecord; 2]);
+    }
+}
