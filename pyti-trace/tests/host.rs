@@ -219,6 +219,22 @@ fn a_script_is_told_from_its_interpreter() {
     }
 }
 
+/// A program of an interpreter's name that publishes nothing, as those before CPython 3.13.
+#[test]
+fn says_which_interpreters_have_no_stacks() {
+    let directory = tempfile::tempdir().unwrap();
+    let interpreter = directory.path().join("python3.99");
+    std::fs::copy("/bin/true", &interpreter).unwrap();
+    let Some(trace) = trace(&[interpreter.to_str().unwrap()]) else {
+        return;
+    };
+    let unread = trace.summary["python_stacks_unread"].as_array().unwrap();
+    let path = interpreter.canonicalize().unwrap();
+    assert!(unread.iter().any(|unread| unread.as_str() == path.to_str()));
+    let warning = format!("Python stacks of {} are not on record", path.display());
+    assert!(trace.stderr().contains(&warning), "{}", trace.stderr());
+}
+
 #[test]
 fn names_what_ran_before() {
     let Some(trace) = trace(&["true"]) else {

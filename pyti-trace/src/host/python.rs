@@ -23,6 +23,8 @@ pub(super) struct Python {
     read: Option<PathBuf>,
     /// Interpreters that ran and whose stacks are not read.
     unread: BTreeSet<String>,
+    /// Those of them whose files were looked at.
+    tried: BTreeSet<String>,
 }
 
 impl Python {
@@ -41,7 +43,7 @@ impl Python {
                 tracer.read_stacks_of(known)?;
                 return Ok(Self {
                     read: Some(file),
-                    unread: BTreeSet::new(),
+                    ..Self::default()
                 });
             }
         }
@@ -61,6 +63,26 @@ impl Python {
         if runs && is_python && !is_read && self.unread.len() < MAX_TOLD {
             self.unread.insert(path.to_owned());
         }
+    }
+
+    /// Has the stacks read of an interpreter that was met, where there is none yet: a script of pyenv's
+    /// does not say which one it will run.
+    ///
+    /// # Errors
+    /// The kernel would not take it.
+    pub(super) fn adopt(&mut self, tracer: &mut Tracer) -> Result<(), LoadError> {
+        while self.read.is_none()
+            && let Some(path) = self.unread.iter().find(|path| !self.tried.contains(*path))
+        {
+            let path = path.clone();
+            if let Some(known) = interpreter(Path::new(&path)) {
+                tracer.read_stacks_of(known)?;
+                self.unread.remove(&path);
+                self.read = Some(path.clone().into());
+            }
+            self.tried.insert(path);
+        }
+        Ok(())
     }
 
     /// The interpreter whose stacks are read.

@@ -162,6 +162,8 @@ impl Watch {
             }
         });
         output.flush();
+        // Without it the stacks are missing, which is told.
+        let _ = python.adopt(tracer);
     }
 
     /// Follows nobody any more, takes the last records, and tells who runs on.

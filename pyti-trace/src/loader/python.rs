@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::BufReader;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use object::elf::PF_X;
@@ -20,7 +21,12 @@ const VERSION: u64 = 0x030d;
 /// here, as before 3.13, or without a global interpreter lock.
 #[must_use]
 pub fn interpreter(path: &Path) -> Option<Interpreter> {
-    let file = ReadCache::new(BufReader::new(File::open(path).ok()?));
+    // Whatever has been put in its place since it ran: a fifo must not hold us.
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path);
+    let file = ReadCache::new(BufReader::new(file.ok()?));
     let file = ElfFile64::<object::Endianness, _>::parse(&file).ok()?;
     let section = file.section_by_name(SECTION)?;
     let start = section
