@@ -50,11 +50,9 @@ pub fn unexplained(events: &[Event]) -> Vec<Unexplained> {
                 (Kind::Creds, _) => {
                     own.insert((uid, caps));
                 }
-                // Also what its parent's threads have that did not fork it: they share a memory.
+                // It begins with one thread, and what that was given.
                 (Kind::Fork, Some(child)) => {
-                    let mut inherited = own.clone();
-                    inherited.insert((uid, caps));
-                    given.insert(child, inherited);
+                    given.insert(child, HashSet::from([(uid, caps)]));
                 }
                 _ => {}
             }
@@ -127,6 +125,16 @@ mod tests {
             giving(event(0, Kind::Fork, 1, 1000, 0), Some(2), 1000, ALL),
             event(1, Kind::Open, 2, 1000, ALL),
             event(2, Kind::Open, 1, 1000, ALL),
+        ];
+        assert_eq!(unexplained(&events), [No, No, Yes]);
+    }
+
+    #[test]
+    fn a_child_does_not_have_what_its_parent_gave_up() {
+        let events = [
+            giving(event(0, Kind::Creds, 1, 0, ALL), None, 1000, 0),
+            giving(event(1, Kind::Fork, 1, 1000, 0), Some(2), 1000, 0),
+            event(2, Kind::Open, 2, 0, ALL),
         ];
         assert_eq!(unexplained(&events), [No, No, Yes]);
     }

@@ -18,9 +18,9 @@ use pyti::interrupt::Interrupt;
 use pyti::machine::{self, Machine};
 use pyti::order;
 use pyti::watch::{Watched, watch};
-use pyti_analyzer::StageStatus;
 use pyti_analyzer::facts::family_name;
 use pyti_analyzer::store::{self, Budget};
+use pyti_analyzer::{StageStatus, escape_within};
 use pyti_tests::burst::{self, Burst};
 use pyti_tests::guest;
 use pyti_trace::event::Family;
@@ -282,14 +282,15 @@ impl Bench {
         let run = self.run(work.argv.clone(), input, Watch::Timed).await?;
         completed(&run).with_context(|| format!("{}, timed", work.name))?;
         let runs = &run.watched.runs;
-        let nanoseconds: u64 = runs.iter().map(|runs| runs.ns).sum();
+        // The VM says so, where a package has run: sums and names of its choosing.
+        let nanoseconds: f64 = runs.iter().map(|runs| runs.ns as f64).sum();
         let facts = &run.watched.facts;
         let cpu = (facts.user_us + facts.system_us) as f64 / 1e6;
-        let probes = nanoseconds as f64 / 1e9;
+        let probes = nanoseconds / 1e9;
         println!(
             "    by the kernel's count: the probes {probes:.3} s of the stage's {cpu:.2} s of CPU ({:.1} %), {} runs; the agent {:.3} s",
             100.0 * probes / cpu,
-            runs.iter().map(|runs| runs.count).sum::<u64>(),
+            runs.iter().map(|runs| runs.count as f64).sum::<f64>(),
             seconds(run.watched.agent),
         );
         aim(
@@ -301,7 +302,7 @@ impl Bench {
         for runs in runs.iter().take(DEAREST) {
             println!(
                 "        {:<24} {:>8.3} s {:>9} runs {:>7.1} us each",
-                runs.program,
+                escape_within(&runs.program, 24),
                 runs.ns as f64 / 1e9,
                 runs.count,
                 runs.ns as f64 / 1e3 / runs.count as f64
