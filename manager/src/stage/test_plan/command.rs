@@ -6,8 +6,6 @@ use super::framework::Framework;
 
 /// Commands within commands, as in `coverage run -m pytest`.
 const DEEPEST: usize = 8;
-/// Words that are kept.
-const MOST: usize = 100;
 
 /// A command that runs tests.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +55,7 @@ const PYTEST_VALUES: [&str; 18] = [
 /// What a command runs, where that is a framework that is known here. `directory` is where it runs,
 /// relative to the source.
 pub(super) fn call(words: &[String], directory: &str, files: &Files) -> Option<Call> {
-    let words: Vec<&str> = words.iter().map(String::as_str).take(MOST).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     program(&words, directory, files, 0)
 }
 

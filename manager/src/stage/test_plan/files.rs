@@ -36,6 +36,8 @@ pub(in crate::stage) struct Files {
     pub(super) paths: Vec<String>,
     /// The texts that were read.
     pub(super) texts: BTreeMap<String, String>,
+    /// How many may tell something too and were not read.
+    pub(super) unread: usize,
 }
 
 impl Files {
@@ -61,6 +63,7 @@ impl Files {
             .filter_map(|member| Some((rank(&inside(&member.path))?, member.path.as_str())))
             .collect();
         wanted.sort_by_key(|(rank, _)| *rank);
+        let unread = wanted.len().saturating_sub(MOST_FILES);
         let wanted: BTreeSet<&str> = wanted
             .into_iter()
             .map(|(_, path)| path)
@@ -77,6 +80,7 @@ impl Files {
                 .iter()
                 .map(|(path, bytes)| (inside(path), text(bytes)))
                 .collect(),
+            unread,
         })
     }
 
@@ -150,6 +154,7 @@ impl Files {
                 .iter()
                 .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
                 .collect(),
+            unread: 0,
         }
     }
 }

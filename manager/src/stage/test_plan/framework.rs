@@ -9,7 +9,7 @@ use super::command::call;
 use super::environment::Environment;
 use super::files::Files;
 use super::ini::Ini;
-use super::invocation::{MOST_FILES, arguments};
+use super::invocation::arguments;
 
 /// What runs tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,7 +176,6 @@ pub(super) fn choose(files: &Files, environments: &[Environment]) -> Result<Choi
                 && DOCTEST.as_ref().is_some_and(|mark| mark.is_match(text))
         })
         .map(|(path, _)| path.clone())
-        .take(MOST_FILES)
         .collect();
     match examples.first() {
         Some(path) => {
@@ -187,7 +186,6 @@ pub(super) fn choose(files: &Files, environments: &[Environment]) -> Result<Choi
     }
 }
 
-/// What runs the tests of a Django application, where its files say that it is one.
 /// The search of all modules of a package that setuptools makes of `test_suite`
 /// (`ScanningLoader`, setuptools/command/test.py before 72); `None` where the package says itself what
 /// its tests are, or is none.
@@ -203,6 +201,7 @@ fn scanned(suite: &str, files: &Files) -> Option<Vec<String>> {
     Some(words.map(str::to_owned).to_vec())
 }
 
+/// What runs the tests of a Django application, where its files say that it is one.
 fn django(files: &Files) -> Option<(Vec<String>, String)> {
     let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
     if files.text("runtests.py").contains("django") {

@@ -33,6 +33,8 @@ use requirements::{Wanted, own, wanted};
 const LONGEST: usize = 200;
 /// Notes that are kept.
 const MOST: usize = 50;
+/// Words of a command that are kept: each names a file at most.
+const MOST_WORDS: usize = 500;
 
 /// The version of an interpreter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,11 +83,31 @@ pub(in crate::stage) fn plan(
     python: PythonVersion,
 ) -> Result<TestPlan, String> {
     let environments = environments(files, python);
-    let choice = choose(files, &environments)?;
+    let mut choice = choose(files, &environments)?;
     let environment = choice.environment.and_then(|index| environments.get(index));
     let environment = environment.or_else(|| for_tests(&environments));
-    let wanted = wanted(files, metadata, environment);
+    let mut wanted = wanted(files, metadata, environment);
+    wanted.notes.splice(0..0, cut(&mut choice, files));
     Ok(of_choice(choice, wanted, files))
+}
+
+/// Cuts a command that names too many files, and says what is not tested for that.
+fn cut(choice: &mut Choice, files: &Files) -> Vec<String> {
+    let mut notes = vec![];
+    let all = choice.arguments.len();
+    if all > MOST_WORDS {
+        choice.arguments.truncate(MOST_WORDS);
+        notes.push(format!(
+            "only the first {MOST_WORDS} of the {all} words of the command are used"
+        ));
+    }
+    if choice.framework == Framework::Doctest && files.unread > 0 {
+        notes.push(format!(
+            "{} more files were not searched for examples",
+            files.unread
+        ));
+    }
+    notes
 }
 
 /// The plan of a command that the user gave: by the framework that it runs, where that is known here,
@@ -147,6 +169,17 @@ mod tests {
         let other = of("make check", &[]);
         assert_eq!(other.framework, Framework::Command);
         assert_eq!(other.arguments, ["make", "check"]);
+    }
+
+    #[test]
+    fn a_command_of_too_many_words_is_cut_and_says_so() {
+        let many = "a.py ".repeat(600);
+        let tox = format!("[testenv]\ncommands = pytest {many}\n");
+        let files = Files::of(&[("tox.ini", &tox), ("a.py", "")]);
+        let plan = plan(&files, &CoreMetadata::default(), PythonVersion::TEST).unwrap();
+        assert_eq!(plan.arguments.len(), MOST_WORDS);
+        let start = "only the first 500 of the 6";
+        assert!(plan.notes[0].starts_with(start), "{:?}", plan.notes);
     }
 
     #[test]
