@@ -141,9 +141,12 @@ hooks! {
     WRITTEN: extra Adds Fexit "aio_write" write_count_aio, "bytes of io_submit's writes";
     WRITTEN: core Emits Fentry "filp_flush" write_emit, "those through descriptors";
     WRITTEN: extra Emits Lsm "file_release" write_release, "those through io_uring's own files";
-    WRITTEN: extra Adds Fexit "vfs_copy_file_range" write_count_copy, "bytes of copies";
-    WRITTEN: extra Adds Fexit "do_splice_direct" write_count_sendfile, "bytes of sendfile";
-    WRITTEN: extra Adds Fexit "do_splice" write_count_splice, "bytes that come out of pipes";
+    WRITTEN: extra Adds Fentry "vfs_copy_file_range" copy_begin, "bytes of copies";
+    WRITTEN: extra Adds Fexit "vfs_copy_file_range" copy_count, "bytes of copies that a file system makes";
+    WRITTEN: extra Adds Fentry "do_splice_direct" sendfile_begin, "bytes of sendfile";
+    WRITTEN: extra Adds Fentry "do_splice" splice_begin, "bytes that come out of pipes";
+    WRITTEN: extra Adds Fentry "iter_file_splice_write" splice_sample, "first bytes of copies";
+    WRITTEN: extra Adds Fexit "iter_file_splice_write" splice_count, "bytes of copies and out of pipes";
     RENAMED: core Begins Fentry "do_renameat2" rename_begin, NAMES;
     RENAMED: core Begins Lsm "path_rename" rename_resolve, RESOLVED;
     RENAMED: core Emits Fexit "do_renameat2" rename_emit, ALL;

@@ -16,7 +16,7 @@ pub use interpreter::{
     AFTER_LINE_TABLE, COOKIE, FRAME_HEAD, FrameHead, Interpreter, MAX_FILE, MAX_FRAMES,
     MAX_FUNCTION, MAX_LINE_TABLE,
 };
-pub use offsets::{MISSING, OFFSET_PATHS, Offsets};
+pub use offsets::{MISSING, OFFSET_PATHS, Offsets, Pages};
 pub use record::{
     CpuCounters, FAMILIES, FamilyCount, Process, RECORD_SIZE, Record, SAMPLE, TEXT_MAX, TextHead,
     VERSION, WAKE_BYTES, WriteKey, Written, has, incomplete, kind, tag,

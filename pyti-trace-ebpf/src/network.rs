@@ -10,6 +10,7 @@ use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::file::set_inode;
 use crate::kernel::{Ptr, inner, load, offset, peek, peek_ptr};
+use crate::page::address_of;
 use crate::recorder::Recorder;
 use crate::track::{ids, tracked, watching};
 
@@ -22,6 +23,8 @@ pub const S_IFMT: u16 = 0o170_000;
 pub const S_IFSOCK: u16 = 0o140_000;
 /// Longest `sockaddr` (include/uapi/linux/socket.h).
 const MAX_SOCKADDR: u32 = 128;
+/// An address that could not be read is none.
+const UNMARKED: u32 = 0;
 /// Bytes of a connection whose sends are recorded: the first one may be a decoy.
 const FIRST_BYTES: u64 = 64;
 /// Bytes kept of what is sent: a DNS query with its longest name fits.
@@ -29,6 +32,7 @@ const MAX_SAMPLE: u32 = 320;
 /// `iov_iter.iter_type` (include/linux/uio.h).
 const ITER_UBUF: u8 = 0;
 const ITER_IOVEC: u8 = 1;
+const ITER_BVEC: u8 = 2;
 
 /// How much of a connection was recorded.
 #[repr(C)]
@@ -110,7 +114,7 @@ fn address(recorder: &mut Recorder, sk: Ptr, end: End) {
             End::Local => peek(sk, common + offset!(skc_rcv_saddr)),
             End::Peer => peek(sk, common + offset!(skc_daddr)),
         };
-        recorder.kernel::<16>(tag::SOCKADDR, raw.as_ptr().cast(), 16);
+        recorder.kernel::<16>(tag::SOCKADDR, UNMARKED, raw.as_ptr().cast(), 16);
     } else if family == AF_INET6 {
         let whole: [u32; 4] = match end {
             End::Local => peek(sk, common + offset!(skc_v6_rcv_saddr)),
@@ -120,7 +124,7 @@ fn address(recorder: &mut Recorder, sk: Ptr, end: End) {
         raw[3] = whole[1];
         raw[4] = whole[2];
         raw[5] = whole[3];
-        recorder.kernel::<28>(tag::SOCKADDR, raw.as_ptr().cast(), 28);
+        recorder.kernel::<28>(tag::SOCKADDR, UNMARKED, raw.as_ptr().cast(), 28);
     }
 }
 
@@ -144,7 +148,7 @@ pub fn describe_file(recorder: &mut Recorder, file: Ptr) {
 fn with_address(kind: u16, socket: Ptr, addr: Ptr, len: u32, result: i32) -> i32 {
     if let Some(mut recorder) = Recorder::begin(kind) {
         describe(&mut recorder, socket);
-        recorder.kernel::<MAX_SOCKADDR>(tag::SOCKADDR, addr, len);
+        recorder.kernel::<MAX_SOCKADDR>(tag::SOCKADDR, UNMARKED, addr, len);
         recorder.python();
         recorder.emit(kind, i64::from(result));
     }
@@ -312,7 +316,7 @@ pub fn send_resolve(ctx: LsmContext) -> i32 {
         address(&mut recorder, sk, End::Peer);
     } else {
         let len: u32 = load(message, offset!(msg_namelen));
-        recorder.kernel::<MAX_SOCKADDR>(tag::SOCKADDR, name, len);
+        recorder.kernel::<MAX_SOCKADDR>(tag::SOCKADDR, UNMARKED, name, len);
     }
     sample(&mut recorder, inner(message, offset!(msg_iter)), ctx.arg(2));
     if !result_is_told {
@@ -331,6 +335,7 @@ fn sample(recorder: &mut Recorder, iter: Ptr, size: i32) {
         ITER_UBUF => (pointer as u64, size.max(0) as u64 + skip),
         // struct iovec is user-space ABI: base, length.
         ITER_IOVEC => (peek::<u64>(pointer, 0), peek::<u64>(pointer, 8)),
+        ITER_BVEC => return sample_page(recorder, pointer, skip),
         _ => {
             recorder.mark(incomplete::DATA_INCOMPLETE);
             return;
@@ -339,6 +344,18 @@ fn sample(recorder: &mut Recorder, iter: Ptr, size: i32) {
     let len = len.saturating_sub(skip);
     let base = base.wrapping_add(skip) as usize as Ptr;
     recorder.user::<MAX_SAMPLE>(tag::DATA, incomplete::DATA_INCOMPLETE, base, len);
+}
+
+/// The first bytes of a message that lies in pages, as sendfile's do: of the first `struct bio_vec`
+/// (include/linux/bvec.h).
+#[inline(always)]
+fn sample_page(recorder: &mut Recorder, vector: Ptr, skip: u64) {
+    let [page, place]: [u64; 2] = peek(vector, 0);
+    let (len, offset) = (place & 0xffff_ffff, place >> 32);
+    let from = address_of(page).wrapping_add(offset).wrapping_add(skip);
+    let from = from as usize as Ptr;
+    let len = len.saturating_sub(skip) as u32;
+    recorder.kernel::<MAX_SAMPLE>(tag::DATA, incomplete::DATA_INCOMPLETE, from, len);
 }
 
 #[inline(always)]

@@ -20,6 +20,27 @@ macro_rules! offsets {
     };
 }
 
+/// Where the kernel has its memory, of which it maps every page (Documentation/arch/x86/x86_64/mm.rst).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pages {
+    /// Address of the variable that says where the first page is.
+    pub page_offset_base: u64,
+    /// Address of the variable that says where the first `struct page` is.
+    pub vmemmap_base: u64,
+    /// Bytes of a `struct page`; 0 where something of this is not known.
+    pub page_size: u64,
+}
+
+impl Pages {
+    /// Nothing is known.
+    pub const UNKNOWN: Self = Self {
+        page_offset_base: 0,
+        vmemmap_base: 0,
+        page_size: 0,
+    };
+}
+
 /// Stands for the offset of a field that the running kernel does not have. Programs that read it are
 /// refused by the verifier: no pointer may go that far (`BPF_MAX_VAR_OFF` in
 /// include/linux/bpf_verifier.h).
@@ -60,7 +81,6 @@ offsets! {
     file_private: "file.private_data",
     file_pos: "file.f_pos",
     file_op: "file.f_op",
-    operations_copy: "file_operations.copy_file_range",
     path_dentry: "path.dentry",
     path_mnt: "path.mnt",
     vfsmount_root: "vfsmount.mnt_root",
@@ -114,6 +134,10 @@ offsets! {
     iter_offset: "iov_iter.iov_offset",
     iter_ubuf: "iov_iter.ubuf",
     iter_count: "iov_iter.count",
+    pipe_head: "pipe_inode_info.head",
+    pipe_tail: "pipe_inode_info.tail",
+    pipe_ring_size: "pipe_inode_info.ring_size",
+    pipe_bufs: "pipe_inode_info.bufs",
     io_file: "io_kiocb.file",
     io_opcode: "io_kiocb.opcode",
     io_rw_addr: "io_rw.addr",

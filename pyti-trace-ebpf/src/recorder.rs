@@ -361,8 +361,8 @@ impl Recorder {
 
     /// Appends `len`, at most `MAX`, bytes of kernel memory.
     #[inline(always)]
-    pub fn kernel<const MAX: u32>(&mut self, tag: u16, from: Ptr, len: u32) {
-        self.text(tag, 0, |at| {
+    pub fn kernel<const MAX: u32>(&mut self, tag: u16, unreadable: u32, from: Ptr, len: u32) {
+        self.text(tag, unreadable, |at| {
             let cut = if len > MAX { MAX } else { len };
             // SAFETY: the helper checks the source, the verifier the destination.
             match unsafe { bpf_probe_read_kernel(at, cut, from) } {

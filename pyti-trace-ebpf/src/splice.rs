@@ -4,7 +4,6 @@
 use aya_ebpf::macros::{fentry, fexit, map};
 use aya_ebpf::maps::LruHashMap;
 use aya_ebpf::programs::{FEntryContext, FExitContext};
-use pyti_trace_ebpf::SAMPLE;
 
 use crate::file::FMODE_BACKING;
 use crate::kernel::{Ptr, load, offset, peek};
@@ -16,6 +15,9 @@ use crate::write::{Memory, Piece, add, count_unseen, next_piece, sample};
 /// Size of `struct pipe_buffer`, which begins with its page, offset and length
 /// (include/linux/pipe_fs_i.h).
 const PIPE_BUFFER: u64 = 40;
+/// Buffers that are sampled, as many as a pipe has (`PIPE_DEF_BUFFERS`); of those that somebody made
+/// smaller the sample is short.
+const MOST_BUFFERS: u32 = 16;
 
 /// A copy that a thread makes.
 #[repr(C)]
@@ -90,6 +92,8 @@ struct Flow {
     first: u32,
     /// A power of two less one.
     mask: u32,
+    /// How many there are.
+    filled: u32,
     /// Bytes that are written and were not looked at.
     left: u64,
 }
@@ -103,27 +107,24 @@ pub fn splice_sample(ctx: FEntryContext) -> i32 {
     };
     let pipe: Ptr = ctx.arg(0);
     let first: u32 = load(pipe, offset!(pipe_tail));
-    let filled = load::<u32>(pipe, offset!(pipe_head)).wrapping_sub(first);
     let mut flow = Flow {
         piece,
         buffers: load(pipe, offset!(pipe_bufs)),
         first,
         mask: load::<u32>(pipe, offset!(pipe_ring_size)).wrapping_sub(1),
+        filled: load::<u32>(pipe, offset!(pipe_head)).wrapping_sub(first),
         left: ctx.arg(3),
     };
-    // None is empty: so many are enough.
-    let turns = if filled > SAMPLE as u32 {
-        SAMPLE as u32
-    } else {
-        filled
-    };
-    repeat(turns, sample_buffer, &mut flow);
+    repeat(MOST_BUFFERS, sample_buffer, &mut flow);
     0
 }
 
 unsafe extern "C" fn sample_buffer(index: u32, flow: *mut Flow) -> i64 {
     // SAFETY: `splice_sample` gives it its own.
     let flow = unsafe { &mut *flow };
+    if index >= flow.filled {
+        return 1;
+    }
     let at = u64::from(flow.first.wrapping_add(index) & flow.mask) * PIPE_BUFFER;
     let buffer = flow.buffers.wrapping_add(at) as usize as Ptr;
     let [page, place]: [u64; 2] = peek(buffer, 0);

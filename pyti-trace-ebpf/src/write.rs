@@ -6,7 +6,7 @@
 
 use core::ptr::read_volatile;
 
-use aya_ebpf::helpers::generated::{bpf_d_path, bpf_probe_read_user};
+use aya_ebpf::helpers::generated::{bpf_d_path, bpf_probe_read_kernel, bpf_probe_read_user};
 use aya_ebpf::macros::{fentry, fexit, lsm, map};
 use aya_ebpf::maps::{Array, HashMap};
 use aya_ebpf::programs::{FEntryContext, FExitContext, LsmContext};
@@ -48,13 +48,10 @@ static WRITTEN: HashMap<WriteKey, Written> = HashMap::with_max_entries(1024, 0);
 #[map]
 static UNWRITTEN: Array<Written> = Array::with_max_entries(1, 0);
 
+/// Key of an open file, by its address.
 #[inline(always)]
-fn write_key(file: Ptr, tgid: u32) -> WriteKey {
-    WriteKey {
-        file: file as u64,
-        tgid,
-        pad: 0,
-    }
+fn write_key(file: u64, tgid: u32) -> WriteKey {
+    WriteKey { file, tgid, pad: 0 }
 }
 
 /// Every way to write asks here first: write, writev, splice, sendfile, copy_file_range, io_uring.
@@ -74,7 +71,7 @@ pub fn write_mark(ctx: FEntryContext) -> i32 {
     {
         return 0;
     }
-    let key = write_key(file, tgid);
+    let key = write_key(file as u64, tgid);
     let number: u64 = load(inode, offset!(inode_ino));
     if let Some(entry) = WRITTEN.get_ptr(key)
         // SAFETY: a value of the map.
@@ -114,26 +111,20 @@ pub fn write_mark(ctx: FEntryContext) -> i32 {
 
 /// What a write leaves to be sampled: bytes of the file from this offset on.
 #[repr(C)]
-struct Piece {
+pub struct Piece {
     entry: *mut Written,
     /// Offset in the file.
     at: u64,
 }
 
-/// Counts what the running process wrote to a file from this offset on, and gives what is known of the
-/// file.
+/// What the running process writes next to a file, from this offset on.
 #[inline(always)]
-fn count(file: Ptr, written: i64, at: u64) -> Option<Piece> {
-    if written <= 0 {
-        return None;
-    }
+pub fn next_piece(file: u64, at: u64) -> Option<Piece> {
     let entry = WRITTEN.get_ptr_mut(write_key(file, ids().0))?;
     // SAFETY: a value of the map.
     unsafe {
-        let before = (*entry).bytes;
-        (*entry).bytes = before + written as u64;
         // The file's head tells what it is: a sample of what lies behind makes way for it.
-        if before == 0 || at < (*entry).sample_at {
+        if (*entry).bytes == 0 || at < (*entry).sample_at {
             (*entry).sample_at = at;
             (*entry).sample_len = 0;
             (*entry).unseen = 0;
@@ -142,10 +133,43 @@ fn count(file: Ptr, written: i64, at: u64) -> Option<Piece> {
     Some(Piece { entry, at })
 }
 
-/// Puts `len` bytes of user memory into the sample, as far as they lie in it, and goes on behind them.
+/// Adds to the bytes that the running process wrote to a file, and says whether it is known.
+#[inline(always)]
+pub fn add(file: u64, written: i64) -> bool {
+    let Some(entry) = WRITTEN.get_ptr_mut(write_key(file, ids().0)) else {
+        return false;
+    };
+    // SAFETY: a value of the map.
+    unsafe { (*entry).bytes += written as u64 };
+    true
+}
+
+/// Counts what the running process wrote to a file from this offset on, and gives what is to be
+/// sampled.
+#[inline(always)]
+fn count(file: Ptr, written: i64, at: u64) -> Option<Piece> {
+    if written <= 0 {
+        return None;
+    }
+    let piece = next_piece(file as u64, at)?;
+    // SAFETY: a value of the map.
+    unsafe { (*piece.entry).bytes += written as u64 };
+    Some(piece)
+}
+
+/// Whose memory is sampled.
+#[derive(Clone, Copy)]
+pub enum Memory {
+    /// The running process's.
+    User,
+    /// The kernel's.
+    Kernel,
+}
+
+/// Puts `len` bytes of memory into the sample, as far as they lie in it, and goes on behind them.
 /// Says whether more may follow.
 #[inline(always)]
-fn sample(piece: &mut Piece, from: u64, len: u64) -> bool {
+pub fn sample(piece: &mut Piece, memory: Memory, from: u64, len: u64) -> bool {
     let entry = piece.entry;
     // SAFETY: a value of the map; the helper checks the source.
     unsafe {
@@ -160,7 +184,12 @@ fn sample(piece: &mut Piece, from: u64, len: u64) -> bool {
         let whole = len < room;
         let len = if whole { len } else { room };
         let to = (&raw mut (*entry).sample).cast::<u8>().add(begin);
-        if bpf_probe_read_user(to.cast(), len as u32, from as usize as Ptr) != 0 {
+        let from = from as usize as Ptr;
+        let failed = match memory {
+            Memory::User => bpf_probe_read_user(to.cast(), len as u32, from),
+            Memory::Kernel => bpf_probe_read_kernel(to.cast(), len as u32, from),
+        };
+        if failed != 0 {
             (*entry).unseen = 1;
             return false;
         }
@@ -176,7 +205,7 @@ fn sample(piece: &mut Piece, from: u64, len: u64) -> bool {
 /// Counts what the kernel wrote by itself, whose bytes are nowhere to be read: what of the sample it
 /// may have changed is not known any more.
 #[inline(always)]
-fn count_unseen(file: Ptr, written: i64, at: u64) -> i32 {
+pub fn count_unseen(file: Ptr, written: i64, at: u64) {
     if let Some(piece) = count(file, written, at) {
         // SAFETY: a value of the map.
         unsafe {
@@ -185,7 +214,6 @@ fn count_unseen(file: Ptr, written: i64, at: u64) -> i32 {
             }
         }
     }
-    0
 }
 
 /// Counts the bytes, and samples the first ones, of writes from one buffer. The position is already
@@ -197,7 +225,7 @@ pub fn write_count(ctx: FExitContext) -> i32 {
         return 0;
     }
     if let Some(mut piece) = count(ctx.arg(0), written, before(ctx.arg(3), written)) {
-        sample(&mut piece, ctx.arg(1), written as u64);
+        sample(&mut piece, Memory::User, ctx.arg(1), written as u64);
     }
     0
 }
@@ -250,7 +278,7 @@ unsafe extern "C" fn sample_next(index: u32, gather: *mut Gather) -> i64 {
     let [from, len] = buffer(gather.vector, index, gather.of_32_bits);
     let len = if len > gather.left { gather.left } else { len };
     gather.left -= len;
-    i64::from(!sample(&mut gather.piece, from, len) || gather.left == 0)
+    i64::from(!sample(&mut gather.piece, Memory::User, from, len) || gather.left == 0)
 }
 
 /// Address and length of the buffer at `index` of an array of `struct iovec`.
@@ -348,7 +376,7 @@ impl Buffers {
             if self.many {
                 sample_vector(piece, self.from, written as u64, self.of_32_bits);
             } else {
-                sample(&mut piece, self.from, written as u64);
+                sample(&mut piece, Memory::User, self.from, written as u64);
             }
         }
         0
@@ -389,39 +417,6 @@ unsafe extern "C" fn add_next(index: u32, total: *mut Total) -> i64 {
     0
 }
 
-/// Counts the bytes of copies inside the kernel, where the file system does them by itself: others
-/// come to [`write_count_sendfile`] on their way.
-#[fexit(function = "vfs_copy_file_range")]
-pub fn write_count_copy(ctx: FExitContext) -> i32 {
-    let file: Ptr = ctx.arg(2);
-    let operations: Ptr = load(file, offset!(file_op));
-    if load::<usize>(operations, offset!(operations_copy)) == 0 {
-        return 0;
-    }
-    count_unseen(file, ctx.arg(6), ctx.arg(3))
-}
-
-/// Counts the bytes of sendfile.
-#[fexit(function = "do_splice_direct")]
-pub fn write_count_sendfile(ctx: FExitContext) -> i32 {
-    let written: i64 = ctx.arg(6);
-    count_unseen(ctx.arg(2), written, before(ctx.arg(3), written))
-}
-
-/// Counts the bytes that come out of a pipe.
-#[fexit(function = "do_splice")]
-pub fn write_count_splice(ctx: FExitContext) -> i32 {
-    let file: Ptr = ctx.arg(2);
-    let written: i64 = ctx.arg(6);
-    // Without a position of its own it is the file's.
-    let at = if ctx.arg::<u64>(3) == 0 {
-        load::<u64>(file, offset!(file_pos)).wrapping_sub(written as u64)
-    } else {
-        before(ctx.arg(3), written)
-    };
-    count_unseen(file, written, at)
-}
-
 /// A descriptor is closed, by close() or else: what its process wrote through the file is complete.
 #[fentry(function = "filp_flush")]
 pub fn write_emit(ctx: FEntryContext) -> i32 {
@@ -440,7 +435,7 @@ fn written(file: Ptr) -> i32 {
         return 0;
     }
     let (tgid, _) = ids();
-    let key = write_key(file, tgid);
+    let key = write_key(file as u64, tgid);
     let Some(entry) = WRITTEN.get_ptr(key) else {
         return 0;
     };
@@ -452,7 +447,8 @@ fn written(file: Ptr) -> i32 {
         let path_len = (*entry).path_len;
         if path_len > 0 {
             let path = (&raw const (*entry).path).cast();
-            recorder.kernel::<{ TEXT_MAX as u32 }>(tag::PATH, path, path_len);
+            let unreadable = incomplete::PATH_UNREADABLE;
+            recorder.kernel::<{ TEXT_MAX as u32 }>(tag::PATH, unreadable, path, path_len);
         } else {
             recorder.mark(incomplete::PATH_UNREADABLE);
         }
@@ -462,11 +458,18 @@ fn written(file: Ptr) -> i32 {
             recorder.record().bytes = (*entry).bytes;
             recorder.record().has |= has::BYTES;
         }
-        // Where something was written unseen they are not known, however few they are.
+        // Where something was written unseen they are not known, however few they are; and what was
+        // sampled on its way and then not written is not there.
         let len = if (*entry).unseen == 0 { len } else { 0 };
+        let len = if u64::from(len) > (*entry).bytes {
+            0
+        } else {
+            len
+        };
         if len > 0 {
             recorder.kernel::<{ SAMPLE as u32 }>(
                 tag::DATA,
+                incomplete::DATA_INCOMPLETE,
                 (&raw const (*entry).sample).cast(),
                 len,
             );

@@ -204,7 +204,26 @@ static void writes(pid_t me) {
     WRITE("sendfile", (lseek(from, 0, SEEK_SET), got(sendfile(fd, from, NULL, 9))));
     WRITE("copy_file_range", (lseek(from, 0, SEEK_SET), got(copy_file_range(from, NULL, fd, NULL, 9, 0))));
     (void)!pipe(pipes);
+    WRITE("sendfile-again", (lseek(from, 0, SEEK_SET), got(sendfile(fd, from, NULL, 4)) + got(sendfile(fd, from, NULL, 5))));
+    /* Within a file system that has no overlay above it, and to it. */
+    int there = open("/dev/shm/source", O_CREAT | O_RDWR, 0644);
+    (void)!write(there, text, 9);
+#define WRITE_THERE(road, call)                                    \
+    do {                                                           \
+        path = "/dev/shm/" road;                                   \
+        begin(road);                                               \
+        int fd = open(path, O_CREAT | O_RDWR, 0644);               \
+        long done = call;                                          \
+        close(fd);                                                 \
+        say("write", road, me, done, path);                        \
+    } while (0)
+    WRITE_THERE("copy-tmpfs", (lseek(there, 0, SEEK_SET), got(copy_file_range(there, NULL, fd, NULL, 9, 0))));
+    WRITE_THERE("sendfile-tmpfs", (lseek(from, 0, SEEK_SET), got(sendfile(fd, from, NULL, 9))));
     WRITE("splice", ((void)!write(pipes[1], text, 9), got(splice(pipes[0], NULL, fd, NULL, 9, 0))));
+    WRITE("vmsplice", ((void)!vmsplice(pipes[1], &vec, 1, 0), got(splice(pipes[0], NULL, fd, NULL, 9, 0))));
+    int packets[2];
+    (void)!pipe2(packets, O_DIRECT);
+    WRITE("splice-pieces", ((void)!write(packets[1], text, 1), (void)!write(packets[1], text + 1, 8), got(splice(packets[0], NULL, fd, NULL, 9, 0))));
     WRITE("io_uring-splice", ((void)!write(pipes[1], text, 9), uring(SQE(IORING_OP_SPLICE, .fd = fd, .off = -1, .len = 9, .splice_fd_in = pipes[0], .splice_off_in = -1))));
     WRITE("dup-then-write", ({ int other = dup(fd); long done = got(write(other, text, 9)); close(other); done; }));
     begin("mmap");

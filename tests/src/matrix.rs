@@ -222,7 +222,10 @@ fn judge(cell: &Said<'_>, event: &Event) -> Seen {
             }
             (None, _) => Seen::Without("how many bytes"),
             (_, None) => Seen::Without("the first bytes"),
-            (_, Some(data)) if event.kind == Kind::Write && !data.starts_with(WRITTEN) => {
+            (_, Some(data))
+                if event.kind == Kind::Write && !data.starts_with(WRITTEN)
+                    || cell.road == "sendfile" && !WRITTEN.starts_with(data) =>
+            {
                 Seen::Wrong(format!("{} as first bytes", data.escape_ascii()))
             }
             _ => Seen::Right,

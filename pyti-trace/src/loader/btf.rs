@@ -95,6 +95,12 @@ impl<'a> Btf<'a> {
         }
     }
 
+    /// Bytes of a structure.
+    pub fn size(&self, structure: &str) -> Option<u32> {
+        let id = *self.by_name.get(structure.as_bytes())?;
+        word(self.types, *self.starts.get(id as usize)? as usize + 8).ok()
+    }
+
     fn member(&self, id: u32, field: &[u8], depth: usize) -> Result<Option<u32>, LoadError> {
         let Some(&start) = self
             .starts
@@ -206,6 +212,8 @@ mod tests {
         assert_eq!(btf.offset("outer.a").unwrap(), 0);
         assert_eq!(btf.offset("outer.b").unwrap(), 4);
         assert_eq!(btf.offset("outer.d").unwrap(), 8);
+        assert_eq!(btf.size("outer"), Some(12));
+        assert_eq!(btf.size("inner"), None);
     }
 
     #[test]

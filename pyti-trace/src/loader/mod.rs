@@ -3,6 +3,7 @@
 mod attach;
 mod btf;
 mod error;
+mod pages;
 mod python;
 mod timing;
 
@@ -12,7 +13,7 @@ use std::os::fd::{AsFd as _, AsRawFd, RawFd};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
 use aya::{Ebpf, EbpfLoader, Endianness, Pod};
 use pyti_trace_ebpf::{
-    CpuCounters, HOOKS, Interpreter, MISSING, OFFSET_PATHS, Process, WriteKey, Written,
+    CpuCounters, HOOKS, Interpreter, MISSING, OFFSET_PATHS, Pages, Process, WriteKey, Written,
 };
 
 pub use self::attach::{Refused, kind, name};
@@ -22,6 +23,9 @@ pub use self::timing::Timing;
 use crate::event::{Counters, Family, FamilyCounters};
 
 const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// The program that does nothing but read pages.
+const READS_PAGES: &str = "splice_sample";
 
 static PROBES: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/probes"));
 
@@ -34,6 +38,8 @@ struct Shared<T>(T);
 unsafe impl Pod for Shared<Process> {}
 // SAFETY: as above.
 unsafe impl Pod for Shared<CpuCounters> {}
+// SAFETY: as above.
+unsafe impl Pod for Shared<Pages> {}
 // SAFETY: as above.
 unsafe impl Pod for Shared<Interpreter> {}
 // SAFETY: as above.
@@ -87,11 +93,17 @@ impl Tracer {
             path: KERNEL_BTF,
             source,
         })?;
-        let offsets = offsets(&data, lacking)?;
-        Self::with_offsets(&data, &offsets, lacking)
+        let fields = btf::Btf::parse(&data)?;
+        let offsets = offsets(&fields, lacking)?;
+        Self::with_offsets(&data, &offsets, pages::pages(&fields), lacking)
     }
 
-    fn with_offsets(data: &[u8], offsets: &[u32], lacking: Lacking) -> Result<Self, LoadError> {
+    fn with_offsets(
+        data: &[u8],
+        offsets: &[u32],
+        pages: Pages,
+        lacking: Lacking,
+    ) -> Result<Self, LoadError> {
         let missing = OFFSET_PATHS
             .iter()
             .zip(offsets)
@@ -102,12 +114,17 @@ impl Tracer {
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&btf))
             .override_global("OFFSETS", offsets, true)
+            .override_global("PAGES", &Shared(pages), true)
             .load(PROBES)
             .map_err(|error| LoadError::Object(Box::new(error)))?;
         let mut attached = Vec::new();
         let mut refused: Vec<Refused> = Vec::new();
         for hook in HOOKS {
-            match attach::attach(&mut ebpf, hook, &btf) {
+            let loaded = match pages {
+                Pages::UNKNOWN if hook.program == READS_PAGES => Err(pages::refused(hook)),
+                _ => attach::attach(&mut ebpf, hook, &btf),
+            };
+            match loaded {
                 Ok(()) => attached.push(name(hook)),
                 Err(reason) if hook.core && lacking == Lacking::Fails => {
                     return Err(LoadError::Hook {
@@ -313,8 +330,7 @@ impl AsRawFd for Tracer {
 }
 
 /// The offset of each of [`OFFSET_PATHS`]; [`MISSING`] where that may be.
-fn offsets(data: &[u8], lacking: Lacking) -> Result<Vec<u32>, LoadError> {
-    let fields = btf::Btf::parse(data)?;
+fn offsets(fields: &btf::Btf<'_>, lacking: Lacking) -> Result<Vec<u32>, LoadError> {
     OFFSET_PATHS
         .iter()
         .map(|path| match fields.offset(path) {
@@ -356,7 +372,8 @@ mod tests {
             assert!(matches!(loaded, Err(LoadError::ReadBtf { .. })));
             return;
         };
-        let all = offsets(&data, Lacking::IsTold).unwrap();
+        let fields = btf::Btf::parse(&data).unwrap();
+        let all = offsets(&fields, Lacking::IsTold).unwrap();
         // A field read through a pointer that the verifier knows, and one through one that it does not.
         for (field, program, other) in [
             ("signal_struct.live", "exit", "fork"),
@@ -365,7 +382,8 @@ mod tests {
             let mut offsets = all.clone();
             let at = OFFSET_PATHS.iter().position(|path| *path == field);
             offsets[at.unwrap()] = MISSING;
-            let tracer = match Tracer::with_offsets(&data, &offsets, Lacking::IsTold) {
+            let loaded = Tracer::with_offsets(&data, &offsets, Pages::UNKNOWN, Lacking::IsTold);
+            let tracer = match loaded {
                 Ok(tracer) => tracer,
                 Err(error) => {
                     assert!(matches!(error, LoadError::Object(_)), "{error:?}");

@@ -4,8 +4,9 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 
-use pyti_trace_ebpf::Pages;
+use pyti_trace_ebpf::{Hook, Pages};
 
+use super::attach::Refused;
 use super::btf::Btf;
 
 /// Symbols with their addresses, `address type name`, all 0 for who may not know them.
@@ -19,6 +20,15 @@ pub(super) fn pages(btf: &Btf<'_>) -> Pages {
         find(symbols.split(b'\n').map_while(Result::ok), page_size)
     };
     find().unwrap_or(Pages::UNKNOWN)
+}
+
+/// Why a program that reads pages is not loaded where nobody says where they are.
+pub(super) fn refused(hook: &'static Hook) -> Box<Refused> {
+    Box::new(Refused {
+        hook,
+        reason: format!("{SYMBOLS} does not say where this kernel has its memory"),
+        detail: String::new(),
+    })
 }
 
 fn find(lines: impl Iterator<Item = Vec<u8>>, page_size: u32) -> Option<Pages> {
