@@ -14,6 +14,7 @@ pub mod hook;
 mod http;
 mod index;
 mod loopback;
+mod marker;
 pub mod metadata;
 pub mod name;
 mod pack;
