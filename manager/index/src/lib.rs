@@ -26,6 +26,7 @@ mod redact;
 mod requirement;
 mod resolve;
 mod select;
+mod sweep;
 pub mod target;
 mod text;
 mod uv;
@@ -44,6 +45,7 @@ pub use prepare::{
     metadata, prepare, resolve,
 };
 pub use progress::{Progress, Quiet, Step};
+pub use sweep::sweep;
 pub use target::Target;
 pub use uv::{UV_VERSION, host_python};
 pub use wheelhouse::{Prepared, TargetFile, WheelhouseFile, append_tar};
