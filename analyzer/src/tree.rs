@@ -199,7 +199,8 @@ impl Tree {
         None
     }
 
-    /// The ancestors, nearest first, without the process itself.
+    /// The ancestors, nearest first, without the process itself. Not all of one that
+    /// [`Self::is_deep`].
     pub fn ancestors(&self, key: ProcessKey) -> impl Iterator<Item = &Process> {
         let mut next = self.get(key).and_then(|process| process.parent);
         let mut last = key;
@@ -214,10 +215,20 @@ impl Tree {
         })
     }
 
-    /// `key` is `ancestor` or descends from it.
+    /// It has more ancestors than are followed: nothing is known of those.
     #[must_use]
-    pub fn descends(&self, key: ProcessKey, ancestor: ProcessKey) -> bool {
-        key == ancestor || self.ancestors(key).any(|process| process.key == ancestor)
+    pub fn is_deep(&self, key: ProcessKey) -> bool {
+        let last = self.ancestors(key).nth(MAX_DEPTH - 1);
+        last.is_some_and(|last| last.parent.is_some_and(|parent| parent != last.key))
+    }
+
+    /// `key` is `ancestor` or descends from it; `None`: its ancestors were not followed that far.
+    #[must_use]
+    pub fn descends(&self, key: ProcessKey, ancestor: ProcessKey) -> Option<bool> {
+        if key == ancestor || self.ancestors(key).any(|process| process.key == ancestor) {
+            return Some(true);
+        }
+        (!self.is_deep(key)).then_some(false)
     }
 
     /// A short name for the process at that time: its program's, or its thread's.

@@ -184,3 +184,34 @@ fn children_with_pipes_do_not_fill_the_reverse_shell_rule() {
     }
     assert_eq!(judge(&rules, &events(&rules, &lines)), (0, false));
 }
+
+/// Somebody forks until nobody follows the chain any more.
+#[test]
+fn a_long_chain_of_forks_is_not_known_to_be_unrelated() {
+    let read = "{kind: open, where: {path: /secret}}";
+    let sequence = |by: &str| {
+        rules(&format!(
+            "sequence: {{by: {by}, within: 10m, steps: [{read}, {{kind: exec, where: {{path: /x}}}}]}}"
+        ))
+    };
+    let ancestor = rules("match: {kind: exec, where: {path: /x, process.ancestor.name: sh}}");
+    let after = |rules: &RuleSet, forks: usize, program: &str| {
+        let mut lines = String::from("    - {pid: 1, exec: [/bin/sh]}\n    - {open: /secret}\n");
+        for pid in 2..=forks + 1 {
+            writeln!(
+                lines,
+                "    - {{pid: {pid}, parent: {}, exec: [/bin/y]}}",
+                pid - 1
+            )
+            .unwrap();
+        }
+        writeln!(lines, "    - {{exec: [{program}]}}").unwrap();
+        judge(rules, &events(rules, &lines))
+    };
+    for rules in [&sequence("descendants"), &ancestor] {
+        assert_eq!(after(rules, 200, "/x"), (1, false));
+        assert_eq!(after(rules, 300, "/x"), (0, true));
+        assert_eq!(after(rules, 300, "/z"), (0, false));
+    }
+    assert_eq!(after(&sequence("tree"), 300, "/x"), (1, false));
+}

@@ -10,6 +10,7 @@ use procfs::{Current as _, Meminfo};
 use pyti_analyzer::{Report, RuleSet, RunFacts, StageFacts, StageStatus, Target};
 use pyti_graph::{Change, Execution, Options, Outcome, Plan, Resources, execute};
 use pyti_index::{IndexConfig, PythonPlatform};
+use pyti_vm::SLOT_BYTES;
 use serde::Serialize;
 
 use crate::cli::{AuditArgs, TargetArgs};
@@ -78,6 +79,7 @@ fn ask(args: &TargetArgs, out: Option<&Path>, home: &Home, interrupt: Interrupt)
     let index = IndexConfig::discover(args.index_url.as_deref(), &[])?;
     let mut options = pyti_index::Options::new(home.cache.clone(), index);
     options.wheel = args.wheel;
+    options.closure_bytes = SLOT_BYTES;
     let definition = machine::definition(args.image.as_deref(), args.python.as_deref())?;
     let machine = Machine::new(home, definition, args.accel)?;
     let python = machine.interpreter();

@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use cacache::{Integrity, SyncReader, WriteOpts};
 use serde::{Deserialize, Serialize};
-use walkdir::WalkDir;
 
 /// Where cacache has contents (its version 2).
 const CONTENT: &str = "content-v2";
@@ -113,30 +112,9 @@ impl DataStore {
     /// # Errors
     /// The disk refuses.
     pub fn sweep(&self, most: u64, age: Duration) -> Result<()> {
-        let mut found = vec![];
-        for entry in WalkDir::new(self.directory.join(CONTENT))
-            .into_iter()
-            .flatten()
-        {
-            if entry.file_type().is_file()
-                && let Ok(metadata) = entry.metadata()
-                && let Ok(modified) = metadata.modified()
-            {
-                found.push((modified, metadata.len(), entry.into_path()));
-            }
-        }
-        found.sort();
-        let mut total: u64 = found.iter().map(|(_, bytes, _)| bytes).sum();
-        for (modified, bytes, path) in found {
-            let old = modified.elapsed().is_ok_and(|since| since >= age);
-            if total <= most || !old {
-                break;
-            }
-            std::fs::remove_file(&path)
-                .with_context(|| format!("failed to remove {}", path.display()))?;
-            total -= bytes;
-        }
-        Ok(())
+        let contents = self.directory.join(CONTENT);
+        pyti_index::sweep(&contents, most, age)
+            .with_context(|| format!("failed to make room in {}", contents.display()))
     }
 
     fn failed(&self) -> String {

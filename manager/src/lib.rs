@@ -24,6 +24,7 @@ pub mod order;
 pub mod output_file;
 pub mod performance;
 pub mod progress;
+mod recorder;
 pub mod run_dir;
 pub mod show;
 pub mod stage;

@@ -6,7 +6,7 @@ use pyti_graph::{Datum, Kind, Outputs};
 use pyti_index::hook::{BoxFuture, HookError, HookRequest, MetadataHook};
 use pyti_index::{ErrorKind, WheelhouseFile};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::memo::StageMemo;
 use crate::order::{self, Order};
@@ -178,17 +178,19 @@ fn key(request: &HookRequest, template: &str, version: &str) -> anyhow::Result<S
 /// pip's installation report (version 1): the parts that are metadata, PEP 566's JSON names.
 /// <https://pip.pypa.io/en/stable/reference/installation-report/>
 #[derive(Deserialize)]
-struct Report {
-    install: Vec<Installed>,
+struct Report<'a> {
+    #[serde(borrow)]
+    install: Vec<Installed<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Installed {
-    metadata: Metadata,
+struct Installed<'a> {
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
 }
 
 #[derive(Deserialize)]
-struct Metadata {
+struct Metadata<'a> {
     metadata_version: String,
     name: String,
     version: String,
@@ -206,8 +208,8 @@ struct Metadata {
     #[serde(default)]
     project_url: Vec<String>,
     /// A list, or a text of the time before there was one.
-    #[serde(default)]
-    keywords: Value,
+    #[serde(borrow)]
+    keywords: Option<&'a RawValue>,
     description: Option<String>,
     license: Option<String>,
     license_expression: Option<String>,
@@ -217,7 +219,7 @@ struct Metadata {
 
 /// The header of a METADATA file from pip's report.
 fn metadata_text(report: &[u8]) -> Result<String, HookError> {
-    let report: Report = serde_json::from_slice(report).map_err(|error| {
+    let report: Report<'_> = serde_json::from_slice(report).map_err(|error| {
         wrong(format!(
             "pip's report from the VM could not be read: {error}"
         ))
@@ -253,7 +255,7 @@ fn metadata_text(report: &[u8]) -> Result<String, HookError> {
         ("Maintainer-email", one(&metadata.maintainer_email)),
         ("Home-page", one(&metadata.home_page)),
         ("Project-URL", metadata.project_url.clone()),
-        ("Keywords", keywords(&metadata.keywords)),
+        ("Keywords", keywords(metadata.keywords)),
         ("Description", described),
         ("License", one(&metadata.license)),
         ("License-Expression", one(&metadata.license_expression)),
@@ -267,23 +269,40 @@ fn metadata_text(report: &[u8]) -> Result<String, HookError> {
 }
 
 /// Keywords as METADATA has them: separated by commas.
-fn keywords(value: &Value) -> Vec<String> {
-    match value {
-        Value::String(text) => vec![text.clone()],
-        Value::Array(words) => {
-            let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
-            vec![words.join(",")]
-        }
-        _ => vec![],
-    }
-    .into_iter()
-    .filter(|text| !text.is_empty())
-    .collect()
+fn keywords(told: Option<&RawValue>) -> Vec<String> {
+    let told = told.map_or("null", RawValue::get);
+    let text = serde_json::from_str::<String>(told).or_else(|_| {
+        let words: Vec<String> = serde_json::from_str(told)?;
+        serde_json::Result::Ok(words.join(","))
+    });
+    let text = text.ok().filter(|text| !text.is_empty());
+    text.into_iter().collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::metadata_text;
+
+    #[test]
+    fn keywords_are_a_text_or_a_list_of_texts() {
+        for (keywords, expected) in [
+            (r#""x y""#, "\nKeywords: x y"),
+            (r#"["x", "y"]"#, "\nKeywords: x,y"),
+            ("null", ""),
+            ("[]", ""),
+            ("[1, [2]]", ""),
+        ] {
+            let report = format!(
+                r#"{{"install": [{{"metadata": {{"metadata_version": "2.1", "name": "a",
+                "version": "1", "keywords": {keywords}}}}}]}}"#
+            );
+            let text = metadata_text(report.as_bytes()).unwrap();
+            assert_eq!(
+                text,
+                format!("Metadata-Version: 2.1\nName: a\nVersion: 1{expected}\n")
+            );
+        }
+    }
 
     #[test]
     fn a_report_becomes_metadata() {

@@ -7,7 +7,8 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use pyti_index::{WheelhouseFile, entry_points};
+use pyti_index::archive::{self, Limits};
+use pyti_index::{DistKind, WheelhouseFile, entry_points};
 use pyti_vm::Interpreter;
 use zip::ZipArchive;
 
@@ -82,6 +83,8 @@ fn append_wheel(
         tool.filename.ends_with(".whl"),
         "it is no wheel, and tools are not built"
     );
+    // What a stage's tools are may be the package's to say: its tests may require anything.
+    archive::read(&tool.path, DistKind::Wheel, &Limits::default(), |_| false)?;
     let mut archive = ZipArchive::new(File::open(&tool.path)?)?;
     ensure!(archive.len() <= MOST_FILES, "it has too many files");
     let mut commands = BTreeMap::new();
@@ -146,7 +149,39 @@ fn place(name: &str, site: &str) -> Result<(String, u32)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{place, script};
+    use std::io::Write as _;
+
+    use pyti_index::WheelhouseFile;
+    use zip::CompressionMethod;
+    use zip::write::{SimpleFileOptions, ZipWriter};
+
+    use super::{append_wheel, place, script};
+
+    /// What is made of a wheel that has a module of so many zeroes.
+    fn unpacked(bytes: usize) -> anyhow::Result<usize> {
+        let file = tempfile::NamedTempFile::new()?;
+        let mut wheel = ZipWriter::new(file.reopen()?);
+        let deflated = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+        wheel.start_file("a.py", deflated)?;
+        wheel.write_all(&vec![0; bytes])?;
+        wheel.finish()?;
+        let tool = WheelhouseFile {
+            filename: "a-1-py3-none-any.whl".into(),
+            path: file.path().to_owned(),
+            sha256: String::new(),
+            bytes: 0,
+        };
+        let mut tar = tar::Builder::new(vec![]);
+        append_wheel(&tool, "site", &mut tar)?;
+        Ok(tar.into_inner()?.len())
+    }
+
+    #[test]
+    fn a_wheel_that_is_a_bomb_is_not_unpacked() {
+        assert!(unpacked(1 << 10).unwrap() > 1 << 10);
+        let refused = unpacked(40 << 20).unwrap_err().to_string();
+        assert!(refused.contains("like a bomb"), "{refused}");
+    }
 
     #[test]
     fn a_command_becomes_a_program_and_nothing_else_does() {

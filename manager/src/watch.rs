@@ -11,18 +11,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use pyti_analyzer::facts::family_name;
-use pyti_analyzer::store::StoreWriter;
 use pyti_analyzer::{StageFacts, StageStatus};
-use pyti_trace::decode;
-use pyti_trace::event::{Counters, Family};
+use pyti_trace::event::{Counters, Family, FamilyCounters};
 use pyti_trace::wire::{
-    FileChunk, Frame, FrameKind, Heartbeat, ProgramRuns, STATE, StageResult, StageSpec, Started,
+    Ending, FileChunk, Frame, FrameKind, Heartbeat, ProgramRuns, STATE, StageResult, StageSpec,
+    Started,
 };
 use pyti_vm::{Usage, Vm};
 use tokio::time::{Instant, timeout_at};
 
 use crate::interrupt::Interrupt;
 use crate::output_file::OutputFile;
+use crate::recorder::{Kept, Recorder};
 
 /// An agent that sends nothing for so long is dead or starved; it beats once a second.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -30,12 +30,8 @@ const SILENCE: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(45);
 /// How long an interrupted stage may take to report what there is.
 const STOP: Duration = Duration::from_secs(5);
-/// Frames that wait for the disk; then the VM waits.
-const QUEUE: usize = 64;
 /// Bytes of collected files kept in all.
 const COLLECTED: usize = 64 << 20;
-/// Bytes of records kept in all; what is over is counted as lost.
-const RECORD_BYTES: usize = 2 << 30;
 /// Lines of the agent's log kept.
 const LOG_LINES: usize = 200;
 
@@ -94,12 +90,14 @@ enum End {
 
 struct Stage {
     name: String,
+    /// Its processes are watched.
+    traced: bool,
     deadline: Instant,
     stdout: OutputFile,
     stderr: OutputFile,
-    started_ns: u64,
+    started: Option<Started>,
     to_start: Option<Duration>,
-    /// As of the last heartbeat.
+    /// As of the heartbeats so far.
     counters: Option<Counters>,
     chunks: BTreeMap<String, Vec<u8>>,
     files: BTreeMap<String, Vec<u8>>,
@@ -119,10 +117,11 @@ impl Stage {
         };
         Ok(Self {
             name: spec.stage.clone(),
+            traced: spec.traced,
             deadline: Instant::now() + Duration::from_secs(spec.wall_seconds) + GRACE,
             stdout: output("stdout")?,
             stderr: output("stderr")?,
-            started_ns: 0,
+            started: None,
             to_start: None,
             counters: None,
             chunks: BTreeMap::new(),
@@ -193,14 +192,19 @@ impl Stage {
             FrameKind::Stdout => keep(&mut self.problems, self.stdout.push(&payload)),
             FrameKind::Stderr => keep(&mut self.problems, self.stderr.push(&payload)),
             FrameKind::Started => {
-                let started: Option<Started> = self.json(&payload);
-                self.started_ns = started.map_or(0, |started| started.boot_ns);
+                if self.to_start.is_some() {
+                    self.problem("the agent said twice that the stage had started".into());
+                    return None;
+                }
+                self.started = self.json(&payload);
                 self.to_start = Some(sent.elapsed());
             }
             FrameKind::Heartbeat => {
                 let beat: Option<Heartbeat> = self.json(&payload);
-                if let Some(beat) = beat {
-                    self.counters = beat.counters.or(self.counters.take());
+                if let Some(counters) = beat.and_then(|beat| beat.counters)
+                    && !self.shrinks(&counters)
+                {
+                    self.counters = Some(counters);
                 }
             }
             FrameKind::File => self.take_file(&payload),
@@ -274,7 +278,8 @@ impl Stage {
             End::Done(mut result) => {
                 agent = Duration::from_micros(result.agent_us);
                 runs.append(&mut result.runs);
-                StageFacts::from_result(&self.name, self.started_ns, &result)
+                self.doubt(&result, &kept);
+                StageFacts::from_result(&self.name, self.started_ns(), &result)
             }
             End::Died(reason) => self.unfinished(StageStatus::VmDied { reason }),
             End::Stopped(reason) => self.unfinished(StageStatus::Stopped { reason }),
@@ -319,6 +324,58 @@ impl Stage {
         }
     }
 
+    /// Whether these counters are lower than those before, which those of probes never are.
+    fn shrinks(&mut self, now: &Counters) -> bool {
+        let all = |counters: &Counters| {
+            let families = counters.families.map(|family| {
+                let FamilyCounters {
+                    seen,
+                    submitted,
+                    full,
+                    oversize,
+                } = family;
+                [seen, submitted, full, oversize]
+            });
+            let mut all = families.concat();
+            all.push(counters.untracked);
+            all
+        };
+        let before = self.counters.as_ref().map(all).unwrap_or_default();
+        let shrinks = before
+            .iter()
+            .zip(all(now))
+            .any(|(before, now)| now < *before);
+        if shrinks {
+            self.problem("the agent took back what it had counted before".into());
+        }
+        shrinks
+    }
+
+    /// Whoever took over the VM can send a last report that tells of no loss; it must fit what came
+    /// before it.
+    fn doubt(&mut self, result: &StageResult, kept: &Kept) {
+        if let Some(counters) = &result.counters {
+            self.shrinks(counters);
+        }
+        if !matches!(result.ending, Ending::Exited(_) | Ending::Signaled(_)) {
+            return;
+        }
+        let first = self.started.as_ref().map(|started| started.tgid);
+        match first {
+            None => self.problem("the agent reported an end, but never the start".into()),
+            Some(first)
+                if self.traced && !kept.executed.contains(&first) && kept.dropped_none() =>
+            {
+                self.problem("what the stage's first process executed is not on record".into());
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn started_ns(&self) -> u64 {
+        self.started.as_ref().map_or(0, |started| started.boot_ns)
+    }
+
     /// The last heartbeat's counters are not the last ones: what they say of losses is a lower bound.
     fn unfinished(&mut self, status: StageStatus) -> StageFacts {
         let counted = self.counters.take().unwrap_or_default();
@@ -329,7 +386,7 @@ impl Stage {
             }
         }
         StageFacts {
-            started_ns: self.started_ns,
+            started_ns: self.started_ns(),
             ..StageFacts::new(&self.name, status)
         }
     }
@@ -402,75 +459,5 @@ fn describe(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Decodes and stores events on a thread of its own, so that a slow disk holds the VM back and
-/// nothing else.
-struct Recorder {
-    queue: tokio::sync::mpsc::Sender<Vec<u8>>,
-    done: tokio::sync::oneshot::Receiver<Kept>,
-}
-
-/// What the recorder has to say in the end.
-#[derive(Debug, Default)]
-struct Kept {
-    malformed: u64,
-    /// Events over the bounds, by family.
-    dropped: [u64; Family::ALL.len()],
-    problem: Option<String>,
-}
-
-impl Recorder {
-    fn start(directory: &Path, max_events: u64) -> Result<Self> {
-        let mut writer = StoreWriter::create(directory).with_context(|| {
-            format!("failed to make the event store in {}", directory.display())
-        })?;
-        let (queue, mut frames) = tokio::sync::mpsc::channel::<Vec<u8>>(QUEUE);
-        let (tell, done) = tokio::sync::oneshot::channel();
-        std::thread::Builder::new()
-            .name("recorder".into())
-            .spawn(move || {
-                let mut kept = Kept::default();
-                let mut room = max_events;
-                let mut bytes = RECORD_BYTES;
-                while let Some(payload) = frames.blocking_recv() {
-                    bytes = bytes.saturating_sub(payload.len());
-                    if bytes == 0 {
-                        room = 0;
-                    }
-                    let mut events = vec![];
-                    for record in decode::decode_all(&payload) {
-                        match record {
-                            Ok(event) if room == 0 => {
-                                kept.dropped[event.kind.family() as usize] += 1;
-                            }
-                            Ok(event) => {
-                                room -= 1;
-                                events.push(event);
-                            }
-                            Err(_) => kept.malformed += 1,
-                        }
-                    }
-                    if writer.append(&events).is_err() {
-                        break;
-                    }
-                }
-                kept.problem = writer.finish().problem;
-                // Nobody listens where the audit itself was dropped.
-                let _ = tell.send(kept);
-            })
-            .context("failed to start the recorder")?;
-        Ok(Self { queue, done })
-    }
-
-    /// Hands over a frame; false where the recorder has given up.
-    async fn push(&self, payload: Vec<u8>) -> bool {
-        self.queue.send(payload).await.is_ok()
-    }
-
-    async fn finish(self) -> Kept {
-        drop(self.queue);
-        self.done.await.unwrap_or_else(|_| Kept {
-            problem: Some("the recorder ended early".into()),
-            ..Kept::default()
-        })
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -275,7 +275,8 @@ impl<'r> Run<'r> {
             };
             for partial in waiting.candidates(view, index) {
                 self.looks += 1;
-                if !related(by, view, &partial.captured, index) {
+                let related = related(by, view, &partial.captured, index);
+                if related == Truth::False {
                     continue;
                 }
                 let truth = step.condition.eval(view, index, &partial.captured);
@@ -283,7 +284,7 @@ impl<'r> Run<'r> {
                     continue;
                 }
                 let mut longer = partial;
-                longer.sure &= truth == Truth::True;
+                longer.sure &= truth == Truth::True && related == Truth::True;
                 if next + 1 < steps.len() {
                     longer.captured.push(index);
                     self.wait(number, next + 1, longer, view, index);
@@ -429,15 +430,16 @@ fn waiting(rule: &Rule, number: usize) -> Vec<Waiting> {
 }
 
 /// The event's process may do the next step of this sequence.
-fn related(by: By, view: &View<'_>, captured: &[usize], index: usize) -> bool {
+fn related(by: By, view: &View<'_>, captured: &[usize], index: usize) -> Truth {
     let Some(first) = captured.first() else {
-        return false;
+        return Truth::False;
     };
     match by {
-        By::Process => view.process(index) == view.process(*first),
+        By::Process => (view.process(index) == view.process(*first)).into(),
         By::Descendants => view
             .tree
-            .descends(view.process(index), view.process(*first)),
-        By::Tree => view.events[index].tree == view.events[*first].tree,
+            .descends(view.process(index), view.process(*first))
+            .map_or(Truth::Unknown, Truth::from),
+        By::Tree => (view.events[index].tree == view.events[*first].tree).into(),
     }
 }

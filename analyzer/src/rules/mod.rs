@@ -10,6 +10,7 @@ mod engine;
 mod error;
 mod judge;
 mod operators;
+mod places;
 mod rule;
 mod set;
 mod source;

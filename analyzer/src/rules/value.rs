@@ -1,7 +1,6 @@
 //! What a field of an event holds, when a rule asks.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::net::IpAddr;
 
 use pyti_trace::dns;
@@ -9,6 +8,7 @@ use pyti_trace::event::{Event, Incomplete, Kind, ProcessKey};
 
 use super::credentials::{Unexplained, unexplained};
 use super::descriptors::Descriptors;
+use super::places::Places;
 use crate::schema::Field;
 use crate::tree::{Image, Tree, base_name};
 
@@ -57,20 +57,16 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn new(events: &'a [Event]) -> Self {
         let tree = Tree::new(events);
-        let mut made: HashSet<&str> = HashSet::new();
+        let mut made = Places::default();
         // Made or opened, nobody knows.
-        let mut maybe: HashSet<&str> = HashSet::new();
-        let among = |set: &HashSet<&str>, path: &str| {
-            !set.is_empty()
-                && (set.contains(path) || parents(path).any(|above| set.contains(above)))
-        };
+        let mut maybe = Places::default();
         let born = events
             .iter()
             .map(|event| {
                 let unresolved = event.incomplete.contains(Incomplete::PATH_UNRESOLVED);
                 let born = match event.path.as_deref() {
-                    Some(path) if among(&made, path) => Some(true),
-                    Some(path) if unresolved || among(&maybe, path) => None,
+                    Some(path) if made.hold(path) => Some(true),
+                    Some(path) if unresolved || maybe.hold(path) => None,
                     None if event.incomplete.contains(Incomplete::PATH_UNREADABLE) => None,
                     _ => Some(false),
                 };
@@ -192,7 +188,10 @@ impl<'a> View<'a> {
                 None => missing(event),
             },
             Field::OtherRelated => match event.other {
-                Some(other) => Value::Bool(self.tree.descends(other, event.process)),
+                Some(other) => match self.tree.descends(other, event.process) {
+                    Some(descends) => Value::Bool(descends),
+                    None => Value::Unknown,
+                },
                 None => missing(event),
             },
             Field::ExitCode => event
@@ -231,11 +230,13 @@ impl<'a> View<'a> {
     }
 
     fn of_ancestors(&self, event: &Event, get: impl Fn(&Image) -> Value<'_>) -> Value<'_> {
+        let rest = self.tree.is_deep(event.process).then_some(Value::Unknown);
         Value::Many(
             self.tree
                 .ancestors(event.process)
                 .filter_map(|process| self.tree.image(process.key, event.time_ns))
                 .map(get)
+                .chain(rest)
                 .collect(),
         )
     }
@@ -322,16 +323,6 @@ fn made_by(event: &Event) -> Option<&str> {
         Kind::Rename | Kind::Link => event.target.as_deref(),
         _ => None,
     }
-}
-
-/// The directories above a path, nearest first.
-fn parents(path: &str) -> impl Iterator<Item = &str> {
-    let mut rest = path;
-    std::iter::from_fn(move || {
-        let (above, _) = rest.rsplit_once('/')?;
-        rest = above;
-        (!above.is_empty()).then_some(above)
-    })
 }
 
 /// `path` without `.`, `..` and doubled slashes, by its text alone.

@@ -239,6 +239,8 @@ impl Waiting {
             match by {
                 None => return everything(),
                 Some(By::Process) => keys.push((0, Key::Process(process))),
+                // Any of them may be above what is followed.
+                Some(By::Descendants) if view.tree.is_deep(process) => return everything(),
                 Some(By::Descendants) => {
                     keys.push((0, Key::Process(process)));
                     let above = view.tree.ancestors(process);

@@ -35,6 +35,10 @@ impl Journal {
         })
     }
 
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
     pub(super) fn append(&mut self, events: &[Event]) -> Result<(), StoreError> {
         self.batch.clear();
         for event in events {

@@ -97,6 +97,13 @@ impl StoreWriter {
         Ok(())
     }
 
+    /// Bytes that the events take on disk, as long as the store is not finished; there they are twice,
+    /// the second time compressed.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.journal.length()
+    }
+
     /// Writes the buffered events as a row group. Where that fails the journal has them.
     fn write_out(&mut self) {
         if let Some(parquet) = &mut self.parquet

@@ -2,16 +2,20 @@
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use crate::error::IndexError;
+use crate::sweep::sweep;
 
-/// The age at which a temporary file belongs to nobody any more.
+/// The age at which a temporary file belongs to nobody any more, and no audit that still runs has found
+/// a stored one.
 const LEFT_BEHIND: Duration = Duration::from_secs(24 * 3600);
+/// What may be kept for later audits, bytes: of files, and of pages.
+const MOST_BYTES: [(&str, u64); 2] = [("files", 16 << 30), ("pages", 1 << 30)];
 
 /// The cache's directory: `files/ab/abcd…`, `pages/…`, `tools/…`, and `tmp` for what is under way.
 #[derive(Debug, Clone)]
@@ -41,6 +45,10 @@ impl Cache {
             root: root.to_owned(),
         };
         cache.sweep();
+        for (part, most) in MOST_BYTES {
+            let path = root.join(part);
+            sweep(&path, most, LEFT_BEHIND).map_err(IndexError::io("make room in", &path))?;
+        }
         Ok(cache)
     }
 
@@ -87,7 +95,10 @@ impl Cache {
     pub(crate) fn find(&self, sha256: &str) -> Result<Option<(PathBuf, u64)>, IndexError> {
         let path = self.file(sha256);
         match digest(&path) {
-            Ok((actual, bytes)) if actual == sha256 => Ok(Some((path, bytes))),
+            Ok((actual, bytes)) if actual == sha256 => {
+                used(&path);
+                Ok(Some((path, bytes)))
+            }
             Ok(_) => {
                 std::fs::remove_file(&path).map_err(IndexError::io("remove", &path))?;
                 Ok(None)
@@ -113,7 +124,10 @@ impl Cache {
 
     /// The stored page that came from `url`; a damaged one counts as missing.
     pub(crate) fn find_page(&self, url: &str) -> Option<StoredPage> {
-        serde_json::from_slice(&std::fs::read(self.page(url)).ok()?).ok()
+        let path = self.page(url);
+        let page = serde_json::from_slice(&std::fs::read(&path).ok()?).ok()?;
+        used(&path);
+        Some(page)
     }
 
     /// Stores a page.
@@ -127,6 +141,15 @@ impl Cache {
         file.persist(&path)
             .map_err(|error| IndexError::io("store", &path)(error.error))?;
         Ok(())
+    }
+}
+
+/// What was used last is swept last.
+fn used(path: &Path) {
+    let now = SystemTime::now();
+    let marked = std::fs::File::open(path).and_then(|file| file.set_modified(now));
+    if let Err(error) = marked {
+        tracing::debug!("{} looks unused: {error}", path.display());
     }
 }
 
@@ -169,6 +192,14 @@ mod tests {
         assert_eq!(bytes, 3);
         let path = cache.keep(file, &sha256).unwrap();
         assert_eq!(cache.find(&sha256).unwrap(), Some((path.clone(), 3)));
+
+        let old = SystemTime::now() - 2 * LEFT_BEHIND;
+        let file = std::fs::File::open(&path).unwrap();
+        file.set_modified(old).unwrap();
+        assert!(cache.find(&sha256).unwrap().is_some());
+        let modified = file.metadata().unwrap().modified().unwrap();
+        assert!(modified > old + LEFT_BEHIND, "what is found is in use");
+
         std::fs::write(&path, "abd").unwrap();
         assert_eq!(cache.find(&sha256).unwrap(), None);
         assert!(!path.exists());

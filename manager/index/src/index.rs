@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cache::{Cache, StoredPage, digest};
@@ -16,6 +17,10 @@ use crate::redact::redact;
 
 /// The largest metadata file that is read.
 const METADATA_BYTES: u64 = 4 << 20;
+
+/// What one client fetches in all, bytes: a resolver that tries one version after the other may want
+/// many more files than a closure has.
+const MOST_FETCHED: u64 = 16 << 30;
 
 /// A distribution in the cache, its content checked.
 #[derive(Debug, Clone)]
@@ -33,6 +38,8 @@ pub(crate) struct Index {
     config: IndexConfig,
     pub progress: Arc<dyn Progress>,
     file_bytes: u64,
+    /// Bytes so far.
+    fetched: AtomicU64,
     pages: Mutex<HashMap<PackageName, Arc<ProjectPage>>>,
 }
 
@@ -50,6 +57,7 @@ impl Index {
             config,
             progress,
             file_bytes,
+            fetched: AtomicU64::new(0),
             pages: Mutex::default(),
         })
     }
@@ -177,11 +185,18 @@ impl Index {
         limit: u64,
     ) -> Result<(PathBuf, u64), IndexError> {
         let name = file.filename.as_str();
+        if self.fetched.load(Ordering::Relaxed) >= MOST_FETCHED {
+            return Err(IndexError::TooLarge {
+                what: format!("{name} after many others"),
+                limit: MOST_FETCHED,
+            });
+        }
         let create = || self.cache.temporary();
         let got = self
             .http
             .download(&file.url, name, limit, create, &*self.progress)
             .await?;
+        self.fetched.fetch_add(got.bytes, Ordering::Relaxed);
         if got.sha256 != expected {
             return Err(IndexError::HashMismatch {
                 file: name.to_owned(),
@@ -261,4 +276,34 @@ fn with_credentials_of(mut url: url::Url, asked: &url::Url) -> url::Url {
         }
     }
     url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Quiet;
+
+    #[tokio::test]
+    async fn not_everything_is_fetched_that_is_asked_for() {
+        let home = tempfile::tempdir().unwrap();
+        let cache = Cache::open(home.path()).unwrap();
+        let config = IndexConfig::new("http://127.0.0.1:9/simple/", &[]).unwrap();
+        let index = Index::new(cache, config, 1, Arc::new(Quiet)).unwrap();
+        index.fetched.store(MOST_FETCHED, Ordering::Relaxed);
+        let file = IndexFile {
+            filename: DistFilename::parse("a-1.tar.gz", None).unwrap(),
+            url: url::Url::parse("http://127.0.0.1:9/a-1.tar.gz").unwrap(),
+            sha256: Some("0".repeat(64)),
+            size: None,
+            requires_python: None,
+            yanked: false,
+            upload_time: None,
+            metadata: Metadata::Missing,
+        };
+        let error = index.fetch(&file).await.unwrap_err();
+        assert!(
+            error.to_string().contains("a-1.tar.gz after many others"),
+            "{error}"
+        );
+    }
 }

@@ -14,6 +14,7 @@ pub mod hook;
 mod http;
 mod index;
 mod loopback;
+mod marker;
 pub mod metadata;
 pub mod name;
 mod pack;
@@ -25,6 +26,7 @@ mod redact;
 mod requirement;
 mod resolve;
 mod select;
+mod sweep;
 pub mod target;
 mod text;
 mod uv;
@@ -43,6 +45,7 @@ pub use prepare::{
     metadata, prepare, resolve,
 };
 pub use progress::{Progress, Quiet, Step};
+pub use sweep::sweep;
 pub use target::Target;
 pub use uv::{UV_VERSION, host_python};
 pub use wheelhouse::{Prepared, TargetFile, WheelhouseFile, append_tar};

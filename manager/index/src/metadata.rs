@@ -327,7 +327,9 @@ fn from_project(project: &pyproject::Project) -> Result<Option<CoreMetadata>, St
             match requirement::of_extra(text, extra) {
                 Ok(text) => requires_dist.push(text),
                 // Refused where the requirements are used, with a note.
-                Err(requirement::Refused::Address(_)) => requires_dist.push(text.clone()),
+                Err(requirement::Refused::Address(_) | requirement::Refused::Complicated(_)) => {
+                    requires_dist.push(text.clone());
+                }
                 Err(refused) => return Err(format!("pyproject.toml: {refused}")),
             }
         }

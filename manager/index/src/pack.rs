@@ -1,7 +1,7 @@
 //! A source tree, packed into a source distribution without asking its build back end.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -102,7 +102,7 @@ pub(crate) fn pack(root: &Path, cache: &Cache, limits: &Limits) -> Result<Packed
                     .checked_sub(size)
                     .ok_or_else(|| refuse("it is too large"))?;
                 header.set_size(size);
-                tar.append_data(&mut header, &name, io::Read::take(content, size))
+                tar.append_data(&mut header, &name, content.take(size))
             } else {
                 return Err(refuse("it has a device, a pipe or a socket in it"));
             };
@@ -143,8 +143,14 @@ fn children(root: &Path, directory: &Path) -> Result<Vec<PathBuf>, IndexError> {
 fn stem(root: &Path, limits: &Limits) -> String {
     let read = |name: &str| {
         let path = root.join(name);
-        let small = fs::metadata(&path).is_ok_and(|found| found.len() <= limits.text_bytes);
-        small.then(|| fs::read_to_string(&path).ok()).flatten()
+        // A link may lead out of the tree, to what has no end.
+        if !fs::symlink_metadata(&path).ok()?.is_file() {
+            return None;
+        }
+        let mut text = String::new();
+        let mut within = File::open(&path).ok()?.take(limits.text_bytes + 1);
+        within.read_to_string(&mut text).ok()?;
+        (text.len() as u64 <= limits.text_bytes).then_some(text)
     };
     let project = read("pyproject.toml").and_then(|text| Pyproject::parse(&text).ok()?.project);
     let info = read("PKG-INFO").and_then(|text| CoreMetadata::parse(&text).ok());
@@ -163,4 +169,31 @@ fn stem(root: &Path, limits: &Limits) -> String {
         "{name}-{}",
         version.map_or_else(|| "0".to_owned(), |version| version.to_string())
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_is_named_by_its_own_files_only() {
+        let home = tempfile::tempdir().unwrap();
+        let root = home.path().join("tree");
+        fs::create_dir(&root).unwrap();
+        let outside = home.path().join("outside.toml");
+        fs::write(&outside, "[project]\nname = 'outside'\nversion = '2'\n").unwrap();
+        let settings = root.join("pyproject.toml");
+        std::os::unix::fs::symlink(&outside, &settings).unwrap();
+        let limits = Limits::default();
+        assert_eq!(stem(&root, &limits), "tree-0");
+
+        fs::remove_file(&settings).unwrap();
+        fs::copy(&outside, &settings).unwrap();
+        assert_eq!(stem(&root, &limits), "outside-2");
+        let small = Limits {
+            text_bytes: 8,
+            ..limits
+        };
+        assert_eq!(stem(&root, &small), "tree-0");
+    }
 }

@@ -2,6 +2,7 @@
 
 use html5gum::{Token, Tokenizer};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use url::Url;
 
 use crate::filename::DistFilename;
@@ -67,9 +68,10 @@ impl ProjectPage {
 }
 
 #[derive(Deserialize)]
-struct JsonPage {
+struct JsonPage<'a> {
     meta: JsonMeta,
-    files: Vec<JsonFile>,
+    #[serde(borrow)]
+    files: Vec<JsonFile<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -80,19 +82,22 @@ struct JsonMeta {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct JsonFile {
+struct JsonFile<'a> {
     filename: String,
     url: String,
     #[serde(default)]
     hashes: JsonHashes,
     size: Option<u64>,
     requires_python: Option<String>,
-    #[serde(default)]
-    yanked: serde_json::Value,
+    // Raw, since as values they may take many times the memory of the page.
+    #[serde(borrow)]
+    yanked: Option<&'a RawValue>,
     upload_time: Option<String>,
-    core_metadata: Option<JsonMetadata>,
+    #[serde(borrow)]
+    core_metadata: Option<&'a RawValue>,
     /// The old name of the above (PEP 714).
-    dist_info_metadata: Option<JsonMetadata>,
+    #[serde(borrow)]
+    dist_info_metadata: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize, Default)]
@@ -100,26 +105,26 @@ struct JsonHashes {
     sha256: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum JsonMetadata {
-    There(bool),
-    Hashes(JsonHashes),
-}
-
-fn parse_json(name: &PackageName, body: &str, base: &Url) -> Result<Vec<IndexFile>, String> {
-    let page: JsonPage = serde_json::from_str(body)
-        .map_err(|error| format!("its JSON is not a package page (PEP 691): {error}"))?;
-    check_version(&page.meta.api_version)?;
-    let understand = |file: JsonFile| {
-        let metadata = match file.core_metadata.or(file.dist_info_metadata) {
-            None | Some(JsonMetadata::There(false)) => Metadata::Missing,
-            Some(JsonMetadata::There(true)) => Metadata::Unhashed,
-            Some(JsonMetadata::Hashes(hashes)) => hashes
+/// What the index says of separate metadata: a truth value, or their hashes.
+fn separate_metadata(told: Option<&RawValue>) -> Metadata {
+    match told.map_or("false", RawValue::get) {
+        "false" => Metadata::Missing,
+        "true" => Metadata::Unhashed,
+        told => match serde_json::from_str::<JsonHashes>(told) {
+            Err(_) => Metadata::Missing,
+            Ok(hashes) => hashes
                 .sha256
                 .and_then(|text| sha256(&text))
                 .map_or(Metadata::Unhashed, Metadata::Hashed),
-        };
+        },
+    }
+}
+
+fn parse_json(name: &PackageName, body: &str, base: &Url) -> Result<Vec<IndexFile>, String> {
+    let page: JsonPage<'_> = serde_json::from_str(body)
+        .map_err(|error| format!("its JSON is not a package page (PEP 691): {error}"))?;
+    check_version(&page.meta.api_version)?;
+    let understand = |file: JsonFile<'_>| {
         Some(IndexFile {
             filename: DistFilename::parse(&file.filename, Some(name)).ok()?,
             url: join(base, base, &file.url)?,
@@ -127,12 +132,9 @@ fn parse_json(name: &PackageName, body: &str, base: &Url) -> Result<Vec<IndexFil
             size: file.size,
             requires_python: file.requires_python,
             // `false`, `true`, or the reason as a string.
-            yanked: !matches!(
-                file.yanked,
-                serde_json::Value::Null | serde_json::Value::Bool(false)
-            ),
+            yanked: file.yanked.is_some_and(|told| told.get() != "false"),
             upload_time: file.upload_time,
-            metadata,
+            metadata: separate_metadata(file.core_metadata.or(file.dist_info_metadata)),
         })
     };
     Ok(page.files.into_iter().filter_map(understand).collect())
@@ -293,6 +295,40 @@ mod tests {
             assert_eq!(file.requires_python.as_deref(), Some(">=3.9"));
             assert!(file.yanked);
             assert_eq!(file.metadata, Metadata::Hashed(HASH.to_ascii_lowercase()));
+        }
+    }
+
+    #[test]
+    fn what_is_told_of_a_file_may_be_of_any_kind() {
+        let file = |told: &str| {
+            let json = format!(
+                r#"{{"meta":{{"api-version":"1.0"}},"files":[
+                {{"filename":"a-1.0.tar.gz","url":"a"{told}}}]}}"#
+            );
+            let files = parse("application/vnd.pypi.simple.v1+json", &json).unwrap();
+            (files[0].yanked, files[0].metadata.clone())
+        };
+        let large = format!("[{}0]", "0,".repeat(1000));
+        for (yanked, expected) in [
+            ("", false),
+            (r#","yanked":null"#, false),
+            (r#","yanked":false"#, false),
+            (r#","yanked":true"#, true),
+            (r#","yanked":"""#, true),
+            (&*format!(r#","yanked":{large}"#), true),
+        ] {
+            assert_eq!(file(yanked).0, expected, "{yanked}");
+        }
+        for (told, expected) in [
+            (
+                r#","core-metadata":null,"dist-info-metadata":true"#,
+                Metadata::Unhashed,
+            ),
+            (r#","core-metadata":false"#, Metadata::Missing),
+            (r#","core-metadata":{"md5":"0"}"#, Metadata::Unhashed),
+            (&*format!(r#","core-metadata":{large}"#), Metadata::Missing),
+        ] {
+            assert_eq!(file(told).1, expected, "{told}");
         }
     }
 

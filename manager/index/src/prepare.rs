@@ -18,7 +18,7 @@ use crate::metadata::{CoreMetadata, Static};
 use crate::name::PackageName;
 use crate::pack::pack;
 use crate::progress::Progress;
-use crate::resolve::{Resolver, wheelhouse_file};
+use crate::resolve::{Bounds, Resolver, wheelhouse_file};
 pub use crate::select::Cutoff;
 use crate::select::Selection;
 use crate::target::Target;
@@ -49,6 +49,8 @@ pub struct Options {
     pub python: Option<PathBuf>,
     /// What archives may demand.
     pub limits: Limits,
+    /// Bytes that all files of a closure may have together.
+    pub closure_bytes: u64,
 }
 
 impl Options {
@@ -66,6 +68,7 @@ impl Options {
             uv: None,
             python: None,
             limits: Limits::default(),
+            closure_bytes: 4 << 30,
         }
     }
 }
@@ -289,7 +292,11 @@ async fn resolver(
 ) -> Result<(Arc<Resolver>, Loopback), IndexError> {
     let (index, selection) = client(options, progress)?;
     let uv = Uv::ensure(&index, options.uv.clone(), options.python.clone()).await?;
-    Resolver::start(index, selection, options.limits, uv, hook).await
+    let bounds = Bounds {
+        archives: options.limits,
+        closure_bytes: options.closure_bytes,
+    };
+    Resolver::start(index, selection, bounds, uv, hook).await
 }
 
 /// Fetches the pinned `uv` from the index into the cache, unless it is there, and says where it is.

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use pep508_rs::{ExtraName, Requirement, VerbatimUrl, VersionOrUrl};
 
+use crate::marker;
 use crate::text::printable;
 
 /// The longest requirement that is read.
@@ -19,12 +20,18 @@ pub(crate) enum Refused {
     /// It cannot be read.
     #[error("requirement '{0}' is not a requirement (PEP 508)")]
     Malformed(String),
+    /// Its condition would take too much time or memory to read.
+    #[error("requirement '{0}' has a condition that is too complicated to be read safely")]
+    Complicated(String),
 }
 
 fn parse(text: &str) -> Result<Requirement<VerbatimUrl>, Refused> {
     let malformed = || Refused::Malformed(printable(text, 120));
     if text.len() > LONGEST {
         return Err(malformed());
+    }
+    if !marker::is_affordable(text) {
+        return Err(Refused::Complicated(printable(text, 120)));
     }
     let requirement = Requirement::<VerbatimUrl>::from_str(text).map_err(|_| {
         if text.contains("://") {
@@ -115,6 +122,21 @@ mod tests {
         assert!(safe("a (>=1.0)").is_ok());
         assert_eq!(of_extra("a>1", "s").unwrap(), "a>1 ; extra == 's'");
         assert_eq!(lenient("a>=1.0.*").unwrap(), "a>=1.0.*");
+    }
+
+    #[test]
+    fn a_condition_that_costs_too_much_is_read_by_nobody() {
+        let pairs: Vec<_> = (0..40)
+            .map(|at| format!("(extra=='a{at}' or extra=='b{at}')"))
+            .collect();
+        let pairs = format!("a;{}", pairs.join(" and "));
+        let deep = format!("a;{}", "(".repeat(LONGEST - 2));
+        for text in [pairs, deep] {
+            assert!(matches!(safe(&text), Err(Refused::Complicated(_))));
+            assert!(matches!(lenient(&text), Err(Refused::Complicated(_))));
+            assert!(of_extra(&text, "x").is_err());
+            assert_eq!(only_of_extra(&text, "x"), None);
+        }
     }
 
     #[test]

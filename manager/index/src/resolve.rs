@@ -14,6 +14,7 @@ use crate::index::{Index, LocalFile};
 use crate::loopback::{Loopback, Pinned, Session};
 use crate::metadata::{CoreMetadata, Examined, Static, examine};
 use crate::name::PackageName;
+use crate::page::IndexFile;
 use crate::progress::Step;
 use crate::requirement;
 use crate::select::Selection;
@@ -37,11 +38,35 @@ pub(crate) struct Closure {
     pub files: BTreeMap<String, WheelhouseFile>,
 }
 
+/// What a resolution may demand of this host.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// One archive.
+    pub archives: Limits,
+    /// Bytes of all files of a closure.
+    pub closure_bytes: u64,
+}
+
+impl Bounds {
+    fn check(&self, bytes: impl Iterator<Item = u64>) -> Result<(), IndexError> {
+        let most = self.closure_bytes;
+        if bytes.fold(0, u64::saturating_add) <= most {
+            return Ok(());
+        }
+        Err(IndexError::Unresolvable {
+            what: "the closure".to_owned(),
+            reason: format!(
+                "its files have more than {most} bytes together, which is what a VM can be given"
+            ),
+        })
+    }
+}
+
 /// Resolves, with all that was learnt on the way.
 pub(crate) struct Resolver {
     pub index: Index,
     pub selection: Selection,
-    pub limits: Limits,
+    bounds: Bounds,
     uv: Uv,
     hook: Arc<dyn MetadataHook>,
     /// One hook at a time: each is a virtual machine.
@@ -64,14 +89,14 @@ impl Resolver {
     pub(crate) async fn start(
         index: Index,
         selection: Selection,
-        limits: Limits,
+        bounds: Bounds,
         uv: Uv,
         hook: Arc<dyn MetadataHook>,
     ) -> Result<(Arc<Self>, Loopback), IndexError> {
         let resolver = Arc::new(Self {
             index,
             selection,
-            limits,
+            bounds,
             uv,
             hook,
             hook_turn: Semaphore::new(1),
@@ -217,9 +242,15 @@ impl Resolver {
                     reason: format!("it has more than {MOST_FILES} packages"),
                 });
             }
-            let mut files = BTreeMap::new();
-            for pins in pins.chunks(FETCHES) {
-                let fetches = pins.iter().map(|(name, version)| self.fetch(name, version));
+            let mut chosen = Vec::new();
+            for (name, version) in &pins {
+                chosen.push(self.choose(name, version).await?);
+            }
+            self.bounds
+                .check(chosen.iter().filter_map(|file| file.size))?;
+            let mut files: BTreeMap<String, WheelhouseFile> = BTreeMap::new();
+            for chosen in chosen.chunks(FETCHES) {
+                let fetches = chosen.iter().map(|file| self.index.fetch(file));
                 for local in join_all(fetches.collect()).await {
                     let local = local?;
                     if local.filename.kind().is_sdist() {
@@ -229,6 +260,8 @@ impl Resolver {
                     let file = wheelhouse_file(&local);
                     files.insert(file.filename.clone(), file);
                 }
+                // Not every index tells sizes, or the truth.
+                self.bounds.check(files.values().map(|file| file.bytes))?;
             }
             Ok(Closure { pins, files })
         })
@@ -257,19 +290,20 @@ impl Resolver {
     }
 
     pub(crate) async fn examine(&self, local: &LocalFile) -> Result<Examined, IndexError> {
-        let (local, limits) = (local.clone(), self.limits);
+        let (local, limits) = (local.clone(), self.bounds.archives);
         let kind = local.filename.kind();
         blocking(move || examine(&local.path, local.filename.as_str(), kind, &limits)).await
     }
 
-    async fn fetch(&self, name: &PackageName, version: &Version) -> Result<LocalFile, IndexError> {
+    /// The file that is taken of a version.
+    async fn choose(&self, name: &PackageName, version: &Version) -> Result<IndexFile, IndexError> {
         let page = self.index.project(name).await?;
         let candidates = self.selection.candidates(&page);
         let file = candidates.get(version).ok_or_else(|| IndexError::NoFile {
             name: format!("{name} {version}"),
             reason: "no file of it fits the image".to_owned(),
         })?;
-        self.index.fetch(file).await
+        Ok((*file).clone())
     }
 
     /// The metadata of one version of a package of the index.
@@ -279,17 +313,12 @@ impl Resolver {
         version: &Version,
         ancestors: &[String],
     ) -> Result<Arc<CoreMetadata>, IndexError> {
-        let page = self.index.project(name).await?;
-        let candidates = self.selection.candidates(&page);
-        let file = candidates.get(version).ok_or_else(|| IndexError::NoFile {
-            name: format!("{name} {version}"),
-            reason: "no file of it fits the image".to_owned(),
-        })?;
+        let file = self.choose(name, version).await?;
         let known = |sha256: &str| lock(&self.metadata).get(sha256).cloned();
         if let Some(found) = file.sha256.as_deref().and_then(known) {
             return Ok(found);
         }
-        if let Some(text) = self.index.metadata(file).await? {
+        if let Some(text) = self.index.metadata(&file).await? {
             let parsed = CoreMetadata::parse(&text).map_err(|reason| IndexError::Metadata {
                 file: file.filename.as_str().to_owned(),
                 reason: reason.to_owned(),
@@ -300,7 +329,7 @@ impl Resolver {
             }
             return Ok(parsed);
         }
-        let local = self.index.fetch(file).await?;
+        let local = self.index.fetch(&file).await?;
         self.metadata_of_file(&local, ancestors).await
     }
 

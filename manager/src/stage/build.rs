@@ -25,8 +25,6 @@ const WHEEL: &str = "/home/dev/.cache/build/built.whl";
 /// Largest wheel that is brought back, bytes.
 const WHEEL_BYTES: u64 = 48 << 20;
 
-/// Entries of the compilation database.
-const MOST: usize = 20_000;
 /// What the program in the guest removes before each build, and makes.
 const DIRECTORY: &str = "/home/dev/build";
 /// The moment that builds are told, seconds: 1980-01-01, the oldest that a wheel can hold. Without it
@@ -51,6 +49,9 @@ pub struct Built {
     pub source_date_epoch: u64,
     /// Compilers, linkers, code generators, in the order of time.
     pub calls: Vec<Call>,
+    /// How many others there were: too many to list, or their arguments too long.
+    #[serde(default, skip_serializing_if = "super::few::is_none")]
+    pub calls_cut: usize,
     /// Those that failed, and why.
     pub failed: Vec<FailedPart>,
     /// What they said.
@@ -61,6 +62,9 @@ pub struct Built {
     /// (<https://clang.llvm.org/docs/JSONCompilationDatabase.html>). Where not all arguments are on
     /// record it is marked as truncated; `compile_commands.json` has no such entry.
     pub compilation_database: Vec<Value>,
+    /// How many entries are missing there, for the same reason.
+    #[serde(default, skip_serializing_if = "super::few::is_none")]
+    pub database_cut: usize,
     /// Why this may not be whole, where the stage did not come to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<String>,
@@ -150,14 +154,10 @@ impl Stage for Build {
             .map_err(Failure::infrastructure)?
             .events;
         let output = ran.output("stdout");
-        let calls = calls::calls(&events, DIRECTORY);
+        let (calls, calls_cut) = calls::calls(&events, DIRECTORY);
+        drop(events);
         let diagnostics = diagnostics::read(&output);
-        let compilation_database: Vec<Value> = calls
-            .iter()
-            .filter(|call| call.build == 1)
-            .flat_map(Call::database)
-            .take(MOST)
-            .collect();
+        let (compilation_database, database_cut) = calls::database(&calls);
         let usable =
             |entry: &&Value| entry["directory"].is_string() && entry["truncated"].is_null();
         let usable: Vec<&Value> = compilation_database.iter().filter(usable).collect();
@@ -180,7 +180,9 @@ impl Stage for Build {
             output_dropped: ran.facts.stdout_dropped,
             diagnostics,
             compilation_database,
+            database_cut,
             calls,
+            calls_cut,
             builds,
             cut,
         };
@@ -204,7 +206,14 @@ impl Stage for Build {
             None => String::new(),
         };
         let cut = built.cut.as_ref().map(|why| format!("; not whole: {why}"));
-        let cut = cut.unwrap_or_default();
+        let mut cut = cut.unwrap_or_default();
+        let left_out = [
+            (built.calls_cut, "calls"),
+            (built.database_cut, "entries of the compilation database"),
+        ];
+        for (count, what) in left_out.into_iter().filter(|(count, _)| *count > 0) {
+            cut.push_str(&format!("; {count} {what} were too many to list"));
+        }
         let Some(wheel) = first.wheels.first() else {
             let (status, calls) = (first.exit, built.calls.len());
             return Some(format!(
@@ -297,6 +306,19 @@ mod tests {
                 .summary(&datum)
                 .unwrap()
                 .contains("not whole: timed out")
+        );
+    }
+
+    #[test]
+    fn what_was_too_much_to_list_is_told() {
+        let mut built = read(StageStatus::Completed, &[build(1, None)]).unwrap();
+        built.database_cut = 3;
+        let summary = Build
+            .summary(&serde_json::to_value(&built).unwrap())
+            .unwrap();
+        assert!(
+            summary.ends_with("; 3 entries of the compilation database were too many to list"),
+            "{summary}"
         );
     }
 

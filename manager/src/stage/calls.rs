@@ -11,8 +11,14 @@ use super::arguments::files;
 
 /// Calls listed; the store has all.
 const MOST: usize = 20_000;
+/// Bytes of the arguments of all that are listed.
+const MOST_BYTES: usize = 64 << 20;
 /// Sources of one call that get entries of a compilation database.
 const MOST_SOURCES: usize = 16;
+/// Entries of a compilation database.
+const MOST_ENTRIES: usize = 20_000;
+/// Bytes of their arguments, which each entry repeats.
+const MOST_ENTRY_BYTES: usize = 16 << 20;
 
 /// What a program of a build is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,9 +68,56 @@ pub struct Call {
     pub errno: Option<i32>,
 }
 
-/// The calls among the events of a stage, in the order of time. A build begins where the stage's first
-/// process removes the directory of the one before.
-pub(super) fn calls(events: &[Event], directory: &str) -> Vec<Call> {
+/// What may still be listed, and what was too much for that.
+struct Room {
+    count: usize,
+    bytes: usize,
+    missing: usize,
+}
+
+impl Room {
+    fn of(count: usize, bytes: usize) -> Self {
+        Self {
+            count,
+            bytes,
+            missing: 0,
+        }
+    }
+
+    /// Whether there is room for something with these arguments, which it takes then.
+    fn take(&mut self, arguments: &[String]) -> bool {
+        let (count, bytes) = (
+            self.count.checked_sub(1),
+            self.bytes.checked_sub(size(arguments)),
+        );
+        let (Some(count), Some(bytes)) = (count, bytes) else {
+            self.missing += 1;
+            return false;
+        };
+        (self.count, self.bytes) = (count, bytes);
+        true
+    }
+
+    /// Something with these arguments is not listed after all.
+    fn give(&mut self, arguments: &[String]) {
+        self.count += 1;
+        self.bytes += size(arguments);
+    }
+}
+
+/// What arguments take in memory, bytes, roughly.
+fn size(arguments: &[String]) -> usize {
+    let bytes = |argument: &String| size_of::<String>() + argument.len();
+    arguments.iter().map(bytes).sum()
+}
+
+/// The calls among the events of a stage, in the order of time, and how many were too many. A build
+/// begins where the stage's first process removes the directory of the one before.
+pub(super) fn calls(events: &[Event], directory: &str) -> (Vec<Call>, usize) {
+    calls_within(events, directory, Room::of(MOST, MOST_BYTES))
+}
+
+fn calls_within(events: &[Event], directory: &str, mut room: Room) -> (Vec<Call>, usize) {
     let mut calls: Vec<(Call, u64)> = vec![];
     let mut running: HashMap<ProcessKey, usize> = HashMap::new();
     // The last program that a process could not execute: the caller looks for it in one directory
@@ -78,19 +131,24 @@ pub(super) fn calls(events: &[Event], directory: &str) -> Vec<Call> {
             Kind::Exec if event.result >= 0 => {
                 // A process that executes anew has ended its earlier call.
                 running.remove(&event.process);
-                missed.remove(&event.process);
-                if calls.len() < MOST
-                    && let Some(call) = call(event, build)
+                if let Some((call, _)) = missed.remove(&event.process) {
+                    room.give(&call.arguments);
+                }
+                if let Some(call) = call(event, build)
+                    && room.take(&call.arguments)
                 {
                     running.insert(event.process, calls.len());
                     calls.push((call, event.time_ns));
                 }
             }
             Kind::Exec => {
-                if missed.len() < MOST
-                    && let Some(call) = call(event, build)
-                {
-                    missed.insert(event.process, (call, event.time_ns));
+                if let Some(call) = call(event, build) {
+                    if let Some((call, _)) = missed.remove(&event.process) {
+                        room.give(&call.arguments);
+                    }
+                    if room.take(&call.arguments) {
+                        missed.insert(event.process, (call, event.time_ns));
+                    }
                 }
             }
             // The threads of a process end one by one; its leader's end has the status.
@@ -115,8 +173,25 @@ pub(super) fn calls(events: &[Event], directory: &str) -> Vec<Call> {
     }
     calls.extend(missed.into_values());
     calls.sort_by_key(|(_, began)| *began);
-    calls.truncate(MOST);
-    calls.into_iter().map(|(call, _)| call).collect()
+    let calls = calls.into_iter().map(|(call, _)| call).collect();
+    (calls, room.missing)
+}
+
+/// The calls of the first build as a compilation database, and how many entries were too many.
+pub(super) fn database(calls: &[Call]) -> (Vec<Value>, usize) {
+    database_within(calls, Room::of(MOST_ENTRIES, MOST_ENTRY_BYTES))
+}
+
+fn database_within(calls: &[Call], mut room: Room) -> (Vec<Value>, usize) {
+    let mut entries = vec![];
+    for call in calls.iter().filter(|call| call.build == 1) {
+        for source in call.compiled() {
+            if room.take(&call.arguments) {
+                entries.push(call.entry(source));
+            }
+        }
+    }
+    (entries, room.missing)
 }
 
 fn call(event: &Event, build: u32) -> Option<Call> {
@@ -190,28 +265,29 @@ fn role(name: &str) -> Option<Role> {
 }
 
 impl Call {
-    /// Its entries of a compilation database: one for each source that is compiled.
-    pub(super) fn database(&self) -> Vec<Value> {
+    /// The sources that get an entry of a compilation database each.
+    fn compiled(&self) -> &[String] {
         let compiles = self.arguments.iter().any(|argument| argument == "-c");
-        // Each entry repeats the arguments: what compiles more at once is nobody's compiler call.
+        // What compiles more at once is nobody's compiler call.
         let few = self.sources.len() <= MOST_SOURCES;
         if self.role != Role::Compiler || !compiles || !few {
-            return vec![];
+            return &[];
         }
-        let entry = |source: &String| {
-            let mut entry = Map::new();
-            entry.insert("directory".to_owned(), json!(self.directory));
-            entry.insert("arguments".to_owned(), json!(self.arguments));
-            entry.insert("file".to_owned(), json!(source));
-            if let Some(output) = self.outputs.first() {
-                entry.insert("output".to_owned(), json!(output));
-            }
-            if self.truncated {
-                entry.insert("truncated".to_owned(), json!(true));
-            }
-            Value::Object(entry)
-        };
-        self.sources.iter().map(entry).collect()
+        &self.sources
+    }
+
+    fn entry(&self, source: &str) -> Value {
+        let mut entry = Map::new();
+        entry.insert("directory".to_owned(), json!(self.directory));
+        entry.insert("arguments".to_owned(), json!(self.arguments));
+        entry.insert("file".to_owned(), json!(source));
+        if let Some(output) = self.outputs.first() {
+            entry.insert("output".to_owned(), json!(output));
+        }
+        if self.truncated {
+            entry.insert("truncated".to_owned(), json!(true));
+        }
+        Value::Object(entry)
     }
 }
 
@@ -273,7 +349,8 @@ mod tests {
             exit(3, 6, 255, 0),
             exit(2, 7, 0, 11),
         ];
-        let calls = calls(&events, "/home/dev/build");
+        let (calls, missing) = calls(&events, "/home/dev/build");
+        assert_eq!(missing, 0);
         let short: Vec<_> = calls
             .iter()
             .map(|call| (&*call.program, call.exit, call.signal, call.errno))
@@ -303,20 +380,51 @@ mod tests {
             removed(1, 5),
             cut,
         ];
-        let calls = calls(&events, "/home/dev/build");
+        let (calls, _) = calls(&events, "/home/dev/build");
         let builds: Vec<_> = calls
             .iter()
             .map(|call| (call.build, call.truncated))
             .collect();
         assert_eq!(builds, [(1, false), (1, false), (2, true)]);
-        assert_eq!(
-            calls[0].database(),
-            [json!({
+        let entry = |file: &str| {
+            json!({
                 "directory": "/home/dev/build/source/a-1",
-                "arguments": ["/usr/bin/gcc", "-c", "a.c"],
-                "file": "a.c",
-            })]
-        );
-        assert_eq!(calls[2].database()[0]["truncated"], true);
+                "arguments": ["/usr/bin/gcc", "-c", file],
+                "file": file,
+            })
+        };
+        assert_eq!(database(&calls), (vec![entry("a.c"), entry("b.c")], 0));
+        assert_eq!(calls[2].entry("a.c")["truncated"], true);
+    }
+
+    #[test]
+    fn what_guests_repeat_is_bounded_and_counted() {
+        let argv = ["/usr/bin/gcc", "-c", "a.c", "b.c", "c.c"];
+        let events: Vec<Event> = (1..5).map(|tgid| exec(tgid, 1, 0, &argv)).collect();
+        let one = size(events[0].argv.as_deref().unwrap());
+        let within = |room| {
+            let (calls, missing) = calls_within(&events, "/home/dev/build", room);
+            (calls.len(), missing)
+        };
+        assert_eq!(within(Room::of(9, 9 * one)), (4, 0));
+        assert_eq!(within(Room::of(2, 9 * one)), (2, 2));
+        assert_eq!(within(Room::of(9, 3 * one)), (3, 1));
+        let (calls, _) = calls(&events, "/home/dev/build");
+        let entries = |room| {
+            let (entries, missing) = database_within(&calls, room);
+            (entries.len(), missing)
+        };
+        assert_eq!(entries(Room::of(99, 99 * one)), (12, 0));
+        assert_eq!(entries(Room::of(99, 5 * one)), (5, 7));
+    }
+
+    #[test]
+    fn looking_for_a_program_everywhere_takes_room_once() {
+        let mut events: Vec<Event> = (1..9)
+            .map(|at| exec(2, at, -2, &["/somewhere/gcc", "-c", "a.c"]))
+            .collect();
+        events.push(exec(2, 9, 0, &["/usr/bin/gcc", "-c", "a.c"]));
+        let (calls, missing) = calls_within(&events, "/home/dev/build", Room::of(1, 1 << 10));
+        assert_eq!((calls.len(), missing), (1, 0));
     }
 }

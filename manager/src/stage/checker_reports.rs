@@ -4,15 +4,47 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 use serde::Deserialize;
-use serde_json::Value;
 
+use super::few::Few;
 use super::quality::CheckFinding;
 
+/// Findings kept.
+const MOST: usize = 50_000;
 /// Files that one finding names.
 const MOST_NAMED: usize = 50;
 
-/// A report: the checker's own score, and what it found.
-pub(super) type Report = (Option<String>, Vec<CheckFinding>);
+/// What a checker said.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Report {
+    /// Its own score.
+    pub score: Option<String>,
+    /// What it found first.
+    pub findings: Vec<CheckFinding>,
+    /// How much more it found.
+    pub more: usize,
+}
+
+impl Report {
+    fn of(score: Option<String>, mut findings: impl Iterator<Item = CheckFinding>) -> Self {
+        Self {
+            score,
+            findings: findings.by_ref().take(MOST).collect(),
+            more: findings.count(),
+        }
+    }
+
+    fn of_few<T>(
+        score: Option<String>,
+        said: &Few<T, MOST>,
+        finding: impl Fn(&T) -> CheckFinding,
+    ) -> Self {
+        Self {
+            score,
+            findings: said.first.iter().map(finding).collect(),
+            more: said.more,
+        }
+    }
+}
 
 fn finding(
     rule: &str,
@@ -45,17 +77,11 @@ fn shown(path: &str) -> String {
 /// the messages alone, and where there are none nothing at all.
 pub(super) fn pylint(output: &str) -> Option<Report> {
     if output.is_empty() {
-        return Some((None, vec![]));
-    }
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Output {
-        Json2(Whole),
-        Json(Vec<Message>),
+        return Some(Report::default());
     }
     #[derive(Deserialize)]
     struct Whole {
-        messages: Vec<Message>,
+        messages: Few<Message, MOST>,
         statistics: Statistics,
     }
     #[derive(Deserialize)]
@@ -71,11 +97,14 @@ pub(super) fn pylint(output: &str) -> Option<Report> {
     struct Statistics {
         score: Option<f64>,
     }
-    let (messages, score) = match serde_json::from_str(output).ok()? {
-        Output::Json2(whole) => (whole.messages, whole.statistics.score),
-        Output::Json(messages) => (messages, None),
+    let (messages, score) = if output.trim_start().starts_with('[') {
+        (serde_json::from_str(output).ok()?, None)
+    } else {
+        let whole: Whole = serde_json::from_str(output).ok()?;
+        (whole.messages, whole.statistics.score)
     };
-    let findings = messages.iter().map(|said| {
+    let score = score.map(|score| format!("score {score:.2} of 10"));
+    Some(Report::of_few(score, &messages, |said: &Message| {
         finding(
             &said.symbol,
             Some(&said.path),
@@ -83,41 +112,59 @@ pub(super) fn pylint(output: &str) -> Option<Report> {
             &said.message,
             &said.r#type,
         )
-    });
-    let score = score.map(|score| format!("score {score:.2} of 10"));
-    Some((score, findings.collect()))
+    }))
 }
 
 pub(super) fn ruff(output: &str) -> Option<Report> {
-    let all: Vec<Value> = serde_json::from_str(output).ok()?;
-    let findings = all.iter().map(|said| {
-        let line = said["location"]["row"]
-            .as_u64()
-            .and_then(|line| u32::try_from(line).ok());
-        let message = said["message"].as_str().unwrap_or_default();
-        let rule = said["code"].as_str().unwrap_or("syntax");
-        finding(rule, said["filename"].as_str(), line, message, "warning")
-    });
-    Some((None, findings.collect()))
+    #[derive(Deserialize)]
+    struct Said {
+        code: Option<String>,
+        message: Option<String>,
+        filename: Option<String>,
+        location: Option<Location>,
+    }
+    #[derive(Deserialize)]
+    struct Location {
+        row: Option<u32>,
+    }
+    let all: Few<Said, MOST> = serde_json::from_str(output).ok()?;
+    Some(Report::of_few(None, &all, |said| {
+        finding(
+            said.code.as_deref().unwrap_or("syntax"),
+            said.filename.as_deref(),
+            said.location.as_ref().and_then(|location| location.row),
+            said.message.as_deref().unwrap_or_default(),
+            "warning",
+        )
+    }))
 }
 
 pub(super) fn bandit(output: &str) -> Option<Report> {
-    let whole: Value = serde_json::from_str(output).ok()?;
-    let findings = whole["results"].as_array()?.iter().map(|said| {
-        let line = said["line_number"]
-            .as_u64()
-            .and_then(|line| u32::try_from(line).ok());
-        let text = |name: &str| said[name].as_str().unwrap_or_default();
-        let severity = text("issue_severity").to_lowercase();
+    #[derive(Deserialize)]
+    struct Whole {
+        results: Few<Said, MOST>,
+    }
+    #[derive(Deserialize)]
+    struct Said {
+        #[serde(default)]
+        test_id: String,
+        #[serde(default)]
+        issue_text: String,
+        #[serde(default)]
+        issue_severity: String,
+        filename: Option<String>,
+        line_number: Option<u32>,
+    }
+    let whole: Whole = serde_json::from_str(output).ok()?;
+    Some(Report::of_few(None, &whole.results, |said| {
         finding(
-            text("test_id"),
-            said["filename"].as_str(),
-            line,
-            text("issue_text"),
-            &severity,
+            &said.test_id,
+            said.filename.as_deref(),
+            said.line_number,
+            &said.issue_text,
+            &said.issue_severity.to_lowercase(),
         )
-    });
-    Some((None, findings.collect()))
+    }))
 }
 
 fn pattern(text: &str) -> Option<Regex> {
@@ -137,7 +184,7 @@ pub(super) fn pyflakes(output: &str, errors: &str) -> Option<Report> {
             finding("", Some(&found["file"]), line, &found["message"], severity)
         })
     });
-    Some((None, findings.collect()))
+    Some(Report::of(None, findings))
 }
 
 /// The files that a finding is about follow it, indented.
@@ -145,15 +192,21 @@ pub(super) fn check_wheel_contents(output: &str) -> Option<Report> {
     static LINE: LazyLock<Option<Regex>> =
         LazyLock::new(|| pattern(r"^.*\.whl: (?P<rule>W\d+): (?P<message>.+)$"));
     let line = LINE.as_ref()?;
-    let mut findings: Vec<CheckFinding> = vec![];
+    let mut report = Report::default();
     let mut named = 0;
     for text in output.lines() {
         if let Some(found) = line.captures(text) {
             let (rule, message) = (&found["rule"], &found["message"]);
-            findings.push(finding(rule, None, None, message, "warning"));
+            if report.findings.len() < MOST {
+                let found = finding(rule, None, None, message, "warning");
+                report.findings.push(found);
+            } else {
+                report.more += 1;
+            }
             named = 0;
         } else if text.starts_with(' ')
-            && let Some(finding) = findings.last_mut()
+            && report.more == 0
+            && let Some(finding) = report.findings.last_mut()
         {
             let file = text.trim().trim_start_matches("- ");
             if named == 0 {
@@ -166,7 +219,7 @@ pub(super) fn check_wheel_contents(output: &str) -> Option<Report> {
             named += 1;
         }
     }
-    output.contains(".whl: ").then_some((None, findings))
+    output.contains(".whl: ").then_some(report)
 }
 
 pub(super) fn twine(output: &str) -> Option<Report> {
@@ -183,7 +236,7 @@ pub(super) fn twine(output: &str) -> Option<Report> {
         finding("", None, None, found["message"].trim(), &severity)
     });
     let score = if passed { "passed" } else { "failed" };
-    Some((Some(score.to_owned()), findings.collect()))
+    Some(Report::of(Some(score.to_owned()), findings))
 }
 
 /// Its problems, where it has any, stand between the second line of dashes and the next.
@@ -200,21 +253,69 @@ pub(super) fn pyroma(output: &str) -> Option<Report> {
         .take_while(|line| !line.starts_with("Final rating"))
         .filter(|line| !line.is_empty())
         .map(|line| finding("", None, None, line, "warning"));
-    Some((Some(format!("rating {rating}")), findings.collect()))
+    Some(Report::of(Some(format!("rating {rating}")), findings))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read(report: Option<Report>) -> (Option<String>, Vec<CheckFinding>) {
+        let Report {
+            score,
+            findings,
+            more,
+        } = report.unwrap();
+        assert_eq!(more, 0);
+        (score, findings)
+    }
+
+    #[test]
+    fn of_a_report_without_end_the_rest_is_counted() {
+        let json = |one: &str| vec![one; MOST + 2].join(",");
+        let lines = |one: &str| format!("{one}\n").repeat(MOST + 2);
+        let message = r#"{"type":"e","symbol":"s","message":"m","line":1,"path":"p"}"#;
+        let dashes = "------------------------------";
+        for (tool, report) in [
+            ("pylint", pylint(&format!("[{}]", json(message)))),
+            (
+                "pylint, json2",
+                pylint(&format!(
+                    r#"{{"messages":[{}],"statistics":{{"score":1}}}}"#,
+                    json(message)
+                )),
+            ),
+            ("ruff", ruff(&format!("[{}]", json("{}")))),
+            (
+                "bandit",
+                bandit(&format!(r#"{{"results":[{}]}}"#, json("{}"))),
+            ),
+            ("pyflakes", pyflakes(&lines("a.py:1:1: x"), "")),
+            (
+                "check-wheel-contents",
+                check_wheel_contents(&lines("a.whl: W001: x\n  a")),
+            ),
+            ("twine", twine(&format!("PASSED\n{}", lines("WARNING  x")))),
+            (
+                "pyroma",
+                pyroma(&format!(
+                    "{dashes}\nx\n{dashes}\n{}{dashes}\nFinal rating: 1/10\n",
+                    lines("x")
+                )),
+            ),
+        ] {
+            let report = report.unwrap_or_else(|| panic!("{tool}"));
+            assert_eq!((report.findings.len(), report.more), (MOST, 2), "{tool}");
+        }
+    }
+
     #[test]
     fn reports_are_read() {
-        let (score, found) = pylint(
+        let (score, found) = read(pylint(
             r#"{"messages":[{"type":"convention","symbol":"line-too-long","messageId":"C0301",
             "message":"Line too long","line":3,"column":0,"path":"/home/dev/.local/lib/python3.13/site-packages/a.py"}],
             "statistics":{"score":7.5}}"#,
-        )
-        .unwrap();
+        ));
         assert_eq!(score.as_deref(), Some("score 7.50 of 10"));
         assert_eq!(
             found,
@@ -227,11 +328,10 @@ mod tests {
             )]
         );
 
-        let (score, found) = pylint(
+        let (score, found) = read(pylint(
             r#"[{"type":"error","module":"a","obj":"","line":1,"column":0,"path":"/home/dev/x.py",
             "symbol":"syntax-error","message":"invalid syntax","message-id":"E0001"}]"#,
-        )
-        .unwrap();
+        ));
         assert_eq!(
             (score, found),
             (
@@ -246,7 +346,9 @@ mod tests {
             )
         );
 
-        let (_, found) = ruff(r#"[{"code":"F401","message":"unused","filename":"/home/dev/source/a-1/a.py","location":{"row":2}}]"#).unwrap();
+        let (_, found) = read(ruff(
+            r#"[{"code":"F401","message":"unused","filename":"/home/dev/source/a-1/a.py","location":{"row":2}}]"#,
+        ));
         assert_eq!(
             found,
             [finding(
@@ -258,11 +360,10 @@ mod tests {
             )]
         );
 
-        let (_, found) = pyflakes(
+        let (_, found) = read(pyflakes(
             "/home/dev/source/a.py:2:1: 'os' imported but unused\n",
             "/home/dev/source/b.py:3:7: invalid syntax\nprint 'x'\n      ^\n",
-        )
-        .unwrap();
+        ));
         assert_eq!(
             found,
             [
@@ -277,11 +378,10 @@ mod tests {
             ]
         );
 
-        let (_, found) = check_wheel_contents(
+        let (_, found) = read(check_wheel_contents(
             "a-1-py3-none-any.whl: W009: Wheel contains multiple toplevel library entries:\n  a/\n  tests/\n\
             a-1-py3-none-any.whl: W007: Wheel library is empty\n",
-        )
-        .unwrap();
+        ));
         assert_eq!(
             found,
             [
@@ -301,14 +401,14 @@ mod tests {
             "Checking a.tar.gz: PASSED with warnings\nWARNING  `long_description` missing.\n",
             "Checking a.tar.gz: PASSED, with warnings\n  warning: `long_description` missing.\n",
         ] {
-            let (score, found) = twine(output).unwrap();
+            let (score, found) = read(twine(output));
             assert_eq!(score.as_deref(), Some("passed"));
             let missing = "`long_description` missing.";
             assert_eq!(found, [finding("", None, None, missing, "warning")]);
         }
 
         let text = "------------------------------\nChecking /x\nFound a\n------------------------------\nYou have no classifiers.\n------------------------------\nFinal rating: 8/10\nSolid\n------------------------------\n";
-        let (score, found) = pyroma(text).unwrap();
+        let (score, found) = read(pyroma(text));
         assert_eq!(score.as_deref(), Some("rating 8/10"));
         assert_eq!(
             found,
@@ -321,7 +421,7 @@ mod tests {
             )]
         );
         let fresh = "------------------------------\nChecking /x\nFound a\n------------------------------\nFinal rating: 10/10\nYour cheese is so fresh\n------------------------------\n";
-        let (score, found) = pyroma(fresh).unwrap();
+        let (score, found) = read(pyroma(fresh));
         assert_eq!(score.as_deref(), Some("rating 10/10"));
         assert_eq!(found, []);
     }

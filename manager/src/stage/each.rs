@@ -4,11 +4,14 @@ use pyti_graph::Failure;
 use pyti_vm::Interpreter;
 use serde::{Deserialize, Serialize};
 
+use super::few::Few;
 use super::{Ran, program};
 use crate::cli::LimitArgs;
 use crate::data_store::Blob;
 use crate::order::Order;
 
+/// Texts of an answer that are kept.
+const MOST_ANSWERS: usize = 10_000;
 /// The program in the guest.
 const SOURCE: &str = include_str!("each.py");
 
@@ -48,9 +51,9 @@ pub struct Ended {
     pub stderr: String,
     /// An output was longer than what is kept.
     pub cut: bool,
-    /// What it wrote as its answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answer: Option<Vec<String>>,
+    /// What it wrote as its answer; what is made of that is in the stage's own datum.
+    #[serde(default, skip_serializing)]
+    pub answer: Option<Few<String, MOST_ANSWERS>>,
 }
 
 /// The order to run the commands from a state.
@@ -153,6 +156,19 @@ mod tests {
             cut_short(&ended),
             ["2 of 3 commands were not watched to their end, the first of them `b`"]
         );
+    }
+
+    #[test]
+    fn of_an_answer_without_end_the_first_texts_are_kept() {
+        let names = vec!["x"; MOST_ANSWERS + 2];
+        let long = serde_json::json!({
+            "name": "a", "exit": 0, "signal": null, "timed_out": false, "seconds": 1, "stdout": "",
+            "stderr": "", "cut": false, "answer": names,
+        });
+        let ran = hostile::ran(&serde_json::json!([long]).to_string());
+        let ended = read(&ran, &commands()[..1]).unwrap();
+        let answer = ended[0].answer.as_ref().unwrap();
+        assert_eq!((answer.first.len(), answer.more), (MOST_ANSWERS, 2));
     }
 
     #[test]

@@ -53,6 +53,9 @@ pub struct Imported {
     pub seconds: f64,
     /// The modules that were pulled in.
     pub pulled_in: Vec<String>,
+    /// How many others were, too many to keep.
+    #[serde(default, skip_serializing_if = "super::few::is_none")]
+    pub pulled_in_more: usize,
 }
 
 impl Stage for Import {
@@ -85,6 +88,7 @@ impl Stage for Import {
             error: Some(UNTRIED.to_owned()),
             seconds: 0.0,
             pulled_in: vec![],
+            pulled_in_more: 0,
         });
         let imported: Vec<Imported> = ended.into_iter().map(imported).chain(untried).collect();
         serde_json::to_value(imported).map_err(Failure::infrastructure)
@@ -102,13 +106,15 @@ impl Stage for Import {
                 )
             });
         let error = |module: &Value| module["error"].as_str().map(str::to_owned);
-        let unwatched = modules
-            .filter_map(error)
-            .filter(|error| error.starts_with(UNWATCHED))
-            .count();
-        let unwatched = (unwatched > 0)
-            .then(|| format!("{unwatched} of its imports were not watched to their end"));
-        late.chain(unwatched).collect()
+        let count = |said: &dyn Fn(&str) -> bool| {
+            let errors = modules.clone().filter_map(error);
+            Some(errors.filter(|error| said(error)).count()).filter(|count| *count > 0)
+        };
+        let unwatched = count(&|error| error.starts_with(UNWATCHED))
+            .map(|count| format!("{count} of its imports were not watched to their end"));
+        let untried = count(&|error| error == UNTRIED)
+            .map(|count| format!("{count} of its modules were not imported, as it has so many"));
+        late.chain(unwatched).chain(untried).collect()
     }
 
     fn summary(&self, datum: &Value) -> Option<String> {
@@ -164,8 +170,8 @@ fn commands(
 }
 
 fn imported(ended: Ended) -> Imported {
-    let pulled = ended.answer;
-    let success = ended.exit == Some(0) && pulled.is_some();
+    let success = ended.exit == Some(0) && ended.answer.is_some();
+    let pulled = ended.answer.unwrap_or_default();
     let error = if success {
         None
     } else if ended.timed_out {
@@ -193,6 +199,30 @@ fn imported(ended: Ended) -> Imported {
         success,
         error,
         seconds: ended.seconds,
-        pulled_in: pulled.unwrap_or_default(),
+        pulled_in: pulled.first,
+        pulled_in_more: pulled.more,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_that_were_not_tried_are_not_watched() {
+        let module = |error: Option<&str>| Imported {
+            module: "a".into(),
+            success: error.is_none(),
+            error: error.map(str::to_owned),
+            seconds: 0.0,
+            pulled_in: vec![],
+            pulled_in_more: 0,
+        };
+        let cut = |modules: &[Imported]| Import.cut_short(&serde_json::to_value(modules).unwrap());
+        assert!(cut(&[module(None), module(Some("ImportError: no"))]).is_empty());
+        assert_eq!(
+            cut(&[module(None), module(Some(UNTRIED)), module(Some(UNTRIED))]),
+            ["2 of its modules were not imported, as it has so many"]
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Read};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use pyti_graph::Failure;
 use pyti_index::{EntryPoints, PackageName, entry_points};
 use serde::{Deserialize, Serialize};
@@ -134,6 +134,12 @@ impl Listing {
             let dist = in_info(&path, ".dist-info/RECORD");
             let egg = in_info(&path, ".egg-info/installed-files.txt").map(|(_, info)| (info, info));
             if let Some((relative_to, info)) = dist.or(egg) {
+                // What it does not name would be a package's own and looked at by nobody.
+                ensure!(
+                    entry.size() <= MOST_BYTES,
+                    "the list of files in /{} has more than {MOST_BYTES} bytes",
+                    pyti_analyzer::escape_within(&path, 200)
+                );
                 let named = record(entry.take(MOST_BYTES), relative_to, &mut budget)?;
                 listing.records.insert(info.to_owned(), named);
             } else if let Some((_, info)) = in_info(&path, ".dist-info/entry_points.txt")
@@ -246,6 +252,10 @@ mod tests {
     const SITE: &str = "home/dev/.local/lib/python3.13/site-packages";
 
     fn installed(files: &[(&str, &str)]) -> Installed {
+        read(files).unwrap()
+    }
+
+    fn read(files: &[(&str, &str)]) -> Result<Installed, Failure> {
         let mut builder = tar::Builder::new(vec![]);
         for (path, content) in files {
             let mut header = tar::Header::new_gnu();
@@ -261,7 +271,7 @@ mod tests {
         let store = DataStore::at(directory.path().to_owned());
         let blob = store.put(&state[..]).unwrap();
         let name = "Spam.Egg".parse().unwrap();
-        Installed::read(&store, blob, &name).unwrap()
+        Installed::read(&store, blob, &name)
     }
 
     #[test]
@@ -375,6 +385,20 @@ mod tests {
         );
         let other = installed(&[(&at("ham-1.0.dist-info/RECORD"), "ham.py,,\n")]);
         assert!(other.target().is_err());
+    }
+
+    #[test]
+    fn a_record_that_is_too_long_is_not_cut() {
+        let path = format!("{SITE}/spam_egg-1.0.dist-info/RECORD");
+        let record = |bytes: u64| format!("{}\nspam.py,,\n", ",".repeat(bytes as usize - 11));
+        let found = read(&[(&path, &record(MOST_BYTES))]).unwrap();
+        assert_eq!(found.target().unwrap().top_level, ["spam"]);
+        let failure = read(&[(&path, &record(MOST_BYTES + 1))]).unwrap_err();
+        let said = failure.to_string();
+        assert!(
+            said.contains("RECORD has more than 16777216 bytes"),
+            "{said}"
+        );
     }
 
     #[test]

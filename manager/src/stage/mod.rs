@@ -11,6 +11,7 @@ mod diagnostics;
 mod distribution;
 mod each;
 mod failed_parts;
+mod few;
 mod import;
 mod install;
 mod installed;

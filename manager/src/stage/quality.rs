@@ -18,8 +18,6 @@ use crate::tasks;
 
 /// The file that takes a checker's output.
 const OUTPUT: &str = "output";
-/// Findings kept.
-const MOST: usize = 50_000;
 
 /// The stage of one checker.
 struct Quality(&'static Checker);
@@ -35,6 +33,9 @@ pub struct Checked {
     pub score: Option<String>,
     /// What it found.
     pub findings: Vec<CheckFinding>,
+    /// How much more it found than is kept.
+    #[serde(default, skip_serializing_if = "super::few::is_none")]
+    pub more: usize,
     /// Why this may not be whole, where the stage did not come to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<String>,
@@ -185,27 +186,27 @@ impl Stage for Quality {
         let said = ran.output("stderr");
         let parsed = (self.0.read)(output, &said)
             // Silence is no report of one that says by its exit status that something is wrong.
-            .filter(|(_, findings)| ended.exit == Some(0) || !findings.is_empty());
+            .filter(|report| ended.exit == Some(0) || !report.findings.is_empty());
         let last = said
             .lines()
             .rev()
             .find(|line| !line.trim().is_empty())
             .unwrap_or("nothing");
-        let (score, mut findings) = parsed.ok_or_else(|| {
+        let mut parsed = parsed.ok_or_else(|| {
             let last: String = last.chars().take(200).collect();
             Failure::package(format!(
                 "{tool} gave no report that can be read; it said: {last}"
             ))
         })?;
-        findings.truncate(MOST);
-        for finding in &mut findings {
+        for finding in &mut parsed.findings {
             finding.tool = tool.to_owned();
         }
         let checked = Checked {
             tool: tool.to_owned(),
             ended,
-            score,
-            findings,
+            score: parsed.score,
+            findings: parsed.findings,
+            more: parsed.more,
             cut: report.cut,
         };
         serde_json::to_value(checked).map_err(Failure::infrastructure)

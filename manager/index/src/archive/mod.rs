@@ -24,6 +24,8 @@ pub struct Limits {
     pub member_bytes: u64,
     /// Bytes of a member that is read into memory.
     pub text_bytes: u64,
+    /// Bytes of all such members together.
+    pub kept_bytes: u64,
     /// Number of members.
     pub members: usize,
     /// Bytes of a member's path.
@@ -44,6 +46,7 @@ impl Default for Limits {
             expanded_bytes: 8192 * MIB,
             member_bytes: 4096 * MIB,
             text_bytes: 4 * MIB,
+            kept_bytes: 16 * MIB,
             members: 100_000,
             path_bytes: 1024,
             depth: 64,
@@ -189,6 +192,7 @@ struct Meter<'a> {
     limits: &'a Limits,
     members: usize,
     expanded: u64,
+    kept: u64,
     compressed: u64,
 }
 
@@ -198,6 +202,7 @@ impl<'a> Meter<'a> {
             limits,
             members: 0,
             expanded: 0,
+            kept: 0,
             compressed,
         }
     }
@@ -217,6 +222,18 @@ impl<'a> Meter<'a> {
             )));
         }
         self.expand(size)
+    }
+
+    /// Counts bytes of a member that stay in memory.
+    fn keep(&mut self, bytes: u64) -> Result<(), ArchiveError> {
+        self.kept = self.kept.saturating_add(bytes);
+        if self.kept > self.limits.kept_bytes {
+            let limit = self.limits.kept_bytes;
+            return Err(ArchiveError::Limit(format!(
+                "the files that have to be read of it have more than {limit} bytes"
+            )));
+        }
+        Ok(())
     }
 
     fn expand(&mut self, bytes: u64) -> Result<(), ArchiveError> {

@@ -101,9 +101,9 @@ pub(super) fn read(
                 return Err(ArchiveError::dangerous(&raw, "is there twice"));
             }
             if kind == MemberKind::File {
-                archive
-                    .texts
-                    .insert(path.clone(), text(&mut entry, &raw, size, limits)?);
+                let text = text(&mut entry, &raw, size, limits)?;
+                meter.keep(text.len() as u64)?;
+                archive.texts.insert(path.clone(), text);
             }
         }
         archive.members.push(Member { path, size, kind });

@@ -406,3 +406,20 @@ fn limits_can_be_tightened() {
     };
     assert!(read_with(&tar, DistKind::SdistTarGz, &small).is_err());
 }
+
+#[test]
+fn texts_that_are_kept_are_bounded_in_all() {
+    let ten: &[u8] = b"0123456789";
+    let entry = |path| (header(path, EntryType::Regular, 10), ten);
+    let tar = tarball(&[entry("a-1/PKG-INFO"), entry("a-1/b/PKG-INFO")]);
+    let zip = zipped(&[("a-1/PKG-INFO", ten), ("a-1/b/PKG-INFO", ten)]);
+    for (archive, kind) in [(tar, DistKind::SdistTarGz), (zip, DistKind::SdistZip)] {
+        let within = |kept_bytes| Limits {
+            kept_bytes,
+            ..Limits::default()
+        };
+        assert!(read_with(&archive, kind, &within(20)).is_ok());
+        let message = read_with(&archive, kind, &within(19)).unwrap_err();
+        assert!(message.to_string().contains("more than 19 bytes"));
+    }
+}

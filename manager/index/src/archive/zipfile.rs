@@ -116,10 +116,9 @@ pub(super) fn read(
             MemberKind::File
         };
         if kind == MemberKind::File && want(&path) {
-            archive.texts.insert(
-                path.clone(),
-                text(&mut zip, index, &raw, limits.text_bytes)?,
-            );
+            let text = text(&mut zip, index, &raw, limits.text_bytes)?;
+            meter.keep(text.len() as u64)?;
+            archive.texts.insert(path.clone(), text);
         }
         archive.members.push(Member { path, size, kind });
     }

@@ -177,7 +177,7 @@ async fn page(
                 file.sha256.iter().map(|hash| ("sha256", hash)).collect();
             serde_json::json!({
                 "filename": file.filename, "url": format!("../../files/{}", file.filename),
-                "hashes": hashes, "upload-time": file.upload_time, "yanked": file.yanked,
+                "hashes": hashes, "size": file.content.len(), "upload-time": file.upload_time, "yanked": file.yanked,
             })
         })
         .collect();

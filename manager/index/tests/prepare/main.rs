@@ -195,6 +195,25 @@ async fn closure_with_extras_from_html_too() {
 }
 
 #[tokio::test]
+async fn a_closure_that_is_too_large_is_not_fetched() {
+    for html in [false, true] {
+        let mut fixture = Fixture {
+            html,
+            ..Fixture::default()
+        };
+        fixture.sdist("target", "1.0", "dependencies = ['dep']");
+        fixture.wheel("dep", "1.0", "Requires-Dist: deeper");
+        fixture.wheel("deeper", "1.0", "");
+        let mut bench = Bench::new(&fixture).await.with_uv().await;
+        bench.options.closure_bytes = 10;
+        let message = bench.refusal("target").await;
+        assert!(message.contains("more than 10 bytes together"), "{message}");
+        bench.options.closure_bytes = 10_000;
+        assert!(bench.prepare("target").await.is_ok());
+    }
+}
+
+#[tokio::test]
 async fn sources_are_asked_by_the_hook_only() {
     let mut fixture = Fixture::default();
     fixture.setuptools();

@@ -46,7 +46,10 @@ impl Files {
         path: &std::path::Path,
         kind: DistKind,
     ) -> Result<Self, ArchiveError> {
-        let limits = Limits::default();
+        let limits = Limits {
+            kept_bytes: MOST_BYTES * MOST_FILES as u64,
+            ..Limits::default()
+        };
         let listed = archive::read(path, kind, &limits, |_| false)?;
         let root = listed.root().to_owned();
         let inside = |path: &str| {
