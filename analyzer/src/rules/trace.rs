@@ -325,7 +325,9 @@ impl<'a> Writer<'a> {
                     self.inodes.insert(target.clone(), inode);
                 }
             }
-            Kind::Open | Kind::Write | Kind::Exec | Kind::Chmod if event.result >= 0 => {
+            Kind::Open | Kind::Write | Kind::Exec | Kind::Chmod | Kind::MmapExec
+                if event.result >= 0 =>
+            {
                 event.dev.get_or_insert(1);
                 event.inode.get_or_insert(inode);
             }

@@ -387,7 +387,8 @@ fn networks() {
     let dup = of(&trace, Kind::Dup)[0];
     assert_eq!((dup.fds, dup.port), (Some((4, 0)), Some(443)));
     let report = judge(&trace);
-    assert_eq!(fired(&report), ["public-ip-connect", "name-lookup"]);
+    // A name server may have given that address: it is no proof that none did.
+    assert_eq!(fired(&report), ["name-lookup"]);
 }
 
 #[test]
