@@ -26,6 +26,7 @@ flagged! {
     vm_bad_reads_credentials: "reads-credentials" "malicious" ["credential-file-read"];
     vm_bad_wipes_home: "wipes-home" "malicious" ["home-destruction"];
     vm_bad_drops_elf: "drops-elf" "malicious" ["dropped-program"];
+    vm_bad_copies_elf: "copies-elf" "malicious" ["dropped-program"];
     vm_bad_memfd_exec: "memfd-exec" "malicious" ["fileless-exec"];
     vm_bad_appends_bashrc: "appends-bashrc" "malicious" ["shell-startup-write"];
     vm_bad_installs_cron: "installs-cron" "malicious" ["cron-install"];
