@@ -125,6 +125,8 @@ fn nothing_wider_than_asked_for() {
             },
         )
         .lines()
+        // A digest is never broken.
+        .filter(|line| !line.starts_with("sha256"))
         {
             assert!(
                 line.chars().count() <= usize::from(width),
@@ -375,6 +377,7 @@ fn crowded() -> Report {
         status,
         memory_peak: 0,
         wall_ns: 0,
+        counters: Some(Counters::default()),
         ..install.clone()
     };
     let reason =
@@ -388,7 +391,10 @@ fn crowded() -> Report {
         .iter()
         .map(|facts| StageRecord {
             facts,
-            events: &events,
+            events: match &*facts.name {
+                "install" => &events,
+                _ => &[],
+            },
         })
         .collect();
     let mut report = rules().judge(&target(), &records);

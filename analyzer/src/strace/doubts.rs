@@ -216,7 +216,8 @@ impl Doubts {
         if self.cut {
             out.push(
                 "arguments or bytes were cut by strace, and rules that need more of them are \
-                 undecided: a larger number after -s shows more"
+                 undecided: a larger number after -s than it was recorded with shows more (-s 4096 mostly \
+                 does)"
                     .to_owned(),
             );
         }
