@@ -61,6 +61,8 @@ pub enum StageStatus {
         /// Why.
         reason: String,
     },
+    /// It has begun, and whoever runs it is still at it.
+    Running,
     /// The VM ended before the stage did.
     VmDied {
         /// What is known of it.

@@ -36,6 +36,6 @@ pub use facts::{Loss, RunFacts, StageFacts, StageStatus, Target};
 pub use origin::{Origin, Origins};
 pub use report::{Report, Style};
 pub use rules::{RuleErrors, RuleSet, StageRecord, Vars};
-pub use text::{escape, escape_within};
+pub use text::{amount, escape, escape_within};
 pub use tree::Tree;
 pub use verdict::Verdict;

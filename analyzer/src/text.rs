@@ -20,6 +20,12 @@ pub fn enumerate(items: &[String], more: usize) -> String {
     }
 }
 
+/// A number with what there are so many of: `1 file`, `2 files`.
+#[must_use]
+pub fn amount(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::facts::{Loss, StageFacts, StageStatus, family_name};
 use crate::report::{Finding, Undecided};
 use crate::rules::{Confidence, Severity};
+use crate::text::amount;
 use pyti_trace::event::Family;
 
 /// The judgement. Nothing is ever called safe.
@@ -55,9 +56,14 @@ impl Verdict {
     }
 }
 
-/// The verdict on these findings, given that `missing` is missing, with its reasons.
+/// The verdict on these findings, given that `missing` is missing, with its reasons. Of a record that
+/// is `uncounted` nobody can say that nothing is missing.
 #[must_use]
-pub fn verdict(findings: &[Finding], missing: &[String]) -> (Verdict, Vec<String>) {
+pub fn verdict(
+    findings: &[Finding],
+    missing: &[String],
+    uncounted: bool,
+) -> (Verdict, Vec<String>) {
     let convicts = |finding: &Finding| {
         finding.severity >= Severity::High && finding.confidence >= Confidence::Medium
     };
@@ -94,7 +100,11 @@ pub fn verdict(findings: &[Finding], missing: &[String]) -> (Verdict, Vec<String
         }
     }
     if reasons.is_empty() && missing.is_empty() {
-        reasons.push("no rule fired, and nothing that the rules need is missing".to_owned());
+        let said = match uncounted {
+            false => "no rule fired, and nothing that the rules need is missing",
+            true => "no rule fired; the notes say what a trace does not tell",
+        };
+        reasons.push(said.to_owned());
     }
     reasons.extend(missing.iter().cloned());
     (verdict, reasons)
@@ -118,7 +128,10 @@ pub fn missing(
         )),
         StageStatus::Signaled { signal } => say(format!("it was ended by signal {signal}")),
         StageStatus::TimedOut => {
-            say("it timed out, so what the package does later was not seen".into())
+            say("it timed out, so what the package does later was not seen: --wall SECONDS gives it more time".into())
+        }
+        StageStatus::Running => {
+            say("it still runs, so what the package does later was not seen".into());
         }
         StageStatus::Stopped { reason } => say(format!("it was stopped: {reason}")),
         StageStatus::VmDied { reason } => say(format!("the VM died: {reason}")),
@@ -127,13 +140,13 @@ pub fn missing(
     }
     if stage.oom_kills > 0 {
         say(format!(
-            "it ran out of memory, and the kernel killed {}",
+            "it ran out of memory, and the kernel killed {}: --memory MIB gives it more",
             amount(stage.oom_kills, "process", "processes")
         ));
     }
     if stage.pids_refused > 0 {
         say(format!(
-            "the limit on processes refused {}",
+            "the limit on processes refused {}: --pids COUNT raises it",
             amount(stage.pids_refused, "fork", "forks")
         ));
     }
@@ -231,8 +244,4 @@ pub fn not_started<'a>(stages: impl Iterator<Item = &'a StageFacts>) -> Vec<Stri
         _ => format!("stages {}: not started: {cause}", names.join(", ")),
     };
     causes.into_iter().map(sentence).collect()
-}
-
-fn amount(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }

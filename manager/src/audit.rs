@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use procfs::{Current as _, Meminfo};
-use pyti_analyzer::{Report, RuleSet, RunFacts, StageFacts, StageStatus, Target};
+use pyti_analyzer::{Report, RuleSet, StageFacts, StageStatus, Target};
 use pyti_graph::{Change, Execution, Options, Outcome, Plan, Resources, execute};
 use pyti_index::{IndexConfig, PythonPlatform};
 use pyti_vm::SLOT_BYTES;
@@ -22,7 +22,7 @@ use crate::machine::{self, Machine};
 use crate::memo::StageMemo;
 use crate::metadata_hook::VmHook;
 use crate::progress::Progress;
-use crate::run_dir::{RunDir, RunRecord, SCHEMA, State, TaskEnd, now};
+use crate::run_dir::{REPORT, RunDir, RunRecord, State, TaskEnd};
 use crate::stages::{Stages, Timing};
 use crate::tasks;
 
@@ -76,11 +76,20 @@ pub fn plan(args: &TargetArgs, home: &Home) -> Result<Plan> {
 /// Checks all that can be checked before anything runs or is written.
 fn ask(args: &TargetArgs, out: Option<&Path>, home: &Home, interrupt: Interrupt) -> Result<Asked> {
     let target = pyti_index::Target::parse(&args.target)?;
+    let asked_for = args.stages.names();
+    let tests = ["test", "coverage"];
+    if args.test_command.is_some() && !tests.iter().any(|stage| asked_for.contains(stage)) {
+        bail!(
+            "--test-command is for the stages test and coverage: ask for one of them, --stage test"
+        );
+    }
     let index = IndexConfig::discover(args.index_url.as_deref(), &[])?;
+    let indexes = index.shown();
     let mut options = pyti_index::Options::new(home.cache.clone(), index);
     options.wheel = args.wheel;
     options.closure_bytes = SLOT_BYTES;
     let definition = machine::definition(args.image.as_deref(), args.python.as_deref())?;
+    let image = definition.name.clone();
     let machine = Machine::new(home, definition, args.accel)?;
     let python = machine.interpreter();
     options.platform = PythonPlatform {
@@ -91,7 +100,16 @@ fn ask(args: &TargetArgs, out: Option<&Path>, home: &Home, interrupt: Interrupt)
     };
     let built = machine.is_built();
     let (run_dir, id) = RunDir::reserve(out, &home.runs, &args.target)?;
-    let record = record_of(&args.target, id);
+    let named = Target {
+        name: args.target.clone(),
+        ..Target::default()
+    };
+    let record = RunRecord {
+        python: Some(machine.interpreter().to_string()),
+        image: Some(image),
+        index: Some(indexes),
+        ..RunRecord::new(id, named)
+    };
     let limits = args.limits.clone();
     let store = DataStore::at(home.cache.join("data"));
     let stages = Stages::new(
@@ -121,7 +139,7 @@ fn ask(args: &TargetArgs, out: Option<&Path>, home: &Home, interrupt: Interrupt)
         test_command: args.test_command.as_deref().map(words).transpose()?,
     });
     Ok(Asked {
-        plan: tasks::plan(&audit, built, &args.stages.names())?,
+        plan: tasks::plan(&audit, built, &asked_for)?,
         run_dir,
         stages,
         memo,
@@ -133,22 +151,6 @@ fn words(command: &str) -> Result<Vec<String>> {
     let words = shlex::split(command).filter(|words| !words.is_empty());
     words
         .with_context(|| format!("--test-command {command:?} is no command: is a quote left open?"))
-}
-
-fn record_of(target: &str, id: String) -> RunRecord {
-    RunRecord {
-        schema: SCHEMA.to_owned(),
-        id,
-        program: env!("CARGO_PKG_VERSION").to_owned(),
-        started: now(),
-        state: State::Running,
-        target: Target {
-            name: target.to_owned(),
-            ..Target::default()
-        },
-        facts: RunFacts::default(),
-        tasks: vec![],
-    }
 }
 
 /// Audits what `args` name.
@@ -170,7 +172,7 @@ pub async fn audit(
         stages,
         memo,
     } = asked;
-    run_dir.make()?;
+    let _held = run_dir.make()?;
     run_dir.write_record(&stages.record())?;
 
     let options = Options {
@@ -223,7 +225,7 @@ pub async fn audit(
         total: began.elapsed(),
     };
     let kept = run_dir
-        .write_json("report.json", &report)
+        .write_json(REPORT, &report)
         .and_then(|()| run_dir.write_record(&record))
         .and_then(|()| run_dir.write_json("timings.json", &timings));
     if let Err(error) = kept {

@@ -7,12 +7,17 @@ use pyti_trace::wire::{USUAL_MEMORY_BYTES, USUAL_PIDS};
 
 use crate::tasks;
 
+/// What the environment decides.
+const ENVIRONMENT: &str = "Environment: PYTI_HOME is a directory for images, caches and runs, instead of \
+~/.cache/pyti and ~/.local/share/pyti. NO_COLOR, set to anything, keeps reports free of colours. COLUMNS is \
+the width of a report where no terminal tells it.";
+
 /// Finds out what a Python package really does, before anyone installs it.
 ///
-/// Exit status: 0 unremarkable, 1 suspicious or malicious, 2 the tool or its input failed,
-/// 3 inconclusive.
+/// Exit status of audit and analyze: 0 unremarkable, 1 suspicious or malicious, 2 the tool or its input
+/// failed, 3 inconclusive. Of the other commands: 0 done, 2 failed.
 #[derive(Debug, Parser)]
-#[command(name = "pyti", version)]
+#[command(name = "pyti", version, after_help = ENVIRONMENT)]
 pub struct Cli {
     /// The command.
     #[command(subcommand)]
@@ -27,9 +32,14 @@ pub enum Command {
     /// Show the tasks that an audit would run, before anything runs.
     Plan(PlanArgs),
     /// Judge a trace that was made elsewhere.
+    ///
+    /// Record it with `strace -f -ttt -y -yy -v -s 4096 -o FILE COMMAND`. What strace does not tell is
+    /// unknown to the rules, never false.
     Analyze(AnalyzeArgs),
-    /// Show a run: its report, its processes, its events, what it printed.
+    /// Show a run: its report, its processes, its events, what it printed, what a stage gave.
     Show(ShowArgs),
+    /// List the runs: verdict, time, target, id.
+    Runs,
     /// Check, test and list detection rules.
     #[command(subcommand)]
     Rules(RulesCommand),
@@ -74,7 +84,8 @@ pub enum AccelArg {
 /// What is audited, from where, and in which machine.
 #[derive(Debug, Args)]
 pub struct TargetArgs {
-    /// name, name==version, pkg:pypi/name@version, an sdist or wheel, a directory.
+    /// name, name==version, pkg:pypi/name@version, or the path of an sdist, a wheel or a directory: with
+    /// a / in it (./NAME), or ending like a distribution (.tar.gz, .whl, .zip …). No URL.
     pub target: String,
     /// Audit the wheel rather than the sdist.
     #[arg(long)]
@@ -114,7 +125,7 @@ pub struct TargetArgs {
 #[derive(Debug, Args)]
 pub struct StageArgs {
     /// A stage to run besides the installation; may be given several times.
-    #[arg(long = "stage", value_name = "STAGE", value_parser = stage_name)]
+    #[arg(long = "stage", value_name = "STAGE", value_parser = stage_name, help = stage_help())]
     pub stages: Vec<&'static str>,
     /// Every stage that there is.
     #[arg(long, conflicts_with = "stages")]
@@ -134,6 +145,13 @@ impl StageArgs {
     }
 }
 
+fn stage_help() -> String {
+    format!(
+        "A stage to run besides the installation; may be given several times: {}",
+        tasks::stage_names().join(", ")
+    )
+}
+
 fn stage_name(text: &str) -> Result<&'static str, String> {
     let names = tasks::stage_names();
     let known = names.iter().copied().find(|&name| name == text);
@@ -149,7 +167,7 @@ pub struct AuditArgs {
     /// Report format.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
-    /// Rule files to use instead of the built-in ones.
+    /// Rule files to use instead of the built-in ones: a directory, or one file.
     #[arg(long, value_name = "DIR")]
     pub rules: Option<PathBuf>,
     /// Directory of the run, which must not exist yet.
@@ -184,37 +202,36 @@ pub struct PlanArgs {
     pub format: PlanFormat,
 }
 
+/// Title of the limits: one for each of them, so that it is no title of what follows.
+const LIMITS: &str = "Limits of a stage";
+
 /// Bounds of a stage.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Limits of a stage")]
 pub struct LimitArgs {
     /// Wall time in seconds.
-    #[arg(long = "wall", value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(help_heading = LIMITS, long = "wall", value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub wall_seconds: u64,
     /// Memory of the package's processes in MiB.
-    #[arg(long = "memory", value_name = "MIB", default_value_t = USUAL_MEMORY_BYTES >> 20, value_parser = clap::value_parser!(u64).range(64..=1536))]
+    #[arg(help_heading = LIMITS, long = "memory", value_name = "MIB", default_value_t = USUAL_MEMORY_BYTES >> 20, value_parser = clap::value_parser!(u64).range(64..=1536))]
     pub memory_mib: u64,
     /// Processes and threads at a time.
-    #[arg(long, value_name = "COUNT", default_value_t = USUAL_PIDS, value_parser = clap::value_parser!(u64).range(16..=16_384))]
+    #[arg(help_heading = LIMITS, long, value_name = "COUNT", default_value_t = USUAL_PIDS, value_parser = clap::value_parser!(u64).range(16..=16_384))]
     pub pids: u64,
     /// KiB kept of each output.
-    #[arg(long = "output", value_name = "KIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    #[arg(help_heading = LIMITS, long = "output", value_name = "KIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
     pub output_kib: u64,
     /// Events kept; the rest is counted as lost.
-    #[arg(long = "events", value_name = "COUNT", default_value_t = 5_000_000)]
+    #[arg(help_heading = LIMITS, long = "events", value_name = "COUNT", default_value_t = 5_000_000)]
     pub events: u64,
 }
 
 /// `pyti analyze`.
-///
-/// Record the trace with `strace -f -ttt -y -yy -v -s 4096 -o FILE COMMAND`. What strace does not tell
-/// is unknown to the rules, never false.
 #[derive(Debug, Args)]
 pub struct AnalyzeArgs {
     /// What strace wrote; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     pub strace: PathBuf,
-    /// Rule files to use instead of the built-in ones.
+    /// Rule files to use instead of the built-in ones: a directory, or one file.
     #[arg(long, value_name = "DIR")]
     pub rules: Option<PathBuf>,
     /// The traced program's home directory, where the trace does not tell it.
@@ -229,7 +246,7 @@ pub struct AnalyzeArgs {
 }
 
 /// `pyti show`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct ShowArgs {
     /// The run's directory or id; `last` is the newest.
     #[arg(default_value = "last")]
@@ -243,13 +260,13 @@ pub struct ShowArgs {
     /// What the stages printed, escaped.
     #[arg(long, conflicts_with = "finding")]
     pub output: bool,
-    /// Only this stage.
-    #[arg(long, value_name = "STAGE")]
+    /// Only this stage; alone: what it gave, the content of its data.json.
+    #[arg(long, value_name = "STAGE", conflicts_with = "finding")]
     pub stage: Option<String>,
     /// One finding with all of its proof, by its number in the report.
     #[arg(long, value_name = "NUMBER")]
     pub finding: Option<usize>,
-    /// Format; JSON events and lines of output are one object per line.
+    /// Format; JSON events and lines of output are one object per line, and a tree has none.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
 }
@@ -259,17 +276,17 @@ pub struct ShowArgs {
 pub enum RulesCommand {
     /// Read rule files and say what is wrong with them.
     Check {
-        /// Directory of rule files; the built-in rules without it.
+        /// Directory of rule files, or one of them; the built-in rules without it.
         dir: Option<PathBuf>,
     },
     /// Run every rule over its own traces: those that must fire it and those that must not.
     Test {
-        /// Directory of rule files; the built-in rules without it.
+        /// Directory of rule files, or one of them; the built-in rules without it.
         dir: Option<PathBuf>,
     },
     /// Every rule with its severity.
     List {
-        /// Directory of rule files; the built-in rules without it.
+        /// Directory of rule files, or one of them; the built-in rules without it.
         dir: Option<PathBuf>,
     },
 }
@@ -290,4 +307,41 @@ pub enum ImageCommand {
         /// Its name.
         name: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn help(command: &str) -> String {
+        let mut cli = Cli::command();
+        let command = cli.find_subcommand_mut(command).unwrap();
+        command.render_long_help().to_string()
+    }
+
+    #[test]
+    fn only_limits_stand_under_their_title() {
+        let help = help("audit");
+        let (_, limits) = help.split_once("Limits of a stage:").unwrap();
+        for option in ["--format", "--rules", "--out ", "--progress", "--stage"] {
+            assert!(!limits.contains(option), "{option}: {limits}");
+        }
+        for option in ["--wall", "--memory", "--pids", "--output", "--events"] {
+            assert!(limits.contains(option), "{option}: {limits}");
+        }
+    }
+
+    #[test]
+    fn help_names_what_can_be_typed() {
+        let audit = help("audit");
+        for stage in tasks::stage_names() {
+            assert!(audit.contains(stage), "{stage}: {audit}");
+        }
+        assert!(help("analyze").contains("strace -f -ttt"));
+        let all = Cli::command().render_long_help().to_string();
+        assert!(all.contains("PYTI_HOME"), "{all}");
+        assert!(all.contains("Exit status of audit and analyze"), "{all}");
+    }
 }

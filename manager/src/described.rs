@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use pyti_analyzer::amount;
 use pyti_index::{CoreMetadata, EntryPoints, Source};
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +72,7 @@ impl Described {
     /// In a few words.
     #[must_use]
     pub fn summary(&self) -> String {
+        let counted = |number: usize, one, many| amount(number as u64, one, many);
         let short = |text: &str| match text.chars().count() <= LONGEST {
             true => text.to_owned(),
             false => text.chars().take(LONGEST).chain(['…']).collect(),
@@ -80,15 +82,23 @@ impl Described {
         let mut words = vec![
             format!("licence {}", licence.as_deref().unwrap_or("not stated")),
             format!("Python {}", python.as_deref().unwrap_or("not stated")),
-            format!("{} requirements", self.metadata.requires_dist.len()),
+            counted(
+                self.metadata.requires_dist.len(),
+                "requirement",
+                "requirements",
+            ),
         ];
         if let Some(points) = &self.entry_points {
             let scripts = SCRIPTS.iter().filter_map(|group| points.get(*group));
             let scripts: usize = scripts.map(|points| points.len()).sum();
             let all: usize = points.values().map(|points| points.len()).sum();
-            words.push(format!("{scripts} commands"));
+            words.push(counted(scripts, "command", "commands"));
             if all > scripts {
-                words.push(format!("{} other entry points", all - scripts));
+                words.push(counted(
+                    all - scripts,
+                    "other entry point",
+                    "other entry points",
+                ));
             }
         }
         words.join(", ")
@@ -134,7 +144,7 @@ mod tests {
         assert!(!described.asked);
         assert_eq!(
             described.summary(),
-            "licence MIT License, Python >=3.8, 2 requirements, 1 commands, 2 other entry points"
+            "licence MIT License, Python >=3.8, 2 requirements, 1 command, 2 other entry points"
         );
         let nothing = Described::of(&CoreMetadata::default(), &source(None, None));
         assert!(nothing.asked);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use plotters::prelude::*;
-use pyti_analyzer::{StageFacts, store};
+use pyti_analyzer::{StageFacts, amount, store};
 use pyti_trace::event::Kind;
 use serde::{Deserialize, Serialize};
 
@@ -56,8 +56,8 @@ pub fn summary(stages: &BTreeMap<String, Usage>) -> String {
     let sum = |of: fn(&Usage) -> f64| stages.values().map(of).fold(0.0, |sum, one| sum + one);
     let memory = stages.values().map(|usage| usage.memory).max();
     let mut text = format!(
-        "{} stages, {:.1} s wall and {:.1} s CPU, at most {} MiB",
-        stages.len(),
+        "{}, {:.1} s wall and {:.1} s CPU, at most {} MiB",
+        amount(stages.len() as u64, "stage", "stages"),
         sum(|usage| usage.wall),
         sum(|usage| usage.cpu),
         memory.unwrap_or(0) >> 20

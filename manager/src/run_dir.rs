@@ -1,20 +1,26 @@
 //! A run on disk: `run.json`, `report.json`, and a directory per stage with its events, outputs
 //! and data.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
-use pyti_analyzer::{RunFacts, Target};
+use pyti_analyzer::report::{self, RunInfo};
+use pyti_analyzer::{Report, RunFacts, Target};
 use pyti_graph::Outcome;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// File of a stage's directory that holds its datum.
 pub const DATUM: &str = "data.json";
 /// Version of `run.json`.
 pub const SCHEMA: &str = "pyti.run/1";
+/// Version of this program.
+const PROGRAM: &str = env!("CARGO_PKG_VERSION");
+/// The judgement over the run.
+pub const REPORT: &str = "report.json";
 /// A `run.json` or `report.json` larger than this was not written by this program.
 const MAX_JSON: u64 = 256 << 20;
 
@@ -22,7 +28,8 @@ const MAX_JSON: u64 = 256 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Started, and not finished by its program: a program that died leaves it so.
+    /// Started, and not finished by its program: a program that died leaves it so. Whether it lives
+    /// [`RunDir::is_live`] tells.
     Running,
     /// Its report is written.
     Finished,
@@ -41,6 +48,15 @@ pub struct RunRecord {
     pub started: u64,
     /// Where it stands.
     pub state: State,
+    /// Version of the Python that the package runs with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub python: Option<String>,
+    /// The guest image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The package indexes, without credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<String>,
     /// What is audited.
     pub target: Target,
     /// What is known of the stages so far.
@@ -61,6 +77,34 @@ pub struct TaskEnd {
     /// What it gave, in a few words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
+}
+
+impl RunRecord {
+    /// The record of a run of this program that starts now.
+    #[must_use]
+    pub fn new(id: String, target: Target) -> Self {
+        Self {
+            schema: SCHEMA.to_owned(),
+            id,
+            program: PROGRAM.to_owned(),
+            started: now(),
+            state: State::Running,
+            python: None,
+            image: None,
+            index: None,
+            target,
+            facts: RunFacts::default(),
+            tasks: vec![],
+        }
+    }
+}
+
+/// A run that its program works on, for as long as this lives.
+#[derive(Debug)]
+#[must_use]
+pub struct Held {
+    /// Its directory, locked; the kernel unlocks it when the program dies.
+    _directory: Option<File>,
 }
 
 /// The directory of a run.
@@ -84,11 +128,11 @@ impl RunDir {
         Ok((Self { path }, id))
     }
 
-    /// Makes the directory.
+    /// Makes the directory, and holds it.
     ///
     /// # Errors
     /// It exists by now, or cannot be made.
-    pub fn make(&self) -> Result<()> {
+    pub fn make(&self) -> Result<Held> {
         let path = &self.path;
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)
@@ -100,7 +144,50 @@ impl RunDir {
                 "failed to make the run directory {}",
                 path.display()
             )),
+        })?;
+        // Where the file system has no locks, a live run looks like one whose program died.
+        let lock = || {
+            let directory = File::open(path)?;
+            directory.lock()?;
+            Ok(directory)
+        };
+        let held: std::io::Result<File> = lock();
+        if let Err(error) = &held {
+            tracing::warn!("failed to lock {}: {error}", path.display());
+        }
+        Ok(Held {
+            _directory: held.ok(),
         })
+    }
+
+    /// Whether the program still works on it that made it.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        let directory = File::open(&self.path);
+        directory.is_ok_and(|directory| {
+            matches!(directory.try_lock_shared(), Err(TryLockError::WouldBlock))
+        })
+    }
+
+    /// All runs below `runs`, the oldest first.
+    ///
+    /// # Errors
+    /// The directory is there and cannot be read.
+    pub fn all(runs: &Path) -> Result<Vec<Self>> {
+        let mut found = vec![];
+        match fs::read_dir(runs) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("failed to read {}", runs.display()));
+            }
+            Ok(entries) => {
+                let paths = entries.flatten().map(|entry| entry.path());
+                found.extend(paths.filter(|path| path.join("run.json").is_file()));
+            }
+        }
+        // Ids begin with the time.
+        found.sort();
+        Ok(found.into_iter().map(|path| Self { path }).collect())
     }
 
     /// Finds a run by its directory, its id, or `last`.
@@ -109,8 +196,9 @@ impl RunDir {
     /// There is no such run.
     pub fn find(run: &str, runs: &Path) -> Result<Self> {
         let path = if run == "last" {
-            newest(runs)
-                .with_context(|| format!("no run in {}: audit something first", runs.display()))?
+            let newest = Self::all(runs)?.pop();
+            return newest
+                .with_context(|| format!("no run in {}: audit something first", runs.display()));
         } else if Path::new(run).join("run.json").is_file() {
             PathBuf::from(run)
         } else {
@@ -118,7 +206,7 @@ impl RunDir {
         };
         if !path.join("run.json").is_file() {
             bail!(
-                "no run `{run}`: give its directory, its id below {}, or `last`",
+                "no run `{run}`: give its directory, its id below {} (`pyti runs` lists them), or `last`",
                 runs.display()
             );
         }
@@ -183,15 +271,64 @@ impl RunDir {
     /// # Errors
     /// It is missing or not what this program writes.
     pub fn read_record(&self) -> Result<RunRecord> {
-        let record: RunRecord = self.read_json("run.json")?;
-        if record.schema != SCHEMA {
+        let value: Value = self.read_json("run.json")?;
+        let program = value["program"].as_str().unwrap_or("?").to_owned();
+        self.understood("run.json", value, SCHEMA, &program)
+    }
+
+    /// Reads `report.json`; none where it is not there.
+    ///
+    /// # Errors
+    /// It is not what this program writes.
+    pub fn read_report(&self, record: &RunRecord) -> Result<Option<Report>> {
+        if !self.path.join(REPORT).exists() {
+            return Ok(None);
+        }
+        let value = self.read_json(REPORT)?;
+        let mut report: Report = self.understood(REPORT, value, report::SCHEMA, &record.program)?;
+        report.run = Some(self.info(record));
+        Ok(Some(report))
+    }
+
+    /// Which run it is, for its report.
+    #[must_use]
+    pub fn info(&self, record: &RunRecord) -> RunInfo {
+        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        RunInfo {
+            id: Some(record.id.clone()),
+            directory: Some(path.to_string_lossy().into_owned()),
+            started: record.started,
+            program: record.program.clone(),
+            python: record.python.clone(),
+            image: record.image.clone(),
+            index: record.index.clone(),
+        }
+    }
+
+    /// What a file of this schema says, which PyTI of this version wrote.
+    fn understood<T: serde::de::DeserializeOwned>(
+        &self,
+        name: &str,
+        value: Value,
+        schema: &str,
+        program: &str,
+    ) -> Result<T> {
+        let path = self.path.join(name);
+        let path = path.display();
+        let written = value["schema"].as_str().unwrap_or("no schema");
+        if written != schema {
             bail!(
-                "{} was written by another version ({}): this program reads {SCHEMA}",
-                self.path.display(),
-                record.schema
+                "{path} was written by PyTI {program} as {written}, and this PyTI ({PROGRAM}) reads \
+                 {schema}: show the run with the PyTI that wrote it, or audit again"
             );
         }
-        Ok(record)
+        serde_json::from_value(value).map_err(|error| {
+            anyhow::anyhow!(
+                "{path} was written by PyTI {program}, perhaps by another build of it than this \
+                 ({PROGRAM}), which does not understand it ({error}): show the run with the PyTI that \
+                 wrote it, or audit again"
+            )
+        })
     }
 
     /// Writes a JSON file, whole or not at all.
@@ -266,11 +403,5 @@ fn new_id(target: &str) -> String {
     format!("{}-{:09}-{name}", since.as_secs(), since.subsec_nanos())
 }
 
-fn newest(runs: &Path) -> Option<PathBuf> {
-    fs::read_dir(runs)
-        .ok()?
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.join("run.json").is_file())
-        .max_by_key(|path| path.file_name().map(ToOwned::to_owned))
-}
+#[cfg(test)]
+mod tests;

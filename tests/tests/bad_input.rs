@@ -54,6 +54,23 @@ fn missing_file() {
 }
 
 #[test]
+fn a_mistyped_file_is_no_package_of_that_name() {
+    // An index that is asked would not answer.
+    let nowhere = ["--index-url", "http://127.0.0.1:9/simple"];
+    refused(
+        "nosuch-1.0.tar.gz",
+        &nowhere,
+        &["nosuch-1.0.tar.gz", "No such file"],
+    );
+}
+
+#[test]
+fn url() {
+    let parts = ["URLs are not taken", "download the file"];
+    refused("https://127.0.0.1:9/a-1.0.tar.gz", &[], &parts);
+}
+
+#[test]
 fn corrupt_archive() {
     let directory = tempfile::tempdir().expect("failed to make a directory");
     let path = directory.path().join("broken-1.0.tar.gz");

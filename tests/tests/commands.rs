@@ -134,6 +134,54 @@ fn a_run_that_is_not_there_is_an_error_of_one_sentence() {
 }
 
 #[test]
+fn runs_are_listed() {
+    let (status, stdout, _) = at_an_empty_home(&["runs"]);
+    let none = "no run in HOME/runs: audit something first\n";
+    assert_eq!((status, stdout.as_str()), (Some(0), none));
+    let home = tempfile::tempdir().expect("failed to make a directory");
+    let place = home.path().join("runs").join("1-trace");
+    let trace =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("traces/reverse-shell.strace");
+    let command = |args: &[&str]| {
+        let command = pyti().args(args).env("PYTI_HOME", home.path()).output();
+        command.expect("failed to start pyti")
+    };
+    let (trace, out) = (trace.to_string_lossy(), place.to_string_lossy());
+    let kept = command(&["analyze", "--strace", &trace, "--out", &out]);
+    assert_eq!(kept.status.code(), Some(1), "{}", text(&kept.stderr));
+    let listed = text(&command(&["runs"]).stdout);
+    assert!(
+        listed.contains("malicious") && listed.contains("1-trace"),
+        "{listed}"
+    );
+    assert_eq!(command(&["show", "1-trace"]).status.code(), Some(0));
+    // A trace keeps what programs did, and not what they printed.
+    assert_eq!(
+        command(&["show", "1-trace", "--output"]).status.code(),
+        Some(0)
+    );
+    std::fs::remove_file(place.join("trace").join("events.parquet")).expect("no events");
+    let gone = command(&["show", "1-trace", "--events"]);
+    assert_eq!(gone.status.code(), Some(2));
+    assert!(
+        text(&gone.stderr).contains("are gone from"),
+        "{}",
+        text(&gone.stderr)
+    );
+}
+
+#[test]
+fn an_option_without_its_stage_is_refused() {
+    let args = ["plan", "six==1.16.0", "--test-command", "pytest"];
+    let (status, _, stderr) = at_an_empty_home(&args);
+    assert_eq!(status, Some(2));
+    let expected = "pyti: --test-command is for the stages test and coverage";
+    assert!(stderr.starts_with(expected), "{stderr}");
+    let (status, _, stderr) = at_an_empty_home(&[&args[..], &["--stage", "test"]].concat());
+    assert_eq!(status, Some(0), "{stderr}");
+}
+
+#[test]
 fn every_rule_is_listed_and_passes_its_own_traces() {
     let listed = text(&run(&["rules", "list"]).stdout);
     assert!(listed.lines().count() >= 15, "{listed}");

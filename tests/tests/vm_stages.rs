@@ -145,7 +145,7 @@ fn vm_stages_after_a_failed_install_are_skipped_with_the_chain() {
     assert!(why.starts_with("exit status 1"), "{why}");
     let (outcome_of_import, why) = outcome(&audit, "import");
     assert_eq!(outcome_of_import, "skipped");
-    assert_eq!(why, "no installed, since install failed");
+    assert_eq!(why, "install failed");
     // What looks only at its files does not wait for it.
     let (checked, why) = outcome(&audit, "quality-pyflakes");
     assert_eq!(checked, "done", "{why}");

@@ -1,10 +1,10 @@
 //! Events for a reader, and for programs.
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, ContentArrangement, Table};
 use pyti_trace::event::Event;
 use pyti_trace::text::{escape, escape_json};
+use serde::Serialize;
 
+use super::grid::Grid;
 use super::{Style, describe, place, time};
 use crate::origin::{Origin, Origins};
 use crate::tree::Tree;
@@ -13,14 +13,8 @@ use crate::tree::Tree;
 #[must_use]
 pub fn event_table(events: &[Event], origins: &Origins, started_ns: u64, style: Style) -> String {
     let tree = Tree::new(events);
-    let mut table = Table::new();
-    table
-        .load_style(NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(style.width)
-        .set_header(["#", "time", "pid", "process", "by", "event"]);
-    for (number, event) in events.iter().enumerate() {
-        table.add_row([
+    let rows = events.iter().enumerate().map(|(number, event)| {
+        vec![
             number.to_string(),
             time(event.time_ns.saturating_sub(started_ns)),
             event.process.tgid.to_string(),
@@ -30,35 +24,47 @@ pub fn event_table(events: &[Event], origins: &Origins, started_ns: u64, style: 
                 Some(frame) => format!("{}, by {}", describe(event), place(frame)),
                 None => describe(event),
             }),
-        ]);
+        ]
+    });
+    Grid {
+        rows: rows.collect(),
+        right: &[0, 1, 2],
+        text: true,
+        ..Grid::titled(&["#", "time", "pid", "process", "by", "event"])
     }
-    for column in 0..3 {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    trimmed(&table.to_string())
+    .render(style.width)
 }
 
-/// The events as JSON, one per line. Characters that could drive a terminal stand as `\uXXXX`.
+/// An event, and what its own record does not tell.
+#[derive(Serialize)]
+struct Line<'e> {
+    stage: &'e str,
+    /// Its number among the stage's events, as a finding's evidence has it.
+    index: usize,
+    origin: Option<Origin>,
+    #[serde(flatten)]
+    event: &'e Event,
+}
+
+/// The events of a stage as JSON, one per line, each with its number and who is behind it.
+/// Characters that could drive a terminal stand as `\uXXXX`.
 ///
 /// # Errors
 /// The writer's own.
-pub fn event_lines(events: &[Event], out: &mut impl std::io::Write) -> std::io::Result<()> {
-    for event in events {
-        writeln!(out, "{}", escape_json(serde_json::to_string(event)?))?;
+pub fn event_lines(
+    stage: &str,
+    events: &[Event],
+    origins: &Origins,
+    out: &mut impl std::io::Write,
+) -> std::io::Result<()> {
+    for (index, event) in events.iter().enumerate() {
+        let line = Line {
+            stage,
+            index,
+            origin: origins.event(index),
+            event,
+        };
+        writeln!(out, "{}", escape_json(serde_json::to_string(&line)?))?;
     }
     Ok(())
-}
-
-/// Without the blanks that a table leaves at the ends of its lines.
-pub(super) fn trimmed(text: &str) -> String {
-    let mut out: String = text
-        .lines()
-        .flat_map(|line| [line.trim_end(), "\n"])
-        .collect();
-    if out.is_empty() {
-        out.push('\n');
-    }
-    out
 }

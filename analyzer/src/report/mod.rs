@@ -1,7 +1,12 @@
 //! The report: the judgement over a run's raw data, as a structure, as JSON, and for a reader.
 
+mod datum;
 mod events;
+mod grid;
+mod page;
 mod processes;
+mod proof;
+mod run_info;
 mod table;
 
 use std::collections::BTreeMap;
@@ -9,10 +14,14 @@ use std::collections::BTreeMap;
 use pyti_trace::event::{Kind, ProcessKey};
 use serde::{Deserialize, Serialize};
 
+pub use datum::render_datum;
 pub use events::{event_lines, event_table};
+pub use grid::Grid;
 pub use processes::process_tree;
+pub use proof::render_finding;
 pub use pyti_trace::describe::{describe, place, time};
-pub use table::{render, render_finding};
+pub use run_info::{RunInfo, when};
+pub use table::render;
 
 use crate::facts::{Loss, StageFacts, Target};
 use crate::origin::Origin;
@@ -47,6 +56,9 @@ pub struct Report {
     pub schema: String,
     /// What was audited.
     pub target: Target,
+    /// When, where and with what; reports of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunInfo>,
     /// The verdict.
     pub verdict: Verdict,
     /// Why.

@@ -1,32 +1,28 @@
 //! The report for a reader in a terminal: the verdict first, then why, then the proof.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, ContentArrangement, Table};
 use pyti_trace::event::Family;
 
-use super::events::trimmed;
-use super::{Finding, Report, Style, TaskResult, time};
+use super::grid::Grid;
+use super::page::{BOLD, DIM, GREEN, Page, RED, YELLOW};
+use super::{Finding, Report, Style, time};
 use crate::facts::{StageFacts, StageStatus, family_name};
 use crate::origin::Origin;
 use crate::rules::Severity;
 use crate::text::{escape, escape_within};
 use crate::verdict::Verdict;
 
-/// Clauses and events shown per finding; the JSON report has more.
-const MAX_LINES: usize = 12;
 /// Characters shown of what a stage gave.
 const LONGEST_SUMMARY: usize = 300;
+/// What is not known, and what there is none of.
+const UNKNOWN: &str = "?";
+const NONE: &str = "–";
 
 /// The report as text. Everything that came from outside is escaped.
 #[must_use]
 pub fn render(report: &Report, style: Style) -> String {
-    let mut page = Page {
-        out: String::new(),
-        style,
-    };
+    let mut page = Page::new(style);
     page.head(report);
     let (counted, notices): (Vec<&Finding>, Vec<&Finding>) = report
         .findings
@@ -41,14 +37,14 @@ pub fn render(report: &Report, style: Style) -> String {
                 .findings
                 .iter()
                 .position(|other| std::ptr::eq(other, finding));
-            page.finding(number.map_or(0, |number| number + 1), finding);
+            page.finding_in_short(number.map_or(0, |number| number + 1), finding);
         }
     }
     if !report.missing.is_empty() && !report.findings.is_empty() {
         page.list("Missing from the record", &report.missing);
     }
     page.stages(&report.stages);
-    page.results(&report.results);
+    page.results(report);
     page.losses(report);
     page.origins(report);
     if !report.notes.is_empty() {
@@ -57,110 +53,26 @@ pub fn render(report: &Report, style: Style) -> String {
     page.out
 }
 
-/// One finding with its proof as text, under its `number` in the report.
-#[must_use]
-pub fn render_finding(number: usize, finding: &Finding, style: Style) -> String {
-    let mut page = Page {
-        out: String::new(),
-        style,
-    };
-    page.finding(number, finding);
-    page.out
-}
-
-struct Page {
-    out: String,
-    style: Style,
-}
-
-/// ANSI colours, `\x1b[..m`.
-const BOLD: &str = "1";
-const DIM: &str = "2";
-const RED: &str = "1;31";
-const YELLOW: &str = "1;33";
-const GREEN: &str = "1;32";
-const BLUE: &str = "1;34";
-
 impl Page {
-    fn line(&mut self, text: &str) {
-        self.out.push_str(text.trim_end());
-        self.out.push('\n');
-    }
-
-    fn paint(&self, colour: &str, text: &str) -> String {
-        if self.style.colour {
-            format!("\x1b[{colour}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
-    }
-
-    /// `text`, escaped, wrapped at blanks, every line after `indent` blanks.
-    fn paragraph(&mut self, indent: usize, bullet: &str, text: &str) {
-        let room = usize::from(self.style.width)
-            .saturating_sub(indent + bullet.chars().count())
-            .max(20);
-        let mut lead = format!("{}{bullet}", " ".repeat(indent));
-        let rest = " ".repeat(indent + bullet.chars().count());
-        let mut line = String::new();
-        for word in escape(text).split(' ') {
-            let mut word: &str = word;
-            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > room {
-                self.line(&format!("{lead}{line}"));
-                lead.clone_from(&rest);
-                line.clear();
-            }
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            // A word longer than a line is broken where the line ends.
-            while word.chars().count() > room {
-                let at = word
-                    .char_indices()
-                    .nth(room)
-                    .map_or(word.len(), |(at, _)| at);
-                let (head, tail) = word.split_at(at);
-                self.line(&format!("{lead}{head}"));
-                lead.clone_from(&rest);
-                word = tail;
-            }
-            line.push_str(word);
-        }
-        self.line(&format!("{lead}{line}"));
-    }
-
-    fn title(&mut self, title: &str) {
-        let title = self.paint(BOLD, title);
-        self.line("");
-        self.line(&title);
-    }
-
-    fn list(&mut self, title: &str, items: &[String]) {
-        self.title(title);
-        for item in items {
-            self.paragraph(2, "• ", item);
-        }
-    }
-
     fn head(&mut self, report: &Report) {
         let colour = match report.verdict {
             Verdict::Malicious => RED,
             Verdict::Suspicious | Verdict::Inconclusive => YELLOW,
             Verdict::Unremarkable => GREEN,
         };
-        let verdict = self.paint(colour, &report.verdict.name().to_uppercase());
-        let title = self.paint(BOLD, &escape(&report.target.title()));
-        self.line(&format!("{verdict}  {title}"));
-        if let Some(filename) = &report.target.filename {
-            let mut line = escape(filename);
-            if let Some(sha256) = &report.target.sha256 {
-                let _ = write!(line, "  sha256 {}", escape(sha256));
-            }
-            let line = self.paint(
-                DIM,
-                &escape_within(&line, usize::from(self.style.width).max(40)),
-            );
-            self.line(&line);
+        let name = report.verdict.name().to_uppercase();
+        let verdict = self.paint(colour, &name);
+        let title = report.target.title();
+        if name.len() + 2 + escape(&title).chars().count() <= self.width() {
+            let title = self.paint(BOLD, &escape(&title));
+            self.line(&format!("{verdict}  {title}"));
+        } else {
+            self.line(&verdict);
+            self.painted(0, "", &title, Some(BOLD));
+        }
+        self.file(report);
+        if let Some(run) = &report.run {
+            self.painted(0, "", &run.told(), Some(DIM));
         }
         let reasons = report
             .reasons
@@ -176,142 +88,50 @@ impl Page {
         }
     }
 
-    fn finding(&mut self, number: usize, finding: &Finding) {
-        let colour = match finding.severity {
-            Severity::Critical | Severity::High => RED,
-            Severity::Medium | Severity::Low => YELLOW,
-            Severity::Notice => BLUE,
+    /// The name and the digest of what was audited. Neither is cut or broken, so that both can be copied:
+    /// where they do not fit in a line each has its own.
+    fn file(&mut self, report: &Report) {
+        let name = report.target.filename.as_deref().map(escape);
+        let digest = report.target.sha256.as_deref().map(escape);
+        let digest = digest.map(|digest| format!("sha256 {digest}"));
+        let both = match (&name, &digest) {
+            (Some(name), Some(digest)) => Some(format!("{name}  {digest}")),
+            _ => None,
         };
-        self.line("");
-        let severity = self.paint(colour, &finding.severity.name().to_uppercase());
-        let rule = self.paint(BOLD, &finding.rule);
-        let times = if finding.count > 1 {
-            format!(", {} times", finding.count)
-        } else {
-            String::new()
+        let lines = match both {
+            Some(both) if both.chars().count() <= self.width() => vec![both],
+            _ => name.into_iter().chain(digest).collect(),
         };
-        let details = format!(
-            "{} confidence, {}, stage {}{times}",
-            finding.confidence.name(),
-            finding.attack.join(" "),
-            escape(&finding.stage)
-        );
-        let head =
-            number.to_string().len() + finding.severity.name().len() + finding.rule.len() + 6;
-        let head_line = format!("{number}. {severity}  {rule}");
-        if head + details.chars().count() <= usize::from(self.style.width) {
-            let details = self.paint(DIM, &details);
-            self.line(&format!("{head_line}  {details}"));
-        } else {
-            self.line(&head_line);
-            self.paragraph(3, "", &details);
-        }
-        self.paragraph(3, "", &finding.summary);
-        self.out.push('\n');
-        self.processes(finding);
-        self.out.push('\n');
-        self.evidence(finding);
-        for (number, clause) in finding.clauses.iter().take(MAX_LINES).enumerate() {
-            if number == 0 {
-                let because = self.paint(DIM, "   because");
-                self.out.push('\n');
-                self.line(&because);
-            }
-            self.paragraph(5, "", clause);
+        for line in lines {
+            let line = self.paint(DIM, &line);
+            self.line(&line);
         }
     }
 
-    fn processes(&mut self, finding: &Finding) {
-        for (position, process) in finding.processes.iter().enumerate() {
-            let mut branch = String::new();
-            for depth in 1..=process.depth {
-                // Whether, of the processes below, one hangs at this depth before the tree goes
-                // back above it.
-                let more = finding.processes[position + 1..]
-                    .iter()
-                    .take_while(|other| other.depth >= depth)
-                    .any(|other| other.depth == depth);
-                branch.push_str(match (depth == process.depth, more) {
-                    (true, true) => "├─ ",
-                    (true, false) => "└─ ",
-                    (false, true) => "│  ",
-                    (false, false) => "   ",
-                });
-            }
-            let command = if process.argv.is_empty() {
-                format!("({})", process.name)
-            } else {
-                process.argv.join(" ")
-            };
-            let head = format!("     {branch}{} ", process.process.tgid);
-            let room = usize::from(self.style.width)
-                .saturating_sub(head.chars().count())
-                .max(24);
-            self.line(&format!("{head}{}", escape_within(&command, room)));
-        }
-    }
-
-    fn evidence(&mut self, finding: &Finding) {
-        let shown = finding.evidence.len().min(MAX_LINES);
-        let mut table = self.table();
-        for evidence in &finding.evidence[..shown] {
-            table.add_row([
-                String::new(),
-                time(evidence.time_ns),
-                format!("#{}", evidence.index),
-                format!(
-                    "{} {}",
-                    evidence.process.tgid,
-                    escape_within(&evidence.name, 24)
-                ),
-                escape(&match &evidence.python {
-                    Some(place) => format!("{}, by {place}", evidence.text),
-                    None => evidence.text.clone(),
-                }),
-            ]);
-        }
-        self.put(&mut table, &[1, 2]);
-        let more = finding.evidence.len() - shown;
-        if more > 0 {
-            self.line(&format!("     and {more} more in the JSON report"));
-        }
-    }
-
-    fn table(&self) -> Table {
-        let mut table = Table::new();
-        table
-            .load_style(NOTHING)
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(self.style.width.max(40));
-        table
-    }
-
-    /// Prints a table, the columns of these numbers aligned to the right.
-    fn put(&mut self, table: &mut Table, right: &[usize]) {
-        for number in right {
-            if let Some(column) = table.column_mut(*number) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
-        let text = trimmed(&table.to_string());
-        self.out.push_str(&text);
-    }
-
-    fn results(&mut self, results: &[TaskResult]) {
-        if results.is_empty() {
+    fn results(&mut self, report: &Report) {
+        if report.results.is_empty() {
             return;
         }
         self.title("Results");
-        let mut table = self.table();
-        for result in results {
-            table.add_row([
-                String::new(),
-                escape(&result.task),
-                escape(&result.outcome),
-                escape_within(&result.summary, LONGEST_SUMMARY),
-            ]);
-        }
-        self.put(&mut table, &[]);
+        let rows = report.results.iter().map(|result| {
+            // What keeps stages from running is told at the head.
+            let above = result.outcome == "failed"
+                && (report.missing.iter()).any(|missing| missing.ends_with(&result.summary));
+            let summary = match above {
+                true => "why is said above".to_owned(),
+                false => escape_within(&result.summary, LONGEST_SUMMARY),
+            };
+            vec![escape(&result.task), escape(&result.outcome), summary]
+        });
+        self.grid(Grid {
+            indent: 4,
+            rows: rows.collect(),
+            text: true,
+            ..Grid::default()
+        });
+        let more =
+            "more of each: pyti show RUN --stage STAGE, or data.json in its directory of the run";
+        self.painted(4, "", more, Some(DIM));
     }
 
     fn stages(&mut self, stages: &[StageFacts]) {
@@ -319,30 +139,22 @@ impl Page {
             return;
         }
         self.title("Stages");
-        let mut table = self.table();
-        table.set_header([
-            "",
-            "stage",
-            "ended",
-            "wall",
-            "CPU",
-            "peak memory",
-            "disk",
-            "left behind",
-        ]);
-        for stage in stages {
-            table.add_row([
-                String::new(),
-                escape(&stage.name),
-                status(&stage.status),
-                time(stage.wall_ns),
-                time((stage.user_us + stage.system_us).saturating_mul(1000)),
-                size(stage.memory_peak),
-                size(stage.disk_used),
-                stage.left_behind.to_string(),
-            ]);
-        }
-        self.put(&mut table, &[3, 4, 5, 6, 7]);
+        self.grid(Grid {
+            indent: 4,
+            rows: stages.iter().map(used).collect(),
+            right: &[2, 3, 4, 5, 6],
+            // Processes that were left behind are a reason of the verdict.
+            spare: &[6, 5, 3],
+            ..Grid::titled(&[
+                "stage",
+                "ended",
+                "wall",
+                "CPU",
+                "peak memory",
+                "disk",
+                "left behind",
+            ])
+        });
         for stage in stages {
             for (name, dropped) in [
                 ("output", stage.stdout_dropped),
@@ -371,20 +183,25 @@ impl Page {
             return;
         }
         self.title("Events by who is behind them");
-        let mut table = self.table();
+        let rows = report.stages.iter().filter_map(|stage| {
+            let counts = report
+                .origins
+                .get(&stage.name)
+                .filter(|of| !of.is_empty())?;
+            let numbers = all.iter().map(|origin| counts.get(origin).unwrap_or(&0));
+            let cells = std::iter::once(escape(&stage.name));
+            Some(cells.chain(numbers.map(u64::to_string)).collect())
+        });
         let names = all.iter().map(|origin| origin.name());
-        table.set_header(["", "stage"].into_iter().chain(names));
-        for stage in &report.stages {
-            let Some(counts) = report.origins.get(&stage.name).filter(|of| !of.is_empty()) else {
-                continue;
-            };
-            let numbers = all
-                .iter()
-                .map(|origin| counts.get(origin).copied().unwrap_or(0));
-            let cells = [String::new(), escape(&stage.name)].into_iter();
-            table.add_row(cells.chain(numbers.map(|number| number.to_string())));
-        }
-        self.put(&mut table, &(2..all.len() + 2).collect::<Vec<_>>());
+        let titles: Vec<&str> = std::iter::once("stage").chain(names).collect();
+        self.grid(Grid {
+            indent: 4,
+            rows: rows.collect(),
+            right: &[1, 2, 3, 4, 5, 6, 7],
+            ..Grid::titled(&titles)
+        });
+        let legend = "docs/attribution.md says who is meant";
+        self.painted(4, "", legend, Some(DIM));
     }
 
     fn losses(&mut self, report: &Report) {
@@ -392,10 +209,9 @@ impl Page {
             return;
         }
         self.title("Events");
-        let mut table = self.table();
-        table.set_header(["", "stage", "family", "seen", "stored", "lost"]);
         let unknown =
-            |number: Option<u64>| number.map_or("?".to_owned(), |number| number.to_string());
+            |number: Option<u64>| number.map_or(UNKNOWN.to_owned(), |number| number.to_string());
+        let mut rows = vec![];
         for stage in &report.stages {
             let Some(losses) = report.losses.get(&stage.name) else {
                 continue;
@@ -405,8 +221,7 @@ impl Page {
                     continue;
                 };
                 if loss.stored > 0 || loss.seen.is_some_and(|seen| seen > 0) {
-                    table.add_row([
-                        String::new(),
+                    rows.push(vec![
                         escape(&stage.name),
                         family.to_owned(),
                         unknown(loss.seen),
@@ -416,12 +231,43 @@ impl Page {
                 }
             }
         }
-        self.put(&mut table, &[3, 4, 5]);
+        self.grid(Grid {
+            indent: 4,
+            rows,
+            right: &[2, 3, 4],
+            ..Grid::titled(&["stage", "family", "seen", "stored", "lost"])
+        });
     }
+}
+
+/// What a stage used. What nobody counted is not known to be nothing.
+fn used(stage: &StageFacts) -> Vec<String> {
+    let started = !matches!(stage.status, StageStatus::NotStarted { .. });
+    // No process runs without memory: the rest of what is counted with it did not come either.
+    let counted = !stage.uncounted && stage.memory_peak > 0;
+    let known = |known: bool, text: String| match (started, known) {
+        (false, _) => NONE.to_owned(),
+        (true, false) => UNKNOWN.to_owned(),
+        (true, true) => text,
+    };
+    let cpu = (stage.user_us.saturating_add(stage.system_us)).saturating_mul(1000);
+    vec![
+        escape(&stage.name),
+        status(&stage.status),
+        known(stage.wall_ns > 0, time(stage.wall_ns)),
+        known(counted, time(cpu)),
+        known(counted, size(stage.memory_peak)),
+        known(counted, size(stage.disk_used)),
+        known(
+            counted || stage.left_behind > 0,
+            stage.left_behind.to_string(),
+        ),
+    ]
 }
 
 fn status(status: &StageStatus) -> String {
     match status {
+        StageStatus::Running => "still runs".to_owned(),
         StageStatus::Completed => "completed".to_owned(),
         StageStatus::Failed { exit } => format!("exit status {exit}"),
         StageStatus::Signaled { signal } => format!("signal {signal}"),

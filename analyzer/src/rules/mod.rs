@@ -26,6 +26,7 @@ mod yaml;
 pub use condition::Vars;
 pub use error::{Place, RuleError, RuleErrors};
 pub use rule::{Confidence, Rule, Severity};
+pub(crate) use set::date;
 pub use set::{RuleSet, StageRecord};
 pub use source::Source;
 pub use trace::Case;

@@ -166,10 +166,12 @@ impl RuleSet {
         if stages.is_empty() {
             all_missing.push("no stage ran".to_owned());
         }
-        let (verdict, reasons) = verdict(&findings, &all_missing);
+        let uncounted = stages.iter().any(|stage| stage.facts.uncounted);
+        let (verdict, reasons) = verdict(&findings, &all_missing, uncounted);
         Report {
             schema: SCHEMA.to_owned(),
             target: target.clone(),
+            run: None,
             verdict,
             reasons,
             missing: all_missing,
@@ -255,7 +257,7 @@ pub(super) fn today() -> String {
 
 /// The day so many days after 1970-01-01. Counts in eras of 400 years from March on, so that the
 /// leap day is a year's last: <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>.
-fn date(days: u64) -> String {
+pub(crate) fn date(days: u64) -> String {
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era =

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use pyti_trace::event::Family;
 use pyti_trace::names::family_name;
 
+use crate::text::amount;
+
 /// Calls that every program makes at its start and that strace puts in none of its classes
 /// (`%file`, `%network`, …): a trace without any was recorded with a filter.
 const CLASSLESS: &[&str] = &[
@@ -214,14 +216,11 @@ impl Doubts {
         if self.cut {
             out.push(
                 "arguments or bytes were cut by strace, and rules that need more of them are \
-                 undecided: option -s 4096 shows more"
+                 undecided: a larger number after -s than it was recorded with shows more (-s 4096 mostly \
+                 does)"
                     .to_owned(),
             );
         }
         out
     }
-}
-
-fn amount(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }

@@ -70,7 +70,8 @@ pub struct Missing {
     pub provider: String,
     /// How that task ended.
     pub because: String,
-    /// That task had nothing to do, which is no failure.
+    /// That task had nothing to do, which is no failure. Runs of earlier versions do not tell.
+    #[serde(default)]
     pub not_applicable: bool,
 }
 

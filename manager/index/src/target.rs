@@ -1,7 +1,7 @@
 //! What the user wants audited.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use packageurl::PackageUrl;
@@ -31,7 +31,8 @@ pub enum Target {
 
 impl Target {
     /// Understands `text`: `name`, `name[extra]`, `name==version`, `pkg:pypi/name@version`, or the
-    /// path of a file or directory. A path has a `/` in it, or is `.`, or ends like a distribution.
+    /// path of a file or directory. A path has a `/` in it, or begins with `.`, or ends like a
+    /// distribution, whether or not there is such a file: a mistyped one is never asked an index for.
     ///
     /// # Errors
     ///
@@ -43,6 +44,11 @@ impl Target {
         };
         if text.starts_with("pkg:") {
             return parse_purl(text).map_err(bad);
+        }
+        if is_url(text) {
+            return Err(bad(
+                "URLs are not taken: download the file and give its path".to_owned(),
+            ));
         }
         if looks_like_path(text) {
             let path = PathBuf::from(text);
@@ -62,7 +68,14 @@ fn looks_like_path(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     text.contains('/')
         || text.starts_with('.')
-        || (endings.iter().any(|ending| lower.ends_with(ending)) && Path::new(text).exists())
+        || endings.iter().any(|ending| lower.ends_with(ending))
+}
+
+/// Whether pip would fetch it: an address, that of a repository, or `name @ address`.
+fn is_url(text: &str) -> bool {
+    let schemes = ["git+", "hg+", "svn+", "bzr+", "file:", "http:", "https:"];
+    let lower = text.trim_start().to_ascii_lowercase();
+    lower.contains("://") || schemes.iter().any(|scheme| lower.starts_with(scheme))
 }
 
 fn parse_package(text: &str) -> Result<Target, String> {
@@ -184,6 +197,13 @@ mod tests {
             ("a==spam", "is not a version"),
             ("a[x", "no end"),
             ("./missing-1.0.tar.gz", "No such file"),
+            // Its ending tells that it is a file: no index is asked for a private name.
+            ("missing-1.0.tar.gz", "No such file"),
+            ("Missing-1.0-py3-none-any.WHL", "No such file"),
+            ("https://example.org/a-1.0.tar.gz", "URLs are not taken"),
+            ("git+https://example.org/a", "URLs are not taken"),
+            ("git+ssh:a", "URLs are not taken"),
+            ("a @ https://example.org/a-1.0.tar.gz", "URLs are not taken"),
             ("pkg:npm/a@1", "pkg:pypi/name@version"),
             ("a\x1b[2J", "no end"),
         ] {

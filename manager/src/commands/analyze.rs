@@ -5,16 +5,16 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use pyti_analyzer::report::render;
+use pyti_analyzer::report::{RunInfo, render};
 use pyti_analyzer::store::StoreWriter;
 use pyti_analyzer::strace::{self, Home, Limits, Trace};
-use pyti_analyzer::{Report, RuleSet, RunFacts, StageRecord, Target, Vars};
+use pyti_analyzer::{Report, StageRecord, Target, Vars};
 use sha2::{Digest, Sha256};
 
 use super::style;
 use crate::cli::{AnalyzeArgs, Format};
 use crate::order::{HOME, WORK};
-use crate::run_dir::{RunDir, RunRecord, SCHEMA, State, now};
+use crate::run_dir::{REPORT, RunDir, RunRecord, State};
 
 /// Characters of the command that the report calls the trace by.
 const TITLE: usize = 120;
@@ -34,7 +34,7 @@ pub fn run(args: &AnalyzeArgs, out: &mut impl Write) -> Result<u8> {
     }
     let (trace, digest) = read(&args.strace)?;
     let (vars, said) = vars(args.home.as_deref(), &trace.home);
-    let rules = RuleSet::load(args.rules.as_deref(), &vars)?;
+    let rules = super::rules::load(args.rules.as_deref(), &vars)?;
     let target = target(&args.strace, &trace, digest);
     let record = StageRecord {
         facts: &trace.facts,
@@ -43,8 +43,17 @@ pub fn run(args: &AnalyzeArgs, out: &mut impl Write) -> Result<u8> {
     let mut report = rules.judge(&target, &[record]);
     report.notes.push(said);
     report.notes.extend(trace.notes.iter().cloned());
-    if let Some((run_dir, id)) = &reserved {
-        keep(run_dir, id, &trace, &report)?;
+    let id = reserved.as_ref().map_or("", |(_, id)| id);
+    let record = RunRecord::new(id.to_owned(), target);
+    if let Some((run_dir, _)) = &reserved {
+        report.run = Some(run_dir.info(&record));
+        keep(run_dir, record, &trace, &report)?;
+    } else {
+        report.run = Some(RunInfo {
+            started: record.started,
+            program: record.program,
+            ..RunInfo::default()
+        });
     }
     match args.format {
         Format::Json => writeln!(out, "{}", report.to_json()?)?,
@@ -143,21 +152,9 @@ fn target(path: &Path, trace: &Trace, sha256: String) -> Target {
 }
 
 /// Keeps events and report as a run, for `pyti show`.
-fn keep(run_dir: &RunDir, id: &str, trace: &Trace, report: &Report) -> Result<()> {
-    run_dir.make()?;
-    let mut record = RunRecord {
-        schema: SCHEMA.to_owned(),
-        id: id.to_owned(),
-        program: env!("CARGO_PKG_VERSION").to_owned(),
-        started: now(),
-        state: State::Running,
-        target: report.target.clone(),
-        facts: RunFacts {
-            stages: vec![trace.facts.clone()],
-            notes: vec![],
-        },
-        tasks: vec![],
-    };
+fn keep(run_dir: &RunDir, mut record: RunRecord, trace: &Trace, report: &Report) -> Result<()> {
+    let _held = run_dir.make()?;
+    record.facts.stages.push(trace.facts.clone());
     run_dir.write_record(&record)?;
     let mut store = StoreWriter::create(&run_dir.stage(strace::STAGE)?)?;
     for events in trace.events.chunks(BATCH) {
@@ -169,7 +166,7 @@ fn keep(run_dir: &RunDir, id: &str, trace: &Trace, report: &Report) -> Result<()
             run_dir.path().display()
         );
     }
-    run_dir.write_json("report.json", report)?;
+    run_dir.write_json(REPORT, report)?;
     record.state = State::Finished;
     run_dir.write_record(&record)
 }

@@ -37,8 +37,13 @@ pub async fn run(command: ImageCommand, home: &Home, out: &mut impl Write) -> Re
                     .count();
                 writeln!(
                     out,
-                    "{}  kernel {}  {} MiB  {count} template{}",
+                    "{}  Python {}  kernel {}  {} MiB  {count} template{}",
                     image.id(),
+                    // Those of earlier versions may not say.
+                    record
+                        .definition
+                        .interpreter()
+                        .map_or_else(|_| "?".to_owned(), |python| python.to_string()),
                     record.kernel,
                     record.root_bytes >> 20,
                     if count == 1 { "" } else { "s" },

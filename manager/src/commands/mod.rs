@@ -5,13 +5,14 @@ mod doctor;
 mod image;
 mod output;
 mod rules;
+mod runs;
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use pyti_analyzer::Style;
 use pyti_analyzer::report::render;
-use pyti_analyzer::{RuleSet, Style};
 
 use crate::audit::{self, Audited, audit};
 use crate::cli::{AuditArgs, Command, Format, PlanFormat};
@@ -41,6 +42,7 @@ pub fn run(command: Command) -> Result<u8> {
             out.write_all(text.as_bytes())?;
         }
         Command::Show(args) => show::show(&args, &home, style(), &mut out)?,
+        Command::Runs => runs::run(&home, &mut out)?,
         Command::Analyze(args) => return analyze::run(&args, &mut out),
         Command::Rules(command) => return rules::run(&command, &mut out),
         Command::Image(command) => runtime()?.block_on(image::run(command, &home, &mut out))?,
@@ -52,7 +54,7 @@ pub fn run(command: Command) -> Result<u8> {
 
 fn run_audit(args: AuditArgs, home: &Home, out: &mut impl Write) -> Result<u8> {
     let format = args.format;
-    let rules = RuleSet::load(args.rules.as_deref(), &order::vars())?;
+    let rules = rules::load(args.rules.as_deref(), &order::vars())?;
     let progress = Arc::new(Progress::new(args.progress));
     let runtime = runtime()?;
     let audited = runtime.block_on(async {
@@ -81,10 +83,12 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .context("failed to start the asynchronous runtime")
 }
 
-/// The width of the terminal, and colours where standard output is one and `NO_COLOR` is not set.
+/// The width of the terminal, or else `COLUMNS`, and colours where standard output is one and `NO_COLOR` is not set.
 fn style() -> Style {
     let terminal = std::io::stdout().is_terminal();
-    let width = terminal_size::terminal_size().map_or(100, |(width, _)| width.0);
+    let told = || std::env::var("COLUMNS").ok()?.parse().ok();
+    let width = terminal_size::terminal_size().map(|(width, _)| width.0);
+    let width = width.or_else(told).unwrap_or(100);
     Style {
         width: width.clamp(60, 200),
         colour: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),

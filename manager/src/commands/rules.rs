@@ -3,24 +3,27 @@
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::Result;
-use pyti_analyzer::RuleSet;
+use anyhow::{Result, bail};
+use pyti_analyzer::report::Grid;
+use pyti_analyzer::rules::Source;
+use pyti_analyzer::{RuleSet, Vars, amount};
 
+use super::style;
 use crate::cli::RulesCommand;
 use crate::order;
 
 /// Checks, tests or lists; exit status 2 where a test fails.
 pub fn run(command: &RulesCommand, out: &mut impl Write) -> Result<u8> {
-    let load = |dir: Option<&Path>| RuleSet::load(dir, &order::vars());
+    let load = |dir: Option<&Path>| load(dir, &order::vars());
     let mut status = 0;
     match command {
         RulesCommand::Check { dir } => {
             let rules = load(dir.as_deref())?;
-            writeln!(
-                out,
-                "{} rules, nothing wrong with them",
-                rules.rules().len()
-            )?;
+            let (count, them) = match rules.rules().len() {
+                1 => ("1 rule".to_owned(), "it"),
+                count => (format!("{count} rules"), "them"),
+            };
+            writeln!(out, "{count}, nothing wrong with {them}")?;
         }
         RulesCommand::Test { dir } => {
             let summary = load(dir.as_deref())?.test()?;
@@ -29,26 +32,104 @@ pub fn run(command: &RulesCommand, out: &mut impl Write) -> Result<u8> {
             }
             writeln!(
                 out,
-                "{} rules, {} traces that must fire, {} that must not, {} failures",
-                summary.rules,
-                summary.fires,
+                "{}, {} that must fire, {} that must not, {}",
+                amount(summary.rules as u64, "rule", "rules"),
+                amount(summary.fires as u64, "trace", "traces"),
                 summary.quiet,
-                summary.failures.len()
+                amount(summary.failures.len() as u64, "failure", "failures")
             )?;
             status = if summary.failures.is_empty() { 0 } else { 2 };
         }
         RulesCommand::List { dir } => {
-            for rule in load(dir.as_deref())?.rules() {
+            let rules = load(dir.as_deref())?;
+            let rows = rules.rules().iter().map(|rule| {
                 let meaning = rule.description.lines().next().unwrap_or_default();
-                writeln!(
-                    out,
-                    "{:<10} {:<28} {meaning}",
-                    rule.severity.name(),
-                    rule.id
-                )?;
-            }
+                vec![
+                    rule.severity.name().to_owned(),
+                    rule.id.clone(),
+                    pyti_analyzer::escape(meaning),
+                ]
+            });
+            let grid = Grid {
+                rows: rows.collect(),
+                text: true,
+                ..Grid::default()
+            };
+            write!(out, "{}", grid.render(style().width))?;
         }
     }
     out.flush()?;
     Ok(status)
+}
+
+/// The rules of a directory, that of one file with what stands beside it for it, or the built-in ones.
+///
+/// # Errors
+/// There is no such place, or something is wrong with its rules.
+pub(super) fn load(path: Option<&Path>, vars: &Vars) -> Result<RuleSet> {
+    let Some(path) = path else {
+        return Ok(RuleSet::load(None, vars)?);
+    };
+    if path.is_dir() {
+        return Ok(RuleSet::load(Some(path), vars)?);
+    }
+    if !path.is_file() {
+        bail!(
+            "no rules at {}: give a directory of rule files, or one of them",
+            path.display()
+        );
+    }
+    let is_rule = path
+        .extension()
+        .is_some_and(|extension| extension == "yaml");
+    let (Some(stem), true) = (path.file_stem(), is_rule) else {
+        bail!(
+            "{} is no rule file: its name is that of its rule, ID.yaml",
+            path.display()
+        );
+    };
+    let beside = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut source = Source::directory(beside)?;
+    source.files.retain(|(other, _)| {
+        let other = Path::new(other);
+        let name = other.file_name().unwrap_or_default();
+        let inside = other.parent().and_then(Path::file_name) == Some(stem);
+        let traces = inside && other.parent().and_then(Path::parent) == Some(beside);
+        let here = other.parent() == Some(beside);
+        let shared = name.to_string_lossy().starts_with("shared");
+        traces || here && (shared || Some(name) == path.file_name())
+    });
+    Ok(RuleSet::from_source(&source, vars)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_rule_is_taken_with_its_traces_and_what_is_shared() {
+        let path = Path::new("../rules/reverse-shell.yaml");
+        let rules = load(Some(path), &Vars::default()).unwrap();
+        let names: Vec<&str> = rules.rules().iter().map(|rule| rule.id.as_str()).collect();
+        assert_eq!(names, ["reverse-shell"]);
+        let summary = rules.test().unwrap();
+        assert!(summary.fires > 0 && summary.failures.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_place_of_rules_gets_one_sentence() {
+        let refused = |path: &str| {
+            let loaded = load(Some(Path::new(path)), &Vars::default());
+            loaded.unwrap_err().to_string()
+        };
+        assert_eq!(
+            refused("/no/such"),
+            "no rules at /no/such: give a directory of rule files, or one of them"
+        );
+        let other = refused("Cargo.toml");
+        assert!(other.starts_with("Cargo.toml is no rule file"), "{other}");
+    }
 }

@@ -1,5 +1,6 @@
-//! `pyti show`: a run's report, processes, events or outputs.
+//! `pyti show`: a run's report, processes, events, outputs, or what a stage gave.
 
+mod datum;
 mod output;
 
 use std::io::Write;
@@ -13,69 +14,97 @@ use crate::cli::{Format, ShowArgs};
 use crate::home::Home;
 use crate::judge;
 use crate::order::WORK;
-use crate::run_dir::{RunDir, State};
+use crate::run_dir::{REPORT, RunDir, RunRecord, State};
 
 /// Writes what was asked for.
 ///
 /// # Errors
 /// No such run, stage or finding; a store that cannot be read; an output that is closed.
 pub fn show(args: &ShowArgs, home: &Home, style: Style, out: &mut impl Write) -> Result<()> {
+    if args.tree && args.format == Format::Json {
+        bail!("--tree is drawn for people: --events --format json has what it is made of");
+    }
     let run_dir = RunDir::find(&args.run, &home.runs)?;
     let record = run_dir.read_record()?;
     if args.output {
-        let stages = judge::stage_names(&run_dir, &record)?;
-        for stage in chosen(stages, args.stage.as_deref(), String::as_str)? {
-            output::show(&stage, &run_dir.path().join(&stage), args.format, out)?;
+        let stages = judge::known(&run_dir, &record)?;
+        for facts in chosen(stages, args.stage.as_deref(), |facts| &facts.name)? {
+            output::show(&facts, run_dir.path(), args.format, out)?;
         }
-        out.flush()?;
-        return Ok(());
+    } else if args.tree || args.events {
+        show_events(args, &run_dir, &record, style, out)?;
+    } else if let Some(stage) = &args.stage {
+        datum::show(stage, &run_dir, &record, args.format, style, out)?;
+    } else {
+        show_report(args, &report(&run_dir, &record)?, style, out)?;
     }
-    if !args.tree && !args.events {
-        let report = match record.state {
-            State::Finished => run_dir.read_json("report.json")?,
-            // Its program died: what it left is judged now.
-            State::Running => {
-                let rules = RuleSet::load(None, &crate::order::vars())?;
-                judge::judge(&run_dir, &record, &rules)?
-            }
-        };
-        return show_report(args, &report, style, out);
+    out.flush()?;
+    Ok(())
+}
+
+/// The report that was kept, or else what can be judged now: of a run that goes on, of one whose program
+/// died, and of one whose report is gone.
+fn report(run_dir: &RunDir, record: &RunRecord) -> Result<Report> {
+    let finished = record.state == State::Finished;
+    if finished && let Some(report) = run_dir.read_report(record)? {
+        return Ok(report);
     }
-    let stages = judge::stages(&run_dir, &record)?;
+    let rules = RuleSet::load(None, &crate::order::vars())?;
+    let mut report = judge::judge(run_dir, record, &rules)?;
+    if finished {
+        let note = format!("{REPORT} is gone: this is judged anew, by the built-in rules");
+        report.notes.push(note);
+    }
+    Ok(report)
+}
+
+fn show_events(
+    args: &ShowArgs,
+    run_dir: &RunDir,
+    record: &RunRecord,
+    style: Style,
+    out: &mut impl Write,
+) -> Result<()> {
+    let stages = judge::stages(run_dir, record)?;
     let stages = chosen(stages, args.stage.as_deref(), |(facts, _)| &facts.name)?;
     let several = stages.len() > 1 && args.format == Format::Table;
     for (facts, loaded) in &stages {
         if several {
             writeln!(out, "stage {}", facts.name)?;
         }
+        let origins = Origins::new(&loaded.events, WORK);
         if args.tree {
             let tree = Tree::new(&loaded.events);
-            let origins = Origins::new(&loaded.events, WORK);
             let tree = process_tree(&tree, &origins, facts.started_ns, style);
             write!(out, "{tree}")?;
         } else if args.format == Format::Json {
-            event_lines(&loaded.events, out)?;
+            event_lines(&facts.name, &loaded.events, &origins, out)?;
         } else {
-            let origins = Origins::new(&loaded.events, WORK);
             let table = event_table(&loaded.events, &origins, facts.started_ns, style);
-            writeln!(out, "{table}")?;
+            write!(out, "{table}")?;
         }
     }
-    out.flush()?;
     Ok(())
 }
 
 /// Those that were asked for.
 fn chosen<T>(stages: Vec<T>, wanted: Option<&str>, name: impl Fn(&T) -> &str) -> Result<Vec<T>> {
-    let is_wanted = |stage: &T| wanted.is_none_or(|wanted| name(stage) == wanted);
-    let stages: Vec<T> = stages.into_iter().filter(is_wanted).collect();
-    if stages.is_empty() {
-        match wanted {
-            Some(stage) => bail!("the run has no stage `{stage}`"),
-            None => bail!("no stage of the run was started"),
-        }
+    let names: Vec<&str> = stages.iter().map(&name).collect();
+    match wanted {
+        Some(stage) if !names.contains(&stage) => return Err(no_stage(stage, &names)),
+        None if names.is_empty() => bail!("no stage of the run was started"),
+        _ => {}
     }
-    Ok(stages)
+    let is_wanted = |stage: &T| wanted.is_none_or(|wanted| name(stage) == wanted);
+    Ok(stages.into_iter().filter(is_wanted).collect())
+}
+
+fn no_stage(stage: &str, names: &[&str]) -> anyhow::Error {
+    let names = match names {
+        [] => "none".to_owned(),
+        names => names.join(", "),
+    };
+    anyhow::anyhow!("the run has no stage `{stage}`: it has {names}")
 }
 
 fn show_report(args: &ShowArgs, report: &Report, style: Style, out: &mut impl Write) -> Result<()> {
@@ -83,8 +112,12 @@ fn show_report(args: &ShowArgs, report: &Report, style: Style, out: &mut impl Wr
         (Some(number), format) => {
             let finding = number
                 .checked_sub(1)
-                .and_then(|index| report.findings.get(index))
-                .with_context(|| format!("the report has {} findings", report.findings.len()))?;
+                .and_then(|index| report.findings.get(index));
+            let finding = finding.with_context(|| match report.findings.len() {
+                0 => "the report has no finding".to_owned(),
+                1 => "the report has one finding: --finding 1".to_owned(),
+                last => format!("the report has findings 1 to {last}"),
+            })?;
             match format {
                 Format::Json => {
                     let json = serde_json::to_string_pretty(finding)?;
@@ -96,6 +129,8 @@ fn show_report(args: &ShowArgs, report: &Report, style: Style, out: &mut impl Wr
         (None, Format::Json) => writeln!(out, "{}", report.to_json()?)?,
         (None, Format::Table) => write!(out, "{}", render(report, style))?,
     }
-    out.flush()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

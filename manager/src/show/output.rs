@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use pyti_analyzer::{StageFacts, StageStatus};
 use pyti_trace::text::{escape, escape_json};
 use serde::Serialize;
 
@@ -23,16 +24,28 @@ struct Line<'a> {
     text: &'a str,
 }
 
-/// Writes both outputs of a stage, escaped; a stage that was not started has none.
+/// Writes both outputs of a stage of the run in this directory, escaped; a stage that was not started has
+/// none, and neither has a trace that was made elsewhere.
 ///
 /// # Errors
-/// An output cannot be read or written.
+/// They are gone, or cannot be read or written.
 pub(super) fn show(
-    stage: &str,
-    directory: &Path,
+    facts: &StageFacts,
+    run: &Path,
     format: Format,
     out: &mut impl Write,
 ) -> Result<()> {
+    let stage = facts.name.as_str();
+    let directory = &run.join(stage);
+    let started = !matches!(facts.status, StageStatus::NotStarted { .. });
+    let any = OUTPUTS.iter().any(|output| directory.join(output).exists());
+    if started && !facts.uncounted && !any {
+        bail!(
+            "{} of stage {stage} are gone from {}",
+            OUTPUTS.join(" and "),
+            directory.display()
+        );
+    }
     for output in OUTPUTS {
         let path = directory.join(output);
         let file = match File::open(&path) {
@@ -80,12 +93,15 @@ mod tests {
     use super::*;
 
     fn shown(format: Format) -> String {
-        let directory = tempfile::tempdir().unwrap();
-        let print = |name: &str, bytes: &[u8]| std::fs::write(directory.path().join(name), bytes);
+        let run = tempfile::tempdir().unwrap();
+        let directory = run.path().join("install");
+        std::fs::create_dir(&directory).unwrap();
+        let print = |name: &str, bytes: &[u8]| std::fs::write(directory.join(name), bytes);
         print("stdout", b"one\n\x1b[2Jtwo\xff\n").unwrap();
         print("stderr", "\u{202e}three".as_bytes()).unwrap();
         let mut out = vec![];
-        show("install", directory.path(), format, &mut out).unwrap();
+        let facts = StageFacts::new("install", StageStatus::Completed);
+        show(&facts, run.path(), format, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use pyti_analyzer::{StageStatus, amount};
 use pyti_graph::{Failure, Inputs, Need};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -255,7 +256,12 @@ impl Stage for Coverage {
         let json = report.results.get(JSON);
         let json = json.ok_or_else(|| {
             if ended.timed_out || report.cut.is_some() {
-                return Failure::inconclusive("it was cut short before coverage.py reported");
+                let reason = "it was cut short before coverage.py reported";
+                let late = ended.timed_out || ran.facts.status == StageStatus::TimedOut;
+                return Failure::inconclusive(match late {
+                    true => format!("{reason}: --wall SECONDS gives it more time"),
+                    false => reason.to_owned(),
+                });
             }
             let said = ran.last_line().map(|line| format!(": {line}"));
             let said = said.unwrap_or_default();
@@ -298,12 +304,20 @@ impl Stage for Coverage {
         let package = covered
             .package
             .map(|percent| format!("{percent:.1} % of the package, "));
-        Some(format!(
-            "{}{:.1} % of {} files with its tests",
+        let mut text = format!(
+            "{}{:.1} % of {} with its tests",
             package.unwrap_or_default(),
             covered.percent,
-            covered.files.len()
-        ))
+            amount(covered.files.len() as u64, "file", "files")
+        );
+        // 1 says that a test failed: those ran.
+        if !matches!(covered.ended.exit, Some(0 | 1)) {
+            text.push_str(&format!("; its tests: {}", test::how(&covered.ended)));
+        }
+        if let Some(why) = &covered.cut {
+            text.push_str(&format!("; not whole: {why}"));
+        }
+        Some(text)
     }
 }
 
@@ -359,6 +373,29 @@ mod tests {
         assert_eq!(own, Some(75.0));
         assert!(package(&files, &["z".to_owned()]).is_none());
         assert_eq!(Summary::default().percent(), 100.0);
+    }
+
+    #[test]
+    fn tests_that_did_not_run_are_told_with_the_numbers() {
+        let told = |exit: Option<i32>, timed_out, cut: Option<&str>| {
+            let covered = serde_json::json!({
+                "ended": {"exit": exit, "signal": null, "timed_out": timed_out, "seconds": 1.0},
+                "percent": 33.333, "package": 12.5, "files": {"a.py": 33.333}, "cut": cut,
+            });
+            Coverage.summary(&covered).unwrap()
+        };
+        let numbers = "12.5 % of the package, 33.3 % of 1 file with its tests";
+        assert_eq!(told(Some(1), false, None), numbers);
+        assert_eq!(
+            told(Some(4), false, None),
+            format!("{numbers}; its tests: exit status 4")
+        );
+        assert_eq!(
+            told(None, true, Some("timed out")),
+            format!(
+                "{numbers}; its tests: killed at its time limit (--wall SECONDS raises it); not whole: timed out"
+            )
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `pip install` from the wheelhouse and nothing else.
 
+use pyti_analyzer::amount;
 use pyti_graph::{Failure, Inputs, Need};
 use pyti_index::Prepared;
 use serde_json::Value;
@@ -60,9 +61,11 @@ impl Stage for Install {
             .iter()
             .map(|found| found.files)
             .sum();
+        let count = installed.distributions.len() as u64;
         let mut text = format!(
-            "{} distributions, {files} files",
-            installed.distributions.len()
+            "{}, {}",
+            amount(count, "distribution", "distributions"),
+            amount(files as u64, "file", "files")
         );
         for (count, what) in [
             (installed.pth.len(), ".pth"),

@@ -201,6 +201,7 @@ impl Ran {
                 Err(Failure::package(format!("ended by signal {signal}")))
             }
             StageStatus::TimedOut => Err(Failure::inconclusive("timed out")),
+            StageStatus::Running => Err(Failure::inconclusive("it still runs")),
             StageStatus::Stopped { reason } => Err(Failure::inconclusive(reason)),
             StageStatus::VmDied { reason } => {
                 Err(Failure::inconclusive(format!("the VM died: {reason}")))

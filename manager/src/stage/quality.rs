@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pyti_analyzer::amount;
 use pyti_graph::{Failure, Inputs, Need};
 use pyti_index::{DistFilename, Fetched, Prepared};
 use serde::{Deserialize, Serialize};
@@ -220,8 +221,9 @@ impl Stage for Quality {
         let checked: Checked = serde_json::from_value(datum.clone()).ok()?;
         let score = checked.score.map(|score| format!(", {score}"));
         Some(format!(
-            "{} findings{}",
-            checked.findings.len(),
+            "{}{}",
+            // Findings are what rules say of what it does.
+            amount(checked.findings.len() as u64, "remark", "remarks"),
             score.unwrap_or_default()
         ))
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pyti_analyzer::store;
+use pyti_analyzer::{amount, store};
 use pyti_graph::{Failure, Inputs, Need};
 use pyti_trace::event::{Event, Kind};
 use serde::{Deserialize, Serialize};
@@ -63,10 +63,10 @@ impl Stage for Startup {
     fn summary(&self, datum: &Value) -> Option<String> {
         let started: Started = serde_json::from_value(datum.clone()).ok()?;
         Some(format!(
-            "{} files of the user opened, {} programs executed, {} addresses connected to",
-            started.opened.len(),
-            started.executed.len(),
-            started.connected.len()
+            "{} of the user opened, {} executed, {} connected to",
+            amount(started.opened.len() as u64, "file", "files"),
+            amount(started.executed.len() as u64, "program", "programs"),
+            amount(started.connected.len() as u64, "address", "addresses")
         ))
     }
 }

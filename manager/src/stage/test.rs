@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pyti_analyzer::escape_within;
+use pyti_analyzer::{StageStatus, amount, escape_within};
 use pyti_graph::{Failure, Inputs, Need};
 use pyti_index::Prepared;
 use pyti_vm::Interpreter;
@@ -14,7 +14,7 @@ use super::junit::{self, Status, TestResult};
 use super::source::{self, Command, Commands, Ended};
 use super::test_plan::{Framework, RUN_DJANGO, TestPlan};
 use super::wanting::PLUGIN;
-use super::{Installed, Ran, Required, Stage, Tools, subunit};
+use super::{Installed, Ran, Required, Stage, Tools, subunit, telling};
 use crate::cli::LimitArgs;
 use crate::order::{self, Order};
 use crate::tasks;
@@ -175,10 +175,19 @@ impl Stage for Test {
         } = tests.counts;
         let framework = tests.framework.name();
         let mut text = format!(
-            "{framework}: {passed} passed, {failed} failed, {errors} errors, {skipped} skipped"
+            "{framework}: {passed} passed, {failed} failed, {}, {skipped} skipped",
+            amount(errors as u64, "error", "errors")
         );
         if tests.results.is_empty() {
             text = format!("{framework}: no results, {}", how(&tests.ended));
+        } else if passed + failed + skipped == 0 {
+            // What cannot be imported is an error and no test.
+            let first = tests.results.first().and_then(said).unwrap_or_default();
+            text = format!(
+                "{framework}: no test ran, {}: {}",
+                amount(errors as u64, "error", "errors"),
+                escape_within(&first, LONGEST)
+            );
         }
         if let Some(first) = tests.problems.first() {
             let count = tests.problems.len();
@@ -209,19 +218,28 @@ impl Stage for Test {
         if !tests.missing.is_empty() {
             let names: Vec<String> = tests.missing.iter().take(NAMED).cloned().collect();
             text.push_str(&format!(
-                "; without {} requirements ({})",
-                tests.missing.len(),
+                "; without {} ({})",
+                amount(tests.missing.len() as u64, "requirement", "requirements"),
                 names.join(", ")
             ));
         }
         if tests.ended.timed_out {
-            text.push_str("; cut short by its time limit");
+            text.push_str("; cut short by its time limit: --wall SECONDS gives it more");
         }
         if let Some(why) = &tests.cut {
             text.push_str(&format!("; not whole: {why}"));
         }
         Some(text)
     }
+}
+
+/// The line of what a test said that tells why it did not pass.
+fn said(result: &TestResult) -> Option<String> {
+    let texts = [&result.traceback, &result.message];
+    let mut texts = texts.into_iter().flatten();
+    let line = texts.find_map(|text| telling(text))?;
+    // pytest puts an E before it.
+    Some(line.strip_prefix("E ").unwrap_or(line).trim().to_owned())
 }
 
 /// What it means that tests left no result: `None` where nothing more was to be had of them than how
@@ -236,7 +254,12 @@ fn nothing_reported(
     let framework = plan.framework.name();
     if ended.timed_out || cut.is_some() {
         let reason = "its tests were cut short before they reported";
-        return Some(Failure::inconclusive(reason));
+        let remedy = ": --wall SECONDS gives them more time";
+        let late = ended.timed_out || ran.facts.status == StageStatus::TimedOut;
+        return Some(Failure::inconclusive(match late {
+            true => format!("{reason}{remedy}"),
+            false => reason.to_owned(),
+        }));
     }
     if let Some(error) = &ended.error {
         let error = escape_within(error, LONGEST);
@@ -261,18 +284,20 @@ fn nothing_reported(
 }
 
 /// How a command ended, in a few words.
-fn how(ended: &Ended) -> String {
+pub(super) fn how(ended: &Ended) -> String {
     match (ended.exit, ended.signal) {
         (Some(exit), _) => format!("exit status {exit}"),
         (None, Some(signal)) => format!("ended by signal {signal}"),
-        (None, None) => "killed at its time limit".to_owned(),
+        (None, None) => "killed at its time limit (--wall SECONDS raises it)".to_owned(),
     }
 }
 
 /// What of the tests of a datum was not watched to its end.
 pub(super) fn cut_short(datum: &Value) -> Vec<String> {
     let late = datum["ended"]["timed_out"] == true;
-    let late = late.then(|| "its tests were cut short by their time limit".to_owned());
+    let late = late.then(|| {
+        "its tests were cut short by their time limit: --wall SECONDS raises it".to_owned()
+    });
     late.into_iter().chain(source::cut_short(datum)).collect()
 }
 
@@ -368,8 +393,6 @@ pub(super) fn order(
 
 #[cfg(test)]
 mod tests {
-    use pyti_analyzer::StageStatus;
-
     use super::super::hostile;
     use super::*;
 
@@ -439,6 +462,24 @@ mod tests {
             Some(Failure::package(
                 "command could not be started: no such file"
             ))
+        );
+    }
+
+    #[test]
+    fn tests_that_could_not_be_imported_are_told_with_the_first_error() {
+        let datum = serde_json::json!({
+            "framework": "pytest", "reason": "", "command": [],
+            "ended": {"exit": 2, "signal": null, "timed_out": false, "seconds": 1.0},
+            "counts": {"passed": 0, "failed": 0, "errors": 1, "skipped": 0},
+            "wanted_service": 0, "wants": {}, "missing": ["a"], "problems": [],
+            "results": [{"class": "", "name": "tests.test_a", "status": "error", "seconds": 0.0,
+                "message": "collection failure",
+                "traceback": "test_a.py:1: in <module>\nE   ModuleNotFoundError: No module named 'x'"}],
+        });
+        assert_eq!(
+            Test.summary(&datum).unwrap(),
+            "pytest: no test ran, 1 error: ModuleNotFoundError: No module named 'x'; \
+             without 1 requirement (a)"
         );
     }
 

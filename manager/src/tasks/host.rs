@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pyti_analyzer::StageFacts;
+use pyti_analyzer::{StageFacts, StageStatus};
 use pyti_graph::{Action, BoxFuture, Control, Failure, Inputs, Outputs};
 use pyti_index::{CoreMetadata, Fetched, IndexError, PythonPlatform, Source};
 
@@ -26,6 +26,11 @@ impl Action for Fetch {
             let listener = teller(&control);
             let fetching = pyti_index::fetch(&self.0.target, &self.0.options, listener);
             let fetched = until_stopped(&control, async { Ok(fetching.await?) }).await?;
+            // Whatever fails later, the report says of which file.
+            let mut record = self.0.stages.record();
+            record.target.filename = Some(fetched.file.filename.clone());
+            record.target.sha256 = Some(fetched.file.sha256.clone());
+            drop(record);
             provide(DISTRIBUTION, &fetched)
         })
     }
@@ -96,11 +101,14 @@ impl Action for Resolve {
 pub(super) struct Measure(pub(super) Arc<Audit>);
 
 impl Action for Measure {
-    fn run(&self, inputs: Inputs, _: Control) -> BoxFuture<'_, Result<Outputs, Failure>> {
+    fn run(&self, _: Inputs, _: Control) -> BoxFuture<'_, Result<Outputs, Failure>> {
         Box::pin(async move {
+            // Failed stages took their time too, and so did those of build back ends, which no task tells.
+            let ran: Vec<StageFacts> = self.0.stages.record().facts.stages.clone();
+            let started =
+                |facts: &StageFacts| !matches!(facts.status, StageStatus::NotStarted { .. });
             let mut stages = BTreeMap::new();
-            for (kind, _) in inputs.iter() {
-                let facts: StageFacts = read(&inputs, kind.as_str())?;
+            for facts in ran.into_iter().filter(started) {
                 let usage = performance::usage(&facts, self.0.stages.directory());
                 let usage = usage.map_err(Failure::infrastructure)?;
                 stages.insert(facts.name, usage);

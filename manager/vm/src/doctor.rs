@@ -3,7 +3,7 @@
 use std::{ffi::CString, io, mem, os::unix::ffi::OsStrExt, path::Path};
 
 use crate::{
-    Home,
+    Home, Image,
     accel::{Proof, kvm_device},
     qemu::first_line,
 };
@@ -20,8 +20,17 @@ pub struct Check {
     pub outcome: Outcome,
     /// What was found.
     pub found: String,
-    /// What to type, where something is to be done.
-    pub remedy: Option<String>,
+    /// What to do, where something is to be done.
+    pub remedy: Option<Remedy>,
+}
+
+/// What mends a thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remedy {
+    /// A command to type.
+    Type(String),
+    /// A sentence.
+    Advice(String),
 }
 
 /// How a check came out.
@@ -44,9 +53,10 @@ pub fn doctor(home: &Home) -> Vec<Check> {
         qemu,
         kvm,
         program("mmdebstrap", "mmdebstrap", "--version", "mmdebstrap"),
-        program("mkfs.erofs", "mkfs.erofs", "--help", "erofs-utils"),
+        program("mkfs.erofs", "mkfs.erofs", "-V", "erofs-utils"),
         keyring(),
         disk(home.root()),
+        image(home),
     ]
 }
 
@@ -62,18 +72,20 @@ fn program(name: &'static str, program: &str, argument: &str, package: &str) -> 
             name,
             outcome: Outcome::Missing,
             found: error.to_string(),
-            remedy: Some(format!("apt-get install {package}")),
+            remedy: Some(Remedy::Type(format!("apt-get install {package}"))),
         },
     }
 }
 
 fn kvm(home: &Home, qemu: &str) -> Check {
-    let emulate = "nothing to be done: emulation is used, and is slower";
+    let emulate = "nothing is to be done: emulation is used, and is slower";
+    let join = "where /dev/kvm exists, `usermod -aG kvm $USER` and a new login open it; else emulation \
+                is used, and is slower";
     let (outcome, found, remedy) = match (kvm_device(), Proof::recall(home, qemu)) {
         (Err(reason), _) => (
             Outcome::Worse,
             reason,
-            Some("usermod -aG kvm $USER, where the device exists".to_owned()),
+            Some(Remedy::Advice(join.to_owned())),
         ),
         (Ok(()), None) => (
             Outcome::Good,
@@ -92,7 +104,7 @@ fn kvm(home: &Home, qemu: &str) -> Check {
         ) => (
             Outcome::Worse,
             format!("/dev/kvm opens and does not work: {reason}"),
-            Some(emulate.to_owned()),
+            Some(Remedy::Advice(emulate.to_owned())),
         ),
     };
     Check {
@@ -119,7 +131,7 @@ fn keyring() -> Check {
         } else {
             format!("no {}", path.display())
         },
-        remedy: (!there).then(|| "apt-get install debian-archive-keyring".to_owned()),
+        remedy: (!there).then(|| Remedy::Type("apt-get install debian-archive-keyring".to_owned())),
     }
 }
 
@@ -140,16 +152,38 @@ fn disk(root: &Path) -> Check {
         Err(error) => (Outcome::Missing, error.to_string()),
     };
     let remedy = (outcome == Outcome::Missing).then(|| {
-        format!(
+        Remedy::Advice(format!(
             "set PYTI_HOME to a directory with {} GiB free",
             DISK_NEEDED >> 30
-        )
+        ))
     });
     Check {
         name: "disk space",
         outcome,
         found,
         remedy,
+    }
+}
+
+/// The guest images. None is needed before an audit, which builds its own.
+fn image(home: &Home) -> Check {
+    let check = |outcome, found, remedy| Check {
+        name: "guest images",
+        outcome,
+        found,
+        remedy,
+    };
+    match Image::list(home) {
+        Err(error) => check(Outcome::Missing, error.to_string(), None),
+        Ok(images) if images.is_empty() => check(
+            Outcome::Good,
+            "none is built: the first audit builds one, which takes minutes".to_owned(),
+            Some(Remedy::Type("pyti image build".to_owned())),
+        ),
+        Ok(images) => {
+            let names: Vec<String> = images.iter().map(Image::id).collect();
+            check(Outcome::Good, names.join(", "), None)
+        }
     }
 }
 

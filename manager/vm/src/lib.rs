@@ -23,7 +23,7 @@ mod template;
 mod vm;
 
 pub use accel::Accel;
-pub use doctor::{Check, Outcome, doctor};
+pub use doctor::{Check, Outcome, Remedy, doctor};
 pub use error::VmError;
 pub use home::{Home, Progress};
 pub use image::{Definition, Image, Interpreter, Record as ImageRecord};

@@ -1,0 +1,79 @@
+//! Which run a report is of.
+
+use serde::{Deserialize, Serialize};
+
+use crate::rules::date;
+
+/// When, where and with what a run was made.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// Name of the run; none where it is not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Its directory; none where it is not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
+    /// When it was started, seconds since the epoch.
+    pub started: u64,
+    /// Version of the PyTI that made it.
+    pub program: String,
+    /// Version of the Python that the package ran with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub python: Option<String>,
+    /// The guest image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The indexes that it could fetch from, without credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<String>,
+}
+
+impl RunInfo {
+    /// In a line, for a reader; not escaped.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let mut words = vec![when(self.started)];
+        match (&self.python, &self.image) {
+            (Some(python), Some(image)) => words.push(format!("Python {python} of image {image}")),
+            (Some(python), None) => words.push(format!("Python {python}")),
+            (None, Some(image)) => words.push(format!("image {image}")),
+            (None, None) => {}
+        }
+        words.extend(self.index.clone());
+        words.push(format!("PyTI {}", self.program));
+        words.join(", ")
+    }
+}
+
+/// A time in seconds since the epoch as `YYYY-MM-DD HH:MM UTC`.
+#[must_use]
+pub fn when(seconds: u64) -> String {
+    let (day, time) = (seconds / 86_400, seconds % 86_400);
+    format!(
+        "{} {:02}:{:02} UTC",
+        date(day),
+        time / 3600,
+        time % 3600 / 60
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_told_in_a_line() {
+        let run = RunInfo {
+            started: 951_827_640,
+            program: "0.1.0".into(),
+            python: Some("3.13".into()),
+            image: Some("trixie".into()),
+            index: Some("https://pypi.org/simple/".into()),
+            ..RunInfo::default()
+        };
+        assert_eq!(
+            run.told(),
+            "2000-02-29 12:34 UTC, Python 3.13 of image trixie, https://pypi.org/simple/, PyTI 0.1.0"
+        );
+    }
+}
