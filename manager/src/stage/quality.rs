@@ -220,10 +220,11 @@ impl Stage for Quality {
     fn summary(&self, datum: &Value) -> Option<String> {
         let checked: Checked = serde_json::from_value(datum.clone()).ok()?;
         let score = checked.score.map(|score| format!(", {score}"));
+        let all = checked.findings.len() + checked.more;
         Some(format!(
             "{}{}",
             // Findings are what rules say of what it does.
-            amount(checked.findings.len() as u64, "remark", "remarks"),
+            amount(all as u64, "remark", "remarks"),
             score.unwrap_or_default()
         ))
     }
