@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pyti_trace::event::Family;
 
 use super::grid::Grid;
-use super::page::{BOLD, DIM, GREEN, Page, RED, YELLOW};
+use super::page::{BOLD, DIM, GREEN, Page, RED, YELLOW, wrap};
 use super::{Finding, Report, Style, time};
 use crate::facts::{StageFacts, StageStatus, family_name};
 use crate::origin::Origin;
@@ -62,13 +62,13 @@ impl Page {
         };
         let name = report.verdict.name().to_uppercase();
         let verdict = self.paint(colour, &name);
-        let title = report.target.title();
-        if name.len() + 2 + escape(&title).chars().count() <= self.width() {
-            let title = self.paint(BOLD, &escape(&title));
-            self.line(&format!("{verdict}  {title}"));
-        } else {
-            self.line(&verdict);
-            self.painted(0, "", &title, Some(BOLD));
+        let title = escape(&report.target.title());
+        let deep = name.len() + 2;
+        let mut lead = format!("{verdict}  ");
+        for line in wrap(&title, self.width().saturating_sub(deep)) {
+            let line = self.paint(BOLD, &line);
+            self.line(&format!("{lead}{line}"));
+            lead = " ".repeat(deep);
         }
         self.file(report);
         if let Some(run) = &report.run {
