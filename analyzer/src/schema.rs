@@ -54,6 +54,7 @@ pub enum Field {
     Comm,
     Uid,
     CredsUnexplained,
+    Executed,
     Tree,
     Result,
     Pid,
@@ -228,6 +229,7 @@ fields! {
     Asked "asked" Text FILES, "path as the caller gave it";
     Target "target" Text &[Rename, Link, Symlink, Exec, Tamper], "new path; text of a symlink; interpreter on exec; what is mounted";
     Flags "flags" Int &[Open, MmapExec, Tamper, MemfdCreate], "open flags, protection, or command, by kind";
+    Executed "executed" Bool &[MmapExec], "the program that the same thread executes next: mapped by the kernel, loaded by nobody";
     ForWriting "for_writing" Bool &[Open], "opened for writing";
     Mode "mode" Int &[Open, Mkdir, Chmod, Dup], "file mode; on dup with the file's type";
     Created "created" Bool &[Open], "the open made the file";

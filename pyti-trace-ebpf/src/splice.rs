@@ -5,12 +5,11 @@ use aya_ebpf::macros::{fentry, fexit, map};
 use aya_ebpf::maps::LruHashMap;
 use aya_ebpf::programs::{FEntryContext, FExitContext};
 
-use crate::file::FMODE_BACKING;
 use crate::kernel::{Ptr, load, offset, peek};
 use crate::page::address_of;
 use crate::repeat::repeat;
 use crate::track::{ids, watching};
-use crate::write::{Memory, Piece, add, count_unseen, next_piece, sample};
+use crate::write::{Memory, Piece, add, count_unseen, is_written, next_piece, sample};
 
 /// Size of `struct pipe_buffer`, which begins with its page, offset and length
 /// (include/linux/pipe_fs_i.h).
@@ -34,14 +33,9 @@ struct Copy {
 static COPIES: LruHashMap<u32, Copy> = LruHashMap::with_max_entries(4096, 0);
 
 #[inline(always)]
-fn is_backing(file: Ptr) -> bool {
-    load::<u32>(file, offset!(file_mode)) & FMODE_BACKING != 0
-}
-
-#[inline(always)]
 fn begin(file: Ptr) -> i32 {
     // A file system asks again, for the file behind.
-    if watching() && !is_backing(file) {
+    if watching() && is_written(file as u64) {
         let copy = Copy {
             file: file as u64,
             piped: 0,
@@ -72,7 +66,7 @@ pub fn splice_begin(ctx: FEntryContext) -> i32 {
 /// The file that the running thread was asked to write to where the kernel writes to this one.
 #[inline(always)]
 fn asked(file: Ptr) -> u64 {
-    if !is_backing(file) {
+    if is_written(file as u64) {
         return file as u64;
     }
     match COPIES.get_ptr(ids().1) {

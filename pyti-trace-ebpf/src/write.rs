@@ -117,6 +117,12 @@ pub struct Piece {
     at: u64,
 }
 
+/// Whether the running process was asked to write to this file.
+#[inline(always)]
+pub fn is_written(file: u64) -> bool {
+    WRITTEN.get_ptr(write_key(file, ids().0)).is_some()
+}
+
 /// What the running process writes next to a file, from this offset on.
 #[inline(always)]
 pub fn next_piece(file: u64, at: u64) -> Option<Piece> {

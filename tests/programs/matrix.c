@@ -205,20 +205,20 @@ static void writes(pid_t me) {
     WRITE("copy_file_range", (lseek(from, 0, SEEK_SET), got(copy_file_range(from, NULL, fd, NULL, 9, 0))));
     (void)!pipe(pipes);
     WRITE("sendfile-again", (lseek(from, 0, SEEK_SET), got(sendfile(fd, from, NULL, 4)) + got(sendfile(fd, from, NULL, 5))));
-    /* Within a file system that has no overlay above it, and to it. */
-    int there = open("/dev/shm/source", O_CREAT | O_RDWR, 0644);
+    /* Within an overlay file system, which writes to another file, and to it. */
+    int there = open("/home/dev/source", O_CREAT | O_RDWR, 0644);
     (void)!write(there, text, 9);
 #define WRITE_THERE(road, call)                                    \
     do {                                                           \
-        path = "/dev/shm/" road;                                   \
+        path = "/home/dev/" road;                                  \
         begin(road);                                               \
         int fd = open(path, O_CREAT | O_RDWR, 0644);               \
         long done = call;                                          \
         close(fd);                                                 \
         say("write", road, me, done, path);                        \
     } while (0)
-    WRITE_THERE("copy-tmpfs", (lseek(there, 0, SEEK_SET), got(copy_file_range(there, NULL, fd, NULL, 9, 0))));
-    WRITE_THERE("sendfile-tmpfs", (lseek(from, 0, SEEK_SET), got(sendfile(fd, from, NULL, 9))));
+    WRITE_THERE("copy-overlay", (lseek(there, 0, SEEK_SET), got(copy_file_range(there, NULL, fd, NULL, 9, 0))));
+    WRITE_THERE("sendfile-overlay", (lseek(from, 0, SEEK_SET), got(sendfile(fd, from, NULL, 9))));
     WRITE("splice", ((void)!write(pipes[1], text, 9), got(splice(pipes[0], NULL, fd, NULL, 9, 0))));
     WRITE("vmsplice", ((void)!vmsplice(pipes[1], &vec, 1, 0), got(splice(pipes[0], NULL, fd, NULL, 9, 0))));
     int packets[2];

@@ -17,8 +17,14 @@ fn flagged(name: &str, verdict: &str, rules: &[&str]) {
 }
 
 macro_rules! flagged {
-    ($($test:ident: $name:literal $verdict:literal $rules:expr;)*) => {
-        $(#[test] fn $test() { flagged($name, $verdict, &$rules); })*
+    ($(#[$attribute:meta])* $($test:ident: $name:literal $verdict:literal $rules:expr;)*) => {
+        flagged! { @all [$(#[$attribute])*] $($test: $name $verdict $rules;)* }
+    };
+    (@all $attributes:tt $($test:ident: $name:literal $verdict:literal $rules:expr;)*) => {
+        $(flagged! { @one $attributes $test $name $verdict $rules })*
+    };
+    (@one [$(#[$attribute:meta])*] $test:ident $name:literal $verdict:literal $rules:expr) => {
+        #[test] $(#[$attribute])* fn $test() { flagged($name, $verdict, &$rules); }
     };
 }
 
@@ -42,14 +48,19 @@ flagged! {
     vm_bad_leaks_by_dns: "leaks-by-dns" "malicious" ["dns-leak", "name-lookup"];
     vm_bad_adds_authorized_key: "adds-authorized-key" "malicious" ["authorized-keys"];
     vm_bad_drops_library: "drops-library" "malicious" ["dropped-library"];
+    vm_bad_reads_environments: "reads-environments" "malicious" ["process-environ-read"];
+    vm_bad_starts_miner: "starts-miner" "malicious" ["miner"];
+}
+
+// Their events are of kinds that others prove; their rules are proved on recorded traces.
+flagged! {
+    #[ignore = "continuous integration has no time for all: cargo xtask test --images"]
     vm_bad_drops_script: "drops-script" "suspicious" ["dropped-script"];
     vm_bad_reads_user_files: "reads-user-files" "malicious" ["user-files-read"];
     vm_bad_changes_project: "changes-project" "malicious" ["user-files-change"];
     vm_bad_uploads: "uploads" "malicious" ["name-lookup", "upload"];
     vm_bad_runs_encoded_code: "runs-encoded-code" "malicious" ["encoded-code"];
     vm_bad_reads_stored_secrets: "reads-stored-secrets" "malicious" ["stored-secret-read"];
-    vm_bad_reads_environments: "reads-environments" "malicious" ["process-environ-read"];
-    vm_bad_starts_miner: "starts-miner" "malicious" ["miner"];
     vm_bad_shadows_command: "shadows-command" "malicious" ["shadowed-command"];
     vm_bad_changes_settings: "changes-settings" "suspicious" ["settings-write"];
 }

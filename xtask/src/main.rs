@@ -47,7 +47,7 @@ enum Task {
         /// No test of another image than the usual one: each is built first, which takes minutes.
         #[arg(long, conflicts_with = "images")]
         no_images: bool,
-        /// Also the tests of images that continuous integration has no time for.
+        /// Also the tests that continuous integration has no time for, of further images among them.
         #[arg(long, conflicts_with = "no_vm")]
         images: bool,
         /// Only the tests whose name contains this.

@@ -8,6 +8,7 @@ mod derived;
 mod descriptors;
 mod engine;
 mod error;
+mod executed;
 mod judge;
 mod operators;
 mod places;

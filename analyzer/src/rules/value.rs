@@ -1,6 +1,7 @@
 //! What a field of an event holds, when a rule asks.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use pyti_trace::dns;
@@ -8,6 +9,7 @@ use pyti_trace::event::{Event, Incomplete, Kind, ProcessKey};
 
 use super::credentials::{Unexplained, unexplained};
 use super::descriptors::Descriptors;
+use super::executed::executed;
 use super::places::Places;
 use crate::schema::Field;
 use crate::tree::{Image, Tree, base_name};
@@ -50,6 +52,8 @@ pub struct View<'a> {
     pub(super) descriptors: Descriptors,
     /// By event: see [`unexplained`].
     unexplained: Vec<Unexplained>,
+    /// Places of events: see [`executed`].
+    executed: HashSet<usize>,
 }
 
 impl<'a> View<'a> {
@@ -90,6 +94,7 @@ impl<'a> View<'a> {
             born,
             descriptors: Descriptors::new(events),
             unexplained: unexplained(events),
+            executed: executed(events),
         }
     }
 
@@ -130,6 +135,7 @@ impl<'a> View<'a> {
                 Some(Unexplained::NotOnRecord) => Value::Absent,
                 Some(Unexplained::Unknown) | None => Value::Unknown,
             },
+            Field::Executed => Value::Bool(self.executed.contains(&index)),
             Field::Path => path_of(event),
             Field::Asked => match &event.asked {
                 Some(asked) => Value::Text(asked.into(), !gone(Incomplete::ASKED_TRUNCATED)),
