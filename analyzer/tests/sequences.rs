@@ -215,3 +215,15 @@ fn a_long_chain_of_forks_is_not_known_to_be_unrelated() {
     }
     assert_eq!(after(&sequence("tree"), 300, "/x"), (1, false));
 }
+
+/// As an interpreter that compiles at run time makes it.
+#[test]
+fn executable_memory_of_no_file_is_no_file_that_cannot_be_read() {
+    let rules = rules(
+        "sequence: {by: tree, within: 10s, steps: [{kind: write, as: w}, {kind: mmap_exec, where: {any: [{path: {same: w.path}}, {inode: {same: w.inode}, dev: {same: w.dev}}]}}]}",
+    );
+    let mut events = events(&rules, "    - {write: /a}\n    - {mmap_exec: /b}\n");
+    let mapped = events.last_mut().unwrap();
+    (mapped.path, mapped.dev, mapped.inode) = (None, None, None);
+    assert_eq!(judge(&rules, &events), (0, false));
+}

@@ -5,7 +5,7 @@ use aya_ebpf::macros::{fentry, fexit, map};
 use aya_ebpf::maps::LruHashMap;
 use aya_ebpf::programs::{FEntryContext, FExitContext};
 
-use crate::kernel::{Ptr, load, offset, peek};
+use crate::kernel::{Ptr, is_internal, load, offset, peek};
 use crate::page::address_of;
 use crate::repeat::repeat;
 use crate::track::{ids, watching};
@@ -35,7 +35,7 @@ static COPIES: LruHashMap<u32, Copy> = LruHashMap::with_max_entries(4096, 0);
 #[inline(always)]
 fn begin(file: Ptr) -> i32 {
     // A file system asks again, for the file behind.
-    if watching() && is_written(file as u64) {
+    if watching() && !is_internal(file) {
         let copy = Copy {
             file: file as u64,
             piped: 0,

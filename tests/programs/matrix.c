@@ -170,15 +170,16 @@ static void writes(pid_t me) {
     const char *path;
     int from = open(touch(DIR "source"), O_RDWR);
     (void)!write(from, text, 9);
-#define WRITE(road, call)                                     \
+#define WRITE_AT(place, road, call)                           \
     do {                                                      \
-        path = name("write", road);                           \
+        path = place;                                         \
         begin(road);                                          \
         int fd = open(path, O_CREAT | O_RDWR, 0644);          \
         long done = call;                                     \
         close(fd);                                            \
         say("write", road, me, done, path);                   \
     } while (0)
+#define WRITE(road, call) WRITE_AT(name("write", road), road, call)
     WRITE("write", got(write(fd, text, 9)));
     WRITE("pwrite64", got(pwrite(fd, text, 9, 0)));
     WRITE("writev", got(writev(fd, &vec, 1)));
@@ -208,17 +209,8 @@ static void writes(pid_t me) {
     /* Within an overlay file system, which writes to another file, and to it. */
     int there = open("/home/dev/source", O_CREAT | O_RDWR, 0644);
     (void)!write(there, text, 9);
-#define WRITE_THERE(road, call)                                    \
-    do {                                                           \
-        path = "/home/dev/" road;                                  \
-        begin(road);                                               \
-        int fd = open(path, O_CREAT | O_RDWR, 0644);               \
-        long done = call;                                          \
-        close(fd);                                                 \
-        say("write", road, me, done, path);                        \
-    } while (0)
-    WRITE_THERE("copy-overlay", (lseek(there, 0, SEEK_SET), got(copy_file_range(there, NULL, fd, NULL, 9, 0))));
-    WRITE_THERE("sendfile-overlay", (lseek(from, 0, SEEK_SET), got(sendfile(fd, from, NULL, 9))));
+    WRITE_AT("/home/dev/copied", "copy-overlay", (lseek(there, 0, SEEK_SET), got(copy_file_range(there, NULL, fd, NULL, 9, 0))));
+    WRITE_AT("/home/dev/sent", "sendfile-overlay", (lseek(from, 0, SEEK_SET), got(sendfile(fd, from, NULL, 9))));
     WRITE("splice", ((void)!write(pipes[1], text, 9), got(splice(pipes[0], NULL, fd, NULL, 9, 0))));
     WRITE("vmsplice", ((void)!vmsplice(pipes[1], &vec, 1, 0), got(splice(pipes[0], NULL, fd, NULL, 9, 0))));
     int packets[2];

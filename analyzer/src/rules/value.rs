@@ -165,7 +165,7 @@ impl<'a> View<'a> {
                 None => missing(event),
             },
             Field::Bytes => int(event, event.bytes.map(|bytes| bytes as i64)),
-            Field::Dev | Field::Inode if is_socket(event) => Value::Absent,
+            Field::Dev | Field::Inode if is_socket(event) || is_anonymous(event) => Value::Absent,
             Field::Dev => int(event, event.dev.map(|dev| dev as i64)),
             Field::Inode => int(event, event.inode.map(|inode| inode as i64)),
             Field::Nlink => int(event, event.nlink.map(i64::from)),
@@ -362,6 +362,14 @@ fn comm(event: &Event) -> Value<'_> {
         return Value::Unknown;
     }
     Value::Text(event.comm.as_str().into(), true)
+}
+
+/// Memory that is made executable and belongs to no file.
+fn is_anonymous(event: &Event) -> bool {
+    event.kind == Kind::MmapExec
+        && event.path.is_none()
+        && event.inode.is_none()
+        && !event.incomplete.contains(Incomplete::PATH_UNREADABLE)
 }
 
 fn path_of(event: &Event) -> Value<'_> {
