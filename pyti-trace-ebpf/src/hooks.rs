@@ -144,7 +144,9 @@ hooks! {
     WRITTEN: extra Adds Fentry "vfs_copy_file_range" copy_begin, "bytes of copies";
     WRITTEN: extra Adds Fexit "vfs_copy_file_range" copy_count, "bytes of copies that a file system makes";
     WRITTEN: extra Adds Fentry "do_splice_direct" sendfile_begin, "bytes of sendfile";
+    WRITTEN: extra Adds Fexit "do_splice_direct" sendfile_end, "bytes of sendfile";
     WRITTEN: extra Adds Fentry "do_splice" splice_begin, "bytes that come out of pipes";
+    WRITTEN: extra Adds Fexit "do_splice" splice_end, "bytes that come out of pipes";
     WRITTEN: extra Adds Fentry "iter_file_splice_write" splice_sample, "first bytes of copies";
     WRITTEN: extra Adds Fexit "iter_file_splice_write" splice_count, "bytes of copies and out of pipes";
     RENAMED: core Begins Fentry "do_renameat2" rename_begin, NAMES;

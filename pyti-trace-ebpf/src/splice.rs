@@ -1,9 +1,12 @@
 //! Files written to by copies inside the kernel: sendfile, copy_file_range and splice, by a system call
 //! or a ring. All of them fill a pipe and write it out.
 
+use core::ptr::read_volatile;
+
 use aya_ebpf::macros::{fentry, fexit, map};
 use aya_ebpf::maps::LruHashMap;
 use aya_ebpf::programs::{FEntryContext, FExitContext};
+use pyti_trace_ebpf::SAMPLE;
 
 use crate::kernel::{Ptr, is_internal, load, offset, peek};
 use crate::page::address_of;
@@ -26,9 +29,11 @@ struct Copy {
     file: u64,
     /// Bytes of it that came out of a pipe.
     piped: u64,
+    /// Bytes that were sampled of what is on its way now.
+    sampled: u64,
 }
 
-/// The last copy of each thread. One that is forgotten is a file of which the bytes are not known.
+/// The copies that threads are making. One that is forgotten is a file of which the bytes are not known.
 #[map]
 static COPIES: LruHashMap<u32, Copy> = LruHashMap::with_max_entries(4096, 0);
 
@@ -39,10 +44,28 @@ fn begin(file: Ptr) -> i32 {
         let copy = Copy {
             file: file as u64,
             piped: 0,
+            sampled: 0,
         };
         let _ = COPIES.insert(ids().1, copy, 0);
     }
     0
+}
+
+/// The copy to this file is made: what the kernel writes next by the same road, such as a file that it
+/// copies up from a lower layer, is another's. Says how much came out of pipes.
+#[inline(always)]
+fn end(file: Ptr) -> Option<u64> {
+    let thread = ids().1;
+    let copy = COPIES.get_ptr(thread)?;
+    // SAFETY: a value of the map; other threads have others.
+    let Copy {
+        file: asked, piped, ..
+    } = unsafe { *copy };
+    if asked != file as u64 {
+        return None;
+    }
+    let _ = COPIES.remove(thread);
+    Some(piped)
 }
 
 /// copy_file_range.
@@ -61,6 +84,20 @@ pub fn sendfile_begin(ctx: FEntryContext) -> i32 {
 #[fentry(function = "do_splice")]
 pub fn splice_begin(ctx: FEntryContext) -> i32 {
     begin(ctx.arg(2))
+}
+
+/// See [`sendfile_begin`].
+#[fexit(function = "do_splice_direct")]
+pub fn sendfile_end(ctx: FExitContext) -> i32 {
+    end(ctx.arg(2));
+    0
+}
+
+/// See [`splice_begin`].
+#[fexit(function = "do_splice")]
+pub fn splice_end(ctx: FExitContext) -> i32 {
+    end(ctx.arg(2));
+    0
 }
 
 /// The file that the running thread was asked to write to where the kernel writes to this one.
@@ -101,15 +138,21 @@ pub fn splice_sample(ctx: FEntryContext) -> i32 {
     };
     let pipe: Ptr = ctx.arg(0);
     let first: u32 = load(pipe, offset!(pipe_tail));
+    let len: u64 = ctx.arg(3);
     let mut flow = Flow {
         piece,
         buffers: load(pipe, offset!(pipe_bufs)),
         first,
         mask: load::<u32>(pipe, offset!(pipe_ring_size)).wrapping_sub(1),
         filled: load::<u32>(pipe, offset!(pipe_head)).wrapping_sub(first),
-        left: ctx.arg(3),
+        left: len,
     };
     repeat(MOST_BUFFERS, sample_buffer, &mut flow);
+    if let Some(copy) = COPIES.get_ptr_mut(ids().1) {
+        // SAFETY: locals, of which the compiler does not see that the loop writes them; a value of the
+        // map, and other threads have others.
+        unsafe { (*copy).sampled = len.wrapping_sub(read_volatile(&raw const flow.left)) };
+    }
     0
 }
 
@@ -129,16 +172,22 @@ unsafe extern "C" fn sample_buffer(index: u32, flow: *mut Flow) -> i64 {
     i64::from(!sample(&mut flow.piece, Memory::Kernel, from, len) || flow.left == 0)
 }
 
-/// Counts what was written out.
+/// Counts what was written out. What was sampled on its way and then refused is not in the file.
 #[fexit(function = "iter_file_splice_write")]
 pub fn splice_count(ctx: FExitContext) -> i32 {
-    let written: i64 = ctx.arg(5);
-    if written > 0 && add(asked(ctx.arg(1)), written) {
-        if let Some(copy) = COPIES.get_ptr_mut(ids().1) {
-            // SAFETY: a value of the map; other threads have others.
-            unsafe { (*copy).piped += written as u64 };
+    let result: i64 = ctx.arg(5);
+    let written = if result > 0 { result as u64 } else { 0 };
+    let file = asked(ctx.arg(1));
+    let mut sampled = u64::MAX;
+    if let Some(copy) = COPIES.get_ptr_mut(ids().1) {
+        // SAFETY: a value of the map; other threads have others.
+        unsafe {
+            sampled = (*copy).sampled;
+            (*copy).piped += written;
         }
     }
+    // No more than a sample's room was taken of it.
+    add(file, written, written < sampled && written < SAMPLE as u64);
     0
 }
 
@@ -147,12 +196,7 @@ pub fn splice_count(ctx: FExitContext) -> i32 {
 pub fn copy_count(ctx: FExitContext) -> i32 {
     let file: Ptr = ctx.arg(2);
     let written: i64 = ctx.arg(6);
-    let Some(copy) = COPIES.get_ptr(ids().1) else {
-        return 0;
-    };
-    // SAFETY: a value of the map; other threads have others.
-    let Copy { file: asked, piped } = unsafe { *copy };
-    if asked == file as u64 {
+    if let Some(piped) = end(file) {
         let at = ctx.arg::<u64>(3).wrapping_add(piped);
         count_unseen(file, written.wrapping_sub(piped as i64), at);
     }

@@ -139,15 +139,19 @@ pub fn next_piece(file: u64, at: u64) -> Option<Piece> {
     Some(Piece { entry, at })
 }
 
-/// Adds to the bytes that the running process wrote to a file, and says whether it is known.
+/// Adds to the bytes that the running process wrote to a file. Where some that were sampled were
+/// refused the sample says nothing.
 #[inline(always)]
-pub fn add(file: u64, written: i64) -> bool {
-    let Some(entry) = WRITTEN.get_ptr_mut(write_key(file, ids().0)) else {
-        return false;
-    };
-    // SAFETY: a value of the map.
-    unsafe { (*entry).bytes += written as u64 };
-    true
+pub fn add(file: u64, written: u64, refused: bool) {
+    if let Some(entry) = WRITTEN.get_ptr_mut(write_key(file, ids().0)) {
+        // SAFETY: a value of the map.
+        unsafe {
+            (*entry).bytes += written;
+            if refused {
+                (*entry).unseen = 1;
+            }
+        }
+    }
 }
 
 /// Counts what the running process wrote to a file from this offset on, and gives what is to be
@@ -464,14 +468,8 @@ fn written(file: Ptr) -> i32 {
             recorder.record().bytes = (*entry).bytes;
             recorder.record().has |= has::BYTES;
         }
-        // Where something was written unseen they are not known, however few they are; and what was
-        // sampled on its way and then not written is not there.
+        // Where something was written unseen they are not known, however few they are.
         let len = if (*entry).unseen == 0 { len } else { 0 };
-        let len = if u64::from(len) > (*entry).bytes {
-            0
-        } else {
-            len
-        };
         if len > 0 {
             recorder.kernel::<{ SAMPLE as u32 }>(
                 tag::DATA,

@@ -42,6 +42,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/sendfile.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -211,6 +212,30 @@ static void writes(pid_t me) {
     (void)!write(there, text, 9);
     WRITE_AT("/home/dev/copied", "copy-overlay", (lseek(there, 0, SEEK_SET), got(copy_file_range(there, NULL, fd, NULL, 9, 0))));
     WRITE_AT("/home/dev/sent", "sendfile-overlay", (lseek(from, 0, SEEK_SET), got(sendfile(fd, from, NULL, 9))));
+    /* Then another file, of the layer below, is copied up: the kernel does that by the same road. */
+    WRITE_AT("/home/dev/kept", "sendfile-then-copy-up", ({
+        lseek(from, 0, SEEK_SET);
+        long sent = got(sendfile(fd, from, NULL, 9));
+        close(open("/home/dev/.profile", O_WRONLY));
+        sent; }));
+    /* A head that is offered and refused is not in the file. */
+    WRITE("splice-refused", ({
+        long done = got(write(fd, text, 9));
+        int offered[2];
+        struct rlimit old, none;
+        loff_t start = 0;
+        (void)!pipe(offered);
+        (void)!write(offered[1], "harmless!", 9);
+        getrlimit(RLIMIT_FSIZE, &old);
+        none = (struct rlimit){0, old.rlim_max};
+        signal(SIGXFSZ, SIG_IGN);
+        setrlimit(RLIMIT_FSIZE, &none);
+        if (splice(offered[0], NULL, fd, &start, 9, 0) >= 0)
+            done = -EEXIST;
+        setrlimit(RLIMIT_FSIZE, &old);
+        close(offered[0]);
+        close(offered[1]);
+        done; }));
     WRITE("splice", ((void)!write(pipes[1], text, 9), got(splice(pipes[0], NULL, fd, NULL, 9, 0))));
     WRITE("vmsplice", ((void)!vmsplice(pipes[1], &vec, 1, 0), got(splice(pipes[0], NULL, fd, NULL, 9, 0))));
     int packets[2];
