@@ -104,12 +104,10 @@ fn ask(args: &TargetArgs, out: Option<&Path>, home: &Home, interrupt: Interrupt)
         name: args.target.clone(),
         ..Target::default()
     };
-    let record = RunRecord {
-        python: Some(machine.interpreter().to_string()),
-        image: Some(image),
-        index: Some(indexes),
-        ..RunRecord::new(id, named)
-    };
+    let mut record = RunRecord::new(id, named);
+    record.made.python = Some(machine.interpreter().to_string());
+    record.made.image = Some(image);
+    record.made.index = Some(indexes);
     let limits = args.limits.clone();
     let store = DataStore::at(home.cache.join("data"));
     let stages = Stages::new(

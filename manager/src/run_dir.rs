@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
-use pyti_analyzer::report::{self, RunInfo};
+use pyti_analyzer::report::{self, Made, RunInfo};
 use pyti_analyzer::{Report, RunFacts, Target};
 use pyti_graph::Outcome;
 use serde::{Deserialize, Serialize};
@@ -42,21 +42,11 @@ pub struct RunRecord {
     pub schema: String,
     /// Name of the run, also that of its directory where the user chose none.
     pub id: String,
-    /// Version of the program that made it.
-    pub program: String,
-    /// Seconds since the epoch.
-    pub started: u64,
+    /// When and with what it was made.
+    #[serde(flatten)]
+    pub made: Made,
     /// Where it stands.
     pub state: State,
-    /// Version of the Python that the package runs with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub python: Option<String>,
-    /// The guest image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<String>,
-    /// The package indexes, without credentials.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub index: Option<String>,
     /// What is audited.
     pub target: Target,
     /// What is known of the stages so far.
@@ -86,12 +76,12 @@ impl RunRecord {
         Self {
             schema: SCHEMA.to_owned(),
             id,
-            program: PROGRAM.to_owned(),
-            started: now(),
+            made: Made {
+                program: PROGRAM.to_owned(),
+                started: now(),
+                ..Made::default()
+            },
             state: State::Running,
-            python: None,
-            image: None,
-            index: None,
             target,
             facts: RunFacts::default(),
             tasks: vec![],
@@ -285,7 +275,8 @@ impl RunDir {
             return Ok(None);
         }
         let value = self.read_json(REPORT)?;
-        let mut report: Report = self.understood(REPORT, value, report::SCHEMA, &record.program)?;
+        let mut report: Report =
+            self.understood(REPORT, value, report::SCHEMA, &record.made.program)?;
         report.run = Some(self.info(record));
         Ok(Some(report))
     }
@@ -297,11 +288,7 @@ impl RunDir {
         RunInfo {
             id: Some(record.id.clone()),
             directory: Some(path.to_string_lossy().into_owned()),
-            started: record.started,
-            program: record.program.clone(),
-            python: record.python.clone(),
-            image: record.image.clone(),
-            index: record.index.clone(),
+            made: record.made.clone(),
         }
     }
 

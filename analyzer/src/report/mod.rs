@@ -20,7 +20,7 @@ pub use grid::Grid;
 pub use processes::process_tree;
 pub use proof::render_finding;
 pub use pyti_trace::describe::{describe, place, time};
-pub use run_info::{RunInfo, when};
+pub use run_info::{Made, RunInfo, when};
 pub use table::render;
 
 use crate::facts::{Loss, StageFacts, Target};

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::rules::date;
 
-/// When, where and with what a run was made.
+/// Which run, where it is kept, when and with what it was made.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RunInfo {
     /// Name of the run; none where it is not kept.
@@ -13,6 +13,14 @@ pub struct RunInfo {
     /// Its directory; none where it is not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<String>,
+    /// When and with what it was made.
+    #[serde(flatten)]
+    pub made: Made,
+}
+
+/// When and with what a run was made.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Made {
     /// When it was started, seconds since the epoch.
     pub started: u64,
     /// Version of the PyTI that made it.
@@ -28,7 +36,7 @@ pub struct RunInfo {
     pub index: Option<String>,
 }
 
-impl RunInfo {
+impl Made {
     /// In a line, for a reader; not escaped.
     #[must_use]
     pub fn told(&self) -> String {
@@ -63,16 +71,15 @@ mod tests {
 
     #[test]
     fn a_run_is_told_in_a_line() {
-        let run = RunInfo {
+        let made = Made {
             started: 951_827_640,
             program: "0.1.0".into(),
             python: Some("3.13".into()),
             image: Some("trixie".into()),
             index: Some("https://pypi.org/simple/".into()),
-            ..RunInfo::default()
         };
         assert_eq!(
-            run.told(),
+            made.told(),
             "2000-02-29 12:34 UTC, Python 3.13 of image trixie, https://pypi.org/simple/, PyTI 0.1.0"
         );
     }

@@ -72,7 +72,7 @@ impl Page {
         }
         self.file(report);
         if let Some(run) = &report.run {
-            self.painted(0, "", &run.told(), Some(DIM));
+            self.painted(0, "", &run.made.told(), Some(DIM));
         }
         let reasons = report
             .reasons

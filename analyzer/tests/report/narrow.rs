@@ -1,6 +1,6 @@
 //! Reports in narrow terminals, and how much of a finding they show.
 
-use pyti_analyzer::report::{Finding, RunInfo, TaskResult, render, render_finding};
+use pyti_analyzer::report::{Finding, Made, RunInfo, TaskResult, render, render_finding};
 use pyti_analyzer::{Report, StageFacts, StageRecord, StageStatus, Style};
 use pyti_trace::event::Counters;
 
@@ -59,11 +59,13 @@ fn crowded() -> Report {
     report.run = Some(RunInfo {
         id: Some("1-x".to_owned()),
         directory: Some("/runs/1-x".to_owned()),
-        started: 1_795_634_771,
-        program: "0.1.0".to_owned(),
-        python: Some("3.13".to_owned()),
-        image: Some("trixie".to_owned()),
-        index: Some("https://pypi.org/simple/".to_owned()),
+        made: Made {
+            started: 1_795_634_771,
+            program: "0.1.0".to_owned(),
+            python: Some("3.13".to_owned()),
+            image: Some("trixie".to_owned()),
+            index: Some("https://pypi.org/simple/".to_owned()),
+        },
     });
     report
 }

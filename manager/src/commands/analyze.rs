@@ -50,8 +50,7 @@ pub fn run(args: &AnalyzeArgs, out: &mut impl Write) -> Result<u8> {
         keep(run_dir, record, &trace, &report)?;
     } else {
         report.run = Some(RunInfo {
-            started: record.started,
-            program: record.program,
+            made: record.made,
             ..RunInfo::default()
         });
     }

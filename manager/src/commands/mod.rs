@@ -83,7 +83,8 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .context("failed to start the asynchronous runtime")
 }
 
-/// The width of the terminal, or else `COLUMNS`, and colours where standard output is one and `NO_COLOR` is not set.
+/// The width of the terminal, or else `COLUMNS`; colours where standard output is a terminal and
+/// `NO_COLOR` is not set.
 fn style() -> Style {
     let terminal = std::io::stdout().is_terminal();
     let told = || std::env::var("COLUMNS").ok()?.parse().ok();

@@ -62,7 +62,7 @@ fn row(run_dir: &RunDir) -> Vec<String> {
     };
     vec![
         verdict.to_owned(),
-        when(record.started),
+        when(record.made.started),
         pyti_analyzer::escape_within(&record.target.title(), 40),
         id,
     ]
