@@ -79,6 +79,9 @@ pub enum AccelArg {
     Kvm,
     /// Emulation.
     Tcg,
+    /// Emulation whose clock counts instructions: for the benchmark, no choice on a command line.
+    #[value(skip)]
+    Counted,
 }
 
 /// What is audited, from where, and in which machine.

@@ -33,6 +33,7 @@ impl Machine {
             AccelArg::Auto => Accel::Auto,
             AccelArg::Kvm => Accel::Kvm,
             AccelArg::Tcg => Accel::Tcg,
+            AccelArg::Counted => Accel::Counted,
         };
         let home = pyti_vm::Home::at(&home.cache)?;
         Ok(Self {

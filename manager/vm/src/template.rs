@@ -120,6 +120,7 @@ impl Template {
         };
         match config.accel {
             Accel::Tcg => plan.obtain(Engine::Tcg).await,
+            Accel::Counted => plan.obtain(Engine::Counted).await,
             Accel::Kvm => {
                 kvm_device().map_err(VmError::Kvm)?;
                 plan.obtain(Engine::Kvm).await

@@ -11,7 +11,11 @@ use std::{
 };
 
 use super::{Launch, Limits, Machine, Spawn, first_line};
-use crate::{VmConfig, VmError, accel::Engine, cpu};
+use crate::{
+    VmConfig, VmError,
+    accel::{Engine, INSTRUCTION_NS},
+    cpu,
+};
 
 /// QEMU, 7.2 or later.
 #[derive(Debug, Clone)]
@@ -103,8 +107,14 @@ impl Machine for Qemu {
         if let Some((kernel, initrd)) = &launch.boot {
             let (kernel, initrd) = (files.add(share(kernel)?), files.add(share(initrd)?));
             let mut arguments = kernel_arguments(*engine);
-            if *engine == Engine::Tcg {
-                arguments.push_str(&format!(" tsc=reliable tsc_early_khz={}", cpu::tsc_khz()));
+            let counter = match engine {
+                Engine::Kvm => None,
+                Engine::Tcg => Some(cpu::tsc_khz()),
+                // It is QEMU's own clock, of nanoseconds.
+                Engine::Counted => Some(1_000_000),
+            };
+            if let Some(khz) = counter {
+                arguments.push_str(&format!(" tsc=reliable tsc_early_khz={khz}"));
             }
             command
                 .arg("-kernel")
@@ -148,14 +158,15 @@ fn machine(engine: Engine, config: &VmConfig) -> Vec<String> {
     let accel = match engine {
         Engine::Kvm => "kvm",
         Engine::Tcg => "tcg,thread=multi",
+        Engine::Counted => "tcg,thread=single",
     };
     let cpu = match engine {
         Engine::Kvm => "host",
         // QEMU 7.2's parallel emulation of cmpxchg16b brought guest kernels down in their slab
         // allocator; without the instruction the kernel takes its other road.
-        Engine::Tcg => "max,-cx16",
+        Engine::Tcg | Engine::Counted => "max,-cx16",
     };
-    [
+    let mut arguments = [
         "-no-user-config",
         "-nodefaults",
         "-no-reboot",
@@ -177,7 +188,12 @@ fn machine(engine: Engine, config: &VmConfig) -> Vec<String> {
         &format!("{}M", config.memory_mib),
     ]
     .map(str::to_owned)
-    .to_vec()
+    .to_vec();
+    if engine == Engine::Counted {
+        let shift = INSTRUCTION_NS.ilog2();
+        arguments.extend(["-icount".into(), format!("shift={shift}")]);
+    }
+    arguments
 }
 
 /// Group that may open KVM's device, so that the unprivileged hypervisor may.
@@ -191,7 +207,7 @@ fn kvm_group() -> Option<u32> {
 fn kernel_arguments(engine: Engine) -> String {
     let mut arguments =
         "console=ttyS0 quiet panic=-1 reboot=t lsm=landlock,lockdown,bpf".to_owned();
-    if engine == Engine::Tcg {
+    if engine != Engine::Kvm {
         // Emulation leaks nothing by speculation, and pays a tenth for the defence.
         arguments.push_str(" mitigations=off");
     }
@@ -240,6 +256,7 @@ mod tests {
         };
         let shape = qemu.shape(Engine::Tcg, &config);
         assert_ne!(shape, qemu.shape(Engine::Kvm, &config));
+        assert_ne!(shape, qemu.shape(Engine::Counted, &config));
         assert_ne!(shape, qemu.shape(Engine::Tcg, &larger));
         assert!(!shape.iter().any(|argument| argument.contains("net")));
     }

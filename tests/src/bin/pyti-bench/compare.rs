@@ -1,0 +1,205 @@
+//! The same work, watched in several ways.
+
+use anyhow::{Context, Result};
+use pyti_analyzer::escape_within;
+use pyti_analyzer::store::{self, Budget};
+use pyti_tests::guest;
+use pyti_vm::Template;
+
+use crate::workload::Workload;
+use crate::{Bench, Run, completed, median, minimum, seconds};
+
+/// Programs that are shown of those that took the longest.
+const DEAREST: usize = 6;
+/// Repetitions on the clock that counts: there is next to no noise in it.
+const COUNTED: u32 = 2;
+
+/// How a command is watched.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Watch {
+    /// Not at all: the probes are attached, and follow another process.
+    Bare,
+    Traced,
+    /// Traced, and the kernel counts what the probes take, which costs time itself.
+    Timed,
+    Strace,
+    StraceSeccomp,
+}
+
+impl Watch {
+    const ALL: [Self; 4] = [Self::Bare, Self::Traced, Self::Strace, Self::StraceSeccomp];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "bare",
+            Self::Traced => "traced",
+            Self::Timed => "traced and timed",
+            Self::Strace => "strace -f",
+            Self::StraceSeccomp => "strace -f --seccomp-bpf",
+        }
+    }
+
+    /// What runs the command.
+    pub fn before(self) -> &'static [&'static str] {
+        match self {
+            Self::Bare | Self::Traced | Self::Timed => &[],
+            Self::Strace => &["strace", "-f", "-o", "/home/dev/trace"],
+            // The same families as the probes: all other calls run at full speed.
+            Self::StraceSeccomp => &[
+                "strace",
+                "-f",
+                "--seccomp-bpf",
+                "-e",
+                "trace=%file,%process,%network,%creds,write,close,dup2,dup3",
+                "-o",
+                "/home/dev/trace",
+            ],
+        }
+    }
+}
+
+impl Bench<'_> {
+    /// The same work, watched in each way. Wall time is the work's own in the guest; CPU time is that
+    /// of the whole machine on the host, which other programs disturb less.
+    pub async fn compare(&self, work: &Workload, repeat: usize, no_strace: bool) -> Result<()> {
+        let ways = if no_strace { 2 } else { 4 };
+        let ways = &Watch::ALL[..ways];
+        let mut walls: Vec<Vec<f64>> = vec![vec![]; ways.len()];
+        let mut cpus = walls.clone();
+        let mut events = 0;
+        for turn in 0..repeat {
+            for place in 0..ways.len() {
+                // Who comes first is not always the same: what one leaves behind slows the next down.
+                let index = (place + turn) % ways.len();
+                let way = &ways[index];
+                let run = self.work(&self.template, work, *way).await?;
+                let usage = run.watched.usage.context("the clone ended by itself")?;
+                walls[index].push(run.watched.facts.wall_ns as f64 / 1e9);
+                cpus[index].push(seconds(usage.cpu));
+                if *way == Watch::Traced {
+                    events = accounts(&run)?;
+                }
+            }
+        }
+        println!(
+            "{}, median of {repeat} (ratio to bare: median of the pairs, of the best), {events} events",
+            work.name
+        );
+        // Ratios of neighbours: what slows the machine down slows both.
+        let ratio = |times: &[Vec<f64>], index: usize| {
+            let pairs = times[index].iter().zip(&times[0]);
+            median(
+                &mut pairs
+                    .map(|(watched, bare)| watched / bare)
+                    .collect::<Vec<_>>(),
+            )
+        };
+        // Ratios of the best: noise only ever adds.
+        let best = |times: &[Vec<f64>], index: usize| minimum(&times[index]) / minimum(&times[0]);
+        for (index, way) in ways.iter().enumerate() {
+            println!(
+                "    {:<24} wall {:7.2} s ({:.3}, {:.3})   CPU {:7.2} s ({:.3}, {:.3})",
+                way.name(),
+                median(&mut walls[index].clone()),
+                ratio(&walls, index),
+                best(&walls, index),
+                median(&mut cpus[index].clone()),
+                ratio(&cpus, index),
+                best(&cpus, index),
+            );
+        }
+        for (what, times) in [("wall", &walls), ("CPU", &cpus)] {
+            let cost = |way: Watch| {
+                let index = ways.iter().position(|other| *other == way)?;
+                Some(ratio(times, index))
+            };
+            let Some(traced) = cost(Watch::Traced) else {
+                continue;
+            };
+            aim(what, traced, work.aim);
+            match cost(Watch::StraceSeccomp) {
+                Some(strace) => {
+                    println!(", and below strace's {strace:.3}: {}", met(traced < strace))
+                }
+                None => println!(),
+            }
+        }
+        self.count(work).await?;
+        self.price(work).await
+    }
+
+    async fn work(&self, template: &Template, work: &Workload, way: Watch) -> Result<Run> {
+        let input = work.input(&self.python, self.scratch)?;
+        let run = self.run(template, work.argv.clone(), input, way).await?;
+        completed(&run).with_context(|| format!("{}, {}", work.name, way.name()))?;
+        Ok(run)
+    }
+
+    /// What tracing costs on a clock that counts the instructions of all processors: the probes, the
+    /// kernel's way into them and the agent, and no noise of the host but what is waited for.
+    async fn count(&self, work: &Workload) -> Result<()> {
+        let mut walls = [0.0; 2];
+        for way in 0..2 {
+            for _ in 0..COUNTED {
+                let run = self.work(&self.counted, work, Watch::ALL[way]).await?;
+                walls[way] += run.watched.facts.wall_ns as f64 / 1e9 / f64::from(COUNTED);
+            }
+        }
+        let [bare, traced] = walls;
+        println!("    by counted instructions: bare {bare:.2} s, traced {traced:.2} s");
+        aim("by counted instructions, traced", traced / bare, work.aim);
+        println!();
+        Ok(())
+    }
+
+    /// What the probes take by the kernel's own count, which no noise of the machine disturbs.
+    async fn price(&self, work: &Workload) -> Result<()> {
+        let run = self.work(&self.template, work, Watch::Timed).await?;
+        let runs = &run.watched.runs;
+        // The VM says so, where a package has run: sums and names of its choosing.
+        let nanoseconds: f64 = runs.iter().map(|runs| runs.ns as f64).sum();
+        let facts = &run.watched.facts;
+        let cpu = (facts.user_us + facts.system_us) as f64 / 1e6;
+        let probes = nanoseconds / 1e9;
+        println!(
+            "    by the kernel's count: the probes {probes:.3} s of the stage's {cpu:.2} s of CPU ({:.1} %), {} runs; the agent {:.3} s",
+            100.0 * probes / cpu,
+            runs.iter().map(|runs| runs.count as f64).sum::<f64>(),
+            seconds(run.watched.agent),
+        );
+        aim(
+            "the probes by the kernel's count,",
+            cpu / (cpu - probes),
+            work.aim,
+        );
+        println!();
+        for runs in runs.iter().take(DEAREST) {
+            println!(
+                "        {:<24} {:>8.3} s {:>9} runs {:>7.1} us each",
+                escape_within(&runs.program, 24),
+                runs.ns as f64 / 1e9,
+                runs.count,
+                runs.ns as f64 / 1e3 / runs.count as f64
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Says whether a ratio to bare is within its bound.
+fn aim(what: &str, ratio: f64, bound: f64) {
+    print!(
+        "    aim: {what} {ratio:.3} is at most {bound}: {}",
+        met(ratio <= bound)
+    );
+}
+
+fn met(met: bool) -> &'static str {
+    if met { "met" } else { "NOT MET" }
+}
+
+/// How many events the probes saw, each of which is stored or counted as lost.
+fn accounts(run: &Run) -> Result<u64> {
+    let loaded = store::read_within(run.directory.path(), &mut Budget::everything())?;
+    guest::accounts(&run.watched.facts, &loaded.events)
+}
