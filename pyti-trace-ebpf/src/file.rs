@@ -7,7 +7,7 @@ use aya_ebpf::programs::{FExitContext, LsmContext};
 use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::exec::arguments_asked;
-use crate::kernel::{Ptr, inner, is_internal, load, number, offset};
+use crate::kernel::{Ptr, inner, is_backing, is_internal, load, number, offset};
 use crate::recorder::Recorder;
 use crate::track::watching;
 
@@ -17,8 +17,6 @@ const EAGAIN: i64 = -11;
 const FMODE_EXEC: u32 = 0x20;
 /// The open made the file (include/linux/fs.h).
 const FMODE_CREATED: u32 = 1 << 20;
-/// A file that a stacked file system opened below another one (include/linux/fs.h).
-pub const FMODE_BACKING: u32 = 1 << 25;
 /// io_uring's first try, which must not block (include/linux/namei.h).
 const LOOKUP_CACHED: u32 = 1 << 21;
 const O_ACCMODE: u32 = 3;
@@ -28,9 +26,9 @@ const O_CREAT_OR_TMPFILE: u32 = 0o100 | 0o20_000_000;
 #[lsm(hook = "file_open")]
 pub fn open_resolve(ctx: LsmContext) -> i32 {
     let file: Ptr = ctx.arg(0);
-    if load::<u32>(file, offset!(file_mode)) & FMODE_BACKING != 0
-        || load::<u32>(file, offset!(file_flags)) & FMODE_EXEC != 0
+    if load::<u32>(file, offset!(file_flags)) & FMODE_EXEC != 0
         || !watching()
+        || is_backing(file)
         || is_internal(file)
     {
         return 0;

@@ -98,6 +98,15 @@ pub fn process_key(task: Ptr) -> (u32, u64) {
     )
 }
 
+/// Whether a stacked file system opened this file below the one that was asked for, under that one's
+/// path (`backing_file_open` in fs/file_table.c and fs/open.c, `open_with_fake_path` before it): then
+/// it has another inode than its path. `FMODE_BACKING` is another bit from one kernel to the next.
+#[inline(always)]
+pub fn is_backing(file: Ptr) -> bool {
+    let dentry: Ptr = load(inner(file, offset!(file_path)), offset!(path_dentry));
+    load::<usize>(dentry, offset!(dentry_inode)) != load::<usize>(file, offset!(file_inode))
+}
+
 /// Whether the kernel opens or writes this file for itself, below what a program asked for: an
 /// overlay file system copies a file of its lower layer with its own credentials, through mounts
 /// that are in no namespace (`ovl_override_creds`, `clone_private_mount`). Borrowed credentials alone

@@ -12,8 +12,8 @@ use aya_ebpf::maps::{Array, HashMap};
 use aya_ebpf::programs::{FEntryContext, FExitContext, LsmContext};
 use pyti_trace_ebpf::{SAMPLE, TEXT_MAX, WriteKey, Written, has, incomplete, kind, tag};
 
-use crate::file::{FMODE_BACKING, set_inode};
-use crate::kernel::{Ptr, inner, is_internal, load, offset, peek, peek_ptr};
+use crate::file::set_inode;
+use crate::kernel::{Ptr, inner, is_backing, is_internal, load, offset, peek, peek_ptr};
 use crate::lost::count_lost;
 use crate::memory::S_IFREG;
 use crate::network::S_IFMT;
@@ -66,9 +66,7 @@ pub fn write_mark(ctx: FEntryContext) -> i32 {
     }
     let file: Ptr = ctx.arg(0);
     let inode: Ptr = load(file, offset!(file_inode));
-    if load::<u16>(inode, offset!(inode_mode)) & S_IFMT != S_IFREG
-        || load::<u32>(file, offset!(file_mode)) & FMODE_BACKING != 0
-    {
+    if load::<u16>(inode, offset!(inode_mode)) & S_IFMT != S_IFREG || is_backing(file) {
         return 0;
     }
     let key = write_key(file as u64, tgid);
