@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pyti_analyzer::store;
+use pyti_analyzer::{amount, store};
 use pyti_graph::{Failure, Inputs, Need};
 use pyti_index::{DistFilename, Prepared};
 use serde::{Deserialize, Serialize};
@@ -215,9 +215,10 @@ impl Stage for Build {
             cut.push_str(&format!("; {count} {what} were too many to list"));
         }
         let Some(wheel) = first.wheels.first() else {
-            let (status, calls) = (first.exit, built.calls.len());
+            let status = first.exit;
+            let calls = amount(built.calls.len() as u64, "call", "calls");
             return Some(format!(
-                "exit status {status}, no wheel; {calls} calls of compilers and the like{failed}{cut}"
+                "exit status {status}, no wheel; {calls} of compilers and the like{failed}{cut}"
             ));
         };
         let again = match built.reproducible {
@@ -236,8 +237,10 @@ impl Stage for Build {
             .filter(|said| said.severity == "warning")
             .count();
         Some(format!(
-            "{}{again}; {drivers} compiler calls, {warnings} warnings{failed}{cut}",
-            wheel.filename
+            "{}{again}; {}, {}{failed}{cut}",
+            wheel.filename,
+            amount(drivers as u64, "compiler call", "compiler calls"),
+            amount(warnings as u64, "warning", "warnings")
         ))
     }
 }

@@ -189,10 +189,11 @@ fn imported(ended: Ended) -> Imported {
             .lines()
             .rev()
             .find(|line| !line.trim().is_empty());
-        Some(last.map_or_else(
-            || format!("exit status {:?} without a word", ended.exit),
-            str::to_owned,
-        ))
+        let silent = || match ended.exit {
+            Some(status) => format!("exit status {status} without a word"),
+            None => "it ended without a word".to_owned(),
+        };
+        Some(last.map_or_else(silent, str::to_owned))
     };
     Imported {
         module: ended.name,
