@@ -195,8 +195,17 @@ impl Dispatcher<'_> {
         for task in self.waiting() {
             if self.cancelled {
                 self.end(task, Outcome::Cancelled);
-            } else if let Some(Err(chain)) = self.ready(task) {
-                self.end(task, Outcome::Skipped { chain });
+                continue;
+            }
+            match self.ready(task) {
+                Some(Err(chain)) => self.end(task, Outcome::Skipped { chain }),
+                Some(Ok(_)) if !self.ever_fits(task) => {
+                    let cost = self.plan.tasks()[task].cost;
+                    let reason = format!("it needs more than there is: {cost:?}");
+                    let blame = Blame::Infrastructure;
+                    self.end(task, Outcome::Failed { blame, reason });
+                }
+                _ => {}
             }
         }
         self.drop_useless();
@@ -286,13 +295,15 @@ impl Dispatcher<'_> {
         chain
     }
 
+    /// Whether there is enough for it where nothing else runs.
+    fn ever_fits(&self, task: usize) -> bool {
+        let cost = self.plan.tasks()[task].cost;
+        self.options.resources.fit(&Resources::default(), &cost)
+    }
+
     fn try_start(&mut self, task: usize, inputs: Inputs) {
         let cost = self.plan.tasks()[task].cost;
-        if !self.options.resources.fit(&Resources::default(), &cost) {
-            let reason = format!("it needs more than there is: {cost:?}");
-            let blame = Blame::Infrastructure;
-            self.end(task, Outcome::Failed { blame, reason });
-        } else if self.options.resources.fit(&self.taken, &cost) {
+        if self.options.resources.fit(&self.taken, &cost) {
             self.taken.take(&cost);
             self.start(task, inputs, 1);
         }
