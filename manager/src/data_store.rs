@@ -1,6 +1,6 @@
 //! What stages leave, by its hash: states that later stages start from, and what was done before.
 
-use std::fs::File;
+use std::fs::{DirEntry, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 
 /// Where cacache has contents (its version 2).
 const CONTENT: &str = "content-v2";
+/// Where it has what is not written to its end.
+const UNFINISHED: &str = "tmp";
+/// The age at which that belongs to nobody any more.
+const LEFT_BEHIND: Duration = Duration::from_secs(24 * 3600);
 
 /// A content-addressed store in a directory of the cache, made where it is missing.
 #[derive(Debug, Clone)]
@@ -107,14 +111,33 @@ impl DataStore {
     }
 
     /// Removes the oldest contents that are older than `age`, until no more than `most` bytes are
-    /// left. What was kept under a key and is gone is simply not recalled.
+    /// left, and what a killed run left unfinished. What was kept under a key and is gone is simply not
+    /// recalled.
     ///
     /// # Errors
     /// The disk refuses.
     pub fn sweep(&self, most: u64, age: Duration) -> Result<()> {
+        self.sweep_unfinished();
         let contents = self.directory.join(CONTENT);
         pyti_index::sweep(&contents, most, age)
             .with_context(|| format!("failed to make room in {}", contents.display()))
+    }
+
+    /// What is young may belong to a run that still goes on.
+    fn sweep_unfinished(&self) {
+        let old = |entry: &DirEntry| {
+            let age = entry.metadata().ok()?.modified().ok()?.elapsed().ok()?;
+            (age > LEFT_BEHIND).then(|| entry.path())
+        };
+        let entries = std::fs::read_dir(self.directory.join(UNFINISHED))
+            .into_iter()
+            .flatten();
+        for path in entries.filter_map(|entry| old(&entry.ok()?)) {
+            if let Err(error) = std::fs::remove_file(&path) {
+                // Another run may have been quicker; nothing depends on it.
+                tracing::debug!("{} stays: {error}", path.display());
+            }
+        }
     }
 
     fn failed(&self) -> String {
@@ -124,9 +147,10 @@ impl DataStore {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::fs::{self, File};
+    use std::time::{Duration, SystemTime};
 
-    use super::DataStore;
+    use super::{DataStore, LEFT_BEHIND, UNFINISHED};
 
     #[test]
     fn what_is_stored_is_found_by_its_address() {
@@ -160,6 +184,28 @@ mod tests {
         );
         store.sweep(3, Duration::ZERO).unwrap();
         assert_eq!(blobs.iter().filter(|blob| store.has(blob)).count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_unfinished_goes_when_it_is_old() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = DataStore::at(directory.path().to_owned());
+        // cacache makes the directory.
+        let blob = store.put(&b"kept"[..]).unwrap();
+        let unfinished = directory.path().join(UNFINISHED);
+        let left = |name: &str, age: Duration, content: &str| {
+            let path = unfinished.join(name);
+            fs::write(&path, content).unwrap();
+            let then = SystemTime::now() - age;
+            File::open(&path).unwrap().set_modified(then).unwrap();
+            path
+        };
+        let young = left("young", LEFT_BEHIND / 2, "half");
+        let old = left("old", LEFT_BEHIND * 2, "half");
+        let empty = left("empty", LEFT_BEHIND * 2, "");
+        store.sweep(u64::MAX, Duration::ZERO).unwrap();
+        assert!(young.exists() && !old.exists() && !empty.exists());
+        assert!(store.has(&blob));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a distribution says of itself, learnt without running it.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -219,7 +220,7 @@ fn wanted(kind: DistKind, member: &str) -> bool {
     match parts.as_slice() {
         [name] | [_, name] if ["PKG-INFO", "pyproject.toml"].contains(name) => true,
         [.., info, name] if parts.len() <= 4 && info.ends_with(".egg-info") => {
-            ["requires.txt", "setup_requires.txt"].contains(name)
+            ["requires.txt", "setup_requires.txt", ENTRY_POINTS].contains(name)
         }
         _ => false,
     }
@@ -270,10 +271,21 @@ fn examine_sdist(archive: &Archive) -> Result<Examined, String> {
         },
         (info, None) => needs_hook(archive, info),
     };
+    // setuptools writes down what it was told when it packs, wherever that was told.
+    let packed = || match in_egg_info(archive, ENTRY_POINTS) {
+        Some(text) => Some(entry_points::parse(&text)),
+        None => archive
+            .members
+            .iter()
+            .any(|member| member.path.ends_with(".egg-info/PKG-INFO"))
+            .then(EntryPoints::new),
+    };
     Ok(Examined {
         metadata,
         build_requires,
-        entry_points: project.and_then(pyproject::Project::entry_points),
+        entry_points: project
+            .and_then(pyproject::Project::entry_points)
+            .or_else(packed),
     })
 }
 
@@ -288,11 +300,7 @@ fn needs_hook(archive: &Archive, info: Option<CoreMetadata>) -> Static {
 
 /// The requirements before the first section of a list that setuptools wrote.
 fn egg_info(archive: &Archive, name: &str) -> Option<Vec<String>> {
-    let (_, text) = archive.texts.iter().find(|(path, _)| {
-        path.strip_suffix(name)
-            .is_some_and(|parent| parent.ends_with(".egg-info/"))
-    })?;
-    let text = String::from_utf8_lossy(text);
+    let text = in_egg_info(archive, name)?;
     let lines = text
         .lines()
         .map(str::trim)
@@ -303,6 +311,15 @@ fn egg_info(archive: &Archive, name: &str) -> Option<Vec<String>> {
             .map(str::to_owned)
             .collect(),
     )
+}
+
+/// A file that setuptools wrote beside an sdist's sources.
+fn in_egg_info<'a>(archive: &'a Archive, name: &str) -> Option<Cow<'a, str>> {
+    let (_, text) = archive.texts.iter().find(|(path, _)| {
+        path.strip_suffix(name)
+            .is_some_and(|parent| parent.ends_with(".egg-info/"))
+    })?;
+    Some(String::from_utf8_lossy(text))
 }
 
 fn bounded(texts: Vec<String>) -> Vec<String> {
@@ -381,6 +398,37 @@ mod tests {
         let many = CoreMetadata::parse(&many).unwrap();
         let description = many.description.unwrap();
         assert_eq!(description.chars().count(), LONGEST);
+    }
+
+    #[test]
+    fn what_setuptools_wrote_down_is_read() {
+        let texts = [
+            ("a-1/a.egg-info/setup_requires.txt", "b>=2\n\n[x]\nc\n"),
+            (
+                "a-1/a.egg-info/entry_points.txt",
+                "[console_scripts]\nrun = a:main\n",
+            ),
+        ];
+        let archive = Archive {
+            members: vec![],
+            texts: texts
+                .map(|(path, text)| (path.to_owned(), text.into()))
+                .into(),
+        };
+        let examined = examine_sdist(&archive).unwrap();
+        assert!(
+            examined.build_requires.contains(&"b>=2".to_owned()),
+            "{examined:?}"
+        );
+        assert!(!examined.build_requires.contains(&"c".to_owned()));
+        let points = examined.entry_points.unwrap();
+        assert_eq!(points["console_scripts"]["run"], "a:main");
+
+        let nothing = Archive {
+            members: vec![],
+            texts: [].into(),
+        };
+        assert_eq!(examine_sdist(&nothing).unwrap().entry_points, None);
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! The resolver: the program `uv`, pinned, from PyPI. It runs with an environment of its own, talks
-//! to this process only, and is never allowed to build.
+//! to this process only, is never allowed to build, and dies with this process.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::str::FromStr;
+use std::sync::{OnceLock, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use pep440_rs::Version;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use crate::archive::extract_member;
 use crate::cache::digest;
@@ -117,9 +121,12 @@ impl Uv {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .current_dir(directory)
             .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true);
-        let run = tokio::time::timeout(TIMEOUT, command.output()).await;
-        let output = run
+        let run = async { start(command).await?.wait_with_output().await };
+        let output = tokio::time::timeout(TIMEOUT, run)
+            .await
             .map_err(|_| IndexError::Tool("uv did not end in time".to_owned()))?
             .map_err(IndexError::io("run", &self.program))?;
         if !output.status.success() {
@@ -136,6 +143,59 @@ impl Uv {
             .map(pin)
             .collect()
     }
+}
+
+/// A program to start, the runtime that is to wait for it, and who asked for it.
+type Job = (Command, Handle, oneshot::Sender<io::Result<Child>>);
+
+/// Starts a program that the kernel kills when this process ends, however it ends.
+async fn start(mut command: Command) -> io::Result<Child> {
+    let parent = std::process::id();
+    // SAFETY: between fork and exec only async-signal-safe system calls are made, and nothing is
+    // allocated or locked.
+    unsafe {
+        command.pre_exec(move || {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // It may have ended before that.
+            if u32::try_from(libc::getppid()) != Ok(parent) {
+                return Err(io::Error::from_raw_os_error(libc::ESRCH));
+            }
+            Ok(())
+        });
+    }
+    let gone = || io::Error::other("the thread that starts programs is gone");
+    let (reply, answer) = oneshot::channel();
+    let queue = starter().ok_or_else(gone)?;
+    queue
+        .send((command, Handle::current(), reply))
+        .map_err(|_| gone())?;
+    answer.await.map_err(|_| gone())?
+}
+
+/// The parent-death signal is tied to the thread that forked, not to the process. No thread of tokio's
+/// will do: one that blocks in place may lose its work to another, becomes a thread for blocking work,
+/// and those end when they have been idle for some seconds; `uv` would be killed while it waits for a
+/// hook. So one thread of our own forks, which lives as long as the program.
+fn starter() -> Option<&'static mpsc::Sender<Job>> {
+    static STARTER: OnceLock<Option<mpsc::Sender<Job>>> = OnceLock::new();
+    STARTER
+        .get_or_init(|| {
+            let (queue, jobs) = mpsc::channel::<Job>();
+            let thread = thread::Builder::new()
+                .name("uv-starter".into())
+                .spawn(move || {
+                    for (mut command, runtime, reply) in jobs {
+                        // Its end and its output are waited for there.
+                        let _entered = runtime.enter();
+                        // Where nobody waits any more it is dropped, and that kills it.
+                        let _ = reply.send(command.spawn());
+                    }
+                });
+            thread.ok().map(|_| queue)
+        })
+        .as_ref()
 }
 
 /// A line `name[extra]==version` of the resolver's answer.
@@ -254,4 +314,71 @@ pub(crate) async fn fetch(index: &Index) -> Result<PathBuf, IndexError> {
         Ok(program)
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn wait_for(what: &str, condition: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !condition() {
+            assert!(Instant::now() < deadline, "waited in vain for {what}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The process that resolves is this same test in another one, told by its environment.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_resolver_dies_with_this_process() {
+        const DIRECTORY: &str = "PYTI_TEST_RESOLVES_IN";
+        if let Some(directory) = std::env::var_os(DIRECTORY) {
+            // A shell takes uv's first argument for a script's name.
+            let shell = Uv {
+                program: "/bin/sh".into(),
+                python: "/nonexistent".into(),
+            };
+            let platform = PythonPlatform::default();
+            let resolving = shell.compile(&[], "", platform, Path::new(&directory), "nothing");
+            let _ = resolving.await;
+            return;
+        }
+        let home = tempfile::tempdir().unwrap();
+        let script = "echo $$ > starting\nmv starting started\nexec sleep 60\n";
+        std::fs::write(home.path().join("pip"), script).unwrap();
+        let mut owner = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "uv::tests::the_resolver_dies_with_this_process"])
+            .env(DIRECTORY, home.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let started = home.path().join("started");
+        wait_for("the resolver to start", || started.exists());
+        let pid = std::fs::read_to_string(started).unwrap();
+        let program = Path::new("/proc").join(pid.trim()).join("exe");
+        assert!(program.exists());
+        owner.kill().unwrap();
+        owner.wait().unwrap();
+        // One that is dead and not yet waited for has no program.
+        wait_for("the resolver to die", || !program.exists());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_started_outlives_the_thread_that_asked_for_it() {
+        let runtime = Handle::current();
+        let asking = thread::spawn(move || {
+            let mut command = Command::new("/bin/sh");
+            command
+                .args(["-c", "sleep 0.5; echo lived"])
+                .stdout(Stdio::piped())
+                .kill_on_drop(true);
+            runtime.block_on(start(command)).unwrap()
+        });
+        let child = asking.join().unwrap();
+        let output = child.wait_with_output().await.unwrap();
+        assert!(output.status.success(), "{}", output.status);
+        assert_eq!(output.stdout, b"lived\n");
+    }
 }
