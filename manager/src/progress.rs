@@ -20,10 +20,15 @@ const WAITING_SHOWN: usize = 3;
 enum Show {
     /// A line for each thing that runs, and one for what waits.
     Live(MultiProgress),
-    /// A line for each change.
-    Log,
+    /// A line for each change, given to this.
+    Log(fn(&str)),
     /// Nothing.
     Nothing,
+}
+
+fn to_standard_error(line: &str) {
+    // Where it is closed there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Shows what runs and since when. Cheap to share.
@@ -77,11 +82,14 @@ impl Progress {
     #[must_use]
     pub fn new(wanted: ProgressArg) -> Self {
         let live = || Show::Live(MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
-        let show = match wanted {
+        Self::showing(match wanted {
             ProgressArg::Auto if std::io::stderr().is_terminal() => live(),
             ProgressArg::Auto | ProgressArg::None => Show::Nothing,
-            ProgressArg::Log => Show::Log,
-        };
+            ProgressArg::Log => Show::Log(to_standard_error),
+        })
+    }
+
+    fn showing(show: Show) -> Self {
         Self {
             show,
             began: Instant::now(),
@@ -133,7 +141,7 @@ impl Progress {
                 line.enable_steady_tick(Duration::from_millis(120));
                 Some(line)
             }
-            Show::Log => {
+            Show::Log(_) => {
                 self.log(&format!("{} starts", escape(what)));
                 None
             }
@@ -148,7 +156,7 @@ impl Progress {
         let message = format!("{}: {}", escape(what), escape(detail));
         match (self.lock().running.get(what), &self.show) {
             (Some((Some(line), _)), _) => line.set_message(message),
-            (_, Show::Log) => self.log(&message),
+            (_, Show::Log(_)) => self.log(&message),
             _ => {}
         }
     }
@@ -171,7 +179,7 @@ impl Progress {
                 // Where the terminal is gone there is nobody to tell.
                 let _ = lines.println(told);
             }
-            Show::Log => self.log(&format!(
+            Show::Log(_) => self.log(&format!(
                 "{} {} after {took:.2} s",
                 escape(what),
                 escape(ending)
@@ -201,19 +209,23 @@ impl Progress {
             }
             Change::Ended { task, outcome } => match (&self.show, outcome) {
                 // The reason is told where it is one; on a terminal a chain of lines says nothing.
-                (Show::Live(_), Outcome::Skipped { .. }) => self.lock().ended(task),
+                (Show::Live(_), Outcome::Skipped { .. }) => {
+                    let mut state = self.lock();
+                    state.ended(task);
+                    state.show_waiting();
+                }
                 _ => self.end(task, &outcome.brief()),
             },
         }
     }
 
     fn log(&self, text: &str) {
-        // Where standard error is closed there is nobody to tell.
-        let _ = writeln!(
-            std::io::stderr(),
-            "{:>8.2} {text}",
-            self.began.elapsed().as_secs_f64()
-        );
+        if let Show::Log(write) = self.show {
+            write(&format!(
+                "{:>8.2} {text}",
+                self.began.elapsed().as_secs_f64()
+            ));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -252,23 +264,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_could_start_waits_for_a_slot() {
-        let slot = Resources {
-            vms: 1,
-            ..Resources::default()
-        };
-        let mut state = State::default();
-        state.waiting.push(Waiting {
-            task: "build".into(),
-            before: vec!["install".into()],
-            resource: resource(&slot),
-        });
-        assert_eq!(state.waiting[0].tell(), "build for install");
-        state.ended("install");
-        assert_eq!(state.waiting[0].tell(), "build for a VM slot");
-    }
-}
+mod tests;
