@@ -7,7 +7,7 @@ use pyti_trace::event::{Event, Incomplete, Kind, ProcessKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::arguments::files;
+use super::arguments::{bare, files, interpreted};
 
 /// Calls listed; the store has all.
 const MOST: usize = 20_000;
@@ -52,10 +52,13 @@ pub struct Call {
     pub build: u32,
     /// Its working directory.
     pub directory: Option<String>,
-    /// The arguments that are sources.
+    /// The arguments that it reads: sources; of a linker or an archiver objects and archives.
     pub sources: Vec<String>,
-    /// The arguments that are outputs.
+    /// What it writes: the arguments that are outputs, or how it calls them by itself.
     pub outputs: Vec<String>,
+    /// One of the others started it, such as gcc its ld, and fails with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub driven: bool,
     /// From its execution to its end, seconds; `None` where the end is not on record.
     pub seconds: Option<f64>,
     /// Exit status; `None` where it was ended by a signal or is not on record.
@@ -134,7 +137,8 @@ fn calls_within(events: &[Event], directory: &str, mut room: Room) -> (Vec<Call>
                 if let Some((call, _)) = missed.remove(&event.process) {
                     room.give(&call.arguments);
                 }
-                if let Some(call) = call(event, build)
+                let driven = is_driven(event, &running, &calls);
+                if let Some(call) = call(event, build, driven)
                     && room.take(&call.arguments)
                 {
                     running.insert(event.process, calls.len());
@@ -142,7 +146,8 @@ fn calls_within(events: &[Event], directory: &str, mut room: Room) -> (Vec<Call>
                 }
             }
             Kind::Exec => {
-                if let Some(call) = call(event, build) {
+                let driven = is_driven(event, &running, &calls);
+                if let Some(call) = call(event, build, driven) {
                     if let Some((call, _)) = missed.remove(&event.process) {
                         room.give(&call.arguments);
                     }
@@ -194,20 +199,27 @@ fn database_within(calls: &[Call], mut room: Room) -> (Vec<Value>, usize) {
     (entries, room.missing)
 }
 
-fn call(event: &Event, build: u32) -> Option<Call> {
+/// Whether a call that still runs has started what is executed. A generator drives nothing: what it
+/// starts is a part of its own.
+fn is_driven(event: &Event, running: &HashMap<ProcessKey, usize>, calls: &[(Call, u64)]) -> bool {
+    let parent = running.get(&event.parent).and_then(|&at| calls.get(at));
+    parent.is_some_and(|(call, _)| call.role != Role::Generator)
+}
+
+fn call(event: &Event, build: u32, driven: bool) -> Option<Call> {
     // One that is not there has no resolved path.
     let program = event.path.as_ref().or(event.asked.as_ref())?.clone();
     let failed = i32::try_from(event.result)
         .ok()
         .filter(|&result| result < 0);
     let arguments = event.argv.clone().unwrap_or_default();
-    let role = role(program.rsplit('/').next()?)
+    let name = program.rsplit('/').next()?;
+    let known = |tool| role(tool).map(|role| (tool, role));
+    let (tool, role) = known(name).or_else(|| {
         // A generator written in Python runs as its interpreter's argument.
-        .or_else(|| {
-            let script = arguments.get(1)?.rsplit('/').next()?;
-            role(script).filter(|&role| role == Role::Generator)
-        })?;
-    let (sources, outputs) = files(&arguments, role == Role::Translator);
+        known(interpreted(name, &arguments)?).filter(|(_, role)| *role == Role::Generator)
+    })?;
+    let (sources, outputs) = files(role, tool, &arguments);
     Some(Call {
         role,
         program,
@@ -219,6 +231,7 @@ fn call(event: &Event, build: u32) -> Option<Call> {
             .incomplete
             .intersects(Incomplete::ARGV_TRUNCATED | Incomplete::ARGV_UNREADABLE),
         build,
+        driven,
         seconds: None,
         exit: None,
         signal: None,
@@ -229,8 +242,7 @@ fn call(event: &Event, build: u32) -> Option<Call> {
 /// What a program of this name is for. A target and a version may stand around it:
 /// `x86_64-linux-gnu-gcc-14`.
 fn role(name: &str) -> Option<Role> {
-    let bare = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-    let bare = bare.strip_suffix('-').unwrap_or(bare);
+    let bare = bare(name);
     let is = |names: &[&str]| {
         names.iter().any(|wanted| {
             [name, bare].iter().any(|name| {
@@ -254,7 +266,17 @@ fn role(name: &str) -> Option<Role> {
         ]) {
             Role::Linker
         } else if is(&[
-            "cython", "swig", "bison", "flex", "yacc", "lex", "re2c", "protoc", "f2py", "moc",
+            "cython",
+            "cythonize",
+            "swig",
+            "bison",
+            "flex",
+            "yacc",
+            "lex",
+            "re2c",
+            "protoc",
+            "f2py",
+            "moc",
             "uic",
         ]) {
             Role::Generator
@@ -306,6 +328,7 @@ mod tests {
             ("x86_64-linux-gnu-as", Some(Role::Assembler)),
             ("collect2", Some(Role::Linker)),
             ("cython", Some(Role::Generator)),
+            ("cythonize", Some(Role::Generator)),
             ("python3.13", None),
             ("cat", None),
             ("cargo", None),
@@ -362,6 +385,47 @@ mod tests {
                 ("/usr/bin/gfortran", None, None, Some(2)),
             ]
         );
+    }
+
+    #[test]
+    fn a_generator_in_python_is_told_by_its_script_or_its_module() {
+        for (words, expected) in [
+            ("/usr/bin/python3 /usr/bin/cython3 x.pyx", Some("x.c")),
+            ("/usr/bin/python3.13 -I -m cython x.pyx", Some("x.c")),
+            ("/opt/pypy3 -X dev -m numpy.f2py x.f90 -o x.c", Some("x.c")),
+            ("/usr/bin/python3 -m pip install cython", None),
+            ("/usr/bin/python3 -c cython x.pyx", None),
+            ("/usr/bin/which cython", None),
+        ] {
+            let argv: Vec<&str> = words.split(' ').collect();
+            let call = call(&exec(1, 1, 0, &argv), 1, false);
+            let output = call.as_ref().and_then(|call| call.outputs.first());
+            assert_eq!(output.map(String::as_str), expected, "{words}");
+            assert!(call.is_none_or(|call| call.role == Role::Generator));
+        }
+    }
+
+    #[test]
+    fn what_a_driver_starts_is_driven() {
+        let by = |parent, event| Event {
+            parent: ProcessKey {
+                tgid: parent,
+                start_ns: 0,
+            },
+            ..event
+        };
+        let events = [
+            by(9, exec(1, 1, 0, &["/usr/bin/gcc", "a.o"])),
+            by(1, exec(2, 2, 0, &["/usr/lib/collect2", "a.o"])),
+            by(2, exec(3, 3, -2, &["/usr/bin/ld", "a.o"])),
+            exit(1, 4, 1, 0),
+            by(1, exec(4, 5, 0, &["/usr/bin/ar", "rcs", "a.a", "a.o"])),
+            by(9, exec(5, 6, 0, &["/usr/bin/swig", "a.i"])),
+            by(5, exec(6, 7, 0, &["/usr/bin/as", "a.s"])),
+        ];
+        let (calls, _) = calls(&events, "/home/dev/build");
+        let driven: Vec<bool> = calls.iter().map(|call| call.driven).collect();
+        assert_eq!(driven, [false, true, true, false, false, false]);
     }
 
     #[test]

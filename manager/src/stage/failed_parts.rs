@@ -26,7 +26,7 @@ const TRIALS: [&str; 6] = [
 /// A call that did not give what it was to give.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FailedPart {
-    /// Its source, or its output where no source is named, or else its program.
+    /// Its source, or its output where no source is named or it links others, or else its program.
     pub part: String,
     /// Its place among the calls.
     pub call: usize,
@@ -53,12 +53,24 @@ pub(super) fn failed_parts(calls: &[Call], said: &[Diagnostic], cut: bool) -> Ve
             .signal
             .is_some_and(|signal| !(cut && signal == SIGKILL));
         let failed = bad || ended || call.errno.is_some();
-        failed && matches!(call.role, Role::Compiler | Role::Generator)
+        failed && is_part(call)
     });
     failed
         .take(MOST)
         .map(|(at, call)| part(at, call, said))
         .collect()
+}
+
+/// Whether a part of the build is missing where this fails.
+fn is_part(call: &Call) -> bool {
+    match call.role {
+        Role::Compiler | Role::Generator => true,
+        Role::Translator => false,
+        // One that names no file was only asked whether it is there.
+        Role::Assembler | Role::Linker => {
+            !(call.driven || call.sources.is_empty() && call.outputs.is_empty())
+        }
+    }
 }
 
 fn part(at: usize, call: &Call, said: &[Diagnostic]) -> FailedPart {
@@ -77,7 +89,9 @@ fn part(at: usize, call: &Call, said: &[Diagnostic]) -> FailedPart {
             diagnostics.push(found.clone());
         }
     }
-    let named = call.sources.first().or(call.outputs.first());
+    // What a linker reads are parts of their own.
+    let source = call.sources.first().filter(|_| call.role != Role::Linker);
+    let named = source.or(call.outputs.first());
     let part = named.unwrap_or(&call.program).clone();
     let tried = |path: &String| TRIALS.iter().any(|trial| path.contains(trial));
     let mut paths = call.sources.iter().chain(&call.outputs);
@@ -127,6 +141,7 @@ mod tests {
             arguments: vec![],
             truncated: false,
             build: 1,
+            driven: false,
             directory: None,
             sources: sources.iter().map(|&source| source.to_owned()).collect(),
             outputs: vec![],
@@ -182,6 +197,48 @@ mod tests {
             ]
         );
         assert_eq!(found[0].diagnostics, [own]);
+    }
+
+    #[test]
+    fn an_assembler_or_a_linker_is_a_part_where_no_driver_fails_with_it() {
+        let linker = |program: &str, output: Option<&str>| Call {
+            program: program.to_owned(),
+            outputs: output.into_iter().map(str::to_owned).collect(),
+            ..call(Role::Linker, &["a.o"], Some(1))
+        };
+        let driven = |call| Call {
+            driven: true,
+            ..call
+        };
+        let calls = [
+            call(Role::Assembler, &["a.asm"], Some(1)),
+            linker("/usr/bin/ar", Some("libx.a")),
+            linker("/usr/bin/ld", None),
+            driven(linker("/usr/bin/ld", Some("x.so"))),
+            driven(call(Role::Assembler, &["/tmp/a.s"], Some(1))),
+            // `nasm -v`
+            call(Role::Assembler, &[], Some(1)),
+            Call {
+                errno: Some(2),
+                ..call(Role::Assembler, &["b.asm"], None)
+            },
+            linker("/usr/bin/ar", Some("libconftest.a")),
+        ];
+        let found = failed_parts(&calls, &[], false);
+        let short: Vec<_> = found
+            .iter()
+            .map(|part| (&*part.part, part.call, part.trial))
+            .collect();
+        assert_eq!(
+            short,
+            [
+                ("a.asm", 0, false),
+                ("libx.a", 1, false),
+                ("/usr/bin/ld", 2, false),
+                ("b.asm", 6, false),
+                ("libconftest.a", 7, true),
+            ]
+        );
     }
 
     #[test]
