@@ -3,6 +3,8 @@
 //! The VM is hostile once the package runs: every frame is bounded, what is malformed is counted,
 //! and a VM that falls silent or dies leaves a stage that says so.
 
+mod beats;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -23,6 +25,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::interrupt::Interrupt;
 use crate::output_file::OutputFile;
 use crate::recorder::{Kept, Recorder};
+use beats::Beats;
 
 /// An agent that sends nothing for so long is dead or starved; it beats once a second.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -142,8 +145,10 @@ impl Stage {
         interrupt: &Interrupt,
     ) -> End {
         let mut stopping = false;
+        let mut beats = Beats::default();
         loop {
-            let silence = Instant::now() + if stopping { STOP } else { SILENCE };
+            let asked = Instant::now();
+            let silence = asked + if stopping { STOP } else { SILENCE };
             let next = timeout_at(silence.min(self.deadline), vm.next_frame());
             let frame = tokio::select! {
                 frame = next => frame,
@@ -173,6 +178,12 @@ impl Stage {
                 Ok(Ok(None)) => return End::Died("it ended before the stage did".into()),
                 Ok(Ok(Some(frame))) => frame,
             };
+            if !beats.hear(frame.kind, asked.elapsed()) {
+                return End::Died(format!(
+                    "the agent's heartbeat stopped: none came for {} seconds",
+                    SILENCE.as_secs()
+                ));
+            }
             match self.take(frame, recorder, sent).await {
                 Some(End::Done(_)) if stopping => return End::Stopped("interrupted".into()),
                 Some(end) => return end,
