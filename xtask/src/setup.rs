@@ -81,29 +81,24 @@ fn debian_keyring() -> bool {
 /// Newest first; bpf-linker has a feature of the same name for each.
 const LLVM: &[&str] = &["22", "21", "20"];
 
+/// Version of bpf-linker.
+const LINKER: &str = "0.13.0";
+
 /// Installs what is missing; says nothing and takes no time where nothing is.
 pub fn setup() -> Result<()> {
-    let mut packages: Vec<String> = NEEDS
+    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !(need.there)()).collect();
+    missing
         .iter()
-        .filter(|need| !(need.there)())
-        .inspect(|need| say(&format!("{} is missing", need.what)))
-        .map(|need| need.package.to_owned())
-        .collect();
-    let debian = on_path("apt-get");
-    if !debian {
-        if packages.is_empty() && bpf::find().is_ok() {
-            return Ok(());
-        }
-        packages.extend([
-            "LLVM 22 with headers".into(),
-            "a nightly Rust with rust-src".into(),
-        ]);
-        bail!(
-            "this system has no apt-get; install the equivalents of these by hand: {}; then `cargo install bpf-linker`",
-            packages.join(", ")
-        );
+        .for_each(|need| say(&format!("{} is missing", need.what)));
+    if !on_path("apt-get") {
+        let names: Vec<&str> = missing.iter().map(|need| need.what).collect();
+        return match by_hand(&names, linker_there()?, bpf::find().is_ok()) {
+            Some(list) => Err(anyhow::Error::msg(list)),
+            None => Ok(()),
+        };
     }
-    if !packages.is_empty() {
+    if !missing.is_empty() {
+        let packages: Vec<String> = missing.iter().map(|need| need.package.into()).collect();
         apt_install(&packages)?;
     }
     if !is_root() {
@@ -112,12 +107,41 @@ pub fn setup() -> Result<()> {
     bpf_toolchain()
 }
 
+/// What is to be installed by hand where there is no apt-get: just what is missing.
+fn by_hand(missing: &[&str], linker: bool, toolchain: bool) -> Option<String> {
+    let mut list: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    if !toolchain && !linker {
+        list.extend([
+            "LLVM 22 with its headers".into(),
+            "the headers of zlib and zstd".into(),
+            format!(
+                "bpf-linker (`cargo install bpf-linker --version ={LINKER} --locked --no-default-features --features llvm-22`)"
+            ),
+        ]);
+    }
+    if !toolchain {
+        list.push(
+            "a nightly Rust with rust-src (`rustup toolchain install nightly --component rust-src`)"
+                .into(),
+        );
+    }
+    (!list.is_empty()).then(|| {
+        format!(
+            "this system has no apt-get: install these by hand, then run this again: {}",
+            list.join(", ")
+        )
+    })
+}
+
+fn linker_there() -> Result<bool> {
+    Ok(on_path("bpf-linker") || tools()?.join("bin/bpf-linker").is_file())
+}
+
 fn bpf_toolchain() -> Result<()> {
     if bpf::find().is_ok() {
         return Ok(());
     }
-    let linker_there = on_path("bpf-linker") || tools()?.join("bin/bpf-linker").is_file();
-    if !linker_there {
+    if !linker_there()? {
         linker()?;
     }
     if bpf::find().is_err() {
@@ -182,7 +206,7 @@ fn linker() -> Result<()> {
             "--quiet",
             "bpf-linker",
             "--version",
-            "=0.13.0",
+            &format!("={LINKER}"),
             "--locked",
             "--no-default-features",
         ])
@@ -278,5 +302,32 @@ fn sudo(program: &str) -> Command {
         // sudo clears the environment.
         command.args(["env", "DEBIAN_FRONTEND=noninteractive", program]);
         command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::by_hand;
+
+    #[test]
+    fn what_is_installed_by_hand_is_what_is_missing() {
+        assert_eq!(by_hand(&[], true, true), None);
+        let list =
+            |missing: &[&str], linker, toolchain| by_hand(missing, linker, toolchain).unwrap();
+        let begin = "this system has no apt-get: install these by hand, then run this again: ";
+        assert_eq!(
+            list(&["QEMU", "mount"], false, true),
+            format!("{begin}QEMU, mount")
+        );
+        assert_eq!(
+            list(&[], true, false),
+            format!(
+                "{begin}a nightly Rust with rust-src (`rustup toolchain install nightly --component rust-src`)"
+            )
+        );
+        let all = list(&["QEMU"], false, false);
+        for part in ["QEMU, LLVM 22", "zlib and zstd", "bpf-linker", "nightly"] {
+            assert!(all.contains(part), "{part}: {all}");
+        }
     }
 }
