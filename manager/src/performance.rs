@@ -148,20 +148,92 @@ pub fn draw(stages: &BTreeMap<String, Usage>, path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use pyti_analyzer::StageStatus;
+    use pyti_trace::event::{Event, ProcessKey};
+
     use super::*;
 
-    #[test]
-    fn stages_are_added_up() {
-        let usage = |wall, memory| Usage {
+    fn using(wall: f64, memory: u64) -> Usage {
+        Usage {
             wall,
             cpu: 1.0,
             memory,
             disk: 0,
             processes: 1,
+        }
+    }
+
+    #[test]
+    fn what_a_stage_used_is_told_by_its_facts_and_its_events() {
+        let run = tempfile::tempdir().unwrap();
+        let facts = StageFacts {
+            wall_ns: 2_500_000_000,
+            user_us: 1_000_000,
+            system_us: 500_000,
+            memory_peak: 7,
+            disk_used: 9,
+            ..StageFacts::new("build", StageStatus::Completed)
         };
+        assert!(usage(&facts, run.path()).is_err(), "there are no events");
+        let directory = run.path().join("build");
+        std::fs::create_dir(&directory).unwrap();
+        let process = ProcessKey {
+            tgid: 1,
+            start_ns: 0,
+        };
+        let events = [Kind::Exec, Kind::Fork, Kind::Fork, Kind::Exit];
+        let events = events.map(|kind| Event::new(kind, process, 1));
+        let mut writer = store::StoreWriter::create(&directory).unwrap();
+        writer.append(&events).unwrap();
+        assert_eq!(writer.finish().problem, None);
+        assert_eq!(
+            usage(&facts, run.path()).unwrap(),
+            Usage {
+                wall: 2.5,
+                cpu: 1.5,
+                memory: 7,
+                disk: 9,
+                // The first one and its two children.
+                processes: 3,
+            }
+        );
+    }
+
+    #[test]
+    fn the_picture_names_each_stage_and_runs_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(PICTURE);
+        let names = [
+            "build",
+            "install",
+            "<script>alert(1)</script>",
+            "a \"b\" & c",
+        ];
+        let stages: BTreeMap<String, Usage> = names
+            .map(|name| (name.to_owned(), using(2.0, 0)))
+            .into_iter()
+            .collect();
+        draw(&stages, &path).unwrap();
+        let svg = std::fs::read_to_string(&path).unwrap();
+        assert!(svg.starts_with("<svg"), "{svg}");
+        assert!(!svg.contains("<script"), "{svg}");
+        for name in [
+            "build",
+            "install",
+            "&lt;script&gt;alert(1)&lt;/script&gt;",
+            "a &quot;b&quot; &amp; c",
+        ] {
+            assert!(svg.contains(&format!("\n{name}\n")), "no {name}: {svg}");
+        }
+        draw(&BTreeMap::new(), &path).unwrap();
+        assert!(draw(&stages, &path.join("below-a-file")).is_err());
+    }
+
+    #[test]
+    fn stages_are_added_up() {
         let stages = BTreeMap::from([
-            ("build".to_owned(), usage(3.5, 5 << 20)),
-            ("install".to_owned(), usage(2.0, 9 << 20)),
+            ("build".to_owned(), using(3.5, 5 << 20)),
+            ("install".to_owned(), using(2.0, 9 << 20)),
         ]);
         assert_eq!(
             summary(&stages),

@@ -1,6 +1,6 @@
 //! The commands that need no VM, each as a user types it.
 
-use pyti_tests::{pyti, run, text};
+use pyti_tests::{package, pyti, run, text};
 
 /// Runs in an empty home; exit status, standard output, standard error.
 fn at_an_empty_home(args: &[&str]) -> (Option<i32>, String, String) {
@@ -121,6 +121,50 @@ fn a_plan_is_shown_before_anything_runs() {
     }
     let (status, _, stderr) = at_an_empty_home(&["plan", "six=="]);
     assert_eq!(status, Some(2), "{stderr}");
+}
+
+#[test]
+fn a_plan_of_all_stages_has_every_edge() {
+    let target = package("stages/whole");
+    let target = target.to_string_lossy();
+    let (status, stdout, stderr) = at_an_empty_home(&["plan", &target, "--all-stages"]);
+    assert_eq!(status, Some(0), "{stderr}");
+    let expected = [
+        "fetch host distribution",
+        "template host template ← distribution",
+        "examine host source ← distribution",
+        "metadata VM metadata ← distribution, source, template",
+        "resolve host wheelhouse ← distribution, source, metadata",
+        "detect host test-plan ← distribution, metadata",
+        "install VM installed, resources.install ← wheelhouse, template",
+        "tools-build host tools.build",
+        "build VM build, resources.build ← wheelhouse, template, tools.build",
+        "startup VM startup, resources.startup ← installed, template",
+        "import VM imports, resources.import ← installed, template",
+        "scripts VM scripts, resources.scripts ← installed, template",
+        "tools-test host tools.test ← test-plan",
+        "test VM tests, resources.test ← wheelhouse, installed, test-plan, template, tools.test",
+        "tools-coverage host tools.coverage ← test-plan",
+        "coverage VM coverage, resources.coverage ← wheelhouse, installed, test-plan, template, tools.coverage",
+        "tools-quality-pylint host tools.quality-pylint",
+        "quality-pylint VM quality.pylint, resources.quality-pylint ← distribution, installed, template, tools.quality-pylint",
+        "tools-quality-ruff host tools.quality-ruff",
+        "quality-ruff VM quality.ruff, resources.quality-ruff ← distribution, template, tools.quality-ruff",
+        "tools-quality-pyflakes host tools.quality-pyflakes",
+        "quality-pyflakes VM quality.pyflakes, resources.quality-pyflakes ← distribution, template, tools.quality-pyflakes",
+        "tools-quality-bandit host tools.quality-bandit",
+        "quality-bandit VM quality.bandit, resources.quality-bandit ← distribution, template, tools.quality-bandit",
+        "tools-quality-wheel host tools.quality-wheel",
+        "quality-wheel VM quality.check-wheel-contents, resources.quality-wheel ← distribution, build?, template, tools.quality-wheel",
+        "tools-quality-twine host tools.quality-twine",
+        "quality-twine VM quality.twine, resources.quality-twine ← distribution, template, tools.quality-twine",
+        "tools-quality-pyroma host tools.quality-pyroma",
+        "quality-pyroma VM quality.pyroma, resources.quality-pyroma ← distribution, wheelhouse?, template, tools.quality-pyroma",
+        "performance host performance ← each resources.*",
+    ];
+    // How wide the columns are says nothing of the plan.
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(stdout.lines().map(words).collect::<Vec<_>>(), expected);
 }
 
 #[test]

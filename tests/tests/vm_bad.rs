@@ -1,19 +1,34 @@
 //! Packages that are bad for one reason each: exactly the rules for that reason fire.
 
-use pyti_tests::audit_package;
+use pyti_tests::{Audit, audit_package};
 
-/// Audits the package: it is flagged, these rules fire and no other, each with its proof.
-fn flagged(name: &str, verdict: &str, rules: &[&str]) {
+/// Audits the package: it is flagged, these rules fire and no other, each with its proof, and in both
+/// stages that run its setup.py.
+fn flagged(name: &str, verdict: &str, rules: &[&str]) -> Audit {
     let audit = audit_package(&format!("bad/{name}"), &[]);
     assert_eq!(audit.rules(), rules, "{}", audit.everything());
     assert_eq!(audit.verdict(), verdict, "{}", audit.everything());
     assert_eq!(audit.status, 1);
-    for finding in audit.report["findings"].as_array().into_iter().flatten() {
+    let findings = audit.report["findings"].as_array().expect("no findings");
+    for finding in findings {
         let evidence = finding["evidence"]
             .as_array()
             .expect("a finding without evidence");
         assert!(!evidence.is_empty(), "{finding:#}");
     }
+    let stages = audit.report["stages"].as_array().expect("no stages");
+    let metadata = stages.iter().find(|stage| stage["name"] == "metadata");
+    let metadata = metadata.expect("no metadata stage");
+    // Where the deed ends the first stage there is no second one.
+    if metadata["status"]["state"] == "completed" {
+        for rule in rules {
+            let shown = findings
+                .iter()
+                .any(|finding| finding["rule"] == *rule && finding["stage"] == "install");
+            assert!(shown, "no {rule} in install: {}", audit.everything());
+        }
+    }
+    audit
 }
 
 macro_rules! flagged {
@@ -28,8 +43,23 @@ macro_rules! flagged {
     };
 }
 
+#[test]
+fn vm_bad_reads_credentials_and_each_file_is_proved() {
+    let audit = flagged("reads-credentials", "malicious", &["credential-file-read"]);
+    let findings = audit.report["findings"].as_array().expect("no findings");
+    for stage in ["metadata", "install"] {
+        let proof: String = findings
+            .iter()
+            .filter(|finding| finding["stage"] == stage)
+            .map(|finding| finding["evidence"].to_string())
+            .collect();
+        for path in ["/home/dev/.ssh/id_rsa", "/home/dev/.aws/credentials"] {
+            assert!(proof.contains(path), "no {path} in {stage}: {proof}");
+        }
+    }
+}
+
 flagged! {
-    vm_bad_reads_credentials: "reads-credentials" "malicious" ["credential-file-read"];
     vm_bad_wipes_home: "wipes-home" "malicious" ["home-destruction"];
     vm_bad_drops_elf: "drops-elf" "malicious" ["dropped-program"];
     vm_bad_copies_elf: "copies-elf" "malicious" ["dropped-program"];

@@ -3,12 +3,17 @@
 
 use std::time::{Duration, Instant};
 
-use pyti_tests::{Audit, audit_package, run, text};
-use serde_json::Value;
+use pyti::cli::LimitArgs;
+use pyti::order::order;
+use pyti_tests::{Audit, audit_package, guest, run, text};
+use serde_json::{Value, json};
 
-/// Audits the package within a deadline; the report names `reason` (one of several where
-/// it depends on the machine's speed which limit comes first), and events were kept.
-fn bounded(name: &str, args: &[&str], seconds: u64, reason: &str) -> Audit {
+/// What a stage says that the kernel ended for want of memory.
+const OUT_OF_MEMORY: &str = "it ran out of memory, and the kernel killed";
+
+/// Audits the package within a deadline; the report names one of these reasons (several where it depends
+/// on the machine's speed which limit comes first), and events were kept.
+fn bounded(name: &str, args: &[&str], seconds: u64, causes: &[&str]) -> Audit {
     let started = Instant::now();
     let audit = audit_package(&format!("hostile/{name}"), args);
     let took = started.elapsed();
@@ -17,16 +22,24 @@ fn bounded(name: &str, args: &[&str], seconds: u64, reason: &str) -> Audit {
     assert_eq!(audit.status, 3, "{}", audit.everything());
     let reasons = audit.report["reasons"].to_string();
     assert!(
-        reason.split('|').any(|reason| reasons.contains(reason)),
-        "no `{reason}`: {}",
+        causes.iter().any(|cause| reasons.contains(cause)),
+        "none of {causes:?}: {}",
         audit.everything()
     );
-    assert!(events(&audit) > 0, "no events kept: {}", audit.everything());
+    let kept = events(&audit);
+    assert!(!kept.is_empty(), "no events kept: {}", audit.everything());
     audit
 }
 
-/// How many events `pyti show --events` has.
-fn events(audit: &Audit) -> usize {
+/// The stage that runs setup.py first, as the report has it.
+fn metadata(audit: &Audit) -> &Value {
+    let stages = audit.report["stages"].as_array().expect("no stages");
+    let metadata = stages.iter().find(|stage| stage["name"] == "metadata");
+    metadata.expect("no metadata stage")
+}
+
+/// What `pyti show --events` has: a line for each, as JSON.
+fn events(audit: &Audit) -> String {
     let run_dir = audit.run();
     let output = run(&[
         "show",
@@ -36,37 +49,61 @@ fn events(audit: &Audit) -> usize {
         &run_dir.to_string_lossy(),
     ]);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    text(&output.stdout).lines().count()
+    text(&output.stdout)
+}
+
+/// Whether one of these events has all the fields of `wanted`.
+fn recorded(events: &str, wanted: &Value) -> bool {
+    let wanted = wanted.as_object().expect("not an object");
+    events.lines().any(|line| {
+        let event: Value = serde_json::from_str(line).expect("a line is not JSON");
+        wanted.iter().all(|(field, value)| event[field] == *value)
+    })
 }
 
 #[test]
 fn vm_hostile_forks_without_end() {
-    bounded("forks-without-end", &["--wall", "20"], 240, "timed out");
-}
-
-#[test]
-fn vm_hostile_fills_disk() {
     bounded(
-        "fills-disk",
-        &[],
-        300,
-        "ran out of memory|failed with exit status",
+        "forks-without-end",
+        &["--wall", "20"],
+        240,
+        &["it timed out"],
     );
 }
 
 #[test]
+fn vm_hostile_fills_disk() {
+    // The disk is in memory: which of them is full first is not said.
+    let causes = [OUT_OF_MEMORY, "it failed with exit status"];
+    let audit = bounded("fills-disk", &[], 300, &causes);
+    let used = metadata(&audit)["disk_used"].as_u64().unwrap_or_default();
+    assert!(used > 512 << 20, "{}", audit.everything());
+    // What was on record before the end is kept.
+    let made = json!({"kind": "open", "path": "/home/dev/fill", "created": true});
+    assert!(recorded(&events(&audit), &made), "{}", audit.everything());
+}
+
+#[test]
 fn vm_hostile_allocates_memory() {
-    bounded("allocates-memory", &["--memory", "256"], 300, "memory");
+    let limit = ["--memory", "256"];
+    let audit = bounded("allocates-memory", &limit, 300, &[OUT_OF_MEMORY]);
+    let kills = metadata(&audit)["oom_kills"].as_u64();
+    assert!(kills > Some(0), "{}", audit.everything());
 }
 
 #[test]
 fn vm_hostile_sleeps() {
-    bounded("sleeps", &["--wall", "15"], 120, "timed out");
+    bounded("sleeps", &["--wall", "15"], 120, &["it timed out"]);
 }
 
 #[test]
 fn vm_hostile_kills_everything() {
-    bounded("kills-everything", &[], 120, "signal");
+    let audit = bounded("kills-everything", &[], 120, &["it was ended by signal 9"]);
+    // It reaches pip, and neither the agent nor the machine.
+    let ended = json!({"state": "signaled", "signal": 9});
+    assert_eq!(metadata(&audit)["status"], ended, "{}", audit.everything());
+    let sent = json!({"kind": "signal", "signal": 9, "result": 0});
+    assert!(recorded(&events(&audit), &sent), "{}", audit.everything());
 }
 
 #[test]
@@ -75,8 +112,9 @@ fn vm_hostile_prints_a_gigabyte() {
         "prints-a-gigabyte",
         &["--wall", "30", "--output", "64"],
         240,
-        "timed out|ran out of memory",
+        &["it timed out", OUT_OF_MEMORY],
     );
+    // pip keeps it all to itself, until it has no memory any more or no time.
     for entry in std::fs::read_dir(audit.run()).expect("no run directory") {
         let stage = entry.expect("unreadable run directory").path();
         for output in ["stdout", "stderr"] {
@@ -94,24 +132,60 @@ fn vm_hostile_prints_a_gigabyte() {
     }
 }
 
+/// What pip does not hold back: a command prints more than is kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_hostile_output_is_cut_at_its_bound() {
+    const PRINTED: u64 = 64 << 20;
+    let limits = LimitArgs {
+        output_kib: 64,
+        ..guest::LIMITS
+    };
+    let command = format!("head -c {PRINTED} /dev/zero | tr '\\0' x");
+    let argv = ["/bin/sh", "-c", &command].map(str::to_owned).to_vec();
+    let mut spec = order("prints", argv, &limits).expect("no order");
+    spec.slots.clear();
+    let bound = spec.output_bytes;
+    let ran = guest::run(&spec).await.expect("it did not end by itself");
+    let dropped = PRINTED - bound;
+    assert_eq!(ran.facts.stdout_dropped, dropped, "{:?}", ran.facts);
+    let mark = format!("\n[pyti: cut here, {dropped} more bytes]\n");
+    let kept = ran.said.strip_suffix(&mark).expect("the cut is not marked");
+    assert_eq!(kept.len() as u64, bound);
+    assert!(kept.bytes().all(|byte| byte == b'x'));
+}
+
 #[test]
 fn vm_hostile_prints_escapes() {
-    let audit = bounded("prints-escapes", &[], 120, "exit");
-    let run_dir = audit.run();
-    for args in [
-        vec!["show"],
-        vec!["show", "--tree"],
-        vec!["show", "--events"],
+    let audit = bounded(
+        "prints-escapes",
+        &[],
+        120,
+        &["it failed with exit status 1"],
+    );
+    let path = audit.run().to_string_lossy().into_owned();
+    let show = |options: &[&str]| {
+        let mut args = vec!["show", path.as_str()];
+        args.extend(options);
+        text(&run(&args).stdout)
+    };
+    for options in [
+        &["--tree"][..],
+        &["--events"],
+        &["--output"],
+        &["--output", "--format", "json"],
+        &[],
     ] {
-        let mut args = args;
-        let path = run_dir.to_string_lossy().into_owned();
-        args.push(&path);
-        let shown = text(&run(&args).stdout);
+        let shown = show(options);
         assert!(!shown.is_empty());
         let bad = shown
             .chars()
             .find(|c| (c.is_control() && *c != '\n') || ('\u{202a}'..='\u{202e}').contains(c));
         assert_eq!(bad, None, "{shown}");
+    }
+    // It came as far as that, as pip shows what a setup.py said that failed.
+    let shown = show(&["--output"]);
+    for told in ["\\u{1b}[2J", "\\u{202e}gpj.exe"] {
+        assert!(shown.contains(told), "no {told}: {shown}");
     }
 }
 
@@ -120,15 +194,7 @@ fn vm_hostile_crashes_kernel() {
     // An ordinary user may not: the install goes on, and the attempt is on record.
     let audit = audit_package("hostile/crashes-kernel", &[]);
     assert_ne!(audit.verdict(), "none", "{}", audit.everything());
-    let run_dir = audit.run();
-    let output = run(&[
-        "show",
-        "--events",
-        "--format",
-        "json",
-        &run_dir.to_string_lossy(),
-    ]);
-    let events = text(&output.stdout);
+    let events = events(&audit);
     let attempt = events
         .lines()
         .find(|line| line.contains("sysrq-trigger") && line.contains("\"result\":-13"));
@@ -165,5 +231,7 @@ fn vm_hostile_floods_events() {
     if number("lost") > 0 {
         assert_eq!(audit.verdict(), "inconclusive", "{}", audit.everything());
     }
-    assert!(events(&audit) > 0);
+    // What came first had room.
+    let first = json!({"kind": "open", "asked": "/tmp/missing-0"});
+    assert!(recorded(&events(&audit), &first), "{losses}");
 }

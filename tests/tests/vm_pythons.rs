@@ -37,7 +37,9 @@ fn installed_below(audit: &Audit, directory: &str) -> bool {
 
 #[test]
 fn vm_image_python_2_7_runs_what_only_it_reads() {
-    let arguments = ["--python", "2.7", "--stage", "import", "--stage", "test"];
+    let stages = ["import", "test", "quality-pylint", "quality-pyflakes"];
+    let stages = stages.iter().flat_map(|stage| ["--stage", stage]);
+    let arguments: Vec<&str> = ["--python", "2.7"].into_iter().chain(stages).collect();
     let audit = audit_package("old/two-to-three", &arguments);
     assert_eq!(audit.verdict(), "unremarkable", "{}", audit.everything());
     assert!(installed_below(
@@ -52,6 +54,20 @@ fn vm_image_python_2_7_runs_what_only_it_reads() {
         tests["reason"],
         "setup.py has test_suite = two_to_three.tests"
     );
+    // Python 3's would find nothing in it but an error of syntax.
+    let pylint = audit.datum("quality-pylint");
+    let score = pylint["score"].as_str().unwrap_or_default();
+    assert!(
+        score.starts_with("score ") && score.ends_with(" of 10"),
+        "{pylint:#}"
+    );
+    let findings = pylint["findings"].as_array().expect("no findings");
+    assert!(
+        findings.iter().any(|finding| finding["rule"] == "backtick"),
+        "{pylint:#}"
+    );
+    let pyflakes = audit.datum("quality-pyflakes");
+    assert_eq!(pyflakes["findings"], json!([]), "{pyflakes:#}");
 }
 
 #[test]
@@ -78,7 +94,8 @@ fn vm_image_python_3_11_runs_the_stages() {
     let audit = audit_package("stages/whole", &arguments);
     assert_eq!(audit.verdict(), "unremarkable", "{}", audit.everything());
     assert!(installed_below(&audit, "python3.11/site-packages/whole"));
-    let modules = ["whole", "whole._fast"].map(|module| (module.to_owned(), true));
+    let modules = ["spread.part", "whole", "whole._fast", "whole_broken"];
+    let modules = modules.map(|module| (module.to_owned(), module != "whole_broken"));
     assert_eq!(imported(&audit), modules);
     let tests = audit.datum("test");
     let counts = json!({"passed": 1, "failed": 1, "errors": 1, "skipped": 1});

@@ -48,9 +48,23 @@ fn vm_stages_give_their_data_and_are_remembered() {
         [
             ("spread.part", true),
             ("whole", true),
-            ("whole._fast", true)
+            ("whole._fast", true),
+            ("whole_broken", false)
         ]
     );
+    assert_eq!(
+        imported[3]["error"], "RuntimeError: broken as it says",
+        "{imported:#}"
+    );
+    let pulled = imported[1]["pulled_in"].as_array().expect("no list");
+    assert!(pulled.contains(&Value::from("whole._fast")), "{imported:#}");
+    assert!(imported[1]["seconds"].as_f64() > Some(0.0), "{imported:#}");
+
+    // A bare start of it opens what is there to be looked at, and does nothing else.
+    let started = audit.datum("startup");
+    assert_eq!(started["changed"], serde_json::json!([]), "{started:#}");
+    assert_eq!(started["executed"], serde_json::json!([]), "{started:#}");
+    assert_eq!(started["connected"], serde_json::json!([]), "{started:#}");
 
     let calls = audit.datum("scripts");
     let exits: Vec<(Option<&str>, Option<i64>)> = calls
@@ -66,6 +80,8 @@ fn vm_stages_give_their_data_and_are_remembered() {
             (Some("whole-hello"), Some(3))
         ]
     );
+    assert_eq!(calls[0]["stdout"], "usage: whole-hello\n");
+    assert_eq!(calls[1]["stdout"], "hello 42\n");
 
     let built = audit.datum("build");
     assert_eq!(built["reproducible"], true, "{}", built["builds"]);
@@ -76,7 +92,19 @@ fn vm_stages_give_their_data_and_are_remembered() {
         .map(|entry| &entry["file"])
         .collect();
     assert_eq!(sources, ["whole/_fast.c", "whole/_gone.c"]);
-    assert!(run.join("build/compile_commands.json").is_file());
+    let database = std::fs::read(run.join("build/compile_commands.json")).expect("no database");
+    let database: Value = serde_json::from_slice(&database).expect("no JSON");
+    assert_eq!(database, built["compilation_database"]);
+    for part in ["directory", "arguments", "output"] {
+        assert!(!database[0][part].is_null(), "{part}: {database:#}");
+    }
+    let driver = built["calls"].as_array().into_iter().flatten();
+    let mut driver = driver.filter(|call| call["role"] == "compiler");
+    let driver = driver.next().expect("no compiler");
+    assert_eq!(driver["sources"], serde_json::json!(["whole/_fast.c"]));
+    assert!(driver["seconds"].as_f64() > Some(0.0), "{driver:#}");
+    let words = driver["arguments"].as_array().expect("no arguments");
+    assert!(words.contains(&Value::from("-c")), "{driver:#}");
     let failed: Vec<(Option<&str>, Option<u64>)> = built["failed"]
         .as_array()
         .into_iter()
@@ -112,7 +140,11 @@ fn vm_stages_give_their_data_and_are_remembered() {
         .as_f64()
         .expect("not measured");
     assert!((10.0..90.0).contains(&percent), "{covered:#}");
-    assert!(run.join("coverage/coverage.xml").is_file());
+    let percent = covered["package"].as_f64().expect("not measured");
+    assert!((10.0..90.0).contains(&percent), "{covered:#}");
+    let kept = |name: &str| std::fs::read(run.join("coverage").join(name)).expect("not kept");
+    assert!(text(&kept("coverage.xml")).contains("line-rate="));
+    assert!(kept("coverage.data").starts_with(b"SQLite format 3\0"));
 
     // What was done is not done again: nothing is started, so that it takes next to no time.
     let again = pyti()

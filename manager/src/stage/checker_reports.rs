@@ -74,10 +74,16 @@ fn shown(path: &str) -> String {
 }
 
 /// <https://pylint.readthedocs.io/en/stable/user_guide/usage/output.html>, json2; or json, which is
-/// the messages alone, and where there are none nothing at all.
-pub(super) fn pylint(output: &str) -> Option<Report> {
+/// the messages alone, and where there are none nothing at all, with the score beside it.
+pub(super) fn pylint(output: &str, errors: &str) -> Option<Report> {
+    let mut lines = errors.lines().rev();
+    let beside = lines.find_map(|line| line.strip_prefix("score ")?.parse::<f64>().ok());
+    let told = |score: Option<f64>| score.map(|score| format!("score {score:.2} of 10"));
     if output.is_empty() {
-        return Some(Report::default());
+        return Some(Report {
+            score: told(beside),
+            ..Report::default()
+        });
     }
     #[derive(Deserialize)]
     struct Whole {
@@ -98,13 +104,12 @@ pub(super) fn pylint(output: &str) -> Option<Report> {
         score: Option<f64>,
     }
     let (messages, score) = if output.trim_start().starts_with('[') {
-        (serde_json::from_str(output).ok()?, None)
+        (serde_json::from_str(output).ok()?, beside)
     } else {
         let whole: Whole = serde_json::from_str(output).ok()?;
         (whole.messages, whole.statistics.score)
     };
-    let score = score.map(|score| format!("score {score:.2} of 10"));
-    Some(Report::of_few(score, &messages, |said: &Message| {
+    Some(Report::of_few(told(score), &messages, |said: &Message| {
         finding(
             &said.symbol,
             Some(&said.path),
@@ -277,13 +282,16 @@ mod tests {
         let message = r#"{"type":"e","symbol":"s","message":"m","line":1,"path":"p"}"#;
         let dashes = "------------------------------";
         for (tool, report) in [
-            ("pylint", pylint(&format!("[{}]", json(message)))),
+            ("pylint", pylint(&format!("[{}]", json(message)), "")),
             (
                 "pylint, json2",
-                pylint(&format!(
-                    r#"{{"messages":[{}],"statistics":{{"score":1}}}}"#,
-                    json(message)
-                )),
+                pylint(
+                    &format!(
+                        r#"{{"messages":[{}],"statistics":{{"score":1}}}}"#,
+                        json(message)
+                    ),
+                    "",
+                ),
             ),
             ("ruff", ruff(&format!("[{}]", json("{}")))),
             (
@@ -315,6 +323,7 @@ mod tests {
             r#"{"messages":[{"type":"convention","symbol":"line-too-long","messageId":"C0301",
             "message":"Line too long","line":3,"column":0,"path":"/home/dev/.local/lib/python3.13/site-packages/a.py"}],
             "statistics":{"score":7.5}}"#,
+            "",
         ));
         assert_eq!(score.as_deref(), Some("score 7.50 of 10"));
         assert_eq!(
@@ -331,11 +340,12 @@ mod tests {
         let (score, found) = read(pylint(
             r#"[{"type":"error","module":"a","obj":"","line":1,"column":0,"path":"/home/dev/x.py",
             "symbol":"syntax-error","message":"invalid syntax","message-id":"E0001"}]"#,
+            "a warning\n\nscore 7.5\n",
         ));
         assert_eq!(
-            (score, found),
+            (score.as_deref(), found),
             (
-                None,
+                Some("score 7.50 of 10"),
                 vec![finding(
                     "syntax-error",
                     Some("/home/dev/x.py"),

@@ -10,6 +10,15 @@ use super::{Required, Requirements};
 /// Stands in commands for the image's interpreter.
 pub(super) const PYTHON: &str = "{python}";
 
+/// Runs pylint 1.9, then says its score.
+const PYLINT_1: &str = "\
+import sys
+from pylint.lint import Run
+score = Run(sys.argv[1:], None, False).linter.stats.get('global_note')
+if score is not None:
+    sys.stderr.write('\\nscore %f\\n' % score)
+";
+
 /// What a checker looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subject {
@@ -17,6 +26,8 @@ pub(super) enum Subject {
     Modules,
     /// The unpacked source distribution.
     Source,
+    /// The file that is audited, as it is.
+    File,
     /// The built wheel, or the wheel that is audited.
     Wheel,
 }
@@ -59,11 +70,11 @@ pub(super) static CHECKERS: [Checker; 7] = [
             "--persistent=n",
             "-j1",
         ],
-        // 1.9.
+        // 1.9, which writes its score to no report that can be read.
         python2: Some(&[
             PYTHON,
-            "-m",
-            "pylint",
+            "-c",
+            PYLINT_1,
             "--output-format=json",
             "--exit-zero",
             "--persistent=n",
@@ -71,7 +82,7 @@ pub(super) static CHECKERS: [Checker; 7] = [
         ]),
         subject: Subject::Modules,
         builds: false,
-        read: |out, _| pylint(out),
+        read: pylint,
     },
     Checker {
         tool: "ruff",
@@ -154,10 +165,10 @@ pub(super) static CHECKERS: [Checker; 7] = [
         stage: "quality-twine",
         datum: "quality.twine",
         requirements: |_| packages(&["twine"]),
-        argv: &[PYTHON, "-m", "twine", "--no-color", "check", "{sdist}"],
+        argv: &[PYTHON, "-m", "twine", "--no-color", "check", "{file}"],
         // 1.15.
-        python2: Some(&[PYTHON, "-m", "twine", "check", "{sdist}"]),
-        subject: Subject::Source,
+        python2: Some(&[PYTHON, "-m", "twine", "check", "{file}"]),
+        subject: Subject::File,
         builds: false,
         read: |out, _| twine(out),
     },

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use pyti_analyzer::{StageStatus, amount};
 use pyti_graph::{Failure, Inputs, Need};
 use serde::{Deserialize, Serialize};
@@ -15,8 +16,10 @@ use crate::cli::LimitArgs;
 use crate::order::Order;
 use crate::tasks;
 
-/// coverage.py's own data file (SQLite), base64 since results are text.
-const DATA: &str = "coverage.data.b64";
+/// coverage.py's own data file (SQLite); `coverage report --data-file=coverage.data` reads it.
+const DATA: &str = "coverage.data";
+/// How it comes from the guest: base64, since results are text.
+const ENCODED: &str = "coverage.data.b64";
 /// Its reports.
 const JSON: &str = "coverage.json";
 /// See [`JSON`].
@@ -220,7 +223,7 @@ impl Stage for Coverage {
                     .map(str::to_owned)
                     .to_vec(),
                 seconds: REPORT,
-                stdout: Some(DATA.to_owned()),
+                stdout: Some(ENCODED.to_owned()),
                 ..Command::default()
             },
         ];
@@ -244,13 +247,13 @@ impl Stage for Coverage {
             env,
             after,
             reserved: RESERVED,
-            results: &[JSON, XML, DATA],
+            results: &[JSON, XML, ENCODED],
         };
         test::order(self.name(), inputs, &plan, around, limits)
     }
 
     fn read(&self, ran: &Ran, inputs: &Inputs) -> Result<Value, Failure> {
-        let report = source::read(ran, &[JSON, XML, DATA], COMMANDS)?;
+        let report = source::read(ran, &[JSON, XML, ENCODED], COMMANDS)?;
         let ended = report.commands.into_iter().next();
         let ended = ended.ok_or_else(|| Failure::inconclusive("its tests did not start"))?;
         let json = report.results.get(JSON);
@@ -258,9 +261,10 @@ impl Stage for Coverage {
             if ended.timed_out || report.cut.is_some() {
                 let reason = "it was cut short before coverage.py reported";
                 let late = ended.timed_out || ran.facts.status == StageStatus::TimedOut;
-                return Failure::inconclusive(match late {
-                    true => format!("{reason}: --wall SECONDS gives it more time"),
-                    false => reason.to_owned(),
+                return Failure::inconclusive(match &report.cut {
+                    _ if late => format!("{reason}: --wall SECONDS gives it more time"),
+                    Some(why) => format!("there is no report of coverage.py: {why}"),
+                    None => reason.to_owned(),
                 });
             }
             let said = ran.last_line().map(|line| format!(": {line}"));
@@ -270,10 +274,18 @@ impl Stage for Coverage {
         let measured: Report = serde_json::from_str(json).map_err(|error| {
             Failure::package(format!("coverage.py's report cannot be read: {error}"))
         })?;
-        for name in [JSON, XML, DATA] {
+        let keep = |name: &str, content: &[u8]| {
+            std::fs::write(ran.directory.join(name), content).map_err(Failure::infrastructure)
+        };
+        for name in [JSON, XML] {
             if let Some(text) = report.results.get(name) {
-                std::fs::write(ran.directory.join(name), text).map_err(Failure::infrastructure)?;
+                keep(name, text.as_bytes())?;
             }
+        }
+        // A package that forged it has no data file.
+        let data = report.results.get(ENCODED);
+        if let Some(data) = data.and_then(|text| BASE64_STANDARD.decode(text.trim()).ok()) {
+            keep(DATA, &data)?;
         }
         let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
         let modules = installed.target()?.top_level;

@@ -207,7 +207,86 @@ fn imported(ended: Ended) -> Imported {
 
 #[cfg(test)]
 mod tests {
+    use super::super::few::Few;
     use super::*;
+
+    /// An import that ended with this exit status and said this.
+    fn ended(exit: Option<i32>, stderr: &str) -> Ended {
+        Ended {
+            name: "a".into(),
+            exit,
+            signal: None,
+            timed_out: false,
+            unwatched: false,
+            error: None,
+            seconds: 0.5,
+            stdout: String::new(),
+            stderr: stderr.to_owned(),
+            cut: false,
+            answer: None,
+        }
+    }
+
+    #[test]
+    fn an_import_that_answers_has_the_modules_that_it_pulled_in() {
+        let answer = Few {
+            first: vec!["a".to_owned(), "b".to_owned()],
+            more: 3,
+        };
+        let good = imported(Ended {
+            answer: Some(answer),
+            ..ended(Some(0), "a warning\n")
+        });
+        assert!(good.success);
+        assert_eq!((&*good.module, good.seconds), ("a", 0.5));
+        assert_eq!(good.error, None);
+        assert_eq!(good.pulled_in, ["a", "b"]);
+        assert_eq!(good.pulled_in_more, 3);
+    }
+
+    #[test]
+    fn an_import_that_fails_says_why_in_one_line() {
+        let traceback = "Traceback (most recent call last):\n  x\nImportError: no b\n \n\n";
+        let killed = Ended {
+            signal: Some(9),
+            ..ended(None, "on the way\n")
+        };
+        for (ended, error) in [
+            (ended(Some(1), traceback), "ImportError: no b"),
+            (ended(Some(3), "\n"), "exit status 3 without a word"),
+            // It ended the interpreter before there was an answer.
+            (ended(Some(0), ""), "exit status 0 without a word"),
+            (ended(None, ""), "it ended without a word"),
+            (killed.clone(), "ended by signal 9"),
+            (
+                Ended {
+                    timed_out: true,
+                    ..killed
+                },
+                LATE,
+            ),
+            (
+                Ended {
+                    error: Some("Permission denied".into()),
+                    ..ended(None, "")
+                },
+                "Permission denied",
+            ),
+            (
+                Ended {
+                    unwatched: true,
+                    error: Some("the VM died".into()),
+                    ..ended(None, "")
+                },
+                "not watched to its end: the VM died",
+            ),
+        ] {
+            let bad = imported(ended);
+            assert!(!bad.success, "{error}");
+            assert_eq!(bad.error.as_deref(), Some(error));
+            assert!(bad.pulled_in.is_empty(), "{error}");
+        }
+    }
 
     #[test]
     fn modules_that_were_not_tried_are_not_watched() {

@@ -82,7 +82,7 @@ impl Stage for Quality {
         match self.0.subject {
             Subject::Modules => needs.push(Need::All(tasks::INSTALLED.into())),
             Subject::Wheel => needs.push(Need::Optional(tasks::BUILD.into())),
-            Subject::Source => {}
+            Subject::Source | Subject::File => {}
         }
         if self.0.builds {
             needs.push(Need::Optional(tasks::WHEELHOUSE.into()));
@@ -128,6 +128,7 @@ impl Stage for Quality {
                 (None, Some(place))
             }
             Subject::Wheel => (None, Some(path.clone())),
+            Subject::File => (None, None),
         };
         let python = tasks::python(inputs)?;
         let argv = match self.0.python2 {
@@ -136,7 +137,7 @@ impl Stage for Quality {
         };
         let mut argv: Vec<String> = argv
             .iter()
-            .map(|word| word.replace("{sdist}", &path).replace(PYTHON, &python.path))
+            .map(|word| word.replace("{file}", &path).replace(PYTHON, &python.path))
             .collect();
         argv.extend(modules);
         let commands = Commands {

@@ -91,8 +91,9 @@ def run(command, places, source):
 
 
 def results(work, names):
-    """What the commands wrote: the text of each file, or of every file in a directory."""
-    texts = {}
+    """What the commands wrote: the text of each file, or of every file in a directory; with the names
+    of those that are too long."""
+    texts, too_long = {}, []
     for name in names:
         path = os.path.join(work, name)
         files = [path]
@@ -101,10 +102,14 @@ def results(work, names):
         for file in files:
             try:
                 with open(file, "rb") as content:
-                    texts[os.path.relpath(file, work)] = content.read(KEPT).decode("utf-8", "replace")
+                    read = content.read(KEPT + 1)
             except EnvironmentError:
-                pass
-    return texts
+                continue
+            if len(read) > KEPT:
+                too_long.append(os.path.relpath(file, work))
+            else:
+                texts[os.path.relpath(file, work)] = read.decode("utf-8", "replace")
+    return texts, too_long
 
 
 def main():
@@ -119,10 +124,10 @@ def main():
         source = unpack(order["sdist"], os.path.expanduser("~/source"))
         copied = complete(source, os.path.expanduser(order["site"]), order.get("modules", []))
     places = {"source": source, "work": work, "wheel": order.get("wheel") or ""}
-    report = {"source": source, "copied": copied, "commands": [], "results": {}}
+    report = {"source": source, "copied": copied, "commands": [], "results": {}, "too_long": []}
     for command in order["commands"]:
         report["commands"].append(run(command, places, source))
-        report["results"] = results(work, order.get("results", []))
+        report["results"], report["too_long"] = results(work, order.get("results", []))
         with open(sys.argv[2] + ".part", "w") as file:
             json.dump(report, file)
         os.rename(sys.argv[2] + ".part", sys.argv[2])

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use pyti_analyzer::escape_within;
 use pyti_graph::Failure;
 use pyti_vm::Interpreter;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::few::Few;
 use super::{Installed, Ran, program};
 use crate::cli::LimitArgs;
 use crate::order::{HOME, Order};
@@ -15,6 +17,8 @@ use crate::order::{HOME, Order};
 const SOURCE: &str = include_str!("source.py");
 /// Kept of a stage's wall time for unpacking before and reporting after its commands.
 const ASIDE: u64 = 60;
+/// Names kept of what is too long.
+const MOST_NAMED: usize = 10;
 
 /// A command.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -68,6 +72,9 @@ pub(super) struct Report {
     pub commands: Vec<Ended>,
     /// What they wrote, by path in `{work}`.
     pub results: BTreeMap<String, String>,
+    /// What they wrote and is too long to be brought back.
+    #[serde(default)]
+    too_long: Few<String, MOST_NAMED>,
     /// Why it may not be whole, where the stage did not come to its end.
     #[serde(skip)]
     pub cut: Option<String>,
@@ -108,9 +115,14 @@ pub(super) fn order(
 pub(super) fn read(ran: &Ran, results: &[&str], commands: usize) -> Result<Report, Failure> {
     let (mut report, cut): (Report, _) = ran.result()?;
     let told = report.commands.len();
-    report.cut = cut.or_else(|| {
-        (told < commands).then(|| format!("its program told of {told} of {commands} commands"))
-    });
+    report.cut = cut
+        .or_else(|| {
+            (told < commands).then(|| format!("its program told of {told} of {commands} commands"))
+        })
+        .or_else(|| {
+            let name = escape_within(report.too_long.first.first()?, 100);
+            Some(format!("what it wrote to {name} is more than 12 MiB"))
+        });
     report.results.retain(|name, _| {
         let mut parts = name.splitn(2, '/');
         let first = parts.next().is_some_and(|first| results.contains(&first));
@@ -161,6 +173,12 @@ mod tests {
         assert_eq!(
             cut(StageStatus::Completed, 2).as_deref(),
             Some("its program told of 1 of 2 commands")
+        );
+        let long = one.replace("}],", "}], \"too_long\": [\"a\\u001b.xml\"],");
+        let report = super::read(&hostile::ended(StageStatus::Completed, &long), &[], 1);
+        assert_eq!(
+            report.unwrap().cut.as_deref(),
+            Some("what it wrote to a\\u{1b}.xml is more than 12 MiB")
         );
     }
 }

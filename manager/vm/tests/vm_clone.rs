@@ -200,6 +200,20 @@ async fn vm_dies_with_its_owner() {
         .find(|line| line.starts_with("Uid:"))
         .unwrap();
     assert!(!user.split_whitespace().any(|id| id == "0"), "{user}");
+    // A filter of system calls: QEMU's -sandbox.
+    assert!(status.lines().any(|line| line == "Seccomp:\t2"), "{status}");
+    let limits = std::fs::read_to_string(process.join("limits")).unwrap();
+    for (name, value) in [
+        ("Max file size", "0"),
+        ("Max core file size", "0"),
+        ("Max locked memory", "0"),
+        ("Max open files", "128"),
+    ] {
+        assert_eq!(limit(&limits, name), [value, value], "{limits}");
+    }
+    for name in ["Max address space", "Max cpu time"] {
+        assert!(!limit(&limits, name).contains(&"unlimited"), "{limits}");
+    }
 
     owner.kill().unwrap();
     owner.wait().unwrap();
@@ -222,6 +236,12 @@ async fn vm_dies_with_its_owner() {
             .starts_with(&format!("{}-", owner.id()))),
         "{left:?}"
     );
+}
+
+/// The soft and the hard limit of this name in `/proc/PID/limits`.
+fn limit<'a>(limits: &'a str, name: &str) -> Vec<&'a str> {
+    let line = limits.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap().split_whitespace().take(2).collect()
 }
 
 /// A zombie that nobody has waited for yet is dead.

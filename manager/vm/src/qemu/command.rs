@@ -230,7 +230,71 @@ impl Files {
 mod tests {
     use pyti_trace::wire::PORT_NAME;
 
-    use super::{super::SLOT_SERIAL, *};
+    use super::{
+        super::{Channels, SLOT_SERIAL},
+        *,
+    };
+
+    /// Every device that a machine has besides its processors and its memory.
+    const KNOWN: [&str; 4] = [
+        "virtio-blk-device,drive=root,serial=root",
+        "virtio-blk-device,drive=slot,serial=in0",
+        "virtio-serial-device",
+        "virtserialport,chardev=port,name=data.0",
+    ];
+
+    /// The arguments of a machine that boots, or of a clone. No file of it is a real one.
+    fn arguments(engine: Engine, boots: bool) -> Vec<String> {
+        let null = || File::open("/dev/null").unwrap();
+        let launch = Launch {
+            engine,
+            config: &VmConfig::default(),
+            memory: &null(),
+            boot: boots.then(|| (null(), null())),
+            state: null(),
+            root: null(),
+            slot: null(),
+            channels: Channels {
+                control: null(),
+                port: null(),
+                console: null(),
+                errors: null(),
+            },
+        };
+        let spawn = Qemu::new("qemu").command(&launch).unwrap();
+        let arguments = spawn.command.get_args();
+        arguments
+            .map(|argument| argument.to_str().unwrap().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn a_machine_has_the_four_known_devices_and_a_sandbox() {
+        for engine in [Engine::Kvm, Engine::Tcg, Engine::Counted] {
+            let shape = Qemu::new("qemu").shape(engine, &VmConfig::default());
+            assert!(shape.ends_with(&KNOWN.map(str::to_owned)), "{shape:?}");
+            for boots in [true, false] {
+                let arguments = arguments(engine, boots);
+                let values = |option: &str| {
+                    let pairs = arguments.windows(2);
+                    let of_it = pairs.filter(|pair| pair[0] == option);
+                    of_it.map(|pair| pair[1].as_str()).collect::<Vec<_>>()
+                };
+                assert_eq!(values("-device"), KNOWN, "{arguments:?}");
+                for option in ["-nodefaults", "-no-user-config"] {
+                    assert!(arguments.iter().any(|argument| argument == option));
+                }
+                for option in ["-nic", "-net", "-netdev", "-drive", "-virtfs", "-fsdev"] {
+                    assert!(!arguments.iter().any(|argument| argument == option));
+                }
+                let sandbox = values("-sandbox").join(" ");
+                let parts: Vec<&str> = sandbox.split(',').collect();
+                for part in ["on", "spawn=deny", "elevateprivileges=deny"] {
+                    assert!(parts.contains(&part), "{sandbox}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn the_devices_carry_the_names_the_agent_looks_for() {

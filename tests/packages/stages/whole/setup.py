@@ -14,6 +14,7 @@ setup(
     version="1.0",
     license="MIT",
     packages=["whole", "spread.part"],
+    py_modules=["whole_broken"],
     ext_modules=[
         Extension("whole._fast", ["whole/_fast.c"]),
         # The build goes on without it.

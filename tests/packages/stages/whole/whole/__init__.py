@@ -1,4 +1,4 @@
-"""A package with an extension module, a script and a module that cannot be imported."""
+"""A package with an extension module and a script."""
 import os
 import sys
 

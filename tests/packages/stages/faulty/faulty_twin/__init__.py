@@ -1,0 +1,1 @@
+"""A second package in one wheel."""

@@ -1,0 +1,2 @@
+"""Cannot be imported, as it says."""
+raise RuntimeError("broken as it says")

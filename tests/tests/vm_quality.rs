@@ -1,0 +1,106 @@
+//! Every quality checker on one package that has a fault for each, and what all stages used.
+
+use pyti_tests::audit_package;
+use serde_json::Value;
+
+/// Stage, what it says of the package as a whole, and one of its findings: rule, file, line, severity.
+/// An empty text is none.
+type Expected = (
+    &'static str,
+    &'static str,
+    [&'static str; 2],
+    Option<u64>,
+    &'static str,
+);
+
+const EXPECTED: [Expected; 7] = [
+    (
+        "quality-pylint",
+        "score 3.33 of 10",
+        ["eval-used", "faulty/__init__.py"],
+        Some(7),
+        "warning",
+    ),
+    (
+        "quality-ruff",
+        "",
+        ["F401", "faulty/__init__.py"],
+        Some(2),
+        "warning",
+    ),
+    (
+        "quality-pyflakes",
+        "",
+        ["", "faulty/__init__.py"],
+        Some(2),
+        "warning",
+    ),
+    (
+        "quality-bandit",
+        "",
+        ["B307", "faulty/__init__.py"],
+        Some(7),
+        "medium",
+    ),
+    ("quality-wheel", "", ["W009", ""], None, "warning"),
+    ("quality-twine", "passed", ["", ""], None, "warning"),
+    ("quality-pyroma", "rating", ["", ""], None, "warning"),
+];
+
+#[test]
+fn vm_every_checker_finds_its_fault_and_all_is_measured() {
+    let stages = EXPECTED.map(|(stage, ..)| stage);
+    let stages: Vec<&str> = stages
+        .iter()
+        .chain(&["build", "performance"])
+        .flat_map(|stage| ["--stage", stage])
+        .collect();
+    let audit = audit_package("stages/faulty", &stages);
+    assert_eq!(audit.verdict(), "unremarkable", "{}", audit.everything());
+    for (stage, score, [rule, file], line, severity) in EXPECTED {
+        let checked = audit.datum(stage);
+        let said = checked["score"].as_str().unwrap_or_default();
+        assert!(
+            said.starts_with(score) && said.is_empty() == score.is_empty(),
+            "{checked:#}"
+        );
+        let is_it = |finding: &&Value| {
+            let file_of = finding["file"].as_str().unwrap_or_default();
+            finding["rule"] == rule
+                && (file.is_empty() || file_of.ends_with(file))
+                && finding["line"].as_u64() == line
+                && finding["severity"] == severity
+                && finding["message"]
+                    .as_str()
+                    .is_some_and(|text| !text.is_empty())
+        };
+        let findings = checked["findings"].as_array().expect("no findings");
+        assert!(
+            findings.iter().any(|finding| is_it(&finding)),
+            "{checked:#}"
+        );
+    }
+
+    let measured = audit.datum("performance");
+    let picture = std::fs::read_to_string(audit.run().join("performance.svg"));
+    let picture = picture.expect("no picture");
+    for stage in EXPECTED
+        .map(|(stage, ..)| stage)
+        .iter()
+        .chain(&["build", "install"])
+    {
+        let used = &measured[stage];
+        for what in ["wall", "cpu", "memory", "processes"] {
+            assert!(
+                used[what].as_f64().is_some_and(|used| used > 0.0),
+                "{stage}: {measured:#}"
+            );
+        }
+        assert!(picture.contains(stage), "{stage}");
+    }
+    // A stage's own process alone would be one; a build has pip, a back end and more.
+    assert!(
+        measured["build"]["processes"].as_u64() > Some(2),
+        "{measured:#}"
+    );
+}
