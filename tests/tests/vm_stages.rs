@@ -48,12 +48,12 @@ fn vm_stages_give_their_data_and_are_remembered() {
         [
             ("spread.part", true),
             ("whole", true),
-            ("whole._fast", true),
-            ("whole_broken", false)
+            ("whole_broken", false),
+            ("whole._fast", true)
         ]
     );
     assert_eq!(
-        imported[3]["error"], "RuntimeError: broken as it says",
+        imported[2]["error"], "RuntimeError: broken as it says",
         "{imported:#}"
     );
     let pulled = imported[1]["pulled_in"].as_array().expect("no list");

@@ -189,10 +189,9 @@ impl Stage for Quality {
         let parsed = (self.0.read)(output, &said)
             // Silence is no report of one that says by its exit status that something is wrong.
             .filter(|report| ended.exit == Some(0) || !report.findings.is_empty());
-        let last = said
-            .lines()
-            .rev()
-            .find(|line| !line.trim().is_empty())
+        let last = [said.as_str(), output]
+            .iter()
+            .find_map(|text| text.lines().rev().find(|line| !line.trim().is_empty()))
             .unwrap_or("nothing");
         let mut parsed = parsed.ok_or_else(|| {
             let last: String = last.chars().take(200).collect();
