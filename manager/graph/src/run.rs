@@ -246,7 +246,7 @@ impl Dispatcher<'_> {
             }
         }
         let grace = Instant::now() + self.options.grace;
-        for running in self.running.values_mut() {
+        for running in self.in_order() {
             if !useful[running.task] {
                 running.stop(Stop::Cancelled, grace);
             }
@@ -418,7 +418,7 @@ impl Dispatcher<'_> {
     fn cancel(&mut self) {
         self.cancelled = true;
         let grace = Instant::now() + self.options.grace;
-        for running in self.running.values_mut() {
+        for running in self.in_order() {
             running.stop(Stop::Cancelled, grace);
         }
     }
@@ -431,10 +431,18 @@ impl Dispatcher<'_> {
     }
 
     /// Tells tasks whose time is up to stop, and drops those that had been told.
+    /// What runs, in the plan's order, in which it then ends.
+    fn in_order(&mut self) -> Vec<&mut Running> {
+        let mut all: Vec<_> = self.running.values_mut().collect();
+        all.sort_by_key(|running| running.task);
+        all
+    }
+
     fn ring(&mut self) {
         let now = Instant::now();
         let grace = now + self.options.grace;
-        for running in self.running.values_mut() {
+        let plan = self.plan;
+        for running in self.in_order() {
             if running.alarm.is_none_or(|alarm| alarm > now) {
                 continue;
             }
@@ -442,7 +450,7 @@ impl Dispatcher<'_> {
                 running.alarm = None;
                 running.abort.abort();
             } else {
-                let limit = self.plan.tasks()[running.task].timeout.unwrap_or_default();
+                let limit = plan.tasks()[running.task].timeout.unwrap_or_default();
                 running.stop(Stop::TimedOut(limit), grace);
             }
         }

@@ -46,8 +46,8 @@ pub(crate) enum Engine {
     Counted,
 }
 
-/// What an instruction takes on a counted machine's clock, nanoseconds: a power of two, near to what
-/// emulation takes.
+/// What an instruction takes on a counted machine's clock, nanoseconds: a power of two, of the order
+/// of what emulation takes.
 pub(crate) const INSTRUCTION_NS: u32 = 16;
 
 impl Engine {

@@ -29,8 +29,7 @@ pub(super) fn unpack(slot: &Slot, devices: &File) -> Result<(), AgentError> {
 
 /// Makes the working directory, if it is missing.
 pub(super) fn make_directory(path: &str) -> Result<(), AgentError> {
-    // Most stages begin in the user's home: to ask takes a tenth of what it takes to become the user,
-    // and the stage waits for it.
+    // Most stages begin in the user's home, and the stage waits for what is done before it.
     if Path::new(path).is_dir() {
         return Ok(());
     }
