@@ -1,6 +1,6 @@
 //! What stages leave, by its hash: states that later stages start from, and what was done before.
 
-use std::fs::{DirEntry, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
@@ -14,8 +14,6 @@ use serde::{Deserialize, Serialize};
 const CONTENT: &str = "content-v2";
 /// Where it has what is not written to its end.
 const UNFINISHED: &str = "tmp";
-/// The age at which that belongs to nobody any more.
-const LEFT_BEHIND: Duration = Duration::from_secs(24 * 3600);
 
 /// A content-addressed store in a directory of the cache, made where it is missing.
 #[derive(Debug, Clone)]
@@ -117,27 +115,10 @@ impl DataStore {
     /// # Errors
     /// The disk refuses.
     pub fn sweep(&self, most: u64, age: Duration) -> Result<()> {
-        self.sweep_unfinished();
+        pyti_index::sweep_unfinished(&self.directory.join(UNFINISHED));
         let contents = self.directory.join(CONTENT);
         pyti_index::sweep(&contents, most, age)
             .with_context(|| format!("failed to make room in {}", contents.display()))
-    }
-
-    /// What is young may belong to a run that still goes on.
-    fn sweep_unfinished(&self) {
-        let old = |entry: &DirEntry| {
-            let age = entry.metadata().ok()?.modified().ok()?.elapsed().ok()?;
-            (age > LEFT_BEHIND).then(|| entry.path())
-        };
-        let entries = std::fs::read_dir(self.directory.join(UNFINISHED))
-            .into_iter()
-            .flatten();
-        for path in entries.filter_map(|entry| old(&entry.ok()?)) {
-            if let Err(error) = std::fs::remove_file(&path) {
-                // Another run may have been quicker; nothing depends on it.
-                tracing::debug!("{} stays: {error}", path.display());
-            }
-        }
     }
 
     fn failed(&self) -> String {
@@ -150,7 +131,9 @@ mod tests {
     use std::fs::{self, File};
     use std::time::{Duration, SystemTime};
 
-    use super::{DataStore, LEFT_BEHIND, UNFINISHED};
+    use super::{DataStore, UNFINISHED};
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
 
     #[test]
     fn what_is_stored_is_found_by_its_address() {
@@ -200,9 +183,9 @@ mod tests {
             File::open(&path).unwrap().set_modified(then).unwrap();
             path
         };
-        let young = left("young", LEFT_BEHIND / 2, "half");
-        let old = left("old", LEFT_BEHIND * 2, "half");
-        let empty = left("empty", LEFT_BEHIND * 2, "");
+        let young = left("young", DAY / 2, "half");
+        let old = left("old", DAY * 2, "half");
+        let empty = left("empty", DAY * 2, "");
         store.sweep(u64::MAX, Duration::ZERO).unwrap();
         assert!(young.exists() && !old.exists() && !empty.exists());
         assert!(store.has(&blob));

@@ -439,9 +439,8 @@ impl Dispatcher<'_> {
     }
 
     fn ring(&mut self) {
-        let now = Instant::now();
+        let (now, plan) = (Instant::now(), self.plan);
         let grace = now + self.options.grace;
-        let plan = self.plan;
         for running in self.in_order() {
             if running.alarm.is_none_or(|alarm| alarm > now) {
                 continue;

@@ -2,18 +2,15 @@
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use crate::error::IndexError;
-use crate::sweep::sweep;
+use crate::sweep::{LEFT_BEHIND, sweep, sweep_unfinished};
 
-/// The age at which a temporary file belongs to nobody any more, and no audit that still runs has found
-/// a stored one.
-const LEFT_BEHIND: Duration = Duration::from_secs(24 * 3600);
 /// What may be kept for later audits, bytes: of files, and of pages.
 const MOST_BYTES: [(&str, u64); 2] = [("files", 16 << 30), ("pages", 1 << 30)];
 
@@ -44,30 +41,12 @@ impl Cache {
         let cache = Self {
             root: root.to_owned(),
         };
-        cache.sweep();
+        sweep_unfinished(&cache.root.join("tmp"));
         for (part, most) in MOST_BYTES {
             let path = root.join(part);
             sweep(&path, most, LEFT_BEHIND).map_err(IndexError::io("make room in", &path))?;
         }
         Ok(cache)
-    }
-
-    /// Removes what a killed run left under way. What is young may belong to one that still runs.
-    fn sweep(&self) {
-        let old = |entry: &std::fs::DirEntry| {
-            let age = entry.metadata().ok()?.modified().ok()?.elapsed().ok()?;
-            (age > LEFT_BEHIND).then(|| entry.path())
-        };
-        let entries = std::fs::read_dir(self.root.join("tmp"))
-            .into_iter()
-            .flatten();
-        for path in entries.filter_map(|entry| old(&entry.ok()?)) {
-            let removed = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir_all(&path));
-            if let Err(error) = removed {
-                // Another run may have been quicker; nothing depends on it.
-                tracing::debug!("{} stays: {error}", path.display());
-            }
-        }
     }
 
     pub(crate) fn tools(&self) -> PathBuf {

@@ -45,7 +45,7 @@ pub use prepare::{
     metadata, prepare, resolve,
 };
 pub use progress::{Progress, Quiet, Step};
-pub use sweep::sweep;
+pub use sweep::{sweep, sweep_unfinished};
 pub use target::Target;
 pub use uv::{UV_VERSION, host_python};
 pub use wheelhouse::{Prepared, TargetFile, WheelhouseFile, append_tar};

@@ -1,9 +1,13 @@
-//! Room in a directory that only grows: what was not used for longest goes.
+//! Room in a directory that only grows: what was not used for longest goes, and what was left unfinished.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+
+/// The age at which a temporary file belongs to nobody any more, and no audit that still runs has found
+/// a stored one.
+pub(crate) const LEFT_BEHIND: Duration = Duration::from_secs(24 * 3600);
 
 /// Removes the files below `root` that were not changed for longest and for more than `age`, until no
 /// more than `most` bytes are left. Links are not followed.
@@ -53,6 +57,23 @@ fn gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         other => other.map(Some),
+    }
+}
+
+/// Removes from a directory what killed runs left under way there, a day ago or earlier: what is young
+/// may belong to one that still runs.
+pub fn sweep_unfinished(directory: &Path) {
+    let old = |entry: &fs::DirEntry| {
+        let age = entry.metadata().ok()?.modified().ok()?.elapsed().ok()?;
+        (age > LEFT_BEHIND).then(|| entry.path())
+    };
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    for path in entries.filter_map(|entry| old(&entry.ok()?)) {
+        let removed = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
+        if let Err(error) = removed {
+            // Another run may have been quicker; nothing depends on it.
+            tracing::debug!("{} stays: {error}", path.display());
+        }
     }
 }
 
