@@ -13,7 +13,7 @@
 //!    build's code and the package's: of that, nobody knows.
 //! 5. Compilers under `/usr` that somebody else's code starts, were it for the package, are the
 //!    compiler's, and so are those that they start themselves, also through a shell. Any other program that they start, such as one named by a Makefile, is the
-//!    package's.
+//!    package's. Which program it is, the file that the kernel runs says: see [`Programs`].
 //!
 //! A package can write its interpreter's memory and name its files as it likes: an origin tells
 //! where to look, and excuses nothing. No rule and no verdict asks for it.
@@ -29,7 +29,7 @@ mod frames;
 mod programs;
 
 use frames::{innermost, telling};
-use programs::{is_pip, is_shell, is_toolchain};
+use programs::{Programs, is_pip, is_shell, is_toolchain};
 
 /// Who is behind an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -82,6 +82,7 @@ impl Origins {
     pub fn new(events: &[Event], work: &str) -> Self {
         let mut deciding = Deciding {
             work,
+            programs: Programs::default(),
             processes: HashMap::new(),
             threads: HashMap::new(),
         };
@@ -149,6 +150,7 @@ impl Behind {
 
 struct Deciding<'a> {
     work: &'a str,
+    programs: Programs,
     processes: HashMap<ProcessKey, Behind>,
     /// What the last stack of a thread said.
     threads: HashMap<(ProcessKey, u32), Origin>,
@@ -187,7 +189,8 @@ impl Deciding<'_> {
             let stack = event.python.as_deref().unwrap_or_default();
             let compiles = behind.shell_of_compiler
                 || innermost(stack, self.work) == Some(Origin::BuildRequirement);
-            let behind = of_program(event, origin, compiles);
+            let path = self.programs.path(event);
+            let behind = of_program(path, event, origin, compiles);
             self.processes.insert(event.process, behind);
         }
         if event.kind == Kind::Fork
@@ -200,11 +203,11 @@ impl Deciding<'_> {
     }
 }
 
-/// Who is behind a process from an execution on, which `asker` asked for. A compiler is one, though the
-/// package asked, where `compiles`: the executing code is a build requirement's, such as `build_ext`
-/// that the package has made its own, or a [shell](Behind::shell_of_compiler) that a compiler started.
-fn of_program(event: &Event, asker: Origin, compiles: bool) -> Behind {
-    let path = event.path.as_deref().unwrap_or_default();
+/// Who is behind a process from an execution on of the program at `path`, which `asker` asked for. A
+/// compiler is one, though the package asked, where `compiles`: the executing code is a build
+/// requirement's, such as `build_ext` that the package has made its own, or a
+/// [shell](Behind::shell_of_compiler) that a compiler started.
+fn of_program(path: &str, event: &Event, asker: Origin, compiles: bool) -> Behind {
     let argv = event.argv.as_deref().unwrap_or_default();
     let name = base_name(path);
     let is_systems = path.starts_with("/usr/");

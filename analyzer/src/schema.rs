@@ -54,6 +54,22 @@ pub enum Field {
     Comm,
     Uid,
     CredsUnexplained,
+    OldUid,
+    OldEuid,
+    OldSuid,
+    OldGid,
+    OldEgid,
+    OldSgid,
+    OldPermitted,
+    OldEffective,
+    NewUid,
+    NewEuid,
+    NewSuid,
+    NewGid,
+    NewEgid,
+    NewSgid,
+    NewPermitted,
+    NewEffective,
     Tree,
     Result,
     Pid,
@@ -214,8 +230,24 @@ fields! {
     Comm "comm" Text &KINDS, "name of the doing thread";
     Uid "uid" Int &KINDS, "effective user id";
     CredsUnexplained "creds.unexplained" Bool &KINDS, "the doer has a user id or capabilities that no change on record gave to it or to whom it descends from";
+    OldUid "creds.old.uid" Int &[Creds], "real user id before the change";
+    OldEuid "creds.old.euid" Int &[Creds], "effective user id before the change";
+    OldSuid "creds.old.suid" Int &[Creds], "saved user id before the change";
+    OldGid "creds.old.gid" Int &[Creds], "real group id before the change";
+    OldEgid "creds.old.egid" Int &[Creds], "effective group id before the change";
+    OldSgid "creds.old.sgid" Int &[Creds], "saved group id before the change";
+    OldPermitted "creds.old.permitted" Int &[Creds], "permitted capabilities before the change";
+    OldEffective "creds.old.effective" Int &[Creds], "effective capabilities before the change";
+    NewUid "creds.new.uid" Int &[Creds], "real user id after the change";
+    NewEuid "creds.new.euid" Int &[Creds], "effective user id after the change";
+    NewSuid "creds.new.suid" Int &[Creds], "saved user id after the change";
+    NewGid "creds.new.gid" Int &[Creds], "real group id after the change";
+    NewEgid "creds.new.egid" Int &[Creds], "effective group id after the change";
+    NewSgid "creds.new.sgid" Int &[Creds], "saved group id after the change";
+    NewPermitted "creds.new.permitted" Int &[Creds], "permitted capabilities after the change";
+    NewEffective "creds.new.effective" Int &[Creds], "effective capabilities after the change";
     Tree "tree" Int &KINDS, "the process tree the doer belongs to; 1 is the stage's first";
-    Result "result" Result &KINDS, "`ok`, `failed`, a number, or an errno such as `ENOENT`";
+    Result "result" Result &KINDS, "`ok`, `failed`, a number, or an errno such as `ENOENT`; unknown where nothing tells how a call ended";
     Pid "process.pid" Int &KINDS, "process id in the machine's first PID namespace";
     ProcessExe "process.exe" Path &KINDS, "program the doing process runs (on exec: before it)";
     ProcessName "process.name" Text &KINDS, "last component of process.exe";

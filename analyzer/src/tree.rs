@@ -14,6 +14,8 @@ pub struct Image {
     pub time_ns: u64,
     /// Path of the program.
     pub exe: Option<String>,
+    /// That path is no mere name: not one in mounts or below a root of the process's own.
+    pub exe_sure: bool,
     /// Arguments.
     pub argv: Option<Vec<String>>,
     /// The arguments are whole.
@@ -93,6 +95,9 @@ impl Tree {
             Kind::Exec if event.result >= 0 => process.images.push(Image {
                 time_ns: event.time_ns,
                 exe: event.path.clone().or_else(|| event.asked.clone()),
+                // strace, which tells no inode of what it is not sure of, is taken at its word.
+                exe_sure: event.inode.is_none()
+                    || !event.incomplete.contains(Incomplete::PATH_UNRESOLVED),
                 argv: event.argv.clone(),
                 argv_whole: !event
                     .incomplete
@@ -249,4 +254,79 @@ pub fn base_name(path: &str) -> &str {
         .rsplit('/')
         .next()
         .unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The agent, which nobody watches: it forks the first process of every tree.
+    const AGENT: ProcessKey = ProcessKey {
+        tgid: 1,
+        start_ns: 0,
+    };
+
+    fn key(tgid: u32) -> ProcessKey {
+        ProcessKey { tgid, start_ns: 5 }
+    }
+
+    fn event(kind: Kind, process: ProcessKey, parent: ProcessKey, tree: u32) -> Event {
+        Event {
+            parent,
+            tree,
+            ..Event::new(kind, process, 10)
+        }
+    }
+
+    fn numbers<'t>(processes: impl Iterator<Item = &'t Process>) -> Vec<u32> {
+        processes.map(|process| process.key.tgid).collect()
+    }
+
+    #[test]
+    fn two_trees_have_two_roots_and_nothing_in_common() {
+        let fork = |process, child, tree| Event {
+            other: Some(child),
+            ..event(Kind::Fork, process, AGENT, tree)
+        };
+        let events = [
+            event(Kind::Exec, key(70), AGENT, 1),
+            event(Kind::Exec, key(80), AGENT, 2),
+            fork(key(70), key(71), 1),
+            fork(key(80), key(81), 2),
+            event(Kind::Open, key(71), key(70), 1),
+            event(Kind::Open, key(81), key(80), 2),
+        ];
+        let tree = Tree::new(&events);
+        assert_eq!(numbers(tree.roots()), [70, 80]);
+        let children = tree.children();
+        for (root, child, other) in [(70, 71, 80), (80, 81, 70)] {
+            let own = &children[&key(root)];
+            assert_eq!(numbers(own.iter().copied()), [child]);
+            assert_eq!(numbers(tree.ancestors(key(child))), [root]);
+            assert_eq!(tree.descends(key(child), key(root)), Some(true));
+            for stranger in [other, other + 1] {
+                assert_eq!(tree.descends(key(child), key(stranger)), Some(false));
+                assert_eq!(tree.descends(key(root), key(stranger)), Some(false));
+            }
+        }
+    }
+
+    #[test]
+    fn a_program_in_mounts_of_ones_own_has_a_mere_name() {
+        let exec = |inode: Option<u64>, incomplete| Event {
+            path: Some("/usr/bin/ld".to_owned()),
+            inode,
+            incomplete,
+            ..event(Kind::Exec, key(70), AGENT, 1)
+        };
+        for (inode, incomplete, sure) in [
+            (Some(7), Incomplete::default(), true),
+            (Some(7), Incomplete::PATH_UNRESOLVED, false),
+            (None, Incomplete::PATH_UNRESOLVED, true),
+        ] {
+            let tree = Tree::new(&[exec(inode, incomplete)]);
+            let image = tree.image(key(70), 11).map(|image| image.exe_sure);
+            assert_eq!(image, Some(sure), "{inode:?} {incomplete:?}");
+        }
+    }
 }

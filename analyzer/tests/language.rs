@@ -138,6 +138,21 @@ fn unknown_is_never_false() {
     );
 }
 
+/// A call that may have been refused is neither a success nor a failure.
+#[test]
+fn a_result_that_is_not_known_is_neither() {
+    for test in ["result: ok", "result: failed", "not: {result: EPERM}"] {
+        let body = format!("match: {{kind: tamper, where: {{asked: x, {test}}}}}");
+        let unknown = "{tamper: /x, asked: x, incomplete: RESULT_UNKNOWN}";
+        assert_eq!(fire(&body, unknown), None, "{test}");
+        let other = "{tamper: /x, asked: y, incomplete: RESULT_UNKNOWN}";
+        assert_eq!(fire(&body, other), Some(false), "{test}");
+    }
+    let ok = "match: {kind: tamper, where: {result: ok}}";
+    assert_eq!(fire(ok, "{tamper: /x}"), Some(true));
+    assert_eq!(fire(ok, "{tamper: /x, result: EPERM}"), Some(false));
+}
+
 #[test]
 fn a_sequence_that_hangs_on_an_unknown_is_undecided_only_if_all_else_holds() {
     let body = r#"sequence: {by: tree, within: 10s, steps: [{kind: write, as: w, where: {data: {starts: "\x7fELF"}}}, {kind: exec, where: {path: {same: w.path}}}]}"#;

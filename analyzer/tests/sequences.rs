@@ -227,3 +227,27 @@ fn executable_memory_of_no_file_is_no_file_that_cannot_be_read() {
     (mapped.path, mapped.dev, mapped.inode) = (None, None, None);
     assert_eq!(judge(&rules, &events), (0, false));
 }
+
+/// Two trees are strangers, whatever their processes are called and however near in time they are.
+#[test]
+fn what_two_trees_do_is_no_sequence_of_one() {
+    let rules = rules(DROP);
+    for (second, fired) in [(1, 1), (2, 0)] {
+        let lines = format!(
+            "    - {{pid: 2, write: /a, tree: 1}}\n    - {{pid: 3, exec: [/a], tree: {second}}}\n"
+        );
+        assert_eq!(judge(&rules, &events(&rules, &lines)), (fired, false));
+    }
+}
+
+/// In mounts of its own a process may have any program under a name of the system's.
+#[test]
+fn a_program_under_a_mere_name_is_not_taken_for_the_systems() {
+    let rules = rules("match: {kind: open, where: {not: {process.exe: {is: /usr/bin/ld}}}}");
+    for (marks, told) in [("[]", (0, false)), ("[PATH_UNRESOLVED]", (0, true))] {
+        let lines = format!(
+            "    - {{pid: 2, exec: [/usr/bin/ld], incomplete: {marks}}}\n    - {{open: /x}}\n"
+        );
+        assert_eq!(judge(&rules, &events(&rules, &lines)), told, "{marks}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Programs executed. A program that could not even be opened is seen in `file`.
 
-use aya_ebpf::helpers::generated::{bpf_probe_read_user, bpf_task_pt_regs};
+use aya_ebpf::helpers::generated::bpf_task_pt_regs;
 use aya_ebpf::macros::{btf_tracepoint, fexit, lsm};
 use aya_ebpf::programs::{BtfTracePointContext, FExitContext, LsmContext};
 use pyti_trace_ebpf::{has, incomplete, kind, tag};
@@ -16,56 +16,48 @@ use crate::view;
 
 /// Bytes kept of the arguments, and of the environment.
 const MAX_WORDS: u32 = 4096;
+/// What marks them as cut, and as unreadable.
+const ARGV_MARKS: [u32; 2] = [incomplete::ARGV_TRUNCATED, incomplete::ARGV_UNREADABLE];
+const ENV_MARKS: [u32; 2] = [incomplete::ENV_TRUNCATED, incomplete::ENV_UNREADABLE];
 
-/// Arguments kept of an execution that failed, and bytes of each.
-const MAX_ASKED: usize = 48;
-const MAX_ARGUMENT: u32 = 1024;
 /// Numbers of the system calls (arch/x86/entry/syscalls).
 const EXECVE: i64 = 59;
 const EXECVEAT: i64 = 322;
 const EXECVE_32: i64 = 11;
+const EXECVEAT_32: i64 = 358;
 
-/// Appends the arguments of an execution that failed before the kernel copied them, or that gave
-/// back the stack which they were copied to: they are where the system call found them, unless
+/// Appends arguments and environment of an execution that failed before the kernel copied them, or that
+/// gave back the stack which they were copied to: they are where the system call found them, unless
 /// another thread has changed them since.
 #[inline(always)]
-pub fn arguments_asked(recorder: &mut Recorder) {
+pub fn words_asked(recorder: &mut Recorder) {
     let task = current();
     // SAFETY: the running task.
     let regs = unsafe { bpf_task_pt_regs(task as *mut _) } as Ptr;
     let call: i64 = peek(regs, offset!(regs_orig_ax));
+    // All of them first: chosen among are numbers then, and not places that a pointer is to go to.
+    let si: u64 = peek(regs, offset!(regs_si));
+    let dx: u64 = peek(regs, offset!(regs_dx));
+    let cx: u64 = peek(regs, offset!(regs_cx));
+    let r10: u64 = peek(regs, offset!(regs_r10));
     let short = in_32_bit_call();
-    let from: u64 = match (short, call) {
-        (false, EXECVE) => peek(regs, offset!(regs_si)),
-        (false, EXECVEAT) | (true, _) if call != EXECVE_32 => peek(regs, offset!(regs_dx)),
-        (true, EXECVE_32) => peek(regs, offset!(regs_cx)),
+    let (argv, env) = match (short, call) {
+        (false, EXECVE) => (si, dx),
+        (false, EXECVEAT) => (dx, r10),
+        (true, EXECVE_32) => (cx, dx),
+        (true, EXECVEAT_32) => (dx, si),
         _ => {
-            recorder.mark(incomplete::ARGV_UNREADABLE);
+            recorder.mark(incomplete::ARGV_UNREADABLE | incomplete::ENV_UNREADABLE);
             return;
         }
     };
-    let width: u32 = if short { 4 } else { 8 };
-    for index in 0..MAX_ASKED {
-        let mut word = 0u64;
-        let at = from.wrapping_add(index as u64 * u64::from(width));
-        // SAFETY: the helper checks the source; the destination has eight bytes.
-        let read =
-            unsafe { bpf_probe_read_user((&raw mut word).cast(), width, at as usize as Ptr) };
-        if read != 0 {
-            recorder.mark(incomplete::ARGV_UNREADABLE);
-            return;
-        }
-        if word == 0 {
-            return;
-        }
-        recorder.user_string::<MAX_ARGUMENT>(
-            tag::ARGUMENT,
-            incomplete::ARGV_UNREADABLE,
-            incomplete::ARGV_TRUNCATED,
-            word as usize as Ptr,
-        );
-    }
-    recorder.mark(incomplete::ARGV_TRUNCATED);
+    let (width, bits) = if short {
+        (4, u64::from(u32::MAX))
+    } else {
+        (8, u64::MAX)
+    };
+    recorder.words(tag::ARGV, ARGV_MARKS, argv & bits, width);
+    recorder.words(tag::ENV, ENV_MARKS, env & bits, width);
 }
 
 /// Fires for the program, and again for the interpreter that a `#!` line names.
@@ -146,24 +138,38 @@ pub fn exec_emit(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn executed(mut recorder: Recorder) -> i32 {
     let mm: Ptr = load(current(), offset!(task_mm));
-    let start: u64 = load(mm, offset!(mm_arg_start));
-    let end: u64 = load(mm, offset!(mm_arg_end));
-    recorder.user::<MAX_WORDS>(
+    words_given(
+        &mut recorder,
         tag::ARGV,
-        incomplete::ARGV_UNREADABLE,
-        start as usize as Ptr,
-        end.saturating_sub(start),
+        ARGV_MARKS,
+        load(mm, offset!(mm_arg_start)),
+        load(mm, offset!(mm_arg_end)),
     );
-    let start: u64 = load(mm, offset!(mm_env_start));
-    let end: u64 = load(mm, offset!(mm_env_end));
-    recorder.user::<MAX_WORDS>(
+    words_given(
+        &mut recorder,
         tag::ENV,
-        incomplete::ENV_UNREADABLE,
-        start as usize as Ptr,
-        end.saturating_sub(start),
+        ENV_MARKS,
+        load(mm, offset!(mm_env_start)),
+        load(mm, offset!(mm_env_end)),
     );
     recorder.emit(kind::EXEC, 0);
     0
+}
+
+/// Appends words that the kernel has put one behind the other.
+#[inline(always)]
+fn words_given(
+    recorder: &mut Recorder,
+    tag: u16,
+    [cut, unreadable]: [u32; 2],
+    start: u64,
+    end: u64,
+) {
+    let len = end.saturating_sub(start);
+    recorder.user::<MAX_WORDS>(tag, unreadable, start as usize as Ptr, len);
+    if len > u64::from(MAX_WORDS) {
+        recorder.mark(cut);
+    }
 }
 
 /// The program was opened, but could not be executed. Perhaps another thread of the process executes
@@ -187,7 +193,7 @@ pub fn exec_fail(ctx: FExitContext) -> i32 {
             recorder
         }
     };
-    arguments_asked(&mut recorder);
+    words_asked(&mut recorder);
     recorder.emit(kind::EXEC, i64::from(result));
     0
 }

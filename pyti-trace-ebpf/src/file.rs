@@ -6,7 +6,7 @@ use aya_ebpf::macros::{fexit, lsm};
 use aya_ebpf::programs::{FExitContext, LsmContext};
 use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
-use crate::exec::arguments_asked;
+use crate::exec::words_asked;
 use crate::kernel::{Ptr, inner, is_backing, is_internal, load, number, offset};
 use crate::recorder::Recorder;
 use crate::track::watching;
@@ -106,7 +106,7 @@ fn opened(ctx: &FExitContext, name: Ptr) -> i32 {
                 return 0;
             };
             recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, name);
-            arguments_asked(&mut recorder);
+            words_asked(&mut recorder);
             recorder.python();
             recorder.emit(kind::EXEC, result);
             return 0;

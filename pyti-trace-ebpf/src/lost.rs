@@ -11,12 +11,17 @@ pub fn count_overwritten(before: u32, now: u32) {
     const SEND: u32 = kind::SEND as u32 + 1;
     const CHMOD: u32 = kind::CHMOD as u32 + 1;
     const CHOWN: u32 = kind::CHOWN as u32 + 1;
+    const WRITE: u32 = kind::WRITE as u32 + 1;
+    const MMAP_EXEC: u32 = kind::MMAP_EXEC as u32 + 1;
+    const TAMPER: u32 = kind::TAMPER as u32 + 1;
     if before == now {
         return;
     }
     match before {
         SEND => count_lost(kind::SEND),
-        CHMOD | CHOWN => count_lost(kind::CHMOD),
+        CHMOD | CHOWN | WRITE => count_lost(kind::CHMOD),
+        MMAP_EXEC => count_lost(kind::MMAP_EXEC),
+        TAMPER => count_lost(kind::TAMPER),
         _ => {}
     }
 }

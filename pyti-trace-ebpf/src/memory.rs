@@ -10,7 +10,7 @@ use crate::network::S_IFMT;
 use crate::path::walk_file;
 use crate::recorder::Recorder;
 use crate::track::{ids, tracked, watching};
-use crate::user::second_argument;
+use crate::user::{in_mmap, second_argument};
 
 /// `PTRACE_MODE_ATTACH` (include/linux/ptrace.h); reading /proc asks for less.
 const ATTACH: u32 = 2;
@@ -54,21 +54,28 @@ fn is_of_interest(kind: u16, file: Ptr) -> bool {
 }
 
 #[inline(always)]
-fn emit_mapping(mut recorder: Recorder, kind: u16, prot: u64) {
+fn set_protection(recorder: &mut Recorder, kind: u16, prot: u64) {
     let record = recorder.record();
     record.flags = prot;
     record.has |= has::FLAGS;
     if kind == kind::WRITE {
         // What is written is never seen.
         recorder.mark(incomplete::DATA_INCOMPLETE);
-        recorder.emit(kind::WRITE, 0);
-    } else {
-        recorder.python();
-        recorder.emit(kind::MMAP_EXEC, 0);
     }
 }
 
-/// A mapping is asked for.
+#[inline(always)]
+fn emit_mapping(mut recorder: Recorder, kind: u16, result: i64) {
+    recorder.python();
+    if kind == kind::WRITE {
+        recorder.emit(kind::WRITE, result);
+    } else {
+        recorder.emit(kind::MMAP_EXEC, result);
+    }
+}
+
+/// A mapping is asked for. How mmap() ends, [`mmap_end`] tells. By any other road, such as shmat() or an
+/// execution, the kernel may still give up without coming by there.
 #[lsm(hook = "mmap_file")]
 pub fn mmap(ctx: LsmContext) -> i32 {
     let prot: u64 = ctx.arg(2);
@@ -83,7 +90,13 @@ pub fn mmap(ctx: LsmContext) -> i32 {
     if !watching() || !anonymous && !is_of_interest(kind, file) {
         return 0;
     }
-    let Some(mut recorder) = Recorder::begin(kind) else {
+    let result_is_told = in_mmap();
+    let begun = if result_is_told {
+        Recorder::hold_or_lose(kind)
+    } else {
+        Recorder::begin(kind)
+    };
+    let Some(mut recorder) = begun else {
         return 0;
     };
     if !anonymous {
@@ -94,11 +107,38 @@ pub fn mmap(ctx: LsmContext) -> i32 {
         );
         set_inode(&mut recorder, load(file, offset!(file_inode)));
     }
-    emit_mapping(recorder, kind, prot);
+    set_protection(&mut recorder, kind, prot);
+    if !result_is_told {
+        recorder.mark(incomplete::RESULT_UNKNOWN);
+        emit_mapping(recorder, kind, 0);
+    }
     0
 }
 
-/// The protection of a mapping is changed. The kernel gives no path here.
+/// Knows the result.
+#[fexit(function = "vm_mmap_pgoff")]
+pub fn mmap_end(ctx: FExitContext) -> i32 {
+    mapped(0, error_of(ctx.arg(6)))
+}
+
+/// Gives the mapping that is held its result: of a new one the subject is 0, else it is what had its
+/// protection changed.
+#[inline(always)]
+fn mapped(subject: u64, result: i64) -> i32 {
+    if let Some(recorder) = Recorder::resume(kind::MMAP_EXEC) {
+        if recorder.subject() == subject {
+            emit_mapping(recorder, kind::MMAP_EXEC, result);
+        }
+    } else if let Some(recorder) = Recorder::resume(kind::WRITE)
+        && recorder.subject() == subject
+    {
+        emit_mapping(recorder, kind::WRITE, result);
+    }
+    0
+}
+
+/// The protection of a mapping is changed. The kernel gives no path here. One call may change several,
+/// one after the other.
 #[lsm(hook = "file_mprotect")]
 pub fn mprotect(ctx: LsmContext) -> i32 {
     let prot: u64 = ctx.arg(2);
@@ -118,15 +158,22 @@ pub fn mprotect(ctx: LsmContext) -> i32 {
     if !anonymous && !is_of_interest(kind, file) {
         return 0;
     }
-    let Some(mut recorder) = Recorder::begin(kind) else {
+    let Some(mut recorder) = Recorder::hold_or_lose(kind) else {
         return 0;
     };
+    recorder.set_subject(number(&ctx, 0));
     if !anonymous {
         set_inode(&mut recorder, load(file, offset!(file_inode)));
         walk_file(&mut recorder, file);
     }
-    emit_mapping(recorder, kind, prot);
+    set_protection(&mut recorder, kind, prot);
     0
+}
+
+/// Knows the result of each: that of the call is an error as well where only the last one failed.
+#[fexit(function = "mprotect_fixup")]
+pub fn mprotect_end(ctx: FExitContext) -> i32 {
+    mapped(number(&ctx, 2), i64::from(ctx.arg::<i32>(7)))
 }
 
 /// memfd_create makes its file here, as other parts of the kernel do.
@@ -176,10 +223,11 @@ pub fn ptrace(ctx: FExitContext) -> i32 {
     access(other, mode, ctx.arg(2))
 }
 
-/// A process lets its parent trace it (`PTRACE_TRACEME`): flags are 0.
-#[lsm(hook = "ptrace_traceme")]
-pub fn traceme(ctx: LsmContext) -> i32 {
-    access(process_key(ctx.arg(0)), 0, 0)
+/// A process lets its parent trace it (`PTRACE_TRACEME`): flags are 0. Behind this question nothing can
+/// fail.
+#[fexit(function = "security_ptrace_traceme")]
+pub fn traceme(ctx: FExitContext) -> i32 {
+    access(process_key(ctx.arg(0)), 0, ctx.arg(1))
 }
 
 #[inline(always)]

@@ -18,7 +18,10 @@ const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const AF_NETLINK: u16 = 16;
+const AF_PACKET: u16 = 17;
 const SOCK_STREAM: u16 = 1;
+/// A packet socket as it was asked for once (include/linux/net.h).
+const SOCK_PACKET: u16 = 10;
 pub const S_IFMT: u16 = 0o170_000;
 pub const S_IFSOCK: u16 = 0o140_000;
 /// Longest `sockaddr` (include/uapi/linux/socket.h).
@@ -59,18 +62,22 @@ fn sent(socket: u64, inode: u64) -> u64 {
 }
 
 /// A socket is asked for by a program, not by the kernel.
-#[lsm(hook = "socket_create")]
-pub fn socket_create(ctx: LsmContext) -> i32 {
-    if ctx.arg::<i32>(3) != 0 {
+#[fexit(function = "__sock_create")]
+pub fn socket_create(ctx: FExitContext) -> i32 {
+    if ctx.arg::<i32>(5) != 0 {
         return 0;
     }
     if let Some(mut recorder) = Recorder::begin(kind::SOCKET) {
+        let family: u16 = ctx.arg(1);
+        let socktype = ctx.arg::<u16>(2) & 0xf;
+        let packet = family == AF_INET && socktype == SOCK_PACKET;
         let record = recorder.record();
-        record.family = ctx.arg(0);
-        record.socktype = ctx.arg::<u16>(1) & 0xf;
-        record.flags = u64::from(ctx.arg::<u32>(2));
+        record.family = if packet { AF_PACKET } else { family };
+        record.socktype = socktype;
+        record.flags = u64::from(ctx.arg::<u32>(3));
         record.has |= has::FAMILY | has::SOCKTYPE | has::FLAGS;
-        recorder.emit(kind::SOCKET, 0);
+        recorder.python();
+        recorder.emit(kind::SOCKET, i64::from(ctx.arg::<i32>(6)));
     }
     0
 }
@@ -274,6 +281,7 @@ fn accepted(ctx: &FExitContext) -> i32 {
             peek_ptr(socket, offset!(socket_sk)),
             End::Peer,
         );
+        recorder.python();
         recorder.emit(kind::ACCEPT, i64::from(ctx.arg::<i32>(3)));
     }
     0
@@ -295,7 +303,7 @@ pub fn send_resolve(ctx: LsmContext) -> i32 {
     }
     let sk = peek_ptr(socket, offset!(socket_sk));
     let family: u16 = peek(sk, offset!(sock_common) + offset!(skc_family));
-    let result_is_told = matches!(family, AF_UNIX | AF_INET | AF_INET6);
+    let result_is_told = matches!(family, AF_UNIX | AF_INET | AF_INET6 | AF_PACKET);
     // What is said to the kernel reaches nobody else.
     if family == AF_NETLINK {
         return 0;
@@ -320,6 +328,7 @@ pub fn send_resolve(ctx: LsmContext) -> i32 {
     }
     sample(&mut recorder, inner(message, offset!(msg_iter)), ctx.arg(2));
     if !result_is_told {
+        recorder.mark(incomplete::RESULT_UNKNOWN);
         recorder.python();
         recorder.emit(kind::SEND, 0);
     }
@@ -361,6 +370,11 @@ fn sample_page(recorder: &mut Recorder, vector: Ptr, skip: u64) {
 #[inline(always)]
 fn send(ctx: &FExitContext) -> i32 {
     if let Some(mut recorder) = Recorder::resume(kind::SEND) {
+        // One of another socket waits for an end that this kernel does not tell.
+        let inode = recorder.record().inode;
+        if inode != socket_inode(ctx.arg(0)) {
+            return 0;
+        }
         let result: i32 = ctx.arg(3);
         if result >= 0 {
             recorder.record().bytes = result as u64;
@@ -368,7 +382,6 @@ fn send(ctx: &FExitContext) -> i32 {
         }
         let socket = recorder.subject();
         if socket != 0 && result > 0 {
-            let inode = recorder.record().inode;
             let bytes = sent(socket, inode) + result as u64;
             let _ = SENT.insert(socket, Sent { inode, bytes }, 0);
         }
@@ -399,5 +412,17 @@ pub fn send_unix(ctx: FExitContext) -> i32 {
 /// Unix datagram.
 #[fexit(function = "unix_dgram_sendmsg")]
 pub fn send_unix_dgram(ctx: FExitContext) -> i32 {
+    send(&ctx)
+}
+
+/// Packets, which a raw socket sends past the protocols.
+#[fexit(function = "packet_sendmsg")]
+pub fn send_packet(ctx: FExitContext) -> i32 {
+    send(&ctx)
+}
+
+/// Packets of the kind that was there before (`SOCK_PACKET`).
+#[fexit(function = "packet_sendmsg_spkt")]
+pub fn send_packet_old(ctx: FExitContext) -> i32 {
     send(&ctx)
 }

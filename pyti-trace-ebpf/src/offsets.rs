@@ -59,6 +59,7 @@ offsets! {
     regs_si: "pt_regs.si",
     regs_dx: "pt_regs.dx",
     regs_cx: "pt_regs.cx",
+    regs_r10: "pt_regs.r10",
     task_fs: "task_struct.fs",
     task_nsproxy: "task_struct.nsproxy",
     nsproxy_mnt: "nsproxy.mnt_ns",

@@ -196,7 +196,10 @@ pub fn mknod_resolve(ctx: LsmContext) -> i32 {
 #[fexit(function = "do_mknodat")]
 pub fn mknod_emit(ctx: FExitContext) -> i32 {
     match Recorder::resume(kind::OPEN).filter(|one| one.subject() == MKNOD) {
-        Some(recorder) => recorder.emit(kind::OPEN, i64::from(ctx.arg::<i32>(4))),
+        Some(mut recorder) => {
+            recorder.python();
+            recorder.emit(kind::OPEN, i64::from(ctx.arg::<i32>(4)));
+        }
         None => count_missing(kind::OPEN),
     }
     0

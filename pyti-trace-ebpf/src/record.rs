@@ -1,7 +1,7 @@
 //! The record: one event as the probes lay it out.
 
 /// Version of the layout. User space refuses any other.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Bytes of a [`Record`] without its texts.
 pub const RECORD_SIZE: usize = size_of::<Record>();
 /// Longest text, bytes.
@@ -51,7 +51,8 @@ pub struct Record {
     pub caps: u64,
     /// Name of the thread, NUL-padded.
     pub comm: [u8; 16],
-    /// 0 or the positive result; a negative errno.
+    /// 0 or the positive result; a negative errno. Nothing where [`incomplete`] has
+    /// `RESULT_UNKNOWN`.
     pub result: i64,
     /// Flags, by kind.
     pub flags: u64,
@@ -97,6 +98,20 @@ pub struct TextHead {
     pub full: u32,
 }
 
+/// Ids and capabilities as the kernel has them (`struct cred`, include/linux/cred.h).
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Credentials {
+    /// A user id in the lower half and a group id in the upper one of each: real, saved, effective, of
+    /// the file system.
+    pub ids: [u64; 4],
+    /// Inheritable, permitted, effective.
+    pub capabilities: [u64; 3],
+}
+
+/// Bytes of [`Credentials`].
+pub const CREDENTIALS_SIZE: usize = size_of::<Credentials>();
+
 /// Bits of [`Record::has`].
 pub mod has {
     #![expect(
@@ -127,11 +142,13 @@ pub mod incomplete {
     pub const TARGET_UNREADABLE: u32 = 1 << 5;
     pub const ARGV_TRUNCATED: u32 = 1 << 6;
     pub const ARGV_UNREADABLE: u32 = 1 << 7;
+    pub const ENV_TRUNCATED: u32 = 1 << 8;
     pub const ENV_UNREADABLE: u32 = 1 << 9;
     pub const CWD_INCOMPLETE: u32 = 1 << 10;
     pub const DATA_INCOMPLETE: u32 = 1 << 11;
     pub const PATH_RACED: u32 = 1 << 12;
     pub const PYTHON_INCOMPLETE: u32 = 1 << 14;
+    pub const RESULT_UNKNOWN: u32 = 1 << 15;
     pub const PATH_UNRESOLVED: u32 = 1 << 30;
     pub const TARGET_UNRESOLVED: u32 = 1 << 31;
 }
@@ -160,13 +177,15 @@ pub mod tag {
     pub const SOCKADDR: u16 = 10;
     /// One component of a path that was walked from its end: the last component comes first.
     pub const WALKED: u16 = 11;
-    /// One argument of an execution that failed, in their order.
-    pub const ARGUMENT: u16 = 12;
     /// A [`FrameHead`](crate::FrameHead), then the name of the file of a Python frame. The innermost
     /// frame comes first.
-    pub const FRAME_FILE: u16 = 13;
+    pub const FRAME_FILE: u16 = 12;
     /// The same with the name of the frame's function; follows [`FRAME_FILE`].
-    pub const FRAME_FUNCTION: u16 = 14;
+    pub const FRAME_FUNCTION: u16 = 13;
+    /// [`Credentials`](crate::Credentials) before they were changed.
+    pub const OLD_CREDENTIALS: u16 = 14;
+    /// [`Credentials`](crate::Credentials) that they were changed to.
+    pub const NEW_CREDENTIALS: u16 = 15;
 }
 
 /// Numbers of the kinds, in the order of `pyti_trace::event::Kind`.

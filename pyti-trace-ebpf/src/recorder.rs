@@ -7,13 +7,16 @@
 //! An event without a slot is counted as lost once: by the hook that would have emitted it, or by the
 //! first one where the second cannot know ([`Recorder::hold_or_lose`]).
 
+mod credentials;
+mod words;
+
 use core::ffi::c_void;
 use core::ptr::{read_volatile, write_volatile};
 
 use aya_ebpf::helpers::generated::{
     bpf_d_path, bpf_get_current_comm, bpf_get_smp_processor_id, bpf_ktime_get_boot_ns,
-    bpf_probe_read_kernel, bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str,
-    bpf_ringbuf_output, bpf_ringbuf_query,
+    bpf_probe_read_kernel, bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_ringbuf_output,
+    bpf_ringbuf_query,
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, RingBuf};
@@ -264,26 +267,6 @@ impl Recorder {
             // SAFETY: the helper checks the source, the verifier the destination.
             unsafe { bpf_probe_read_kernel_str(at, MAX, string) }
         });
-    }
-
-    /// Appends a string of user memory, and marks with `cut` one of more than `MAX` bytes.
-    #[inline(always)]
-    pub fn user_string<const MAX: u32>(
-        &mut self,
-        tag: u16,
-        unreadable: u32,
-        cut: u32,
-        string: Ptr,
-    ) {
-        let mut full = 0;
-        self.text(tag, unreadable, |at| {
-            // SAFETY: the helper checks the source, the verifier the destination.
-            full = unsafe { bpf_probe_read_user_str(at, MAX, string) };
-            full
-        });
-        if full == i64::from(MAX) {
-            self.mark(cut);
-        }
     }
 
     /// Appends the name of a dentry.

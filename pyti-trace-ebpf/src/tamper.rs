@@ -1,5 +1,8 @@
-//! What touches the watcher or its kernel. Attempts are recorded; the result is not known here.
+//! What touches the watcher or its kernel. Where a hook stands before the outcome is known, another one
+//! at the call's end tells it, or the record says that it is not known.
 
+use aya_ebpf::EbpfContext;
+use aya_ebpf::helpers::generated::bpf_get_func_ret;
 use aya_ebpf::macros::{fexit, lsm};
 use aya_ebpf::programs::{FExitContext, LsmContext};
 use pyti_trace_ebpf::{has, incomplete, kind, tag};
@@ -9,101 +12,160 @@ use crate::path::{walk, walk_path};
 use crate::recorder::Recorder;
 use crate::user::second_argument;
 
-/// Begins a record of this name.
+/// What a record that waits for its result is about, lest the end of another call gives it one.
+const MOUNT: u64 = 1;
+const MOVE: u64 = 2;
+const UMOUNT: u64 = 3;
+const PIVOT: u64 = 4;
+
 #[inline(always)]
-fn named(name: &'static [u8]) -> Option<Recorder> {
-    let mut recorder = Recorder::begin(kind::TAMPER)?;
+fn set_name(recorder: &mut Recorder, name: &'static [u8]) {
     recorder.string::<32>(
         tag::ASKED,
         incomplete::ASKED_UNREADABLE,
         name.as_ptr().cast(),
     );
-    Some(recorder)
 }
 
 #[inline(always)]
-fn tamper(name: &'static [u8], flags: u64) -> i32 {
+fn set_flags(recorder: &mut Recorder, flags: u64) {
+    recorder.record().flags = flags;
+    recorder.record().has |= has::FLAGS;
+}
+
+/// Begins a record of this name.
+#[inline(always)]
+fn named(name: &'static [u8]) -> Option<Recorder> {
+    let mut recorder = Recorder::begin(kind::TAMPER)?;
+    set_name(&mut recorder, name);
+    Some(recorder)
+}
+
+/// Begins a record of this name that waits for its result: see [`ended`].
+#[inline(always)]
+fn begun(name: &'static [u8], call: u64) -> Option<Recorder> {
+    let mut recorder = Recorder::hold_or_lose(kind::TAMPER)?;
+    recorder.set_subject(call);
+    set_name(&mut recorder, name);
+    Some(recorder)
+}
+
+/// Knows the result of what was [`begun`].
+#[inline(always)]
+fn ended(call: u64, result: i64) -> i32 {
+    if let Some(mut recorder) = Recorder::resume(kind::TAMPER)
+        && recorder.subject() == call
+    {
+        recorder.python();
+        recorder.emit(kind::TAMPER, result);
+    }
+    0
+}
+
+/// Any bpf(); flags are its command. Its second argument takes two places among them, so the result is
+/// asked for.
+#[fexit(function = "__sys_bpf")]
+pub fn tamper_bpf(ctx: FExitContext) -> i32 {
+    if let Some(mut recorder) = named(b"bpf\0") {
+        let mut result = 0u64;
+        // SAFETY: the helper writes one u64.
+        unsafe { bpf_get_func_ret(ctx.as_ptr(), &raw mut result) };
+        set_flags(&mut recorder, u64::from(ctx.arg::<u32>(0)));
+        recorder.python();
+        recorder.emit(kind::TAMPER, i64::from(result as i32));
+    }
+    0
+}
+
+/// Of what may wreck the machine the attempt is on record before it is done, without its outcome.
+#[inline(always)]
+fn tried(name: &'static [u8], flags: u64) -> i32 {
     if let Some(mut recorder) = named(name) {
-        recorder.record().flags = flags;
-        recorder.record().has |= has::FLAGS;
+        set_flags(&mut recorder, flags);
+        recorder.mark(incomplete::RESULT_UNKNOWN);
         recorder.python();
         recorder.emit(kind::TAMPER, 0);
     }
     0
 }
 
-/// Any bpf(); flags are its command.
-#[lsm(hook = "bpf")]
-pub fn tamper_bpf(ctx: LsmContext) -> i32 {
-    tamper(b"bpf\0", u64::from(ctx.arg::<u32>(0)))
-}
-
-/// perf_event_open; flags are the type of access asked for.
+/// perf_event_open; flags are the type of access asked for. One call may ask for several.
 #[lsm(hook = "perf_event_open")]
 pub fn tamper_perf(ctx: LsmContext) -> i32 {
-    tamper(b"perf_event_open\0", u64::from(ctx.arg::<u32>(1)))
+    tried(b"perf_event_open\0", u64::from(ctx.arg::<u32>(1)))
 }
 
 /// A file is read as a module, a firmware, a kernel; flags are its kind.
 #[lsm(hook = "kernel_read_file")]
 pub fn tamper_read(ctx: LsmContext) -> i32 {
-    tamper(b"kernel_read_file\0", u64::from(ctx.arg::<u32>(1)))
+    tried(b"kernel_read_file\0", u64::from(ctx.arg::<u32>(1)))
 }
 
 /// A module or a kernel is loaded from memory; flags are its kind.
 #[lsm(hook = "kernel_load_data")]
 pub fn tamper_load(ctx: LsmContext) -> i32 {
-    tamper(b"kernel_load_data\0", u64::from(ctx.arg::<u32>(0)))
+    tried(b"kernel_load_data\0", u64::from(ctx.arg::<u32>(0)))
 }
 
 /// A mount; flags are the mount's.
 #[lsm(hook = "sb_mount")]
 pub fn tamper_mount(ctx: LsmContext) -> i32 {
-    if let Some(mut recorder) = named(b"sb_mount\0") {
+    if let Some(mut recorder) = begun(b"sb_mount\0", MOUNT) {
         let path: Ptr = ctx.arg(1);
         recorder.path(tag::PATH, incomplete::PATH_UNREADABLE, path);
         // What is mounted, as it was asked for: a directory where it is bound to another place.
         let source: Ptr = ctx.arg(0);
         recorder.string::<4096>(tag::TARGET, incomplete::TARGET_UNREADABLE, source);
-        recorder.record().flags = ctx.arg(3);
-        recorder.record().has |= has::FLAGS;
-        recorder.python();
-        recorder.emit(kind::TAMPER, 0);
+        set_flags(&mut recorder, ctx.arg(3));
     }
     0
 }
 
-/// Begins a record of this name about a path, which the kernel does not give at these hooks.
-#[inline(always)]
-fn tree(name: &'static [u8], path: Ptr) -> Option<Recorder> {
-    let mut recorder = named(name)?;
-    walk_path(&mut recorder, path);
-    Some(recorder)
+/// Knows the result.
+#[fexit(function = "path_mount")]
+pub fn tamper_mount_end(ctx: FExitContext) -> i32 {
+    ended(MOUNT, i64::from(ctx.arg::<i32>(5)))
 }
 
 /// A mount is moved to its place, such as one that was made by `open_tree`; the target is the name of
-/// its root.
+/// its root. The kernel gives no path here.
 #[lsm(hook = "move_mount")]
 pub fn tamper_move(ctx: LsmContext) -> i32 {
-    if let Some(mut recorder) = tree(b"move_mount\0", ctx.arg(1)) {
+    if let Some(mut recorder) = begun(b"move_mount\0", MOVE) {
+        walk_path(&mut recorder, ctx.arg(1));
         let dentry: Ptr = load(ctx.arg(0), offset!(path_dentry));
         recorder.name(tag::TARGET, incomplete::TARGET_UNREADABLE, dentry);
-        recorder.emit(kind::TAMPER, 0);
     }
     0
+}
+
+/// Knows the result.
+#[fexit(function = "__x64_sys_move_mount")]
+pub fn tamper_move_end(ctx: FExitContext) -> i32 {
+    ended(MOVE, ctx.arg(1))
+}
+
+/// By a call of 32 bits.
+#[fexit(function = "__ia32_sys_move_mount")]
+pub fn tamper_move_end_32(ctx: FExitContext) -> i32 {
+    ended(MOVE, ctx.arg(1))
 }
 
 /// A mount is taken away; flags are the call's.
 #[lsm(hook = "sb_umount")]
 pub fn tamper_umount(ctx: LsmContext) -> i32 {
-    if let Some(mut recorder) = named(b"sb_umount\0") {
+    if let Some(mut recorder) = begun(b"sb_umount\0", UMOUNT) {
         let mnt: Ptr = ctx.arg(0);
         walk(&mut recorder, load(mnt, offset!(vfsmount_root)), mnt);
-        recorder.record().flags = u64::from(ctx.arg::<u32>(1));
-        recorder.record().has |= has::FLAGS;
-        recorder.emit(kind::TAMPER, 0);
+        set_flags(&mut recorder, u64::from(ctx.arg::<u32>(1)));
     }
     0
+}
+
+/// Knows the result.
+#[fexit(function = "path_umount")]
+pub fn tamper_umount_end(ctx: FExitContext) -> i32 {
+    ended(UMOUNT, i64::from(ctx.arg::<i32>(2)))
 }
 
 /// A process enters other namespaces; flags are which (`CLONE_NEW*`), 0 those that a descriptor is of.
@@ -122,8 +184,8 @@ pub fn tamper_setns_32(ctx: FExitContext) -> i32 {
 #[inline(always)]
 fn setns(result: i64) -> i32 {
     if let Some(mut recorder) = named(b"setns\0") {
-        recorder.record().flags = second_argument() & 0xffff_ffff;
-        recorder.record().has |= has::FLAGS;
+        set_flags(&mut recorder, second_argument() & 0xffff_ffff);
+        recorder.python();
         recorder.emit(kind::TAMPER, result);
     }
     0
@@ -145,6 +207,7 @@ pub fn tamper_setattr_32(ctx: FExitContext) -> i32 {
 fn mount_setattr(result: i64) -> i32 {
     if let Some(mut recorder) = named(b"mount_setattr\0") {
         recorder.mark(incomplete::PATH_UNREADABLE);
+        recorder.python();
         recorder.emit(kind::TAMPER, result);
     }
     0
@@ -153,17 +216,31 @@ fn mount_setattr(result: i64) -> i32 {
 /// Another directory becomes the root of a mount namespace.
 #[lsm(hook = "sb_pivotroot")]
 pub fn tamper_pivot(ctx: LsmContext) -> i32 {
-    if let Some(recorder) = tree(b"sb_pivotroot\0", ctx.arg(1)) {
-        recorder.emit(kind::TAMPER, 0);
+    if let Some(mut recorder) = begun(b"sb_pivotroot\0", PIVOT) {
+        walk_path(&mut recorder, ctx.arg(1));
     }
     0
 }
 
-/// Another directory becomes the root of a process.
-#[lsm(hook = "path_chroot")]
-pub fn tamper_chroot(ctx: LsmContext) -> i32 {
-    if let Some(recorder) = tree(b"path_chroot\0", ctx.arg(0)) {
-        recorder.emit(kind::TAMPER, 0);
+/// Knows the result.
+#[fexit(function = "__x64_sys_pivot_root")]
+pub fn tamper_pivot_end(ctx: FExitContext) -> i32 {
+    ended(PIVOT, ctx.arg(1))
+}
+
+/// By a call of 32 bits.
+#[fexit(function = "__ia32_sys_pivot_root")]
+pub fn tamper_pivot_end_32(ctx: FExitContext) -> i32 {
+    ended(PIVOT, ctx.arg(1))
+}
+
+/// Another directory becomes the root of a process: behind this question nothing can fail.
+#[fexit(function = "security_path_chroot")]
+pub fn tamper_chroot(ctx: FExitContext) -> i32 {
+    if let Some(mut recorder) = named(b"path_chroot\0") {
+        walk_path(&mut recorder, ctx.arg(0));
+        recorder.python();
+        recorder.emit(kind::TAMPER, i64::from(ctx.arg::<i32>(1)));
     }
     0
 }
@@ -191,8 +268,8 @@ pub fn tamper_capable(ctx: FExitContext) -> i32 {
         return 0;
     }
     if let Some(mut recorder) = named(b"capable\0") {
-        recorder.record().flags = number;
-        recorder.record().has |= has::FLAGS;
+        set_flags(&mut recorder, number);
+        recorder.python();
         recorder.emit(kind::TAMPER, i64::from(result));
     }
     0

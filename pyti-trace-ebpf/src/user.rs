@@ -14,6 +14,24 @@ pub fn in_32_bit_call() -> bool {
     load::<u32>(thread_info, offset!(thread_info_status)) & TS_COMPAT != 0
 }
 
+/// Numbers of mmap(): of 64 bits, and of 32 bits the old one and the other (arch/x86/entry/syscalls).
+const MMAP: i64 = 9;
+const OLD_MMAP_32: i64 = 90;
+const MMAP2_32: i64 = 192;
+
+/// Whether the running system call is mmap().
+#[inline(always)]
+pub fn in_mmap() -> bool {
+    // SAFETY: the running task.
+    let regs = unsafe { bpf_task_pt_regs(current() as *mut _) } as Ptr;
+    let call: i64 = peek(regs, offset!(regs_orig_ax));
+    if in_32_bit_call() {
+        call == OLD_MMAP_32 || call == MMAP2_32
+    } else {
+        call == MMAP
+    }
+}
+
 /// The second argument of the running system call.
 #[inline(always)]
 pub fn second_argument() -> u64 {

@@ -483,6 +483,8 @@ fn written(file: Ptr) -> i32 {
     let inode: Ptr = load(file, offset!(file_inode));
     set_inode(&mut recorder, inode);
     let _ = WRITTEN.remove(key);
+    // Once a file, where it is closed: there Python writes out what it held back until then.
+    recorder.python();
     recorder.emit(kind::WRITE, 0);
     0
 }

@@ -83,8 +83,10 @@ pub fn describe(event: &Event) -> String {
     if event.kind == Kind::Exec && event.nlink == Some(0) {
         details.push("program without a name".to_owned());
     }
-    if event.result < 0 {
-        details.push(result_name(event.result));
+    match event.outcome() {
+        Some(result) if result < 0 => details.push(result_name(result)),
+        Some(_) => {}
+        None => details.push("result ?".to_owned()),
     }
     if !details.is_empty() {
         let _ = write!(out, " ({})", details.join(", "));
@@ -130,6 +132,19 @@ pub fn time(ns: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{Incomplete, ProcessKey};
+
+    #[test]
+    fn a_refusal_is_named_and_what_is_not_known_is_asked() {
+        let mut event = Event::new(Kind::Tamper, ProcessKey::default(), 0);
+        event.asked = Some("bpf".into());
+        assert_eq!(describe(&event), "tamper bpf");
+        event.result = -1;
+        assert_eq!(describe(&event), "tamper bpf (EPERM)");
+        event.result = 0;
+        event.incomplete = Incomplete::RESULT_UNKNOWN;
+        assert_eq!(describe(&event), "tamper bpf (result ?)");
+    }
 
     #[test]
     fn a_place_is_short() {

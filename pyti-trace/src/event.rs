@@ -1,11 +1,17 @@
 //! One thing the kernel saw, with its process, its outcome and its place in the order.
 
+mod credentials;
+
 use bitflags::bitflags;
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use credentials::{CREDENTIAL_NAMES, CredentialChange, Credentials, Ids};
 
 /// Version of [`Event`]'s meaning. Stored beside the events; readers refuse a newer one. Version 2
-/// brought the Python stacks.
-pub const SCHEMA_VERSION: u32 = 2;
+/// brought the Python stacks, version 3 all ids and capabilities of a change of credentials, and
+/// results that are not known.
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// What happened. The names are those that rules, reports and the store use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -163,6 +169,8 @@ bitflags! {
         const ESCAPED = 1 << 13;
         /// [`Event::python`] has lost outer frames, or a part of a name.
         const PYTHON_INCOMPLETE = 1 << 14;
+        /// How it ended is not known: [`Event::result`] says nothing, see [`Event::outcome`].
+        const RESULT_UNKNOWN = 1 << 15;
 
         // From here on what traces made elsewhere leave open, or a kernel that refuses probes; all probes
         // set the last two for a path in mounts or below a root of a process's own.
@@ -193,7 +201,7 @@ pub struct ProcessKey {
 
 /// One event. The first fields are always there; an `Option` is `None` where the kind has no such
 /// field or where it could not be read (see [`Event::incomplete`]).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Event {
     /// What happened.
     pub kind: Kind,
@@ -217,85 +225,66 @@ pub struct Event {
     pub caps: u64,
     /// Name of the doing thread.
     pub comm: String,
-    /// 0 or the call's positive result; a negative errno where it failed.
+    /// 0 or the call's positive result; a negative errno where it failed. Of ptrace and signal whether
+    /// it was permitted. 0 as well where it is not known, which [`Event::outcome`] tells apart.
+    #[serde(deserialize_with = "zero_where_null")]
     pub result: i64,
     /// What is cut or missing.
     pub incomplete: Incomplete,
 
     /// Resolved absolute path of the object (file kinds, exec's executable, memfd name, unix socket).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// Path as it was asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<String>,
     /// New path of rename, link; text of symlink; interpreter of exec where it differs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
     /// Open flags (`O_*`), mmap protection, bpf command, new effective capabilities of creds and of the
     /// child of fork, by kind.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flags: Option<u64>,
     /// File mode for open with create, mkdir, chmod; new effective user id of creds and of the child of
     /// fork.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<u32>,
     /// Open made the file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<bool>,
     /// Bytes written or sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// Device number as `stat` gives it (major << 20 | minor).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dev: Option<u64>,
     /// Inode number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inode: Option<u64>,
     /// Link count; 0 on exec says the program has no file name any more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nlink: Option<u32>,
     /// First bytes written or sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Vec<u8>>,
     /// Arguments of exec; of one that failed, as they were in the caller's memory at its end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub argv: Option<Vec<String>>,
-    /// Environment of exec, `NAME=value`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Environment of exec, `NAME=value`; of one that failed, like [`Self::argv`].
     pub env: Option<Vec<String>>,
     /// Working directory at exec. In a trace made elsewhere also where the relative path of a call
     /// that failed starts from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
     /// The process that the event is about: fork's child, ptrace's or signal's target.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other: Option<ProcessKey>,
     /// Exit code (exit).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
     /// Signal number (exit by signal, signal).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<u32>,
     /// Old and new file descriptor of dup.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fds: Option<(i32, i32)>,
     /// Address family (`AF_*`): 1 unix, 2 inet, 10 inet6, 16 netlink, 17 packet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<u16>,
     /// Socket type (`SOCK_*`): 1 stream, 2 dgram, 3 raw.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socktype: Option<u16>,
     /// Address in its usual text form; IPv4-mapped IPv6 addresses as IPv4. Unix paths stand in `path`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub addr: Option<String>,
     /// Port, host order.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// What the doer had and what it is given (creds).
+    pub creds: Option<Box<CredentialChange>>,
     /// The Python stack of the doing thread, the innermost frame first; between fork and exec that
     /// of the thread that forked. As the interpreter's memory had it, which the package can write:
     /// it tells where to look and proves nothing. `None` where the doer ran no Python that is known
     /// (CPython 3.13), and in kinds for which nobody asks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub python: Option<Vec<Frame>>,
 }
 
@@ -351,9 +340,46 @@ impl Event {
             socktype: None,
             addr: None,
             port: None,
+            creds: None,
             python: None,
         }
     }
+
+    /// How it ended: [`Event::result`]; `None` where that is not known.
+    #[must_use]
+    pub fn outcome(&self) -> Option<i64> {
+        let known = !self.incomplete.contains(Incomplete::RESULT_UNKNOWN);
+        known.then_some(self.result)
+    }
+}
+
+/// A result that is not known is null. What else is `None` is left out.
+impl Serialize for Event {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        macro_rules! always {
+            ($($field:ident)*) => {
+                $(map.serialize_entry(stringify!($field), &self.$field)?;)*
+            };
+        }
+        macro_rules! where_some {
+            ($($field:ident)*) => {
+                $(if let Some(value) = &self.$field {
+                    map.serialize_entry(stringify!($field), value)?;
+                })*
+            };
+        }
+        always!(kind time_ns cpu seq process tid parent tree uid caps comm);
+        map.serialize_entry("result", &self.outcome())?;
+        always!(incomplete);
+        where_some!(path asked target flags mode created bytes dev inode nlink data argv env cwd);
+        where_some!(other exit_code signal fds family socktype addr port creds python);
+        map.end()
+    }
+}
+
+fn zero_where_null<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
 }
 
 /// Counters of one family, summed over CPUs. `seen == submitted + full + oversize + missed`.

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use pyti_trace::decode::{DecodeError, MAX_SIZE, decode, decode_all};
-use pyti_trace::event::{Incomplete, Kind};
+use pyti_trace::event::{Credentials, Ids, Incomplete, Kind};
 use pyti_trace_ebpf::{MAX_FRAMES, RECORD_SIZE, VERSION, has, incomplete, kind, tag};
 
 /// A record in the making, written field by field as the C layout has it.
@@ -61,33 +61,96 @@ impl Builder {
 }
 
 #[test]
-fn arguments_of_which_one_could_not_be_read_are_not_whole() {
-    let mut record = Builder::new(kind::EXEC)
-        .result(-2)
-        .text(tag::ARGUMENT, b"sh\0")
-        .text(tag::ARGUMENT, b"-c\0");
-    record.set(12, &incomplete::ARGV_UNREADABLE.to_le_bytes());
-    let (event, _) = decode(&record.build()).unwrap();
-    assert_eq!(event.argv.unwrap(), ["sh", "-c"]);
-    assert!(event.incomplete.contains(Incomplete::ARGV_TRUNCATED));
+fn words_of_which_one_could_not_be_read_are_not_whole() {
+    for (unreadable, cut) in [
+        (incomplete::ARGV_UNREADABLE, Incomplete::ARGV_TRUNCATED),
+        (incomplete::ENV_UNREADABLE, Incomplete::ENV_TRUNCATED),
+    ] {
+        let mut record = Builder::new(kind::EXEC)
+            .result(-2)
+            .text(tag::ARGV, b"sh\0-c\0")
+            .text(tag::ENV, b"A=1\0");
+        record.set(12, &unreadable.to_le_bytes());
+        let (event, _) = decode(&record.build()).unwrap();
+        assert_eq!(event.argv.unwrap(), ["sh", "-c"]);
+        assert_eq!(event.env.unwrap(), ["A=1"]);
+        let unreadable = Incomplete::from_bits_retain(unreadable);
+        assert_eq!(event.incomplete, unreadable | cut);
+    }
 }
 
 #[test]
-fn of_very_many_words_only_the_first_are_read() {
-    let many = b"x\0".repeat(2_000);
-    let lists = Builder::new(kind::EXEC)
-        .text(tag::ARGV, &many)
-        .text(tag::ENV, &many[..2 * 512]);
-    let (event, _) = decode(&lists.build()).unwrap();
-    assert_eq!(event.argv.map(|words| words.len()), Some(512));
-    assert_eq!(event.env.map(|words| words.len()), Some(512));
-    assert_eq!(event.incomplete, Incomplete::ARGV_TRUNCATED);
-    let one_by_one = (0..600).fold(Builder::new(kind::EXEC), |record, _| {
-        record.text(tag::ARGUMENT, b"x\0")
-    });
-    let (event, _) = decode(&one_by_one.build()).unwrap();
-    assert_eq!(event.argv.map(|words| words.len()), Some(512));
-    assert_eq!(event.incomplete, Incomplete::ARGV_TRUNCATED);
+fn words_are_cut_where_the_record_cut_them_and_nowhere_else() {
+    for (bytes, count) in [
+        (b"x\0".repeat(2048), 2048),
+        (b"\0".repeat(4096), 4096),
+        ([b"x".repeat(4095), vec![0]].concat(), 1),
+        (b"x".repeat(4096), 1),
+    ] {
+        for (full, marks) in [
+            (4096, Incomplete::empty()),
+            (4097, Incomplete::ARGV_TRUNCATED | Incomplete::ENV_TRUNCATED),
+        ] {
+            let record = Builder::new(kind::EXEC)
+                .cut_text(tag::ARGV, &bytes, full)
+                .cut_text(tag::ENV, &bytes, full);
+            let (event, _) = decode(&record.build()).unwrap();
+            assert_eq!(event.argv.map(|words| words.len()), Some(count));
+            assert_eq!(event.env.map(|words| words.len()), Some(count));
+            assert_eq!(event.incomplete, marks, "{count} words");
+        }
+    }
+}
+
+#[test]
+fn an_empty_word_is_one_and_no_word_is_none() {
+    let record = Builder::new(kind::EXEC)
+        .text(tag::ARGV, b"\0")
+        .text(tag::ENV, b"");
+    let (event, _) = decode(&record.build()).unwrap();
+    assert_eq!(event.argv.unwrap(), [""]);
+    assert!(event.env.unwrap().is_empty());
+}
+
+#[test]
+fn a_change_of_credentials() {
+    // Pairs of user and group: real, saved, effective, of the file system. Then the capabilities:
+    // inheritable, permitted, effective.
+    let bytes = |first: u32, capabilities: [u64; 3]| -> Vec<u8> {
+        let ids = (first..first + 8).flat_map(u32::to_le_bytes);
+        ids.chain(capabilities.into_iter().flat_map(u64::to_le_bytes))
+            .collect()
+    };
+    let old = bytes(1000, [1, 2, 3]);
+    let new = bytes(2000, [4, 1 << 40, 6]);
+    let record = Builder::new(kind::CREDS)
+        .text(tag::OLD_CREDENTIALS, &old)
+        .text(tag::NEW_CREDENTIALS, &new);
+    let change = decode(&record.build()).unwrap().0.creds.unwrap();
+    let told = |credentials: Credentials| {
+        let ids = |ids: Ids| [ids.real, ids.effective, ids.saved];
+        (
+            ids(credentials.uid),
+            ids(credentials.gid),
+            credentials.permitted,
+            credentials.effective,
+        )
+    };
+    assert_eq!(
+        told(change.old),
+        ([1000, 1004, 1002], [1001, 1005, 1003], 2, 3)
+    );
+    assert_eq!(
+        told(change.new),
+        ([2000, 2004, 2002], [2001, 2005, 2003], 1 << 40, 6)
+    );
+    for half in [
+        Builder::new(kind::CREDS).text(tag::OLD_CREDENTIALS, &old),
+        (Builder::new(kind::CREDS).text(tag::OLD_CREDENTIALS, &old))
+            .text(tag::NEW_CREDENTIALS, &new[1..]),
+    ] {
+        assert_eq!(decode(&half.build()).unwrap().0.creds, None);
+    }
 }
 
 /// A text of a frame: its line, how many bytes a character has, and the name.
@@ -320,6 +383,16 @@ fn lies_about_sizes_are_errors() {
     assert!(matches!(decode(&bad), Err(DecodeError::Version(_))));
 }
 
+#[test]
+fn a_result_that_the_probe_could_not_know_is_none() {
+    let known = Builder::new(kind::TAMPER).result(-1).build();
+    assert_eq!(decode(&known).unwrap().0.outcome(), Some(-1));
+    let mut unknown = Builder::new(kind::TAMPER);
+    unknown.set(12, &incomplete::RESULT_UNKNOWN.to_le_bytes());
+    let (event, _) = decode(&unknown.build()).unwrap();
+    assert_eq!(event.outcome(), None);
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..2048)) {
@@ -334,7 +407,7 @@ proptest! {
         number in 0u16..40,
         bits in any::<u32>(),
         tail in prop::collection::vec(any::<u8>(), 0..1024),
-        texts in prop::collection::vec((0u16..14, prop::collection::vec(any::<u8>(), 0..64), any::<u32>()), 0..8),
+        texts in prop::collection::vec((0u16..18, prop::collection::vec(any::<u8>(), 0..64), any::<u32>()), 0..8),
     ) {
         let mut builder = Builder::new(number).has(bits);
         for (tag, bytes, full) in texts {

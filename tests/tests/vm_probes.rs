@@ -112,6 +112,8 @@ fn vm_probes_record_every_action() {
         })
         .collect();
     assert!(missing.is_empty(), "not on record:\n{}", missing.join("\n"));
+    words_are_whole_up_to_4_kib(&events);
+    credentials_are_told_before_and_after(&events);
     // One tree, and every doer has a process key. What happened in the fixture's own directory was
     // done by the ordinary user: only the stage's very first process begins as root.
     assert!(events.iter().all(|event| event["tree"] == 1));
@@ -126,6 +128,67 @@ fn vm_probes_record_every_action() {
             .is_some_and(|p| p.starts_with("/tmp/actions"))
     };
     assert!(events.iter().filter(own).all(|event| event["uid"] == 1000));
+}
+
+/// Of arguments and environment 4 KiB are kept, be they many or long, of a program that ran and of one
+/// that did not; and what is marked as cut is what was cut.
+fn words_are_whole_up_to_4_kib(events: &[Value]) {
+    let many = vec!["m"; 2000];
+    let ran = [&["/bin/true"][..], &many[..]].concat();
+    let large = format!("E={}", "e".repeat(4096 - 2));
+    // A word has an end, which takes a byte, but for where it is cut. That of `E=` makes it three bytes.
+    let whole = ("w".repeat(4095), format!("F={}", "f".repeat(4096 - 3 - 3)));
+    let longer = ("w".repeat(4096), format!("F={}", "f".repeat(4096 - 3 - 2)));
+    for (asked, argv, env, cut) in [
+        ("/bin/true", &ran, vec![&*large], &["ENV_TRUNCATED"][..]),
+        (
+            "/tmp/actions/absent-many",
+            &many,
+            vec![&*large],
+            &["ENV_TRUNCATED"],
+        ),
+        (
+            "/tmp/actions/written",
+            &many,
+            vec![&*large],
+            &["ENV_TRUNCATED"],
+        ),
+        ("/tmp/actions/absent-alone", &vec!["alone"], vec![], &[]),
+        (
+            "/tmp/actions/absent-whole",
+            &vec![&*whole.0],
+            vec!["E=", &whole.1],
+            &[],
+        ),
+        (
+            "/tmp/actions/absent-longer",
+            &vec![&*longer.0],
+            vec!["E=", &longer.1],
+            &["ARGV_TRUNCATED", "ENV_TRUNCATED"],
+        ),
+    ] {
+        let wanted = json!({"kind": "exec", "asked": asked, "argv": argv, "env": env});
+        let event = events.iter().find(|event| matches(event, &wanted));
+        let event = event.unwrap_or_else(|| panic!("no execution of {asked} with all words"));
+        let marks = event["incomplete"].as_str().expect("no marks").split(" | ");
+        let of_words = |mark: &&str| mark.starts_with("ARGV_") || mark.starts_with("ENV_");
+        let marks: Vec<&str> = marks.filter(of_words).collect();
+        assert_eq!(marks, cut, "{asked}");
+    }
+}
+
+/// In a user namespace of its own a process has all capabilities, until it executes a program.
+fn credentials_are_told_before_and_after(events: &[Value]) {
+    /// `CAP_LAST_CAP` is 40 (include/uapi/linux/capability.h).
+    const ALL: u64 = (1 << 41) - 1;
+    let ids = json!({"real": 1000, "effective": 1000, "saved": 1000});
+    let holding = |caps: u64| json!({"uid": ids, "gid": ids, "permitted": caps, "effective": caps});
+    for (old, new) in [(0, ALL), (ALL, 0)] {
+        let change = json!({"old": holding(old), "new": holding(new)});
+        let changes = events.iter().filter(|event| event["kind"] == "creds");
+        let changes: Vec<&Value> = changes.map(|event| &event["creds"]).collect();
+        assert!(changes.contains(&&change), "no {change:#} in {changes:#?}");
+    }
 }
 
 /// Programs and the instructions that the verifier walked through, a line each.

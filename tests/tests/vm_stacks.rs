@@ -49,6 +49,15 @@ fn vm_stacks_name_the_line_that_asked() {
     };
     let setup = "setup.py";
     let module = "стащить.py";
+    // The first event of a kind that this function of setup.py asked for.
+    let by = |kind: &str, function: &str| {
+        let mut found = events.iter().filter(|event| {
+            event["kind"] == kind
+                && own(event, setup).is_some_and(|frame| frame["function"] == function)
+        });
+        let event = found.next();
+        event.unwrap_or_else(|| panic!("no {kind} by {function}: {}", audit.everything()))
+    };
     for (event, file, remark) in [
         (
             find("open", "path", "/home/dev/.ssh/id_rsa"),
@@ -94,6 +103,33 @@ fn vm_stacks_name_the_line_that_asked() {
             find("open", "path", "/home/dev/.docker/config.json"),
             module,
             "not ASCII: стащить",
+        ),
+        (
+            find("write", "path", "/home/dev/.bashrc"),
+            setup,
+            "written when it is closed: persist",
+        ),
+        (
+            find("open", "path", "/tmp/stacks.pipe"),
+            setup,
+            "made without being opened: make_pipe",
+        ),
+        (by("socket", "serve"), setup, "a socket: serve"),
+        (by("bind", "serve"), setup, "its address: serve"),
+        (
+            by("accept", "serve"),
+            setup,
+            "a connection from there: serve",
+        ),
+        (
+            by("creds", "in_a_namespace"),
+            setup,
+            "all capabilities: in_a_namespace",
+        ),
+        (
+            by("tamper", "in_a_namespace"),
+            setup,
+            "the same again: in_a_namespace",
         ),
     ] {
         let frame = own(event, file).unwrap_or_else(|| panic!("{remark}: {event:#}"));

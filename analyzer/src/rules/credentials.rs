@@ -4,13 +4,38 @@
 //! The kernel changes credentials in one place (`commit_creds`, kernel/cred.c), which is watched, and a
 //! fork says what the child was given. Who has others without either has written them into the
 //! kernel's memory.
+//!
+//! Every event has the effective user id and the effective capabilities of its doer. A change has all
+//! ids and the permitted capabilities too: what is held before it must be what was given before, so that
+//! who writes a saved id or a permitted capability, and then asks for what these allow, is seen as well.
 
 use std::collections::{HashMap, HashSet};
 
-use pyti_trace::event::{Event, Incomplete, Kind, ProcessKey};
+use pyti_trace::event::{Credentials, Event, Incomplete, Kind, ProcessKey};
 
-/// Effective user id and effective capabilities.
-type Credentials = (u32, u64);
+/// What a process was given. Its threads have credentials of their own.
+#[derive(Debug, Default)]
+struct Given {
+    /// Effective user ids, each with effective capabilities.
+    effective: HashSet<(u32, u64)>,
+    /// All of them; `None`: not known yet.
+    whole: Option<HashSet<Credentials>>,
+}
+
+impl Given {
+    fn new(uid: u32, caps: u64, whole: Option<HashSet<Credentials>>) -> Self {
+        Self {
+            effective: HashSet::from([(uid, caps)]),
+            whole,
+        }
+    }
+
+    /// Whether a change starts from what was given; the first one tells it.
+    fn explains(&mut self, old: Credentials) -> bool {
+        let whole = self.whole.get_or_insert_with(|| HashSet::from([old]));
+        whole.contains(&old)
+    }
+}
 
 /// Of an event's doer: whether its credentials were given to nobody whom it descends from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,27 +57,36 @@ pub fn unexplained(events: &[Event]) -> Vec<Unexplained> {
     if !is_whole(events) {
         return vec![Unexplained::Unknown; events.len()];
     }
-    let mut given: HashMap<ProcessKey, HashSet<Credentials>> = HashMap::new();
+    let mut given: HashMap<ProcessKey, Given> = HashMap::new();
     events
         .iter()
         .map(|event| {
-            let has = (event.uid, event.caps);
             // Of the first process nobody saw the beginning.
             let own = given
                 .entry(event.process)
-                .or_insert_with(|| HashSet::from([has]));
-            let explained = own.contains(&has);
+                .or_insert_with(|| Given::new(event.uid, event.caps, None));
+            let has = (event.uid, event.caps);
+            let mut explained = own.effective.contains(&has);
             let (uid, caps) = (
                 event.mode.unwrap_or(event.uid),
                 event.flags.unwrap_or(event.caps),
             );
             match (event.kind, event.other) {
                 (Kind::Creds, _) => {
-                    own.insert((uid, caps));
+                    own.effective.insert((uid, caps));
+                    match event.creds.as_deref() {
+                        Some(change) => {
+                            explained &= own.explains(change.old);
+                            own.whole.get_or_insert_default().insert(change.new);
+                        }
+                        None => own.whole = None,
+                    }
                 }
-                // It begins with one thread, and what that was given.
+                // It begins with one thread, and what that was given: in a new user namespace all
+                // capabilities, and what else that changes is not told.
                 (Kind::Fork, Some(child)) => {
-                    given.insert(child, HashSet::from([(uid, caps)]));
+                    let whole = own.whole.clone().filter(|_| has == (uid, caps));
+                    given.insert(child, Given::new(uid, caps, whole));
                 }
                 _ => {}
             }
@@ -83,6 +117,8 @@ fn is_whole(events: &[Event]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use pyti_trace::event::{CredentialChange, Ids};
+
     use super::Unexplained::{No, NotOnRecord, Unknown, Yes};
     use super::*;
 
@@ -147,6 +183,68 @@ mod tests {
             event(2, Kind::Open, 2, 1000, 0),
         ];
         assert_eq!(unexplained(&events), [No, Yes, No]);
+    }
+
+    fn changing(seq: u64, tgid: u32, old: Credentials, new: Credentials) -> Event {
+        let (uid, caps) = (old.uid.effective, old.effective);
+        let event = event(seq, Kind::Creds, tgid, uid, caps);
+        Event {
+            creds: Some(Box::new(CredentialChange { old, new })),
+            ..giving(event, None, new.uid.effective, new.effective)
+        }
+    }
+
+    fn user(permitted: u64, effective: u64) -> Credentials {
+        let ids = Ids {
+            real: 1000,
+            effective: 1000,
+            saved: 1000,
+        };
+        Credentials {
+            uid: ids,
+            gid: ids,
+            permitted,
+            effective,
+        }
+    }
+
+    #[test]
+    fn what_a_change_starts_from_must_have_been_given() {
+        let mut saved = user(0, 0);
+        saved.uid.saved = 0;
+        let mut group = user(0, 0);
+        group.gid.effective = 0;
+        let mut root = saved;
+        root.uid.effective = 0;
+        for (taken, then) in [
+            (user(ALL, 0), user(ALL, ALL)),
+            (saved, root),
+            (group, user(0, 0)),
+        ] {
+            let events = [
+                changing(0, 1, user(7, 7), user(0, 0)),
+                giving(event(1, Kind::Fork, 1, 1000, 0), Some(2), 1000, 0),
+                changing(2, 2, taken, then),
+                event(3, Kind::Open, 2, then.uid.effective, then.effective),
+                changing(4, 1, user(0, 0), user(0, 0)),
+            ];
+            assert_eq!(unexplained(&events), [No, No, Yes, No, No], "{taken:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_change_starts_from_is_believed_where_it_is_not_known_better() {
+        let fork = giving(event(1, Kind::Fork, 1, 1000, 0), Some(2), 1000, ALL);
+        let untold = giving(event(2, Kind::Creds, 1, 1000, 0), None, 1000, 0);
+        let events = [
+            changing(0, 1, user(7, 7), user(0, 0)),
+            fork,
+            untold,
+            // In a new user namespace, and after a change of which not all was told.
+            changing(3, 2, user(ALL, ALL), user(0, 0)),
+            changing(4, 1, user(3, 0), user(0, 0)),
+        ];
+        assert_eq!(unexplained(&events), [No; 5]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod access;
 mod arguments;
+mod changed;
 mod condition;
 mod credentials;
 mod derived;

@@ -13,7 +13,8 @@
 //! arguments of exec (the program is the first, or `path`); `[from, to]` of rename, link and symlink;
 //! `address:port` of network kinds; `[old, new]` of dup; the exit status of exit; the other process
 //! of ptrace and signal. What dup duplicates is a pipe of its own, unless `inode` says which or
-//! `family` makes it a socket. `asks` of a send is the host name that a name server is asked for.
+//! `family` makes it a socket. `asks` of a send is the host name that a name server is asked for. What
+//! creds changes stands in a mapping, by the names of the fields: `{old.uid: 1000, new.uid: 0}`.
 //! Further keys are the event's other fields. `pid` stays as in the event before; a new one is forked
 //! from `parent` (1 where it is missing). Events are a millisecond apart, unless `after` says
 //! otherwise.
@@ -23,6 +24,7 @@ use std::collections::{BTreeMap, HashMap};
 use pyti_trace::dns;
 use pyti_trace::event::{Event, Incomplete, Kind, ProcessKey};
 
+use super::changed;
 use super::condition::Vars;
 use super::error::{RuleError, suggestion};
 use super::operators::{bytes, expand};
@@ -290,7 +292,8 @@ impl<'a> Writer<'a> {
             }
             Kind::Exit => event.exit_code = Some(value.int()? as i32),
             Kind::Ptrace | Kind::Signal => event.other = Some(key(number(value)?)),
-            Kind::Fork | Kind::Socket | Kind::Creds => {}
+            Kind::Creds => changed::tell(event, value)?,
+            Kind::Fork | Kind::Socket => {}
             _ => {
                 let path = text(value)?;
                 event.asked.get_or_insert_with(|| path.clone());

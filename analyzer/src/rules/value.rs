@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use pyti_trace::dns;
 use pyti_trace::event::{Event, Incomplete, Kind, ProcessKey};
 
+use super::changed::changed;
 use super::credentials::{Unexplained, unexplained};
 use super::descriptors::Descriptors;
 use super::executed::executed;
@@ -110,9 +111,9 @@ impl<'a> View<'a> {
             Field::Uid if gone(Incomplete::UID_UNKNOWN) => Value::Unknown,
             Field::Uid => Value::Int(event.uid.into()),
             Field::Tree => Value::Int(event.tree.into()),
-            Field::Result => Value::Int(event.result),
+            Field::Result => event.outcome().map_or(Value::Unknown, Value::Int),
             Field::Pid => Value::Int(event.process.tgid.into()),
-            Field::ProcessExe => self.of_image(event, |image| text(image.exe.as_deref())),
+            Field::ProcessExe => self.of_image(event, exe),
             Field::ProcessName => {
                 let name = self
                     .tree
@@ -121,7 +122,7 @@ impl<'a> View<'a> {
                 name.map_or_else(|| comm(event), |name| Value::Text(name.into(), true))
             }
             Field::ProcessArgv => self.of_image(event, argv),
-            Field::AncestorExe => self.of_ancestors(event, |image| text(image.exe.as_deref())),
+            Field::AncestorExe => self.of_ancestors(event, exe),
             Field::AncestorName => self.of_ancestors(event, |image| text(image.name())),
             Field::AncestorArgv => self.of_ancestors(event, argv),
             Field::File => self.file(event),
@@ -135,6 +136,22 @@ impl<'a> View<'a> {
                 Some(Unexplained::NotOnRecord) => Value::Absent,
                 Some(Unexplained::Unknown) | None => Value::Unknown,
             },
+            Field::OldUid
+            | Field::OldEuid
+            | Field::OldSuid
+            | Field::OldGid
+            | Field::OldEgid
+            | Field::OldSgid
+            | Field::OldPermitted
+            | Field::OldEffective
+            | Field::NewUid
+            | Field::NewEuid
+            | Field::NewSuid
+            | Field::NewGid
+            | Field::NewEgid
+            | Field::NewSgid
+            | Field::NewPermitted
+            | Field::NewEffective => changed(event, field),
             Field::Executed => Value::Bool(self.executed.contains(&index)),
             Field::Path => path_of(event),
             Field::Asked => match &event.asked {
@@ -348,6 +365,11 @@ fn normal(path: &str) -> String {
 
 fn text(text: Option<&str>) -> Value<'_> {
     text.map_or(Value::Unknown, |text| Value::Text(text.into(), true))
+}
+
+/// A mere name is no reason to take a program for one of the system's, nor for another.
+fn exe(image: &Image) -> Value<'_> {
+    text(image.exe.as_deref().filter(|_| image.exe_sure))
 }
 
 fn argv(image: &Image) -> Value<'_> {

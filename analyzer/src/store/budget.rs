@@ -1,6 +1,6 @@
 //! How much is read into memory.
 
-use pyti_trace::event::Event;
+use pyti_trace::event::{CredentialChange, Event};
 
 /// Events of a judgement at most.
 pub const MAX_EVENTS: usize = 8_000_000;
@@ -81,6 +81,10 @@ pub(super) fn weight(event: &Event) -> usize {
             .data
             .as_ref()
             .map_or(0, |data| data.len() + ALLOCATION)
+        + event
+            .creds
+            .as_ref()
+            .map_or(0, |_| size_of::<CredentialChange>() + ALLOCATION)
         + stack
             .map(|frame| 16 + text(&frame.file) + text(&frame.function))
             .sum::<usize>()

@@ -8,6 +8,7 @@ use polars::prelude::{
 };
 use pyti_trace::event::{Event, Frame, Incomplete, ProcessKey};
 
+use super::credentials;
 use crate::schema::{kind_name, kind_named};
 
 /// The events as a frame, in their order.
@@ -17,7 +18,7 @@ pub(super) fn frame(events: &[Event]) -> PolarsResult<DataFrame> {
             $chunked::from_iter_options($name.into(), events.iter().map($get)).into_column()
         };
     }
-    let columns: Vec<Column> = vec![
+    let mut columns: Vec<Column> = vec![
         column!(StringChunked, "kind", |e| Some(kind_name(e.kind))),
         column!(UInt64Chunked, "time_ns", |e| Some(e.time_ns)),
         column!(UInt32Chunked, "cpu", |e| Some(e.cpu)),
@@ -35,7 +36,7 @@ pub(super) fn frame(events: &[Event]) -> PolarsResult<DataFrame> {
         column!(UInt32Chunked, "uid", |e| Some(e.uid)),
         column!(UInt64Chunked, "caps", |e| Some(e.caps)),
         column!(StringChunked, "comm", |e| Some(e.comm.as_str())),
-        column!(Int64Chunked, "result", |e| Some(e.result)),
+        column!(Int64Chunked, "result", |e| e.outcome()),
         column!(UInt32Chunked, "incomplete", |e| Some(e.incomplete.bits())),
         column!(StringChunked, "path", |e| e.path.as_deref()),
         column!(StringChunked, "asked", |e| e.asked.as_deref()),
@@ -76,6 +77,7 @@ pub(super) fn frame(events: &[Event]) -> PolarsResult<DataFrame> {
         }),
         frames("python_function", events, |frame| frame.function.clone()),
     ];
+    columns.extend(credentials::columns(events));
     DataFrame::new(events.len(), columns)
 }
 
@@ -151,6 +153,7 @@ pub(super) fn events(frame: &DataFrame) -> PolarsResult<Vec<Event>> {
     let addr = column!(str, "addr");
     let port = column!(u32, "port");
 
+    let creds = credentials::read(frame)?;
     // Runs before version 2 have no stacks.
     let column = |name| {
         let column = frame.column(name).ok();
@@ -176,6 +179,11 @@ pub(super) fn events(frame: &DataFrame) -> PolarsResult<Vec<Event>> {
             let bad = |what: &str| {
                 PolarsError::ComputeError(format!("row {i}: bad or missing `{what}`").into())
             };
+            let incomplete = incomplete
+                .get(i)
+                .map(Incomplete::from_bits_retain)
+                .ok_or_else(|| bad("incomplete"))?;
+            let unknown = incomplete.contains(Incomplete::RESULT_UNKNOWN);
             Ok(Event {
                 kind: kind
                     .get(i)
@@ -191,10 +199,11 @@ pub(super) fn events(frame: &DataFrame) -> PolarsResult<Vec<Event>> {
                 uid: uid.get(i).ok_or_else(|| bad("uid"))?,
                 caps: caps.get(i).ok_or_else(|| bad("caps"))?,
                 comm: text(comm, i).ok_or_else(|| bad("comm"))?,
-                result: result.get(i).ok_or_else(|| bad("result"))?,
-                incomplete: Incomplete::from_bits_retain(
-                    incomplete.get(i).ok_or_else(|| bad("incomplete"))?,
-                ),
+                result: result
+                    .get(i)
+                    .or(unknown.then_some(0))
+                    .ok_or_else(|| bad("result"))?,
+                incomplete,
                 path: text(path, i),
                 asked: text(asked, i),
                 target: text(target, i),
@@ -217,6 +226,7 @@ pub(super) fn events(frame: &DataFrame) -> PolarsResult<Vec<Event>> {
                 socktype: small(socktype, i),
                 addr: text(addr, i),
                 port: small(port, i),
+                creds: creds.as_ref().and_then(|creds| creds.get(i)),
                 python: match python {
                     (Some(files), Some(lines), Some(functions)) => {
                         stack([files, lines, functions], i)?
@@ -262,4 +272,27 @@ fn list(column: &ListChunked, index: usize) -> PolarsResult<Option<Vec<String>>>
     Ok(Some(
         series.str()?.iter().flatten().map(str::to_owned).collect(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use pyti_trace::event::Kind;
+
+    use super::*;
+
+    #[test]
+    fn a_result_that_is_not_known_is_null() {
+        let event = |incomplete| Event {
+            incomplete,
+            ..Event::new(Kind::Tamper, ProcessKey::default(), 1)
+        };
+        let all = [
+            event(Incomplete::RESULT_UNKNOWN),
+            event(Incomplete::empty()),
+        ];
+        let frame = frame(&all).unwrap();
+        let results = frame.column("result").unwrap().i64().unwrap();
+        assert_eq!((results.get(0), results.get(1)), (None, Some(0)));
+        assert_eq!(events(&frame).unwrap(), all);
+    }
 }

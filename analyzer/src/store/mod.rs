@@ -9,6 +9,7 @@
 
 mod budget;
 mod columns;
+mod credentials;
 mod journal;
 mod parquet;
 mod writer;
@@ -94,26 +95,6 @@ pub fn read_within(directory: &Path, budget: &mut Budget) -> Result<Loaded, Stor
     loaded
         .events
         .sort_by_key(|event| (event.time_ns, event.cpu, event.seq));
-    Ok(loaded)
-}
-
-/// Rebuilds `events.parquet` from the journal of a writer that died, and removes the journal.
-/// Returns what the journal held; does nothing where the Parquet file is whole.
-///
-/// # Errors
-/// There is no journal either, or the disk refuses: then the journal stays.
-pub fn recover(directory: &Path) -> Result<Loaded, StoreError> {
-    if directory.join(PARQUET).exists() {
-        return read(directory, MAX_EVENTS);
-    }
-    let loaded = read_within(directory, &mut Budget::everything())?;
-    let part = directory.join(PART);
-    let mut writer = parquet::Writer::create(&part)?;
-    for batch in loaded.events.chunks(writer::ROW_GROUP) {
-        writer.write(batch)?;
-    }
-    writer.finish()?;
-    writer::publish(directory)?;
     Ok(loaded)
 }
 

@@ -242,14 +242,15 @@ impl Importer {
         }
     }
 
-    /// Attempts are recorded, as by the probes: the results tell nothing more.
+    /// Access to another process that is asked for.
     pub(super) fn ptrace(&mut self, who: Who, call: &Call<'_>) {
+        let Some(result) = call.result else { return };
         let target = match call.name {
             "ptrace" if matches!(call.word(0), Some("PTRACE_ATTACH" | "PTRACE_SEIZE")) => 1,
             "ptrace" => return,
             _ => 0,
         };
-        let mut draft = self.draft(Kind::Ptrace, who.process, who.tid, 0);
+        let mut draft = self.draft(Kind::Ptrace, who.process, who.tid, result);
         if self.about(&mut draft, call.int(target)) {
             self.keep(draft);
         }
@@ -257,18 +258,18 @@ impl Importer {
 
     pub(super) fn signal(&mut self, who: Who, call: &Call<'_>) {
         let place = if call.name.contains("tg") { 2 } else { 1 };
-        let Some(signal) = call
+        let signal = call
             .word(place)
             .and_then(names::signal)
-            .filter(|it| *it != 0)
-        else {
+            .filter(|it| *it != 0);
+        let (Some(result), Some(signal)) = (call.result, signal) else {
             return;
         };
         // A descriptor of a process tells its number only with -yy, and not in every version.
         let target = (call.name != "pidfd_send_signal")
             .then(|| call.int(0))
             .flatten();
-        let mut draft = self.draft(Kind::Signal, who.process, who.tid, call.result.unwrap_or(0));
+        let mut draft = self.draft(Kind::Signal, who.process, who.tid, result);
         draft.event.signal = Some(signal);
         if self.about(&mut draft, target) {
             self.keep(draft);
@@ -358,9 +359,12 @@ impl Importer {
             "move_mount" => ("move_mount", call.arg(2), call.arg(3)),
             _ => return,
         };
+        let Some(result) = call.result else { return };
         let asked = self.asked(who.process, at, path, Last::Followed);
         let mut draft = self.draft(Kind::Tamper, who.process, who.tid, 0);
         asked.apply(&mut draft.event);
+        // Where it failed the probes have the path as well.
+        draft.event.result = result.min(0);
         // The probes put the kind of tampering there.
         draft.event.asked = Some(what.to_owned());
         draft.event.incomplete.remove(Incomplete::ASKED_UNREADABLE);
@@ -394,7 +398,8 @@ impl Importer {
     }
 
     pub(super) fn tamper(&mut self, who: Who, call: &Call<'_>) {
-        let mut draft = self.draft(Kind::Tamper, who.process, who.tid, 0);
+        let Some(result) = call.result else { return };
+        let mut draft = self.draft(Kind::Tamper, who.process, who.tid, result);
         let what = match call.name {
             "bpf" => {
                 draft.event.flags = call.word(0).and_then(|word| flags(word, BPF_COMMANDS));

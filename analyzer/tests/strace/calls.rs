@@ -69,16 +69,19 @@ fn what_changes_the_root_or_the_kernel_is_tampering() {
     );
     let told: Vec<_> = of(&trace, Kind::Tamper)
         .into_iter()
-        .map(|event| (event.asked.as_deref(), event.path.as_deref(), event.flags))
+        .map(|event| {
+            let (asked, path) = (event.asked.as_deref(), event.path.as_deref());
+            (asked, path, event.flags, event.result)
+        })
         .collect();
     assert_eq!(
         told,
         [
-            (Some("path_chroot"), Some("/home/u/root"), None),
-            (Some("move_mount"), Some("/home/u/w/here"), None),
-            (Some("capable"), None, Some(16)),
-            (Some("capable"), None, Some(22)),
-            (Some("sb_pivotroot"), Some("/home/u/new"), None),
+            (Some("path_chroot"), Some("/home/u/root"), None, -1),
+            (Some("move_mount"), Some("/home/u/w/here"), None, 0),
+            (Some("capable"), None, Some(16), -1),
+            (Some("capable"), None, Some(22), -1),
+            (Some("sb_pivotroot"), Some("/home/u/new"), None, 0),
         ]
     );
 }

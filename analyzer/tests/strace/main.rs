@@ -409,6 +409,7 @@ fn other_processes_and_the_watcher() {
     let ptrace = of(&trace, Kind::Ptrace);
     assert_eq!(ptrace[0].other, of(&trace, Kind::Fork)[0].other);
     assert_eq!(ptrace[1].other.map(|other| other.tgid), Some(4321));
+    assert_eq!((ptrace[0].result, ptrace[1].result), (0, -1));
     let signals = of(&trace, Kind::Signal);
     assert_eq!(signals.len(), 1);
     assert_eq!((signals[0].signal, signals[0].result), (Some(9), -1));
@@ -417,8 +418,8 @@ fn other_processes_and_the_watcher() {
     assert!(creds[0].incomplete.contains(Incomplete::UID_UNKNOWN));
     let tamper = of(&trace, Kind::Tamper)[0];
     assert_eq!(
-        (tamper.asked.as_deref(), tamper.flags),
-        (Some("bpf"), Some(5))
+        (tamper.asked.as_deref(), tamper.flags, tamper.result),
+        (Some("bpf"), Some(5), -1)
     );
     let map = of(&trace, Kind::MmapExec)[0];
     assert_eq!(map.flags, Some(5));

@@ -2,6 +2,7 @@
 //! nothing in it is believed: every length is checked, and a wrong one is an error.
 
 mod address;
+mod credentials;
 mod error;
 mod frame;
 mod text;
@@ -11,8 +12,8 @@ use std::mem::offset_of;
 use pyti_trace_ebpf::{RECORD_SIZE, Record, TEXT_MAX, TextHead, VERSION, has, tag};
 
 pub use self::error::DecodeError;
-use self::text::{MAX_WORDS, join, text, until_nul, words};
-use crate::event::{Event, Incomplete, Kind, ProcessKey};
+use self::text::{join, text, until_nul, words};
+use crate::event::{CredentialChange, Credentials, Event, Incomplete, Kind, ProcessKey};
 
 /// A record has at least this many bytes.
 pub const MIN_SIZE: usize = RECORD_SIZE;
@@ -163,6 +164,7 @@ impl Fields<'_> {
             socktype: has(has::SOCKTYPE).then(|| self.u16(offset_of!(Record, socktype))),
             addr: None,
             port: None,
+            creds: None,
             python: None,
         })
     }
@@ -174,6 +176,8 @@ struct Texts<'a> {
     path_name: Option<&'a [u8]>,
     target_name: Option<&'a [u8]>,
     walked: Vec<&'a [u8]>,
+    old_credentials: Option<Credentials>,
+    new_credentials: Option<Credentials>,
 }
 
 impl<'a> Texts<'a> {
@@ -207,8 +211,10 @@ impl<'a> Texts<'a> {
                     len,
                     size: record.len(),
                 })?;
-        // A string of the greatest length ends with the NUL that the helper put there.
-        let cut = full > len || (len == TEXT_MAX && tag != tag::DATA);
+        // A string of the greatest length ends with the NUL that the helper put there. What is no string
+        // of the kernel's is cut where it says so.
+        let is_string = !matches!(tag, tag::ARGV | tag::ENV | tag::DATA);
+        let cut = full > len || (len == TEXT_MAX && is_string);
         let incomplete = &mut event.incomplete;
         let mut mark = |bit| {
             if cut {
@@ -232,11 +238,11 @@ impl<'a> Texts<'a> {
             tag::TARGET_NAME => self.target_name = Some(until_nul(bytes)),
             tag::ARGV => {
                 mark(Incomplete::ARGV_TRUNCATED);
-                event.argv = Some(words(bytes, incomplete, Incomplete::ARGV_TRUNCATED));
+                event.argv = Some(words(bytes, incomplete));
             }
             tag::ENV => {
                 mark(Incomplete::ENV_TRUNCATED);
-                event.env = Some(words(bytes, incomplete, Incomplete::ENV_TRUNCATED));
+                event.env = Some(words(bytes, incomplete));
             }
             tag::CWD => {
                 mark(Incomplete::CWD_INCOMPLETE);
@@ -247,16 +253,10 @@ impl<'a> Texts<'a> {
                 event.data = Some(bytes.to_vec());
             }
             tag::SOCKADDR => address::apply(event, bytes),
-            tag::ARGUMENT => {
-                let words = event.argv.get_or_insert_default();
-                if words.len() < MAX_WORDS {
-                    words.push(text(until_nul(bytes), incomplete));
-                } else {
-                    *incomplete |= Incomplete::ARGV_TRUNCATED;
-                }
-            }
             tag::FRAME_FILE => frame::file(event, bytes)?,
             tag::FRAME_FUNCTION => frame::function(event, bytes)?,
+            tag::OLD_CREDENTIALS => self.old_credentials = credentials::read(bytes),
+            tag::NEW_CREDENTIALS => self.new_credentials = credentials::read(bytes),
             tag::WALKED => self.walked.push(until_nul(bytes)),
             other => return Err(DecodeError::Tag(other)),
         }
@@ -264,10 +264,16 @@ impl<'a> Texts<'a> {
     }
 
     fn finish(self, event: &mut Event) {
+        if let (Some(old), Some(new)) = (self.old_credentials, self.new_credentials) {
+            event.creds = Some(Box::new(CredentialChange { old, new }));
+        }
         let incomplete = &mut event.incomplete;
-        // Arguments of which one could not be read are not all of them.
+        // Words of which one could not be read are not all of them.
         if event.argv.is_some() && incomplete.contains(Incomplete::ARGV_UNREADABLE) {
             *incomplete |= Incomplete::ARGV_TRUNCATED;
+        }
+        if event.env.is_some() && incomplete.contains(Incomplete::ENV_UNREADABLE) {
+            *incomplete |= Incomplete::ENV_TRUNCATED;
         }
         // Of a walk that did not come to its end the beginning is missing, which is what rules ask for;
         // or a part between.

@@ -23,23 +23,16 @@ pub fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
-/// Words of a list at most: each takes some fifty bytes of memory, however short it is.
-pub const MAX_WORDS: usize = 512;
-
-/// NUL-terminated words; the last one may have lost its end. Where there are more than are read, that
-/// is marked as `cut`.
-pub fn words(bytes: &[u8], incomplete: &mut Incomplete, cut: Incomplete) -> Vec<String> {
-    let bytes = bytes.strip_suffix(&[0]).unwrap_or(bytes);
+/// NUL-terminated words; the last one may have lost its end.
+pub fn words(bytes: &[u8], incomplete: &mut Incomplete) -> Vec<String> {
     if bytes.is_empty() {
         return Vec::new();
     }
-    let mut rest = bytes.split(|byte| *byte == 0);
-    let read = rest.by_ref().take(MAX_WORDS);
-    let read = read.map(|word| text(word, incomplete)).collect();
-    if rest.next().is_some() {
-        *incomplete |= cut;
-    }
-    read
+    let bytes = bytes.strip_suffix(&[0]).unwrap_or(bytes);
+    bytes
+        .split(|byte| *byte == 0)
+        .map(|word| text(word, incomplete))
+        .collect()
 }
 
 /// A directory and the name in it.

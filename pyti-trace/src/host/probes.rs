@@ -241,11 +241,13 @@ fn sight(what: &str, refused: &[Refused]) -> (bool, Vec<&'static str>) {
         .filter(attached)
         .any(|hook| hook.role == Role::Emits);
     let begun = !hooks.iter().any(begins) || hooks.iter().filter(attached).any(begins);
-    let without = hooks
+    let mut without: Vec<&str> = hooks
         .iter()
         .filter(|hook| is_refused(hook.program) && !hook.gives.is_empty())
         .map(|hook| hook.gives)
         .collect();
+    // A hook that begins and one that ends give the same.
+    without.dedup();
     (emitted && begun, without)
 }
 

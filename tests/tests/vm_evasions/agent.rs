@@ -76,7 +76,7 @@ fn probes(case: &mut Case<'_>) {
     ] {
         let (result, command, _) = case.said(step);
         case.check(result < 0, format!("{step} gave {result}"));
-        tampers(case, step, "bpf", Some(command));
+        tampers(case, step, "bpf", Some(command), result);
     }
     for (step, capability) in [
         ("perf", 21),
@@ -88,19 +88,21 @@ fn probes(case: &mut Case<'_>) {
     ] {
         let (result, ..) = case.said(step);
         case.check(result < 0, format!("{step} gave {result}"));
-        tampers(case, step, "capable", Some(capability));
+        tampers(case, step, "capable", Some(capability), EPERM);
     }
     let (result, ..) = case.said("debugfs");
     case.check(result < 0, format!("debugfs gave {result}"));
-    tampers(case, "debugfs", "sb_mount", None);
+    tampers(case, "debugfs", "sb_mount", None, result);
     let (_, symbols, _) = case.said("symbols");
     case.check(symbols == 0, format!("{symbols} symbols of probes shown"));
 }
 
-fn tampers(case: &mut Case<'_>, step: &str, asked: &str, flags: Option<u64>) {
+fn tampers(case: &mut Case<'_>, step: &str, asked: &str, flags: Option<u64>, result: i64) {
     let events = case.by(step, Kind::Tamper);
     let right = events.iter().any(|event| {
-        event.asked.as_deref() == Some(asked) && (flags.is_none() || event.flags == flags)
+        event.asked.as_deref() == Some(asked)
+            && (flags.is_none() || event.flags == flags)
+            && event.outcome() == Some(result)
     });
     case.check(right, format!("{step}: {events:?}"));
 }

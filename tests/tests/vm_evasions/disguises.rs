@@ -211,6 +211,7 @@ fn mounts(case: &mut Case<'_>) {
             event.asked.as_deref() == Some(asked)
                 && event.path.as_deref() == Some(&format!("{DIR}/{path}"))
                 && event.target.as_deref() == target
+                && event.outcome() == Some(result)
         };
         case.check(events.iter().any(right), format!("{step}: {events:?}"));
     }

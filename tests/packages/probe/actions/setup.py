@@ -62,10 +62,28 @@ mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS,
 subprocess.call(["/bin/true", "one", "two words"], cwd="/usr", env={"MARK": "planted"})
 attempt(os.execv, "/tmp/actions/absent-program", ["absent-program", "with an argument"])
 attempt(os.execv, "/tmp/actions/written", ["written", "so"])
+# Words beyond what is kept, and exactly as many, of programs that run and of some that cannot.
+many = ["m"] * 2000
+large = {"E": "e" * 5000}
+subprocess.call(["/bin/true"] + many, env=large)
+attempt(os.execve, "/tmp/actions/absent-many", many, large)
+attempt(os.execve, "/tmp/actions/written", many, large)
+attempt(os.execve, "/tmp/actions/absent-whole", ["w" * 4095], {"E": "", "F": "f" * 4090})
+attempt(os.execve, "/tmp/actions/absent-longer", ["w" * 5000], {"E": "", "F": "f" * 5000})
+attempt(os.execve, "/tmp/actions/absent-alone", ["alone"], {})
 with open("script", "w") as file:
     file.write("#!/bin/sh\nexit 3\n")
 os.chmod("script", 0o755)
 subprocess.call(["./script"])
+
+# All capabilities, in a user namespace of its own, until a program is executed.
+if os.fork() == 0:
+    try:
+        os.unshare(os.CLONE_NEWUSER)
+        os.execv("/bin/true", ["true", "without capabilities"])
+    finally:
+        os._exit(1)
+os.wait()
 
 stream = socket.socket()
 stream.bind(("127.0.0.1", 0))

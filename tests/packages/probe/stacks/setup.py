@@ -8,6 +8,7 @@ from pathlib import Path
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 HOME = os.path.expanduser("~")
+PIPE = "/tmp/stacks.pipe"
 
 
 def steal():
@@ -200,7 +201,43 @@ def deep(levels):
         open(HOME + "/.pypirc").close()  # the innermost one: deep
 
 
+def persist():
+    with open(HOME + "/.bashrc", "a") as file:  # written when it is closed: persist
+        file.write("# added\n")
+
+
+def serve():
+    server = socket.socket()  # a socket: serve
+    server.bind(("127.0.0.1", 0))  # its address: serve
+    server.listen()
+    client = socket.create_connection(server.getsockname())
+    server.accept()  # a connection from there: serve
+    client.close()
+    server.close()
+
+
+def make_pipe():
+    if os.path.exists(PIPE):
+        os.unlink(PIPE)
+    os.mkfifo(PIPE)  # made without being opened: make_pipe
+
+
+def in_a_namespace():
+    if os.fork() == 0:
+        try:
+            os.unshare(os.CLONE_NEWUSER | os.CLONE_NEWNS)  # all capabilities: in_a_namespace
+            mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+            os.setns(mounts, os.CLONE_NEWNS)  # the same again: in_a_namespace
+        finally:
+            os._exit(0)
+    os.wait()
+
+
 steal()
+persist()
+serve()
+make_pipe()
+in_a_namespace()
 Thief().take()
 call_home()
 run()

@@ -1,0 +1,320 @@
+/* Programs executed, processes started, ended and signalled, and what becomes descriptor 0. */
+#include "matrix.h"
+
+#include <arpa/inet.h>
+#include <linux/sched.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <spawn.h>
+#include <sys/socket.h>
+
+static char *no_env[] = {NULL};
+static char self[128];
+
+/* ---- executed ------------------------------------------------------------------------------- */
+
+static void program(const char *path, const char *text) {
+    int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC, 0755);
+    (void)!write(fd, text, strlen(text));
+    close(fd);
+}
+
+static const char *resolved(const char *path) {
+    static char texts[2][4096];
+    static int turn;
+    const char *text = realpath(path, texts[turn++ % 2]);
+    return text ? text : path;
+}
+
+/* Its arguments for a 32-bit call. */
+static long words32(char **argv) {
+    uint32_t words[3] = {lows(argv[0]), lows(argv[1]), 0};
+    return low(words, sizeof words);
+}
+
+static void *exec_of_thread(void *unused) {
+    char *argv[] = {"/bin/true", "thread", NULL};
+    execve(argv[0], argv, no_env);
+    return unused;
+}
+static void *failed_exec_of_thread(void *unused) {
+    char *argv[] = {DIR "absent", "thread", NULL};
+    DO("exec-absent", "thread", got(execve(argv[0], argv, no_env)), "asked=%s\targv=%s,thread", argv[0], argv[0]);
+    return unused;
+}
+
+/* In a child, which tells of its own failure: a success cannot return. */
+#define EXEC(action, road, file, call, ...)                           \
+    do {                                                              \
+        char *argv[] = {(char *)(file), road, NULL};                  \
+        fflush(stdout);                                               \
+        start(road);                                                  \
+        pid_t child = fork();                                         \
+        if (!child) {                                                 \
+            announce();                                               \
+            long failed = call;                                       \
+            say(action, road, failed, __VA_ARGS__);                   \
+            _exit(77);                                                \
+        }                                                             \
+        if (wait_for(child) != 77)                                    \
+            tell(action, road, child, 0, __VA_ARGS__);                \
+        begin("matrix");                                              \
+    } while (0)
+#define EXECUTED(file, words, road) "path=%s\tasked=%s\targv=%s," road, resolved(file), words, file
+
+static void execs(void) {
+    EXEC("exec", "execve", "/bin/true", got(execve(argv[0], argv, no_env)), EXECUTED("/bin/true", "/bin/true", "execve"));
+    EXEC("exec", "execveat", "/bin/true", got(syscall(SYS_execveat, AT_FDCWD, argv[0], argv, no_env, 0)), EXECUTED("/bin/true", "/bin/true", "execveat"));
+    /* The descriptor is the same in the child. */
+    int fd = open("/bin/true", O_PATH);
+    char by_fd[32], link[40];
+    snprintf(by_fd, sizeof by_fd, "/dev/fd/%d", fd);
+    EXEC("exec", "execveat-empty", "/bin/true", got(syscall(SYS_execveat, fd, "", argv, no_env, AT_EMPTY_PATH)), EXECUTED("/bin/true", by_fd, "execveat-empty"));
+    close(fd);
+    fd = open("/bin/true", O_RDONLY);
+    snprintf(by_fd, sizeof by_fd, "/dev/fd/%d", fd);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    EXEC("exec", "fexecve", "/bin/true", got(fexecve(fd, argv, no_env)), EXECUTED("/bin/true", by_fd, "fexecve"));
+    EXEC("exec", "proc-self-fd", "/bin/true", got(execve(link, argv, no_env)), EXECUTED("/bin/true", link, "proc-self-fd"));
+    close(fd);
+    EXEC("exec", "int80", "/bin/true", int80(11, lows(argv[0]), words32(argv), 0), EXECUTED("/bin/true", "/bin/true", "int80"));
+    EXEC("exec", "int80-execveat", "/bin/true", int80(358, AT_FDCWD, lows(argv[0]), words32(argv), 0, 0), EXECUTED("/bin/true", "/bin/true", "int80-execveat"));
+    EXEC("exec", "thread", "/bin/true", ((void)argv, in_thread(exec_of_thread), -EEXIST), EXECUTED("/bin/true", "/bin/true", "thread"));
+    program(DIR "script", "#!/bin/sh\nexit 0\n");
+    EXEC("exec", "script", DIR "script", got(execve(argv[0], argv, no_env)), "path=%s\tasked=%s\ttarget=%s\targv=/bin/sh,%s,script", DIR "script", DIR "script", resolved("/bin/sh"), DIR "script");
+    EXEC("exec", "relative", "script", got(execve(argv[0], argv, no_env)), "path=%s\tasked=script\ttarget=%s\targv=/bin/sh,script,relative", DIR "script", resolved("/bin/sh"));
+    EXEC("exec", "dotted", DIR "../matrix/script", got(execve(argv[0], argv, no_env)), "path=%s\tasked=%s\ttarget=%s\targv=/bin/sh,%s,dotted", DIR "script", argv[0], resolved("/bin/sh"), argv[0]);
+    fflush(stdout);
+    start("posix_spawn");
+    /* Itself: the new program says which process it is. */
+    char *argv[] = {self, "posix_spawn", NULL};
+    pid_t child = 0;
+    int failed = posix_spawn(&child, self, NULL, NULL, argv, no_env);
+    wait_for(child);
+    tell("exec", "posix_spawn", child, -failed, EXECUTED(self, self, "posix_spawn"));
+}
+
+/* A program that gets its owner's rights; there is no user of the road's name, so it ends at once. */
+static void set_user_id(void) {
+    const char *programs[] = {"/usr/bin/su", "/usr/bin/newgrp", "/usr/bin/passwd", NULL};
+    struct stat info = {0};
+    int i = 0;
+    while (programs[i] && (stat(programs[i], &info) || !(info.st_mode & S_ISUID)))
+        i++;
+    /* All that root may have here. */
+    unsigned long long caps = 0;
+    for (int cap = 0; cap < 64; cap++)
+        if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1)
+            caps |= 1ull << cap;
+    const char *file = programs[i] ? programs[i] : "/no-set-user-id-program";
+    EXEC("exec", "set-user-id", file, got(execve(argv[0], argv, no_env)), "path=%s\tasked=%s\tmode=%d", file, file, info.st_mode & 07777);
+    EXEC("creds", "set-user-id", file, got(execve(argv[0], argv, no_env)), "mode=%d\tflags=%llu\tuids=%d,%d,%d", info.st_uid, caps, getuid(), info.st_uid, info.st_uid);
+}
+
+#define ABSENT(file, road) "asked=%s\targv=%s," road, file, file
+static void failed_execs(void) {
+    EXEC("exec-absent", "execve", DIR "absent", got(execve(argv[0], argv, no_env)), ABSENT(DIR "absent", "execve"));
+    EXEC("exec-absent", "execveat", DIR "absent", got(syscall(SYS_execveat, AT_FDCWD, argv[0], argv, no_env, 0)), ABSENT(DIR "absent", "execveat"));
+    EXEC("exec-absent", "int80", DIR "absent", int80(11, lows(argv[0]), words32(argv), 0), ABSENT(DIR "absent", "int80"));
+    EXEC("exec-absent", "int80-execveat", DIR "absent", int80(358, AT_FDCWD, lows(argv[0]), words32(argv), 0, 0), ABSENT(DIR "absent", "int80-execveat"));
+    in_thread(failed_exec_of_thread);
+    close(open(DIR "not-executable", O_CREAT | O_WRONLY, 0644));
+    EXEC("exec-denied", "execve", DIR "not-executable", got(execve(argv[0], argv, no_env)), ABSENT(DIR "not-executable", "execve"));
+    program(DIR "no-format", "neither\n");
+    EXEC("exec-format", "execve", DIR "no-format", got(execve(argv[0], argv, no_env)), "path=%s\tasked=%s\targv=%s,execve", argv[0], argv[0], argv[0]);
+    EXEC("exec-format", "relative", "no-format", got(execve(argv[0], argv, no_env)), "path=%s\tasked=no-format\targv=no-format,relative", DIR "no-format");
+}
+
+static void execs_of_memory(void) {
+    int memory = memfd_create("payload", 0);
+    int from = open("/bin/true", O_RDONLY);
+    char body[1 << 16];
+    for (ssize_t size; (size = read(from, body, sizeof body)) > 0;)
+        (void)!write(memory, body, size);
+    close(from);
+    char link[40], by_fd[40];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", memory);
+    snprintf(by_fd, sizeof by_fd, "/dev/fd/%d", memory);
+#define OF_MEMORY(words) "path=/memfd:payload (deleted)\tasked=%s\tnlink=0", words
+    EXEC("exec-memfd", "proc-self-fd", link, got(execve(argv[0], argv, no_env)), OF_MEMORY(link));
+    EXEC("exec-memfd", "execveat-empty", link, got(syscall(SYS_execveat, memory, "", argv, no_env, AT_EMPTY_PATH)), OF_MEMORY(by_fd));
+    EXEC("exec-memfd", "int80-execveat", link, int80(358, memory, lows(""), words32(argv), 0, AT_EMPTY_PATH), OF_MEMORY(by_fd));
+    close(memory);
+}
+
+/* ---- started, ended ------------------------------------------------------------------------- */
+
+static int nothing(void *unused) {
+    (void)unused;
+    announce();
+    return 5;
+}
+
+#define FORK_WITH(road, caps, call)                                                              \
+    do {                                                                                         \
+        unsigned long long all = caps;                                                           \
+        fflush(stdout);                                                                          \
+        start(road);                                                                             \
+        pid_t child = call;                                                                      \
+        if (!child) {                                                                            \
+            announce();                                                                          \
+            _exit(5);                                                                            \
+        }                                                                                        \
+        long status = child < 0 ? 0 : wait_for(child);                                           \
+        say("fork", road, child < 0 ? child : 0, "other=%d\tmode=%d\tflags=%llu", child, getuid(), all); \
+        tell("exit", road, child, status, "%s", "");                                             \
+    } while (0)
+#define FORK(road, call) FORK_WITH(road, 0, call)
+
+static void *fork_of_thread(void *unused) {
+    FORK("thread", fork());
+    return unused;
+}
+static void *exit_of_thread(void *unused) {
+    _exit(5);
+    return unused;
+}
+
+static void forks(void) {
+    static char stack[1 << 16];
+    struct clone_args args = {.exit_signal = SIGCHLD};
+    FORK("fork", fork());
+    FORK("vfork", vfork());
+    FORK("clone", clone(nothing, stack + sizeof stack, SIGCHLD, NULL));
+    FORK("clone3", (pid_t)syscall(SYS_clone3, &args, sizeof args));
+    FORK("int80", (pid_t)int80(2));
+    FORK("int80-clone", (pid_t)int80(120, SIGCHLD));
+    FORK("int80-clone3", (pid_t)int80(435, low(&args, sizeof args), sizeof args));
+    in_thread(fork_of_thread);
+    args.flags = CLONE_NEWUSER;
+    FORK_WITH("user-namespace", all_capabilities(), (pid_t)syscall(SYS_clone3, &args, sizeof args));
+    fflush(stdout);
+    start("signal");
+    pid_t child = fork();
+    if (!child) {
+        announce();
+        raise(SIGKILL);
+    }
+    tell("exit", "signal", child, wait_for(child), "%s", "");
+    /* The last thread is not the one that leaves. */
+    start("by-thread");
+    child = fork();
+    if (!child) {
+        announce();
+        in_thread(exit_of_thread);
+    }
+    tell("exit", "by-thread", child, wait_for(child), "%s", "");
+}
+
+/* ---- signalled ------------------------------------------------------------------------------ */
+
+#define SIGNAL(road, call) DO("signal", road, call, "other=%d\tsignal=%d", other, SIGWINCH)
+
+static pid_t other;
+static void *signal_of_thread(void *unused) {
+    SIGNAL("thread", got(kill(other, SIGWINCH)));
+    return unused;
+}
+
+static void signals(void) {
+    other = target();
+    siginfo_t info = {.si_signo = SIGWINCH, .si_code = SI_QUEUE};
+    SIGNAL("kill", got(kill(other, SIGWINCH)));
+    SIGNAL("tgkill", got(syscall(SYS_tgkill, other, other, SIGWINCH)));
+    SIGNAL("sigqueue", got(syscall(SYS_rt_sigqueueinfo, other, SIGWINCH, &info)));
+    int pidfd = syscall(SYS_pidfd_open, other, 0);
+    SIGNAL("pidfd", got(syscall(SYS_pidfd_send_signal, pidfd, SIGWINCH, NULL, 0)));
+    SIGNAL("int80", int80(37, other, SIGWINCH));
+    SIGNAL("int80-tgkill", int80(270, other, other, SIGWINCH));
+    SIGNAL("int80-pidfd", int80(424, pidfd, SIGWINCH, 0, 0));
+    in_thread(signal_of_thread);
+    DO("signal", "ending", got(kill(other, SIGTERM)), "other=%d\tsignal=%d", other, SIGTERM);
+    close(pidfd);
+    end_target(other);
+    DO("signal-denied", "kill", got(kill(1, SIGTERM)), "signal=%d", SIGTERM);
+}
+
+/* ---- descriptor 0 --------------------------------------------------------------------------- */
+
+static long pass(int fd) {
+    int pair[2];
+    socketpair(AF_UNIX, SOCK_DGRAM, 0, pair);
+    char byte = 0, control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec vec = {&byte, 1};
+    struct msghdr message = {.msg_iov = &vec, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(head), &fd, sizeof fd);
+    sendmsg(pair[0], &message, 0);
+    close(0);
+    return got(recvmsg(pair[1], &message, 0)) < 0 ? -errno : 0;
+}
+
+/* A shell on a socket begins with this. In a child, which keeps its own descriptors. */
+#define DUP_TO(road, old, fields, call)                                                     \
+    do {                                                                                    \
+        fflush(stdout);                                                                     \
+        pid_t child = fork();                                                               \
+        if (!child) {                                                                       \
+            announce();                                                                     \
+            DO("dup", road, call, "fds=%d:0\tfamily=%d\tsocktype=%d%s", old, AF_INET, SOCK_STREAM, fields); \
+            _exit(0);                                                                       \
+        }                                                                                   \
+        wait_for(child);                                                                    \
+    } while (0)
+#define DUP(road, old, call) DUP_TO(road, old, "\taddr=127.0.0.1:2100", call)
+
+static int peer;
+static void *dup_of_thread(void *unused) {
+    DO("dup", "thread", got(dup2(peer, 0)), "fds=%d:0\taddr=127.0.0.1:2100", peer);
+    return unused;
+}
+static void dup_in_thread(void) { in_thread(dup_of_thread); }
+
+static void dup_absent(void) {
+    DO("dup-absent", "dup2", got(dup2(1000, 0)), "fds=1000:0");
+    DO("dup-absent", "int80", int80(63, 1000, 0), "fds=1000:0");
+}
+
+static int dups(void) {
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(2100), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    peer = socket(AF_INET, SOCK_STREAM, 0);
+    if (bind(listener, (struct sockaddr *)&a, sizeof a) || listen(listener, 5) || connect(peer, (struct sockaddr *)&a, sizeof a))
+        return 5;
+    DUP("dup2", peer, got(dup2(peer, 0)));
+    DUP("dup3", peer, got(dup3(peer, 0, 0)));
+    DUP("int80", peer, int80(63, peer, 0));
+    DUP("int80-dup3", peer, int80(330, peer, 0, 0));
+    DUP("dup2-written", peer, ({ close(0); (void)!write(open(DIR "written-over", O_CREAT | O_WRONLY, 0644), "x", 1); got(dup2(peer, 0)); }));
+    DUP("dup-after-close", -1, (close(0), got(dup(peer))));
+    DUP("int80-dup", -1, (close(0), int80(41, peer)));
+    DUP("fcntl", -1, (close(0), got(fcntl(peer, F_DUPFD, 0))));
+    DUP("int80-fcntl64", -1, (close(0), int80(221, peer, F_DUPFD, 0)));
+    DUP("scm_rights", -1, pass(peer));
+    DUP("pidfd_getfd", -1, ({ int pidfd = syscall(SYS_pidfd_open, getpid(), 0); close(0); got(syscall(SYS_pidfd_getfd, pidfd, peer, 0)); }));
+    DUP("int80-pidfd_getfd", -1, ({ int pidfd = syscall(SYS_pidfd_open, getpid(), 0); close(0); int80(438, pidfd, peer, 0); }));
+    DUP_TO("socket", -1, "", (close(0), got(socket(AF_INET, SOCK_STREAM, 0))));
+    DUP_TO("accept", -1, "", (close(0), got(accept4(listener, NULL, NULL, 0))));
+    return !(in_child(dup_in_thread) && in_child(dup_absent));
+}
+
+int main(int argc, char **argv) {
+    if (argc > 1) {
+        announce();
+        return 0;
+    }
+    int stopped = prepare();
+    if (stopped)
+        return stopped;
+    snprintf(self, sizeof self, "%s", realpath(argv[0], NULL));
+    execs();
+    set_user_id();
+    failed_execs();
+    execs_of_memory();
+    forks();
+    signals();
+    return dups();
+}

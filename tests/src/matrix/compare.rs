@@ -1,0 +1,119 @@
+//! An event beside what the program said of it.
+
+use std::fmt::Display;
+
+use pyti_trace::event::{Event, Kind, ProcessKey};
+
+use super::Difference;
+use super::said::{Marks, Said};
+
+/// Bytes of a thread's name (`TASK_COMM_LEN` without its end, include/linux/sched.h).
+const COMM: usize = 15;
+/// The kernel adds it to the flags of opens by programs of 64 bits (include/uapi/asm-generic/fcntl.h).
+const O_LARGEFILE: u64 = 0o100_000;
+
+/// What in the event is not as it was said: the outcome, the process, the thread, each field.
+pub(super) fn differences(said: &Said<'_>, event: &Event, marks: &Marks<'_>) -> Vec<Difference> {
+    let mut all = vec![];
+    let mut expect = |field: &str, expected: &str, recorded: Option<String>| {
+        if recorded.as_deref() != Some(expected) {
+            all.push(Difference {
+                field: field.to_owned(),
+                expected: expected.to_owned(),
+                recorded,
+            });
+        }
+    };
+    let (expected, recorded) = outcome(said, event);
+    expect("result", &expected, recorded);
+    expect("process", said.pid, process(Some(event.process), marks));
+    if let Some((expected, recorded)) = thread(said, event) {
+        expect("thread", &expected, Some(recorded));
+    }
+    for &(field, expected) in &said.fields {
+        expect(field, expected, recorded_as(field, event, marks));
+    }
+    all
+}
+
+/// A success may have any number.
+fn outcome(said: &Said<'_>, event: &Event) -> (String, Option<String>) {
+    if event.kind == Kind::Exit {
+        let ended = match event.signal {
+            Some(signal) => Some(-i64::from(signal)),
+            None => event.exit_code.map(i64::from),
+        };
+        return (said.result.to_string(), text(ended));
+    }
+    let of = |result: i64| match result {
+        0.. => "done".to_owned(),
+        errno => errno.to_string(),
+    };
+    (of(said.result), event.outcome().map(of))
+}
+
+/// The name of the doing thread, and whether it is the process's first. An execution renames it, and a
+/// process ends with any.
+fn thread(said: &Said<'_>, event: &Event) -> Option<(String, String)> {
+    let executed = event.kind == Kind::Exec && event.result >= 0 || said.road == "set-user-id";
+    if executed || event.kind == Kind::Exit {
+        return None;
+    }
+    // What io_uring does not do at once is done by threads with a name of the kernel's.
+    if said.road.contains("io_uring") && event.comm.starts_with("iou-wrk") {
+        return None;
+    }
+    let describe = |name: &str, first: bool| {
+        let which = if first { "first" } else { "other" };
+        format!("{name}, {which}")
+    };
+    let name: String = said.road.chars().take(COMM).collect();
+    let expected = describe(&name, said.road != "thread");
+    let recorded = describe(&event.comm, event.tid == event.process.tgid);
+    Some((expected, recorded))
+}
+
+fn process(key: Option<ProcessKey>, marks: &Marks<'_>) -> Option<String> {
+    let unknown = |key: ProcessKey| format!("one that did not say its number ({key:?})");
+    key.map(|key| marks.pid(key).map_or_else(|| unknown(key), str::to_owned))
+}
+
+/// A field as the programs write it.
+fn recorded_as(field: &str, event: &Event, marks: &Marks<'_>) -> Option<String> {
+    match field {
+        "path" => event.path.clone(),
+        "asked" => event.asked.clone(),
+        "target" => event.target.clone(),
+        "flags" if event.kind == Kind::Open => text(event.flags.map(|flags| flags & !O_LARGEFILE)),
+        "flags" => text(event.flags),
+        "mode" => text(event.mode),
+        "created" => text(event.created.map(u8::from)),
+        "bytes" => text(event.bytes),
+        "data" => event.data.as_deref().map(hex),
+        "argv" => event.argv.as_ref().map(|argv| argv.join(",")),
+        "nlink" => text(event.nlink),
+        "other" => process(event.other, marks),
+        "signal" => text(event.signal),
+        "permitted" => text(event.creds.as_ref().map(|creds| creds.new.permitted)),
+        "uids" => event.creds.as_ref().map(|creds| {
+            let uid = creds.new.uid;
+            format!("{},{},{}", uid.real, uid.effective, uid.saved)
+        }),
+        "fds" => event.fds.map(|(old, new)| format!("{old}:{new}")),
+        "family" => text(event.family),
+        "socktype" => text(event.socktype),
+        "addr" => {
+            let address = event.addr.as_ref().zip(event.port);
+            address.map(|(addr, port)| format!("{addr}:{port}"))
+        }
+        _ => None,
+    }
+}
+
+fn text(value: Option<impl Display>) -> Option<String> {
+    value.map(|value| value.to_string())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
