@@ -170,6 +170,7 @@ pub async fn audit(
         stages,
         memo,
     } = asked;
+    let _working = memo.store.enter()?;
     let _held = run_dir.make()?;
     run_dir.write_record(&stages.record())?;
 

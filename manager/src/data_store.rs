@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use cacache::{Integrity, SyncReader, WriteOpts};
+use pyti_index::Scratch;
 use serde::{Deserialize, Serialize};
 
 /// Where cacache has contents (its version 2).
@@ -42,6 +43,15 @@ impl DataStore {
     #[must_use]
     pub fn at(directory: PathBuf) -> Self {
         Self { directory }
+    }
+
+    /// Begins to work in it, until what this gives is dropped: what killed runs left unfinished there
+    /// goes.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn enter(&self) -> Result<Scratch> {
+        Scratch::enter(&self.directory.join(UNFINISHED)).with_context(|| self.failed())
     }
 
     /// Stores what `content` holds.
@@ -109,13 +119,11 @@ impl DataStore {
     }
 
     /// Removes the oldest contents that are older than `age`, until no more than `most` bytes are
-    /// left, and what a killed run left unfinished. What was kept under a key and is gone is simply not
-    /// recalled.
+    /// left. What was kept under a key and is gone is simply not recalled.
     ///
     /// # Errors
     /// The disk refuses.
     pub fn sweep(&self, most: u64, age: Duration) -> Result<()> {
-        pyti_index::sweep_unfinished(&self.directory.join(UNFINISHED));
         let contents = self.directory.join(CONTENT);
         pyti_index::sweep(&contents, most, age)
             .with_context(|| format!("failed to make room in {}", contents.display()))
@@ -128,12 +136,10 @@ impl DataStore {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
-    use std::time::{Duration, SystemTime};
+    use std::fs;
+    use std::time::Duration;
 
     use super::{DataStore, UNFINISHED};
-
-    const DAY: Duration = Duration::from_secs(24 * 3600);
 
     #[test]
     fn what_is_stored_is_found_by_its_address() {
@@ -170,25 +176,17 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_run_left_unfinished_goes_when_it_is_old() {
+    fn what_a_killed_run_left_unfinished_goes_at_the_next_start() {
         let directory = tempfile::tempdir().unwrap();
         let store = DataStore::at(directory.path().to_owned());
-        // cacache makes the directory.
+        // cacache makes the directory, by the name that is told here.
         let blob = store.put(&b"kept"[..]).unwrap();
-        let unfinished = directory.path().join(UNFINISHED);
-        let left = |name: &str, age: Duration, content: &str| {
-            let path = unfinished.join(name);
-            fs::write(&path, content).unwrap();
-            let then = SystemTime::now() - age;
-            File::open(&path).unwrap().set_modified(then).unwrap();
-            path
-        };
-        let young = left("young", DAY / 2, "half");
-        let old = left("old", DAY * 2, "half");
-        let empty = left("empty", DAY * 2, "");
-        store.sweep(u64::MAX, Duration::ZERO).unwrap();
-        assert!(young.exists() && !old.exists() && !empty.exists());
+        let left = directory.path().join(UNFINISHED).join("left");
+        fs::write(&left, "half").unwrap();
+        let _working = store.enter().unwrap();
+        assert!(!left.exists());
         assert!(store.has(&blob));
+        assert!(store.has(&store.put(&b"more"[..]).unwrap()));
     }
 
     #[test]

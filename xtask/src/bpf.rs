@@ -57,11 +57,16 @@ pub fn tools_dir() -> Option<PathBuf> {
 /// # Errors
 /// One sentence that says what is missing and which command installs it.
 pub fn find() -> Result<Toolchain, String> {
-    let linker = find_linker()
+    choose(find_linker(), nightly_has_source(), debian_has_source())
+}
+
+/// The routes that what is there opens.
+fn choose(linker: Option<PathBuf>, nightly: bool, debian: bool) -> Result<Toolchain, String> {
+    let linker = linker
         .ok_or("failed to find bpf-linker, which links the probes; run `cargo xtask setup`")?;
     let compilers: Vec<Compiler> = [
-        nightly_has_source().then_some(Compiler::Nightly),
-        debian_has_source().then_some(Compiler::Debian),
+        nightly.then_some(Compiler::Nightly),
+        debian.then_some(Compiler::Debian),
     ]
     .into_iter()
     .flatten()
@@ -82,22 +87,14 @@ impl Toolchain {
     /// # Errors
     /// The compiler's own words, where it could not be started or refused.
     pub fn build(&self, workspace_root: &Path, out_dir: &Path) -> Result<PathBuf, String> {
-        let mut refusals = Vec::new();
-        for compiler in &self.compilers {
-            match self.build_with(*compiler, workspace_root, out_dir) {
-                Ok(object) => return Ok(object),
-                Err(refusal) => refusals.push(refusal),
-            }
-        }
-        Err(refusals.join("\n"))
+        first_success(self.compilers.iter().map(|compiler| {
+            let mut cargo = self.command(*compiler, workspace_root, out_dir);
+            run(&mut cargo, out_dir)
+        }))
     }
 
-    fn build_with(
-        &self,
-        compiler: Compiler,
-        workspace_root: &Path,
-        out_dir: &Path,
-    ) -> Result<PathBuf, String> {
+    /// The command that builds the probes by this compiler.
+    fn command(&self, compiler: Compiler, workspace_root: &Path, out_dir: &Path) -> Command {
         let mut cargo = match compiler {
             Compiler::Nightly => {
                 let mut cargo = Command::new("rustup");
@@ -148,32 +145,49 @@ impl Toolchain {
                 "bpfel-unknown-none",
             ])
             .args(["-Z", "build-std=core", "--target-dir"])
-            .arg(out_dir)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let output = cargo
-            .output()
-            .map_err(|error| format!("failed to start the compiler of the probes: {error}"))?;
-        if !output.status.success() {
-            return Err(format!(
-                "failed to build the probes:\n{}",
-                String::from_utf8_lossy(&output.stderr)
-            ));
-        }
-        let object = out_dir.join("bpfel-unknown-none/release/pyti-trace-ebpf");
-        if object.is_file() {
-            Ok(object)
-        } else {
-            Err(format!(
-                "failed to find the probes at {} after their build",
-                object.display()
-            ))
-        }
+            .arg(out_dir);
+        cargo
     }
 }
 
-fn find_linker() -> Option<PathBuf> {
+/// What the first attempt that succeeds gives; else what was said of each. No further one is made.
+fn first_success<T>(attempts: impl Iterator<Item = Result<T, String>>) -> Result<T, String> {
+    let mut refusals = Vec::new();
+    for attempt in attempts {
+        match attempt {
+            Ok(success) => return Ok(success),
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    Err(refusals.join("\n"))
+}
+
+/// Builds the probes and finds them.
+fn run(cargo: &mut Command, out_dir: &Path) -> Result<PathBuf, String> {
+    let output = cargo
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("failed to start the compiler of the probes: {error}"))?;
+    if !output.status.success() {
+        return Err(format!(
+            "failed to build the probes:\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        ));
+    }
+    let object = out_dir.join("bpfel-unknown-none/release/pyti-trace-ebpf");
+    if object.is_file() {
+        Ok(object)
+    } else {
+        Err(format!(
+            "failed to find the probes at {} after their build",
+            object.display()
+        ))
+    }
+}
+
+/// The bpf-linker that is used: PyTI's own before one on the `PATH`.
+#[must_use]
+pub fn find_linker() -> Option<PathBuf> {
     let paths = env::var_os("PATH").unwrap_or_default();
     tools_dir()
         .map(|tools| tools.join("bin"))
@@ -207,4 +221,89 @@ fn sysroot(rustc: &mut Command) -> Option<PathBuf> {
 
 fn has_source(sysroot: PathBuf) -> bool {
     fs::exists(sysroot.join("lib/rustlib/src/rust/library/core/Cargo.toml")).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn toolchain(nightly: bool, debian: bool) -> Toolchain {
+        choose(Some("/tools/bpf-linker".into()), nightly, debian).unwrap()
+    }
+
+    #[test]
+    fn a_nightly_is_tried_before_debians_compiler() {
+        let routes = |nightly, debian| toolchain(nightly, debian).compilers;
+        assert_eq!(routes(true, true), [Compiler::Nightly, Compiler::Debian]);
+        assert_eq!(routes(true, false), [Compiler::Nightly]);
+        assert_eq!(routes(false, true), [Compiler::Debian]);
+    }
+
+    #[test]
+    fn the_next_route_is_taken_where_one_fails() {
+        let tried = std::cell::Cell::new(0);
+        let attempts = [Err("one".to_owned()), Ok(2), Ok(3)].into_iter();
+        let attempts = attempts.inspect(|_| tried.set(tried.get() + 1));
+        assert_eq!((first_success(attempts), tried.get()), (Ok(2), 2));
+        let refusals = ["one", "two"].map(|refusal| Err::<(), _>(refusal.to_owned()));
+        let all = first_success(refusals.into_iter());
+        assert_eq!(all, Err("one\ntwo".to_owned()));
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_the_command_that_installs_it() {
+        let no_linker = choose(None, true, true).unwrap_err();
+        let no_compiler = choose(Some("/tools/bpf-linker".into()), false, false).unwrap_err();
+        assert!(no_linker.contains("bpf-linker"), "{no_linker}");
+        for route in ["nightly with rust-src", "rustc-web with rust-web-src"] {
+            assert!(no_compiler.contains(route), "{no_compiler}");
+        }
+        for message in [no_linker, no_compiler] {
+            assert!(message.ends_with("; run `cargo xtask setup`"), "{message}");
+        }
+    }
+
+    /// The whole line of a command.
+    fn line(command: &Command) -> String {
+        let parts = std::iter::once(command.get_program()).chain(command.get_args());
+        let parts: Vec<_> = parts.map(|part| part.to_string_lossy()).collect();
+        parts.join(" ")
+    }
+
+    /// What a command sets a variable to; nothing where it takes it away.
+    fn set(command: &Command, name: &str) -> Option<String> {
+        let (_, value) = command.get_envs().find(|(key, _)| *key == name)?;
+        Some(value?.to_string_lossy().into_owned())
+    }
+
+    #[test]
+    fn both_routes_build_the_probes_and_only_debians_compiler_is_told_to_allow_it() {
+        let toolchain = toolchain(true, true);
+        let command = |compiler| toolchain.command(compiler, Path::new("/root"), Path::new("/out"));
+        let (nightly, debian) = (command(Compiler::Nightly), command(Compiler::Debian));
+        let build = "build --package pyti-trace-ebpf --bin pyti-trace-ebpf --features probes \
+                     --release --target bpfel-unknown-none -Z build-std=core --target-dir /out";
+        assert_eq!(line(&nightly), format!("rustup run nightly cargo {build}"));
+        assert_eq!(line(&debian), format!("/usr/bin/cargo {build}"));
+        for command in [&nightly, &debian] {
+            let flags = set(command, "CARGO_ENCODED_RUSTFLAGS").unwrap();
+            let flags: Vec<&str> = flags.split('\u{1f}').collect();
+            assert!(flags.contains(&"-Clinker=/tools/bpf-linker"), "{flags:?}");
+            assert_eq!(command.get_current_dir(), Some(Path::new("/root")));
+            let removed: Vec<_> = command
+                .get_envs()
+                .filter(|(_, value)| value.is_none())
+                .map(|(name, _)| name)
+                .collect();
+            for name in ["RUSTFLAGS", "RUSTUP_TOOLCHAIN", "CARGO_TARGET_DIR"] {
+                assert!(removed.contains(&name.as_ref()), "{removed:?}");
+            }
+        }
+        let told = |command| (set(command, "RUSTC"), set(command, "RUSTC_BOOTSTRAP"));
+        assert_eq!(told(&nightly), (None, None));
+        assert_eq!(
+            told(&debian),
+            (Some("/usr/bin/rustc".into()), Some("1".into()))
+        );
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Every task is idempotent, does the tasks it stands on first, and says what it does.
 
+mod apt;
 #[expect(
     dead_code,
     reason = "building the probes is the build script's part of it"

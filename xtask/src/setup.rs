@@ -3,13 +3,13 @@
 //! The BPF toolchain comes by one of two routes, see [`crate::bpf`]: a rustup nightly that has
 //! rust-src, or Debian's rustc-web, cargo-web and rust-web-src.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::bpf;
-use crate::sh::{cargo, on_path, output, run, say};
+use crate::sh::{Rights, as_root, cargo, id, on_path, output, rights, run, say};
+use crate::{apt, bpf};
 
 /// What is needed: a name, a file or program that shows it is there, Debian's package.
 struct Need {
@@ -69,7 +69,7 @@ const NEEDS: &[Need] = &[
     // mmdebstrap maps user ids with it where it is not run by root.
     Need {
         what: "newuidmap",
-        there: || is_root() || on_path("newuidmap"),
+        there: || rights() == Rights::Root || on_path("newuidmap"),
         package: "uidmap",
     },
 ];
@@ -84,32 +84,50 @@ const LLVM: &[&str] = &["22", "21", "20"];
 /// Version of bpf-linker.
 const LINKER: &str = "0.13.0";
 
+/// Debian's compiler, cargo and source of `core`.
+const DEBIAN_RUST: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
+
+/// What usermod(8) is told to give a user subordinate ids.
+const SUBORDINATE_IDS: &[&str] = &[
+    "--add-subuids",
+    "100000-165535",
+    "--add-subgids",
+    "100000-165535",
+];
+
 /// Installs what is missing; says nothing and takes no time where nothing is.
 pub fn setup() -> Result<()> {
     let missing: Vec<&Need> = NEEDS.iter().filter(|need| !(need.there)()).collect();
     missing
         .iter()
         .for_each(|need| say(&format!("{} is missing", need.what)));
-    if !on_path("apt-get") {
-        let names: Vec<&str> = missing.iter().map(|need| need.what).collect();
-        return match by_hand(&names, linker_there()?, bpf::find().is_ok()) {
+    let without_ids = user_without_subordinate_ids()?;
+    if !apt::here() {
+        let mut names: Vec<String> = missing.iter().map(|need| need.what.into()).collect();
+        names.extend(without_ids.map(|user| {
+            let options = SUBORDINATE_IDS.join(" ");
+            format!("subordinate user ids (`usermod {options} {user}`)")
+        }));
+        let linker = bpf::find_linker().is_some();
+        return match by_hand(names, linker, bpf::find().is_ok()) {
             Some(list) => Err(anyhow::Error::msg(list)),
             None => Ok(()),
         };
     }
     if !missing.is_empty() {
-        let packages: Vec<String> = missing.iter().map(|need| need.package.into()).collect();
-        apt_install(&packages)?;
+        let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+        apt::install(&packages)?;
     }
-    if !is_root() {
-        subordinate_ids()?;
+    if let Some(user) = without_ids {
+        say(&format!("{user} has no subordinate user ids"));
+        let options = [SUBORDINATE_IDS, &[user.as_str()]].concat();
+        run(&mut as_root(rights(), "usermod", &options)?)?;
     }
     bpf_toolchain()
 }
 
-/// What is to be installed by hand where there is no apt-get: just what is missing.
-fn by_hand(missing: &[&str], linker: bool, toolchain: bool) -> Option<String> {
-    let mut list: Vec<String> = missing.iter().map(ToString::to_string).collect();
+/// What is to be installed by hand where apt does not: just what is missing.
+fn by_hand(mut list: Vec<String>, linker: bool, toolchain: bool) -> Option<String> {
     if !toolchain && !linker {
         list.extend([
             "LLVM 22 with its headers".into(),
@@ -127,21 +145,17 @@ fn by_hand(missing: &[&str], linker: bool, toolchain: bool) -> Option<String> {
     }
     (!list.is_empty()).then(|| {
         format!(
-            "this system has no apt-get: install these by hand, then run this again: {}",
+            "this system is neither Debian nor Ubuntu, or has no apt-get: install these by hand, then run this again: {}",
             list.join(", ")
         )
     })
-}
-
-fn linker_there() -> Result<bool> {
-    Ok(on_path("bpf-linker") || tools()?.join("bin/bpf-linker").is_file())
 }
 
 fn bpf_toolchain() -> Result<()> {
     if bpf::find().is_ok() {
         return Ok(());
     }
-    if !linker_there()? {
+    if bpf::find_linker().is_none() {
         linker()?;
     }
     if bpf::find().is_err() {
@@ -150,19 +164,28 @@ fn bpf_toolchain() -> Result<()> {
     bpf::find().map(|_| ()).map_err(anyhow::Error::msg)
 }
 
-/// A Rust that builds `core` for the BPF target: Debian's where it is new enough, else rustup's.
+/// Where a Rust that builds `core` for the BPF target is to be had.
+#[derive(Debug, PartialEq, Eq)]
+enum Rust {
+    Debian,
+    Nightly,
+}
+
+/// Debian's where it is new enough to be offered, else rustup's.
+fn rust(offered: impl Fn(&str) -> bool, rustup: bool) -> Option<Rust> {
+    if DEBIAN_RUST.iter().all(|package| offered(package)) {
+        return Some(Rust::Debian);
+    }
+    rustup.then_some(Rust::Nightly)
+}
+
+/// Installs a Rust that builds `core` for the BPF target.
 fn compiler() -> Result<()> {
     say("no Rust for the BPF target");
-    run(sudo("apt-get").arg("update").stdout(Stdio::null()))?;
-    if available("rust-web-src") && available("rustc-web") {
-        return apt_install(&[
-            "rustc-web".into(),
-            "cargo-web".into(),
-            "rust-web-src".into(),
-        ]);
-    }
-    if on_path("rustup") {
-        return run(Command::new("rustup").args([
+    apt::update()?;
+    match rust(apt::offers, on_path("rustup")) {
+        Some(Rust::Debian) => apt::install(DEBIAN_RUST),
+        Some(Rust::Nightly) => run(Command::new("rustup").args([
             "toolchain",
             "install",
             "nightly",
@@ -170,32 +193,36 @@ fn compiler() -> Result<()> {
             "minimal",
             "--component",
             "rust-src",
-        ]));
+        ])),
+        None => bail!(
+            "this system offers no rustc-web and has no rustup: install rustup (your distribution has it, or https://rustup.rs), then run this again"
+        ),
     }
-    bail!(
-        "this system offers no rustc-web and has no rustup: install rustup (your distribution has it, or https://rustup.rs), then run this again"
-    )
 }
 
-/// bpf-linker, built against the newest LLVM that the system offers.
+/// The newest LLVM of those that bpf-linker takes and that are there.
+fn newest_llvm(there: impl Fn(&str) -> bool) -> Option<&'static str> {
+    LLVM.iter().copied().find(|version| there(version))
+}
+
+/// bpf-linker, built against the newest LLVM that the system has, else offers.
 fn linker() -> Result<()> {
     say("no bpf-linker");
-    let llvm =
-        |version: &&&str| Path::new(&format!("/usr/lib/llvm-{version}/include/llvm")).exists();
-    let version = match LLVM.iter().find(llvm) {
+    let installed =
+        |version: &str| Path::new(&format!("/usr/lib/llvm-{version}/include/llvm")).exists();
+    let version = match newest_llvm(installed) {
         Some(version) => version,
         None => {
-            run(sudo("apt-get").arg("update").stdout(Stdio::null()))?;
-            let version = LLVM
-                .iter()
-                .find(|version| available(&format!("llvm-{version}-dev")))
+            apt::update()?;
+            let version = newest_llvm(|version| apt::offers(&format!("llvm-{version}-dev")))
                 .context("this system offers no llvm-20-dev or newer: add bookworm-security (Debian 12) or apt.llvm.org's repository to apt's sources, and run this again")?;
-            apt_install(&[format!("llvm-{version}-dev")])?;
+            apt::install(&[&format!("llvm-{version}-dev")])?;
             version
         }
     };
-    apt_install(&["libzstd-dev".into(), "zlib1g-dev".into()])?;
-    let root = tools()?;
+    apt::install(&["libzstd-dev", "zlib1g-dev"])?;
+    let root =
+        bpf::tools_dir().context("failed to find a place for tools: set HOME or PYTI_TOOLS")?;
     say(&format!(
         "building bpf-linker against LLVM {version} into {}",
         root.display()
@@ -226,108 +253,87 @@ pub fn lint_tools() -> Result<()> {
     say("no rustfmt or clippy");
     if on_path("rustup") {
         run(Command::new("rustup").args(["component", "add", "rustfmt", "clippy"]))
-    } else if on_path("apt-get") {
-        apt_install(&["rustfmt-web".into(), "rust-web-clippy".into()])
+    } else if apt::here() {
+        apt::install(&["rustfmt-web", "rust-web-clippy"])
     } else {
         bail!("failed to find rustfmt and clippy: install those of your Rust, then run this again")
     }
 }
 
-/// Where the tools go that no package manager of the system keeps.
-fn tools() -> Result<PathBuf> {
-    bpf::tools_dir().context("failed to find a place for tools: set HOME or PYTI_TOOLS")
-}
-
-fn available(package: &str) -> bool {
-    output(Command::new("apt-cache").args(["policy", package])).is_ok_and(|text| {
-        text.lines()
-            .any(|l| l.contains("Candidate:") && !l.contains("(none)"))
-    })
-}
-
-fn apt_install(packages: &[String]) -> Result<()> {
-    say(&format!("installing {}", packages.join(" ")));
-    let install = || {
-        run(sudo("apt-get")
-            .args(["install", "--yes", "--quiet", "--no-install-recommends"])
-            .args(packages)
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .stdout(Stdio::null()))
-    };
-    // The package lists of a fresh machine are empty or old.
-    install().or_else(|_| {
-        run(sudo("apt-get").arg("update").stdout(Stdio::null()))?;
-        install()
-    })
-}
-
-fn is_root() -> bool {
-    id("-u").is_ok_and(|id| id == "0")
-}
-
-fn id(option: &str) -> Result<String> {
-    Ok(output(Command::new("id").arg(option))?.trim().to_owned())
-}
-
 /// mmdebstrap, where it is not run by root, makes the image's owners out of the user's subordinate
 /// ids (subuid(5)). Most distributions give 65,536 of them to each user; some give none.
-fn subordinate_ids() -> Result<()> {
-    let (user, number) = (id("-un")?, id("-u")?);
-    let given = |file: &str| {
-        std::fs::read_to_string(file).is_ok_and(|text| {
-            text.lines()
-                .filter_map(|line| line.split(':').next())
-                .any(|owner| owner == user || owner == number)
-        })
-    };
-    if given("/etc/subuid") && given("/etc/subgid") {
-        return Ok(());
+fn user_without_subordinate_ids() -> Result<Option<String>> {
+    if rights() == Rights::Root {
+        return Ok(None);
     }
-    say(&format!("{user} has no subordinate user ids"));
-    run(sudo("usermod")
-        .args([
-            "--add-subuids",
-            "100000-165535",
-            "--add-subgids",
-            "100000-165535",
-        ])
-        .arg(&user))
+    let (user, number) = (id("-un")?, id("-u")?);
+    let given = ["/etc/subuid", "/etc/subgid"]
+        .iter()
+        .all(|file| std::fs::read_to_string(file).is_ok_and(|text| has_ids(&text, &user, &number)));
+    Ok((!given).then_some(user))
 }
 
-fn sudo(program: &str) -> Command {
-    if is_root() {
-        Command::new(program)
-    } else {
-        let mut command = Command::new("sudo");
-        // sudo clears the environment.
-        command.args(["env", "DEBIAN_FRONTEND=noninteractive", program]);
-        command
-    }
+/// Whether this file gives ids to the user of this name or number.
+fn has_ids(subordinate: &str, user: &str, number: &str) -> bool {
+    subordinate
+        .lines()
+        .filter_map(|line| line.split(':').next())
+        .any(|owner| owner == user || owner == number)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::by_hand;
+    use super::*;
 
     #[test]
     fn what_is_installed_by_hand_is_what_is_missing() {
-        assert_eq!(by_hand(&[], true, true), None);
-        let list =
-            |missing: &[&str], linker, toolchain| by_hand(missing, linker, toolchain).unwrap();
-        let begin = "this system has no apt-get: install these by hand, then run this again: ";
+        let list = |missing: &[&str], linker, toolchain| {
+            let missing = missing.iter().map(ToString::to_string).collect();
+            by_hand(missing, linker, toolchain)
+        };
+        assert_eq!(list(&[], true, true), None);
+        let begin = "this system is neither Debian nor Ubuntu, or has no apt-get: install these by \
+                     hand, then run this again: ";
         assert_eq!(
-            list(&["QEMU", "mount"], false, true),
+            list(&["QEMU", "mount"], false, true).unwrap(),
             format!("{begin}QEMU, mount")
         );
         assert_eq!(
-            list(&[], true, false),
+            list(&[], true, false).unwrap(),
             format!(
                 "{begin}a nightly Rust with rust-src (`rustup toolchain install nightly --component rust-src`)"
             )
         );
-        let all = list(&["QEMU"], false, false);
+        let all = list(&["QEMU"], false, false).unwrap();
         for part in ["QEMU, LLVM 22", "zlib and zstd", "bpf-linker", "nightly"] {
             assert!(all.contains(part), "{part}: {all}");
         }
+    }
+
+    #[test]
+    fn debians_rust_is_installed_where_all_of_it_is_offered_else_a_nightly() {
+        let all = |_: &str| true;
+        let no_source = |package: &str| package != "rust-web-src";
+        assert_eq!(rust(all, false), Some(Rust::Debian));
+        assert_eq!(rust(all, true), Some(Rust::Debian));
+        assert_eq!(rust(no_source, true), Some(Rust::Nightly));
+        assert_eq!(rust(no_source, false), None);
+    }
+
+    #[test]
+    fn the_newest_llvm_is_taken_that_bpf_linker_has_a_feature_for() {
+        let of = |there: &[&str]| newest_llvm(|version| there.contains(&version));
+        assert_eq!(of(&["19", "20", "21", "23"]), Some("21"));
+        assert_eq!(of(&["20"]), Some("20"));
+        assert_eq!(of(&["14", "19"]), None);
+    }
+
+    #[test]
+    fn subordinate_ids_belong_to_a_name_or_a_number() {
+        let file = "alice:100000:65536\n1001:165536:65536\n";
+        assert!(has_ids(file, "alice", "1000"));
+        assert!(has_ids(file, "bob", "1001"));
+        assert!(!has_ids(file, "ali", "100"));
+        assert!(!has_ids("", "alice", "1000"));
     }
 }

@@ -73,8 +73,53 @@ pub fn on_path(name: &str) -> bool {
         .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(name).is_file()))
 }
 
+/// How this user gets the rights of root.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Rights {
+    /// It is root.
+    Root,
+    /// By sudo.
+    Sudo,
+    /// Not at all.
+    None,
+}
+
+/// How this user gets the rights of root.
+pub fn rights() -> Rights {
+    if id("-u").is_ok_and(|id| id == "0") {
+        Rights::Root
+    } else if on_path("sudo") {
+        Rights::Sudo
+    } else {
+        Rights::None
+    }
+}
+
+/// What id(1) says of this user.
+pub fn id(option: &str) -> Result<String> {
+    Ok(output(Command::new("id").arg(option))?.trim().to_owned())
+}
+
+/// A command that is run by root.
+pub fn as_root(rights: Rights, program: &str, arguments: &[&str]) -> Result<Command> {
+    let mut command = match rights {
+        Rights::Root => Command::new(program),
+        Rights::Sudo => {
+            let mut sudo = Command::new("sudo");
+            sudo.arg(program);
+            sudo
+        }
+        Rights::None => bail!(
+            "failed to run `{program} {}`, which takes root: there is no sudo; run it as root, then this again",
+            arguments.join(" ")
+        ),
+    };
+    command.args(arguments);
+    Ok(command)
+}
+
 /// The command as a line to read.
-fn line(command: &Command) -> String {
+pub fn line(command: &Command) -> String {
     std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(OsStr::to_string_lossy)

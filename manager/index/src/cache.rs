@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use crate::error::IndexError;
-use crate::sweep::{LEFT_BEHIND, sweep, sweep_unfinished};
+use crate::sweep::{LEFT_BEHIND, Scratch, sweep};
 
 /// What may be kept for later audits, bytes: of files, and of pages.
 const MOST_BYTES: [(&str, u64); 2] = [("files", 16 << 30), ("pages", 1 << 30)];
@@ -18,6 +19,8 @@ const MOST_BYTES: [(&str, u64); 2] = [("files", 16 << 30), ("pages", 1 << 30)];
 #[derive(Debug, Clone)]
 pub(crate) struct Cache {
     root: PathBuf,
+    /// `tmp`, as long as any copy of this is there.
+    _under_way: Arc<Scratch>,
 }
 
 /// An index page as it was received.
@@ -34,14 +37,16 @@ pub(crate) struct StoredPage {
 impl Cache {
     /// The cache under `root`, made where it is missing.
     pub(crate) fn open(root: &Path) -> Result<Self, IndexError> {
-        for part in ["files", "pages", "tools", "tmp"] {
+        for part in ["files", "pages", "tools"] {
             let path = root.join(part);
             std::fs::create_dir_all(&path).map_err(IndexError::io("create", &path))?;
         }
+        let under_way = root.join("tmp");
+        let under_way = Scratch::enter(&under_way).map_err(IndexError::io("open", &under_way))?;
         let cache = Self {
             root: root.to_owned(),
+            _under_way: Arc::new(under_way),
         };
-        sweep_unfinished(&cache.root.join("tmp"));
         for (part, most) in MOST_BYTES {
             let path = root.join(part);
             sweep(&path, most, LEFT_BEHIND).map_err(IndexError::io("make room in", &path))?;

@@ -1,13 +1,13 @@
 //! Which index is asked: what was typed, else what uv's and pip's users have set.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use url::Url;
 
 use crate::error::IndexError;
+use crate::pip_conf;
 use crate::redact::redact;
-use crate::text::printable;
 
 const PYPI: &str = "https://pypi.org/simple/";
 
@@ -73,12 +73,7 @@ impl IndexConfig {
                     return Ok(Some((value, (*name).to_owned())));
                 }
             }
-            for file in pip_files(&text, root) {
-                if let Some(value) = pip_setting(&file, key)? {
-                    return Ok(Some((value, file.display().to_string())));
-                }
-            }
-            Ok(None)
+            pip_conf::setting(key, &text, root)
         };
         let mut urls: Vec<Url> = extra
             .iter()
@@ -139,160 +134,109 @@ fn parse(text: &str, setting: &str) -> Result<Url, IndexError> {
     Ok(url)
 }
 
-/// Pip's configuration files, the one that wins first
-/// (<https://pip.pypa.io/en/stable/topics/configuration/>).
-fn pip_files(text: &dyn Fn(&str) -> Option<String>, root: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    match text("PIP_CONFIG_FILE") {
-        // Pip's own way to say "none".
-        Some(file) if file == "/dev/null" => return files,
-        Some(file) => files.push(PathBuf::from(file)),
-        None => {}
-    }
-    let home = text("HOME").map(PathBuf::from);
-    let config = text("XDG_CONFIG_HOME").map(PathBuf::from);
-    files.extend(
-        config
-            .or(home.as_ref().map(|home| home.join(".config")))
-            .map(|d| d.join("pip/pip.conf")),
-    );
-    files.extend(home.map(|home| home.join(".pip/pip.conf")));
-    files.push(root.join("etc/pip.conf"));
-    files.push(root.join("etc/xdg/pip/pip.conf"));
-    files
-}
-
-/// A setting of the `[global]` section, or of `[install]` or `[download]`, which pip prefers. As in all
-/// files of this form, a value goes on in the lines below that are indented.
-fn pip_setting(file: &Path, wanted: &str) -> Result<Option<String>, IndexError> {
-    let text = match std::fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => {
-            return Err(IndexError::BadSetting {
-                setting: printable(&file.display().to_string(), 200),
-                reason: error.to_string(),
-            });
-        }
-    };
-    let mut section = "";
-    let mut values: Vec<(&str, String, String)> = Vec::new();
-    for line in text.lines() {
-        let trimmed = line.trim();
-        if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
-            continue;
-        }
-        let header = trimmed
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'));
-        if let Some(name) = header {
-            section = name;
-        } else if let Some((_, _, value)) = values
-            .last_mut()
-            .filter(|(its, _, _)| *its == section && line.starts_with([' ', '\t']))
-        {
-            value.push(' ');
-            value.push_str(trimmed);
-        } else if let Some((key, value)) = trimmed.split_once(['=', ':']) {
-            let key = key.trim().replace('_', "-");
-            values.push((section, key, value.trim().to_owned()));
-        }
-    }
-    let of = |wanted_section: &str| {
-        let mut values = values.iter().rev();
-        let found = values.find(|(section, key, value)| {
-            *section == wanted_section && key == wanted && !value.is_empty()
-        });
-        found.map(|(_, _, value)| value.trim().to_owned())
-    };
-    Ok(of("install")
-        .or_else(|| of("download"))
-        .or_else(|| of("global")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn shown(variables: &[(&str, &str)], root: &Path) -> String {
+    fn asked(typed: Option<&str>, variables: &[(&str, &str)], root: &Path) -> String {
         let environment = |name: &str| {
             variables
                 .iter()
                 .find(|(key, _)| *key == name)
                 .map(|(_, value)| OsString::from(*value))
         };
-        match IndexConfig::discover_in(None, &[], &environment, root) {
+        match IndexConfig::discover_in(typed, &[], &environment, root) {
             Ok(config) => config.shown(),
             Err(error) => error.to_string(),
         }
     }
 
-    #[test]
-    fn the_environment_comes_before_the_files() {
+    fn root_with_pip_conf(text: &str) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
-        assert_eq!(shown(&[], root.path()), PYPI);
         std::fs::create_dir_all(root.path().join("etc")).unwrap();
-        let etc = root.path().join("etc/pip.conf");
-        std::fs::write(
-            &etc,
-            "[global]\n# index-url = https://no/\nindex-url = https://etc/simple\n",
-        )
-        .unwrap();
-        assert_eq!(shown(&[], root.path()), "https://etc/simple/");
-        let home = root.path().join("home");
-        std::fs::create_dir_all(home.join(".config/pip")).unwrap();
-        std::fs::write(
-            home.join(".config/pip/pip.conf"),
-            "[global]\nindex_url: https://u:p@home/simple/\n[list]\nindex-url = https://no/\n",
-        )
-        .unwrap();
-        let home = home.to_str().unwrap();
+        std::fs::write(root.path().join("etc/pip.conf"), text).unwrap();
+        root
+    }
+
+    #[test]
+    fn each_setting_of_the_index_yields_to_those_before_it() {
+        let root = root_with_pip_conf("[global]\nindex-url = https://file/simple\n");
+        let variables = [
+            ("UV_DEFAULT_INDEX", "corp=https://uv-new/simple"),
+            ("UV_INDEX_URL", "https://uv/simple"),
+            ("PIP_INDEX_URL", "https://pip/simple"),
+        ];
+        let root = root.path();
         assert_eq!(
-            shown(&[("HOME", home)], root.path()),
-            "https://***@home/simple/"
+            asked(Some("https://typed"), &variables, root),
+            "https://typed/"
         );
-        let pip = ("PIP_INDEX_URL", "https://pip/simple");
-        assert_eq!(
-            shown(&[("HOME", home), pip], root.path()),
-            "https://pip/simple/"
-        );
-        let uv = ("UV_DEFAULT_INDEX", "corp=https://uv/simple");
-        assert_eq!(shown(&[pip, uv], root.path()), "https://uv/simple/");
+        assert_eq!(asked(None, &variables, root), "https://uv-new/simple/");
+        assert_eq!(asked(None, &variables[1..], root), "https://uv/simple/");
+        assert_eq!(asked(None, &variables[2..], root), "https://pip/simple/");
+        assert_eq!(asked(None, &[], root), "https://file/simple/");
+        let empty = variables.map(|(name, _)| (name, " "));
+        assert_eq!(asked(None, &empty, root), "https://file/simple/");
+        let bare = tempfile::tempdir().unwrap();
+        assert_eq!(asked(None, &[], bare.path()), PYPI);
     }
 
     #[test]
     fn further_indexes_are_asked_before_the_usual_one() {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(root.path().join("etc")).unwrap();
-        let etc = root.path().join("etc/pip.conf");
-        let text = "[global]\nextra-index-url =\n    https://u:p@one/simple\n    https://two/simple\n\
-                    timeout = 10\n";
-        std::fs::write(&etc, text).unwrap();
-        assert_eq!(
-            shown(&[], root.path()),
-            format!("https://***@one/simple/, https://two/simple/, {PYPI}")
+        let root = root_with_pip_conf(
+            "[global]\nextra-index-url =\n    https://u:p@one/simple\n    https://two/simple\n\
+             timeout = 10\n",
         );
-        let extra = ("PIP_EXTRA_INDEX_URL", "https://a https://b/simple/");
-        let usual = ("PIP_INDEX_URL", "https://pip/simple");
+        let variables = [
+            ("UV_INDEX", "corp=https://uv-new/simple https://more/"),
+            ("UV_EXTRA_INDEX_URL", "https://uv/simple"),
+            ("PIP_EXTRA_INDEX_URL", "https://a https://b/simple/"),
+            ("PIP_INDEX_URL", "https://pip/simple"),
+        ];
+        let root = root.path();
         assert_eq!(
-            shown(&[extra, usual], root.path()),
+            asked(None, &variables, root),
+            "https://uv-new/simple/, https://more/, https://pip/simple/"
+        );
+        assert_eq!(
+            asked(None, &variables[1..], root),
+            "https://uv/simple/, https://pip/simple/"
+        );
+        assert_eq!(
+            asked(None, &variables[2..], root),
             "https://a/, https://b/simple/, https://pip/simple/"
         );
-        let uv = ("UV_INDEX", "corp=https://uv/simple");
         assert_eq!(
-            shown(&[uv, extra, usual], root.path()),
-            "https://uv/simple/, https://pip/simple/"
+            asked(None, &variables[3..], root),
+            "https://***@one/simple/, https://two/simple/, https://pip/simple/"
+        );
+        assert_eq!(
+            asked(Some("https://typed/"), &variables, root),
+            "https://typed/",
+            "what is typed is all that is asked"
         );
     }
 
     #[test]
     fn a_bad_address_names_its_setting() {
-        let root = tempfile::tempdir().unwrap();
-        let message = shown(&[("PIP_INDEX_URL", "file:///simple")], root.path());
-        assert!(
-            message.contains("PIP_INDEX_URL") && message.contains("https://"),
-            "{message}"
-        );
+        let root = root_with_pip_conf("[global]\nindex-url = simple\n");
+        let file = root.path().join("etc/pip.conf").display().to_string();
+        for (name, value) in [
+            ("UV_DEFAULT_INDEX", "file:///simple"),
+            ("UV_INDEX_URL", "ftp://host/simple"),
+            ("PIP_EXTRA_INDEX_URL", "https://good/ file:///simple"),
+        ] {
+            let good = ("PIP_INDEX_URL", "https://pip/simple");
+            assert_eq!(
+                asked(None, &[(name, value), good], root.path()),
+                format!(
+                    "failed to use {name}: the index address must begin with https:// or http://"
+                )
+            );
+        }
+        let message = asked(None, &[], root.path());
+        let begin = format!("failed to use {file}: the index address is not a URL: ");
+        assert!(message.starts_with(&begin), "{message}");
     }
 
     #[test]

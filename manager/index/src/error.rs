@@ -73,6 +73,14 @@ pub enum IndexError {
         /// What happened.
         reason: String,
     },
+    /// The index may not be the one it says it is.
+    #[error("failed to trust {url}: {reason}")]
+    Untrusted {
+        /// Where from.
+        url: String,
+        /// Why its certificate is not believed, and what to do.
+        reason: String,
+    },
     /// The index answered with an error.
     #[error("failed to fetch {url}: the server answered {status}")]
     Status {

@@ -1,11 +1,10 @@
 //! Fetching over HTTP: patient with servers, strict with what they send.
 
-use std::error::Error;
 use std::io::Write;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use reqwest::{Client, StatusCode};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use url::Url;
@@ -14,6 +13,7 @@ use crate::cache::hex;
 use crate::error::IndexError;
 use crate::progress::{Progress, Step};
 use crate::redact::redact;
+use crate::retry::Failure;
 use crate::text::printable;
 
 /// PEP 691's JSON first, then the HTML that every index speaks.
@@ -22,16 +22,6 @@ const ACCEPTED: &str = "application/vnd.pypi.simple.v1+json, \
 
 /// The largest index page that is read. PyPI's largest has about 30 MB.
 const PAGE_BYTES: u64 = 128 << 20;
-
-/// How long to wait between tries.
-const PAUSES: [Duration; 3] = [
-    Duration::from_millis(300),
-    Duration::from_millis(1000),
-    Duration::from_millis(3000),
-];
-
-/// The longest wait a server may ask for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -81,9 +71,7 @@ impl Http {
                 .read_timeout(READ_TIMEOUT)
                 .timeout(if files { FILE_TIMEOUT } else { PAGE_TIMEOUT });
             let builder = if files { builder.no_gzip() } else { builder };
-            builder
-                .build()
-                .map_err(|error| IndexError::Tool(format!("no HTTP client: {error}")))
+            builder.build().map_err(|error| no_client(&error))
         };
         Ok(Self {
             pages: build(false)?,
@@ -237,93 +225,21 @@ impl Http {
     }
 }
 
-/// A try that failed, and whether another makes sense.
-struct Failure {
-    error: IndexError,
-    again: bool,
-    pause: Option<Duration>,
-}
-
-impl Failure {
-    fn last(error: IndexError) -> Self {
-        Self {
-            error,
-            again: false,
-            pause: None,
-        }
-    }
-
-    fn of(url: &Url, error: &reqwest::Error) -> Self {
-        // The innermost cause is the one that tells; the others repeat the address.
-        let mut cause: &dyn Error = error;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
-        let told = if error.is_timeout() {
-            "no answer in time".to_owned()
-        } else {
-            cause.to_string()
-        };
-        let reason = if std::ptr::addr_eq(cause, error) {
-            "no valid answer".to_owned()
-        } else {
-            told
-        };
-        let error = IndexError::Network {
-            url: redact(url),
-            reason: printable(&reason, 300),
-        };
-        Self {
-            error,
-            again: true,
-            pause: None,
-        }
-    }
-
-    fn unless_ok(url: &Url, response: Response) -> Result<Response, Self> {
-        let status = response.status();
-        if status == StatusCode::OK {
-            return Ok(response);
-        }
-        let again = status.is_server_error()
-            || matches!(
-                status,
-                StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
-            );
-        let seconds = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok());
-        let pause = seconds
-            .and_then(|seconds| seconds.parse().ok())
-            .map(Duration::from_secs);
-        let error = IndexError::Status {
-            url: redact(url),
-            status: status.as_u16(),
-        };
-        Err(Self {
-            error,
-            again,
-            pause,
-        })
-    }
-
-    async fn pause_or_give_up(
-        self,
-        url: &Url,
-        attempt: &mut usize,
-        progress: &dyn Progress,
-    ) -> Result<(), IndexError> {
-        let pause = PAUSES.get(*attempt).copied().filter(|_| self.again);
-        let Some(pause) = pause else {
-            return Err(self.error);
-        };
-        *attempt += 1;
-        progress.step(Step::Retry {
-            url: redact(url),
-            reason: self.error.to_string(),
-        });
-        tokio::time::sleep(self.pause.unwrap_or(pause).min(LONGEST_PAUSE)).await;
-        Ok(())
+/// The one thing that a client may lack is certificates to trust.
+fn no_client(error: &reqwest::Error) -> IndexError {
+    tracing::debug!("no HTTP client: {error:?}");
+    let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"]
+        .into_iter()
+        .find(|name| std::env::var_os(name).is_some());
+    let (setting, advice) = match named {
+        Some(name) => (name, "correct or unset it"),
+        None => (
+            "the system's certificates",
+            "install them (apt install ca-certificates)",
+        ),
+    };
+    IndexError::BadSetting {
+        setting: setting.to_owned(),
+        reason: format!("no certificate of an authority can be read there; {advice}"),
     }
 }

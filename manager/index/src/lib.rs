@@ -19,13 +19,16 @@ pub mod metadata;
 pub mod name;
 mod pack;
 mod page;
+mod pip_conf;
 mod prepare;
 pub mod progress;
 mod pyproject;
 mod redact;
 mod requirement;
 mod resolve;
+mod retry;
 mod select;
+mod setup_requires;
 mod sweep;
 pub mod target;
 mod text;
@@ -45,7 +48,7 @@ pub use prepare::{
     metadata, prepare, resolve,
 };
 pub use progress::{Progress, Quiet, Step};
-pub use sweep::{sweep, sweep_unfinished};
+pub use sweep::{Scratch, sweep};
 pub use target::Target;
 pub use uv::{UV_VERSION, host_python};
 pub use wheelhouse::{Prepared, TargetFile, WheelhouseFile, append_tar};

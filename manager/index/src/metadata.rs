@@ -11,6 +11,7 @@ use crate::error::IndexError;
 use crate::filename::DistKind;
 use crate::pyproject::{self, Pyproject};
 use crate::requirement;
+use crate::setup_requires;
 use crate::text::printable;
 
 /// More requirements than this are not honest.
@@ -21,6 +22,8 @@ const MOST_TEXTS: usize = 50;
 const LONGEST: usize = 500;
 /// Where an installer finds a wheel's entry points.
 const ENTRY_POINTS: &str = "entry_points.txt";
+/// Files beside an sdist's sources that are read.
+const TOLD_BY: [&str; 4] = ["PKG-INFO", "pyproject.toml", "setup.py", "setup.cfg"];
 
 /// Core metadata (<https://packaging.python.org/en/latest/specifications/core-metadata/>), the
 /// fields that matter here.
@@ -178,6 +181,8 @@ pub(crate) struct Examined {
     pub metadata: Static,
     /// What building it requires (PEP 508); empty for a wheel.
     pub build_requires: Vec<String>,
+    /// What its setup.py asks for besides, as far as that can be read: it may not do so when it runs.
+    pub setup_requires: Vec<String>,
     /// Its entry points, where it states them.
     pub entry_points: Option<EntryPoints>,
 }
@@ -218,7 +223,7 @@ fn wanted(kind: DistKind, member: &str) -> bool {
         return matches!(parts.as_slice(), [info, "METADATA" | ENTRY_POINTS] if info.ends_with(".dist-info"));
     }
     match parts.as_slice() {
-        [name] | [_, name] if ["PKG-INFO", "pyproject.toml"].contains(name) => true,
+        [name] | [_, name] if TOLD_BY.contains(name) => true,
         [.., info, name] if parts.len() <= 4 && info.ends_with(".egg-info") => {
             ["requires.txt", "setup_requires.txt", ENTRY_POINTS].contains(name)
         }
@@ -241,6 +246,7 @@ fn examine_wheel(archive: &Archive) -> Result<Examined, String> {
     Ok(Examined {
         metadata: Static::Known(Box::new(metadata)),
         build_requires: Vec::new(),
+        setup_requires: Vec::new(),
         entry_points: match named(ENTRY_POINTS) {
             Some((text, true)) => Some(entry_points::parse(&String::from_utf8_lossy(text))),
             Some((_, false)) => None,
@@ -259,7 +265,14 @@ fn examine_sdist(archive: &Archive) -> Result<Examined, String> {
         .text("PKG-INFO")
         .and_then(|text| CoreMetadata::parse(&text).ok());
     let mut build_requires = pyproject::build_requires(pyproject.as_ref());
-    build_requires.extend(egg_info(archive, "setup_requires.txt").unwrap_or_default());
+    let setuptools = pyproject.as_ref().is_none_or(Pyproject::is_of_setuptools);
+    let mut setup_requires = vec![];
+    if let Some(told) = egg_info(archive, "setup_requires.txt") {
+        build_requires.extend(told);
+    } else if setuptools {
+        let text = |name| archive.text(name).unwrap_or_default();
+        setup_requires = setup_requires::written_out(&text("setup.py"), &text("setup.cfg"));
+    }
     let project = pyproject
         .as_ref()
         .and_then(|pyproject| pyproject.project.as_ref());
@@ -283,6 +296,7 @@ fn examine_sdist(archive: &Archive) -> Result<Examined, String> {
     Ok(Examined {
         metadata,
         build_requires,
+        setup_requires,
         entry_points: project
             .and_then(pyproject::Project::entry_points)
             .or_else(packed),
@@ -429,6 +443,40 @@ mod tests {
             texts: [].into(),
         };
         assert_eq!(examine_sdist(&nothing).unwrap().entry_points, None);
+    }
+
+    #[test]
+    fn a_setup_py_is_read_where_it_is_run_and_nothing_is_written_down() {
+        let read = |others: &[(&str, &str)]| {
+            let setup = ("a-1/setup.py", "setup(setup_requires=['b'])");
+            let texts = [&[setup][..], others].concat().into_iter();
+            let member = |path: &str| archive::Member {
+                path: path.to_owned(),
+                size: 0,
+                kind: archive::MemberKind::File,
+            };
+            let archive = Archive {
+                members: texts.clone().map(|(path, _)| member(path)).collect(),
+                texts: texts
+                    .map(|(path, text)| (path.to_owned(), text.into()))
+                    .collect(),
+            };
+            examine_sdist(&archive).unwrap().setup_requires
+        };
+        assert_eq!(read(&[]), ["b"]);
+        let settings = ("a-1/setup.cfg", "[options]\nsetup_requires = c\n");
+        assert_eq!(read(&[settings]), ["b", "c"]);
+        let written = ("a-1/a.egg-info/setup_requires.txt", "c\n");
+        assert_eq!(read(&[written]), Vec::<String>::new());
+        let backend =
+            |name: &str| format!("[build-system]\nrequires = []\nbuild-backend = '{name}'\n");
+        let other = backend("hatchling.build");
+        assert_eq!(
+            read(&[("a-1/pyproject.toml", &other)]),
+            Vec::<String>::new()
+        );
+        let same = backend("setuptools.build_meta");
+        assert_eq!(read(&[("a-1/pyproject.toml", &same)]), ["b"]);
     }
 
     #[test]

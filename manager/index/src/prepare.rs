@@ -140,18 +140,14 @@ pub async fn examine(
     let local = found.local()?;
     let (resolver, _loopback) = resolver(options, hook, progress).await?;
     let examined = resolver.examine(&local).await?;
+    let ancestors = [local.sha256.clone()];
+    let closure = resolver
+        .closure_of_source(&examined, &ancestors, local.filename.as_str())
+        .await?;
     let (metadata, hint) = match examined.metadata {
         Static::Known(metadata) => (Some(*metadata), None),
         Static::NeedsHook { hint } => (None, hint),
     };
-    let ancestors = [local.sha256.clone()];
-    let closure = resolver
-        .closure_of_build(
-            &examined.build_requires,
-            &ancestors,
-            local.filename.as_str(),
-        )
-        .await?;
     Ok(Source {
         metadata,
         hint,

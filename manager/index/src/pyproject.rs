@@ -111,6 +111,13 @@ impl Project {
 }
 
 impl Pyproject {
+    /// Whether a `setup.py` beside it is run.
+    pub(crate) fn is_of_setuptools(&self) -> bool {
+        let system = self.build_system.as_ref();
+        let backend = system.and_then(|system| system.build_backend.as_deref());
+        backend.is_none_or(|backend| backend.starts_with("setuptools"))
+    }
+
     /// Reads the text of the file.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         toml::from_str(text).map_err(|error| {

@@ -8,7 +8,7 @@ use pep440_rs::Version;
 use tokio::sync::Semaphore;
 
 use crate::archive::Limits;
-use crate::error::{IndexError, blocking};
+use crate::error::{ErrorKind, IndexError, blocking};
 use crate::hook::{BoxFuture, HookRequest, MetadataHook, ask};
 use crate::index::{Index, LocalFile};
 use crate::loopback::{Loopback, Pinned, Session};
@@ -18,6 +18,7 @@ use crate::page::IndexFile;
 use crate::progress::Step;
 use crate::requirement;
 use crate::select::Selection;
+use crate::text::printable;
 use crate::uv::Uv;
 use crate::wheelhouse::WheelhouseFile;
 
@@ -193,6 +194,34 @@ impl Resolver {
         Ok(closure)
     }
 
+    /// The closure of what building a source requires, and of what its setup.py asks for besides where
+    /// that can be had: whether it does when it runs is not known.
+    pub(crate) async fn closure_of_source(
+        &self,
+        examined: &Examined,
+        ancestors: &[String],
+        what: &str,
+    ) -> Result<Closure, IndexError> {
+        let (known, read) = (&examined.build_requires, &examined.setup_requires);
+        if !read.is_empty() {
+            let named = printable(&read.join(", "), 200);
+            let named = format!("{named}, which its setup_requires names");
+            let both = [known.as_slice(), read].concat();
+            match self.closure_of_build(&both, ancestors, what).await {
+                Ok(closure) => {
+                    self.note(vec![format!("build of {what}: with {named}")]);
+                    return Ok(closure);
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::Package | ErrorKind::Input) => {
+                    let reason = printable(&error.to_string(), 300);
+                    self.note(vec![format!("build of {what}: without {named}: {reason}")]);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.closure_of_build(known, ancestors, what).await
+    }
+
     async fn compile(
         &self,
         requirements: &[String],
@@ -283,9 +312,7 @@ impl Resolver {
         let examined = self.examine(sdist).await?;
         let mut ancestors = ancestors.to_vec();
         ancestors.push(sdist.sha256.clone());
-        let closure = self
-            .closure_of_build(&examined.build_requires, &ancestors, what)
-            .await?;
+        let closure = self.closure_of_source(&examined, &ancestors, what).await?;
         Ok((examined, closure))
     }
 

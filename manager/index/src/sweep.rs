@@ -1,6 +1,6 @@
 //! Room in a directory that only grows: what was not used for longest goes, and what was left unfinished.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -60,12 +60,43 @@ fn gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Removes from a directory what killed runs left under way there, a day ago or earlier: what is young
-/// may belong to one that still runs.
-pub fn sweep_unfinished(directory: &Path) {
+/// A directory for what is under way, for as long as one works in it.
+#[derive(Debug)]
+#[must_use]
+pub struct Scratch {
+    /// The directory, locked together with all others who work there; the kernel unlocks it when the
+    /// program dies.
+    _directory: File,
+}
+
+impl Scratch {
+    /// Begins to work in the directory, which is made where it is missing. What killed runs left under
+    /// way there goes: all of it where nobody else works there, otherwise what is a day old.
+    ///
+    /// # Errors
+    ///
+    /// The disk refuses.
+    pub fn enter(directory: &Path) -> io::Result<Self> {
+        fs::create_dir_all(directory)?;
+        let held = File::open(directory)?;
+        // Where the file system has no locks, it looks as if somebody else worked there.
+        let alone = held.try_lock().is_ok();
+        let age = if alone { Duration::ZERO } else { LEFT_BEHIND };
+        sweep_unfinished(directory, age);
+        // Who comes in between the two locks finds nothing of ours.
+        let shared = held.unlock().and_then(|()| held.lock_shared());
+        if let Err(error) = shared {
+            tracing::debug!("{} is not locked: {error}", directory.display());
+        }
+        Ok(Self { _directory: held })
+    }
+}
+
+/// Removes what lies in a directory and was not changed for `age`.
+fn sweep_unfinished(directory: &Path, age: Duration) {
     let old = |entry: &fs::DirEntry| {
-        let age = entry.metadata().ok()?.modified().ok()?.elapsed().ok()?;
-        (age > LEFT_BEHIND).then(|| entry.path())
+        let since = entry.metadata().ok()?.modified().ok()?.elapsed();
+        (since.unwrap_or_default() >= age).then(|| entry.path())
     };
     let entries = fs::read_dir(directory).into_iter().flatten();
     for path in entries.filter_map(|entry| old(&entry.ok()?)) {
@@ -102,5 +133,31 @@ mod tests {
         sweep(home.path(), 0, day).unwrap();
         assert_eq!(there(), [false, false, true], "young files stay");
         sweep(&home.path().join("nowhere"), 0, day).unwrap();
+    }
+
+    #[test]
+    fn what_is_under_way_goes_when_nobody_works_there() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("tmp");
+        let left = |name: &str, then: SystemTime| {
+            let path = directory.join(name);
+            fs::write(&path, "half").unwrap();
+            File::open(&path).unwrap().set_modified(then).unwrap();
+            path
+        };
+        let first = Scratch::enter(&directory).unwrap();
+        let now = SystemTime::now();
+        let (young, old) = (left("young", now), left("old", now - 2 * LEFT_BEHIND));
+        let future = left("future", now + LEFT_BEHIND);
+        fs::create_dir(directory.join("tree")).unwrap();
+        fs::write(directory.join("tree/file"), "half").unwrap();
+        let second = Scratch::enter(&directory).unwrap();
+        assert!(young.exists() && !old.exists() && future.exists());
+        drop(first);
+        let third = Scratch::enter(&directory).unwrap();
+        assert!(young.exists(), "the second still works there");
+        drop((second, third));
+        let _alone = Scratch::enter(&directory).unwrap();
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
     }
 }

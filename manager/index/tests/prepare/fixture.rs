@@ -88,14 +88,17 @@ impl Fixture {
 
     /// A source that must be asked by its build back end.
     pub fn dynamic_sdist(&mut self, name: &str, version: &str) -> &mut Offered {
+        self.sdist_of_setup(name, version, "")
+    }
+
+    /// A source that must be asked by its build back end, with this in its setup.py.
+    pub fn sdist_of_setup(&mut self, name: &str, version: &str, setup: &str) -> &mut Offered {
+        let setup = format!("raise SystemExit('must not run here')\n{setup}");
         let stem = format!("{name}-{version}");
         let info = format!("Metadata-Version: 1.1\nName: {name}\nVersion: {version}\n");
         let content = tar_gz(&[
             (&format!("{stem}/PKG-INFO"), &info),
-            (
-                &format!("{stem}/setup.py"),
-                "raise SystemExit('must not run here')",
-            ),
+            (&format!("{stem}/setup.py"), &setup),
         ]);
         self.offer(name, &format!("{stem}.tar.gz"), content)
     }

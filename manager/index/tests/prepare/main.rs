@@ -6,7 +6,10 @@
     reason = "a test whose ground cannot be laid has to fail"
 )]
 
+mod certificates;
+mod connections;
 mod fixture;
+mod server;
 
 use std::sync::atomic::Ordering;
 
@@ -240,6 +243,46 @@ async fn sources_are_asked_by_the_hook_only() {
     assert_eq!(asked.len(), 2);
     assert_eq!(asked[0].filename, "target-1.0.tar.gz");
     assert_eq!(asked[0].wheelhouse.len(), 2);
+}
+
+#[tokio::test]
+async fn what_a_setup_py_names_is_fetched_where_it_can_be_had() {
+    let mut fixture = Fixture::default();
+    fixture.setuptools();
+    fixture.wheel("helper", "1.0", "");
+    fixture.sdist_of_setup("old", "1.0", "setup(setup_requires=['helper>=1'])");
+    fixture.sdist_of_setup("lost", "1.0", "setup(setup_requires=['nowhere'])");
+    let needs_old = "dependencies = ['old']";
+    fixture.sdist("target", "1.0", needs_old);
+    let bench = Bench::new(&fixture).await.with_uv().await;
+    let bench = bench.hooked(&[("old", ""), ("lost", "")]);
+    let build = [
+        "setuptools-80.0-py3-none-any.whl",
+        "wheel-0.45-py3-none-any.whl",
+    ];
+
+    // As the target, and as what a target requires.
+    for (target, own) in [("old", None), ("target", Some("target-1.0.tar.gz"))] {
+        let prepared = bench.prepare(target).await.unwrap();
+        let with = ["helper-1.0-py3-none-any.whl", "old-1.0.tar.gz"];
+        let mut expected: Vec<&str> = with.into_iter().chain(build).chain(own).collect();
+        expected.sort_unstable();
+        assert_eq!(names(&prepared), expected);
+        let note = "build of old-1.0.tar.gz: with helper>=1, which its setup_requires names";
+        assert_eq!(prepared.notes, [note]);
+    }
+    let asked = bench.hook.asked.lock().unwrap().clone();
+    let given: Vec<usize> = asked.iter().map(|asked| asked.wheelhouse.len()).collect();
+    assert_eq!(given, [3, 3]);
+
+    let prepared = bench.prepare("lost").await.unwrap();
+    let expected: Vec<&str> = ["lost-1.0.tar.gz"].into_iter().chain(build).collect();
+    assert_eq!(names(&prepared), expected);
+    let note = "build of lost-1.0.tar.gz: without nowhere, which its setup_requires names: ";
+    let [told] = prepared.notes.as_slice() else {
+        panic!("{:?}", prepared.notes);
+    };
+    assert!(told.starts_with(note), "{told}");
 }
 
 #[tokio::test]
