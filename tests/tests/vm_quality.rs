@@ -82,6 +82,16 @@ fn vm_every_checker_finds_its_fault_and_all_is_measured() {
     }
     assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), audit.stderr);
 
+    // An advice of several lines is one remark.
+    let advised = audit.datum("quality-pyroma");
+    let advice = advised["findings"].as_array().into_iter().flatten();
+    let advice = advice.filter_map(|finding| finding["message"].as_str());
+    let of_a_build: Vec<&str> = advice
+        .filter(|text| text.contains("build-backend"))
+        .collect();
+    assert_eq!(of_a_build.len(), 1, "{advised:#}");
+    assert!(of_a_build[0].contains("pyproject.toml"), "{advised:#}");
+
     let measured = audit.datum("performance");
     let picture = std::fs::read_to_string(audit.run().join("performance.svg"));
     let picture = picture.expect("no picture");

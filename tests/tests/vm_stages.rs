@@ -1,6 +1,9 @@
 //! The stages beyond the installation, on one package that has a bit of everything; each gives its
 //! datum, and a second audit runs nothing.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use pyti_tests::{Audit, audit_package, package, pyti, text};
 use serde_json::Value;
 
@@ -165,11 +168,113 @@ fn vm_stages_give_their_data_and_are_remembered() {
     }
     assert_eq!(report["results"], audit.report["results"]);
     assert_eq!(report["losses"], audit.report["losses"]);
+    let recalled = remembered(&home.path().join("again"));
+    for stage in STAGES.iter().chain(&["install"]) {
+        assert!(recalled[*stage], "{stage}: {recalled:?}");
+    }
+
+    // Unless it is asked for, which gives the same.
+    let fresh = audit_package("stages/whole", &["--stage", "startup"]);
+    let notes = fresh.report["notes"].to_string();
+    assert!(!notes.contains("was run before"), "{notes}");
+    let recalled = remembered(&fresh.run());
+    for stage in ["install", "startup"] {
+        assert!(!recalled[stage], "{stage}: {recalled:?}");
+        assert_eq!(outcome(&fresh, stage).0, "done");
+    }
+    assert_eq!(outcome(&fresh, "install"), outcome(&audit, "install"));
+    for list in ["changed", "executed", "connected"] {
+        assert_eq!(fresh.datum("startup")[list], started[list]);
+    }
+    assert_eq!(fresh.verdict(), audit.verdict());
+}
+
+/// Whether each task that was done was remembered from an earlier run.
+fn remembered(run: &Path) -> BTreeMap<String, bool> {
+    let record = std::fs::read(run.join("run.json")).expect("no record");
+    let record: Value = serde_json::from_slice(&record).expect("no JSON");
+    let tasks = record["tasks"].as_array().expect("no tasks").iter();
+    tasks
+        .filter_map(|end| {
+            Some((
+                end["task"].as_str()?.to_owned(),
+                end["remembered"].as_bool()?,
+            ))
+        })
+        .collect()
+}
+
+/// Seconds after the start of the audit at which a task started and ended, as its log tells.
+fn ran_from_to(audit: &Audit, task: &str) -> (f64, f64) {
+    let at = |what: &str| {
+        let what = format!("{task} {what}");
+        let line = audit.stderr.lines().find_map(|line| {
+            let (at, told) = line.trim_start().split_once(' ')?;
+            told.starts_with(&what).then(|| at.parse::<f64>())
+        });
+        let line = line.unwrap_or_else(|| panic!("no {what:?}: {}", audit.everything()));
+        line.expect("no time")
+    };
+    (at("starts"), at("done after"))
+}
+
+/// Needs a host with memory for two machines.
+#[test]
+fn vm_stages_at_the_same_time_do_not_see_each_other_and_suites_have_what_they_ask_for() {
+    let arguments = ["--vms", "2", "--progress", "log"];
+    let stages = ["--stage", "import", "--stage", "test"];
+    let audit = audit_package("stages/apart", &[arguments, stages].concat());
+    assert_eq!(audit.verdict(), "unremarkable", "{}", audit.everything());
+
+    let imported = audit.datum("import");
+    assert_eq!(imported[0]["module"], "apart", "{imported:#}");
+    assert_eq!(imported[0]["success"], true, "{imported:#}");
+    // The machines themselves are there after a second or two.
+    let (import, test) = (ran_from_to(&audit, "import"), ran_from_to(&audit, "test"));
+    let together = import.1.min(test.1) - import.0.max(test.0);
+    assert!(together > 4.0, "import {import:?}, test {test:?}");
+
+    // What was installed for the suite is no part of the installation.
+    let installed = audit.datum("install");
+    let installed = installed["distributions"].as_array().expect("no list");
+    let names: Vec<&Value> = installed.iter().map(|found| &found["name"]).collect();
+    assert_eq!(names, ["pyti_fixture_apart"]);
+    let tests = audit.datum("test");
+    assert_eq!(tests["framework"], "pytest", "{tests:#}");
+    assert_eq!(tests["reason"], "noxfile.py tests runs `pytest suite`");
+    assert_eq!(tests["missing"], serde_json::json!([]));
+    let results = tests["results"].as_array().expect("no results").iter();
+    let ended: BTreeMap<&str, &str> = results
+        .filter_map(|result| Some((result["name"].as_str()?, result["status"].as_str()?)))
+        .collect();
+    let passed = [
+        "test_an_extra_of_its_own_is_there",
+        "test_groups_that_it_includes_are_there",
+        "test_nothing_of_the_import_is_here",
+    ];
+    let passed = BTreeMap::from(passed.map(|name| (name, "passed")));
+    assert_eq!(ended, passed, "{tests:#}");
+}
+
+#[test]
+fn vm_stages_of_an_old_package_have_what_its_setup_py_asks_for() {
+    let audit = audit_package("old/setup-requires", &[]);
+    assert_eq!(audit.verdict(), "unremarkable", "{}", audit.everything());
+    assert_eq!(outcome(&audit, "install").0, "done");
+    let notes = audit.report["notes"].to_string();
+    let note = "with six>=1.10, which its setup_requires names";
+    assert!(notes.contains(note), "{notes}");
+    // It was there to build with, and is not installed.
+    let installed = audit.datum("install");
+    let installed = installed["distributions"].as_array().expect("no list");
+    let names: Vec<&Value> = installed.iter().map(|found| &found["name"]).collect();
+    assert_eq!(names, ["pyti_fixture_setup_requires"]);
 }
 
 #[test]
 fn vm_stages_after_a_failed_install_are_skipped_with_the_chain() {
-    let stages = ["--stage", "import", "--stage", "quality-pyflakes"];
+    let stages = ["import", "quality-pyflakes", "quality-twine"];
+    let stages: Vec<&str> = stages.iter().flat_map(|stage| ["--stage", stage]).collect();
     let audit = audit_package("stages/install-fails", &stages);
     assert_eq!(audit.verdict(), "inconclusive", "{}", audit.everything());
     let (outcome_of_install, why) = outcome(&audit, "install");
@@ -181,6 +286,10 @@ fn vm_stages_after_a_failed_install_are_skipped_with_the_chain() {
     // What looks only at its files does not wait for it.
     let (checked, why) = outcome(&audit, "quality-pyflakes");
     assert_eq!(checked, "done", "{why}");
+    // A directory is not what is uploaded.
+    let (checked, why) = outcome(&audit, "quality-twine");
+    assert_eq!(checked, "not applicable", "{why}");
+    assert!(why.contains("without PKG-INFO"), "{why}");
     // The cause itself is told once, whatever it keeps from starting.
     let told = audit.report["reasons"].to_string();
     assert!(

@@ -430,7 +430,6 @@ impl Dispatcher<'_> {
             .min()
     }
 
-    /// Tells tasks whose time is up to stop, and drops those that had been told.
     /// What runs, in the plan's order, in which it then ends.
     fn in_order(&mut self) -> Vec<&mut Running> {
         let mut all: Vec<_> = self.running.values_mut().collect();
@@ -438,6 +437,7 @@ impl Dispatcher<'_> {
         all
     }
 
+    /// Tells tasks whose time is up to stop, and drops those that had been told.
     fn ring(&mut self) {
         let (now, plan) = (Instant::now(), self.plan);
         let grace = now + self.options.grace;

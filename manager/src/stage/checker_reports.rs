@@ -244,20 +244,16 @@ pub(super) fn twine(output: &str) -> Option<Report> {
     Some(Report::of(Some(score.to_owned()), findings))
 }
 
-/// Its problems, where it has any, stand between the second line of dashes and the next.
+/// Its problems have U+001E before them, and may have several lines; below them are a line of dashes,
+/// the rating, and a word on it.
 pub(super) fn pyroma(output: &str) -> Option<Report> {
-    let rating = output
-        .lines()
-        .find_map(|line| line.strip_prefix("Final rating: "))?;
-    let mut parts = output.split("------------------------------");
-    let problems = parts.nth(2).unwrap_or_default();
-    let findings = problems
-        .lines()
-        .map(str::trim)
-        // What stands below the rating is a word on it.
-        .take_while(|line| !line.starts_with("Final rating"))
-        .filter(|line| !line.is_empty())
-        .map(|line| finding("", None, None, line, "warning"));
+    let (problems, rating) = output.rsplit_once("\nFinal rating: ")?;
+    let rating = rating.lines().next()?;
+    let problems = problems.trim_end_matches('-').split('\u{1e}').skip(1);
+    let findings = problems.map(|text| {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        finding("", None, None, &words.join(" "), "warning")
+    });
     Some(Report::of(Some(format!("rating {rating}")), findings))
 }
 
@@ -308,7 +304,7 @@ mod tests {
                 "pyroma",
                 pyroma(&format!(
                     "{dashes}\nx\n{dashes}\n{}{dashes}\nFinal rating: 1/10\n",
-                    lines("x")
+                    lines("\u{1e}x")
                 )),
             ),
         ] {
@@ -417,19 +413,21 @@ mod tests {
             assert_eq!(found, [finding("", None, None, missing, "warning")]);
         }
 
-        let text = "------------------------------\nChecking /x\nFound a\n------------------------------\nYou have no classifiers.\n------------------------------\nFinal rating: 8/10\nSolid\n------------------------------\n";
-        let (score, found) = read(pyroma(text));
-        assert_eq!(score.as_deref(), Some("rating 8/10"));
-        assert_eq!(
-            found,
-            [finding(
-                "",
-                None,
-                None,
-                "You have no classifiers.",
-                "warning"
-            )]
+        let dashes = "------------------------------\n";
+        let text = format!(
+            "{dashes}Checking /x\nFound a\n{dashes}\u{1e}You have no classifiers.\n\
+            \u{1e}Your Description is not valid ReST:\nline 2: underline of\n\n{dashes}is short.\n\n\
+            {dashes}Final rating: 8/10\nSolid\n{dashes}"
         );
+        let (score, found) = read(pyroma(&text));
+        assert_eq!(score.as_deref(), Some("rating 8/10"));
+        let invalid = format!(
+            "Your Description is not valid ReST: line 2: underline of {} is short.",
+            dashes.trim_end()
+        );
+        let expected = ["You have no classifiers.", &invalid]
+            .map(|message| finding("", None, None, message, "warning"));
+        assert_eq!(found, expected);
         let fresh = "------------------------------\nChecking /x\nFound a\n------------------------------\nFinal rating: 10/10\nYour cheese is so fresh\n------------------------------\n";
         let (score, found) = read(pyroma(fresh));
         assert_eq!(score.as_deref(), Some("rating 10/10"));

@@ -19,6 +19,17 @@ if score is not None:
     sys.stderr.write('\\nscore %f\\n' % score)
 ";
 
+/// Runs pyroma with U+001E before each of its problems, since some have several lines.
+const PYROMA: &str = "\
+import pyroma
+rate = pyroma.ratings.rate
+def marked(*given, **named):
+    rating, problems = rate(*given, **named)
+    return rating, ['\\x1e' + problem for problem in problems]
+pyroma.ratings.rate = marked
+pyroma.main()
+";
+
 /// What a checker looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subject {
@@ -183,14 +194,8 @@ pub(super) static CHECKERS: [Checker; 7] = [
                 "pyroma <3 ; python_version < '3'",
             ])
         },
-        argv: &[PYTHON, "-m", "pyroma", "--min=1", "{source}"],
-        python2: Some(&[
-            PYTHON,
-            "-c",
-            "import pyroma; pyroma.main()",
-            "--min=1",
-            "{source}",
-        ]),
+        argv: &[PYTHON, "-c", PYROMA, "--min=1", "{source}"],
+        python2: None,
         subject: Subject::Source,
         builds: true,
         read: |out, _| pyroma(out),

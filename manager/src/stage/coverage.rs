@@ -24,13 +24,26 @@ const ENCODED: &str = "coverage.data.b64";
 const JSON: &str = "coverage.json";
 /// See [`JSON`].
 const XML: &str = "coverage.xml";
+/// The numbers of the JSON report without its lists of lines, which may be too long to be kept.
+const NUMBERS: &str = "coverage.numbers.json";
 
 /// Wall time of one report, seconds. Most take two or three.
 const REPORT: u64 = 120;
 /// Kept of the stage's wall time for all of them; they use more where the tests leave it.
 const RESERVED: u64 = 60;
 /// The tests, then what becomes of their data.
-const COMMANDS: usize = 5;
+const COMMANDS: usize = 6;
+/// Prints [`NUMBERS`].
+const PRINT_NUMBERS: &str = "\
+import json, sys
+files = json.load(open(sys.argv[1]))['files']
+print(json.dumps({'files': dict((path, {'summary': files[path]['summary']}) for path in files)}))
+";
+/// Prints [`ENCODED`].
+const ENCODE: &str = "\
+import base64, sys
+print(base64.b64encode(open(sys.argv[1], 'rb').read()).decode())
+";
 /// Modules that are named on a command line.
 const MOST_MODULES: usize = 200;
 
@@ -50,6 +63,9 @@ pub struct Covered {
     pub package: Option<f64>,
     /// By file, as its package names it: per cent.
     pub files: BTreeMap<String, f64>,
+    /// What coverage.py wrote and is too long to be kept, one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Why this may not be whole, where the stage did not come to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<String>,
@@ -210,22 +226,22 @@ impl Stage for Coverage {
             seconds: REPORT,
             ..Command::default()
         };
-        let encode =
-            "import base64, sys; print(base64.b64encode(open(sys.argv[1], 'rb').read()).decode())";
+        let print = |program: &str, file: &str, into: &str| Command {
+            argv: [&*python.path, "-c", program, file]
+                .map(str::to_owned)
+                .to_vec(),
+            seconds: REPORT,
+            stdout: Some(into.to_owned()),
+            ..Command::default()
+        };
         let after = vec![
             // Each process has a file of its own, since a package's configuration may ask for that.
             coverage(&["combine"]),
             // Without a template or the like that only looks like Python.
             coverage(&["json", "-i", "-o", "{work}/coverage.json"]),
+            print(PRINT_NUMBERS, "{work}/coverage.json", NUMBERS),
             coverage(&["xml", "-i", "-o", "{work}/coverage.xml"]),
-            Command {
-                argv: [&*python.path, "-c", encode, "{work}/coverage.data"]
-                    .map(str::to_owned)
-                    .to_vec(),
-                seconds: REPORT,
-                stdout: Some(ENCODED.to_owned()),
-                ..Command::default()
-            },
+            print(ENCODE, "{work}/coverage.data", ENCODED),
         ];
         // The installed copy too, which is what tests beside `src` import.
         let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
@@ -247,17 +263,20 @@ impl Stage for Coverage {
             env,
             after,
             reserved: RESERVED,
-            results: &[JSON, XML, ENCODED],
+            results: &[NUMBERS, JSON, XML, ENCODED],
         };
         test::order(self.name(), inputs, &plan, around, limits)
     }
 
     fn read(&self, ran: &Ran, inputs: &Inputs) -> Result<Value, Failure> {
-        let report = source::read(ran, &[JSON, XML, ENCODED], COMMANDS)?;
+        let report = source::read(ran, &[NUMBERS, JSON, XML, ENCODED], COMMANDS)?;
+        let notes = report.not_kept().collect();
         let ended = report.commands.into_iter().next();
         let ended = ended.ok_or_else(|| Failure::inconclusive("its tests did not start"))?;
-        let json = report.results.get(JSON);
-        let json = json.ok_or_else(|| {
+        let numbers = report.results.get(NUMBERS);
+        // Its file is made before it is printed.
+        let numbers = numbers.filter(|text| !text.trim().is_empty());
+        let numbers = numbers.ok_or_else(|| {
             if ended.timed_out || report.cut.is_some() {
                 let reason = "it was cut short before coverage.py reported";
                 let late = ended.timed_out || ran.facts.status == StageStatus::TimedOut;
@@ -271,7 +290,7 @@ impl Stage for Coverage {
             let said = said.unwrap_or_default();
             Failure::package(format!("coverage.py measured nothing{said}"))
         })?;
-        let measured: Report = serde_json::from_str(json).map_err(|error| {
+        let measured: Report = serde_json::from_str(numbers).map_err(|error| {
             Failure::package(format!("coverage.py's report cannot be read: {error}"))
         })?;
         let keep = |name: &str, content: &[u8]| {
@@ -302,6 +321,7 @@ impl Stage for Coverage {
                 .into_iter()
                 .map(|(file, summary)| (file, summary.percent()))
                 .collect(),
+            notes,
             cut: report.cut,
         };
         serde_json::to_value(covered).map_err(Failure::infrastructure)
@@ -324,7 +344,10 @@ impl Stage for Coverage {
         );
         // 1 says that a test failed: those ran.
         if !matches!(covered.ended.exit, Some(0 | 1)) {
-            text.push_str(&format!("; its tests: {}", test::how(&covered.ended)));
+            text.push_str(&format!("; its tests: {}", covered.ended.how()));
+        }
+        for note in &covered.notes {
+            text.push_str(&format!("; {note}"));
         }
         if let Some(why) = &covered.cut {
             text.push_str(&format!("; not whole: {why}"));
@@ -335,7 +358,42 @@ impl Stage for Coverage {
 
 #[cfg(test)]
 mod tests {
+    use pyti_graph::Datum;
+    use serde_json::json;
+
+    use super::super::hostile;
     use super::*;
+
+    #[test]
+    fn data_that_are_too_long_cut_nothing_short() {
+        let numbers = json!({"num_statements": 4, "covered_lines": 1});
+        let numbers = json!({"files": {"a.py": {"summary": numbers}}}).to_string();
+        let ended = json!({"exit": 0, "signal": null, "timed_out": false, "seconds": 1.0});
+        let result = json!({
+            "commands": vec![ended; COMMANDS],
+            "results": {"coverage.numbers.json": numbers},
+            "too_long": [["coverage.json", 12_582_914], ["coverage.data.b64", 12_582_913]],
+        });
+        let directory = tempfile::tempdir().unwrap();
+        let mut ran = hostile::ran(&result.to_string());
+        ran.directory = directory.path().to_owned();
+        let target = json!({"name": "a", "version": "1", "files": 1, "top_level": ["a"],
+            "extensions": [], "scripts": []});
+        let installed = json!({"state": {"integrity": "", "bytes": 0}, "name": "a",
+            "distributions": [target], "pth": [], "unrecorded": [], "elsewhere": []});
+        let installed = (tasks::INSTALLED.into(), Datum::of(&installed).unwrap());
+        let datum = Coverage.read(&ran, &Inputs::from_iter([installed]));
+        let datum = datum.unwrap();
+        assert_eq!(datum["percent"], 25.0);
+        assert_eq!(Coverage.cut_short(&datum), Vec::<String>::new());
+        let told = [
+            "coverage.json is not kept: its 12582914 bytes are more than 12 MiB",
+            "coverage.data.b64 is not kept: its 12582913 bytes are more than 12 MiB",
+        ];
+        assert_eq!(datum["notes"], json!(told));
+        let summary = Coverage.summary(&datum).unwrap();
+        assert!(summary.ends_with(&told.join("; ")), "{summary}");
+    }
 
     fn report(files: &[(&str, u64, u64)]) -> Report {
         let files = files.iter().map(|&(path, num_statements, covered_lines)| {

@@ -54,6 +54,35 @@ pub struct TestResult {
     pub wants: Option<String>,
 }
 
+/// Numbers of tests.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// See [`Status`].
+    pub passed: usize,
+    /// See [`Status`].
+    pub failed: usize,
+    /// See [`Status`].
+    pub errors: usize,
+    /// See [`Status`].
+    pub skipped: usize,
+}
+
+impl Counts {
+    /// How many of these ended how.
+    pub(super) fn of(results: &[TestResult]) -> Self {
+        let count = |status| {
+            let results = results.iter();
+            results.filter(|result| result.status == status).count()
+        };
+        Self {
+            passed: count(Status::Passed),
+            failed: count(Status::Failed),
+            errors: count(Status::Error),
+            skipped: count(Status::Skipped),
+        }
+    }
+}
+
 /// The results of all files; with what could not be read.
 pub(super) fn read(files: &BTreeMap<String, String>) -> (Vec<TestResult>, Vec<String>) {
     let (mut results, mut problems) = (vec![], vec![]);
@@ -80,18 +109,13 @@ pub(super) fn write(results: &[TestResult]) -> Vec<u8> {
     let _ = writer
         .create_element("testsuites")
         .write_inner_content(|writer| {
-            let count = |status| {
-                results
-                    .iter()
-                    .filter(|result| result.status == status)
-                    .count()
-            };
+            let counts = Counts::of(results);
             let suite = writer.create_element("testsuite").with_attributes([
                 ("name", "tests"),
                 ("tests", &*results.len().to_string()),
-                ("failures", &*count(Status::Failed).to_string()),
-                ("errors", &*count(Status::Error).to_string()),
-                ("skipped", &*count(Status::Skipped).to_string()),
+                ("failures", &*counts.failed.to_string()),
+                ("errors", &*counts.errors.to_string()),
+                ("skipped", &*counts.skipped.to_string()),
             ]);
             suite.write_inner_content(|writer| {
                 for result in results {

@@ -1,10 +1,12 @@
 //! Quality checkers, one stage each, with findings in one schema.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use pyti_analyzer::amount;
 use pyti_graph::{Failure, Inputs, Need};
-use pyti_index::{DistFilename, Fetched, Prepared};
+use pyti_index::archive::{self, Limits};
+use pyti_index::{DistFilename, DistKind, Fetched, Prepared};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -128,6 +130,11 @@ impl Stage for Quality {
                 (None, Some(place))
             }
             Subject::Wheel => (None, Some(path.clone())),
+            Subject::File if fetched.packed && !has_pkg_info(&file.path, filename.kind())? => {
+                return Err(Failure::NotApplicable(
+                    "a directory without PKG-INFO is no distribution as it is uploaded".into(),
+                ));
+            }
             Subject::File => (None, None),
         };
         let python = tasks::python(inputs)?;
@@ -172,6 +179,7 @@ impl Stage for Quality {
 
     fn read(&self, ran: &Ran, _: &Inputs) -> Result<Value, Failure> {
         let report = source::read(ran, &[OUTPUT], 1)?;
+        let not_kept = report.not_kept().next();
         let ended = report.commands.into_iter().next();
         let ended = ended.ok_or_else(|| Failure::inconclusive("it did not start"))?;
         let tool = self.0.tool;
@@ -179,6 +187,9 @@ impl Stage for Quality {
             return Err(Failure::inconclusive(format!(
                 "{tool} did not come to its end"
             )));
+        }
+        if let Some(why) = not_kept {
+            return Err(Failure::package(format!("the report of {tool}: {why}")));
         }
         let output = report
             .results
@@ -230,6 +241,14 @@ impl Stage for Quality {
     }
 }
 
+/// Whether a source distribution has the metadata that its build back end writes into it.
+fn has_pkg_info(path: &Path, kind: DistKind) -> Result<bool, Failure> {
+    let wanted = |member: &str| member.split('/').skip(1).eq(["PKG-INFO"]);
+    let archive = archive::read(path, kind, &Limits::default(), wanted);
+    let text = archive.map_err(Failure::package)?.text("PKG-INFO");
+    Ok(text.is_some_and(|text| text.contains("Metadata-Version")))
+}
+
 /// The wheel that was built of the source distribution: its name and content.
 fn wheel_of(inputs: &Inputs) -> Result<(String, Blob), Failure> {
     let build: Option<Built> = inputs.find(tasks::BUILD).map_err(Failure::infrastructure)?;
@@ -256,13 +275,16 @@ mod tests {
 
     /// What the stage of pyflakes makes of a command that ended so, with this output.
     fn pyflakes(ended: &str, output: &str) -> Result<Value, Failure> {
-        let checker = CHECKERS
-            .iter()
-            .find(|checker| checker.tool == "pyflakes")
-            .unwrap();
-        let result = format!(r#"{{"commands": [{ended}], "results": {{"output": "{output}"}}}}"#);
-        let ran = hostile::ran(&result);
-        Quality(checker).read(&ran, &Inputs::default())
+        let results = format!(r#"{{"output": "{output}"}}"#);
+        read_pyflakes(&format!(
+            r#"{{"commands": [{ended}], "results": {results}}}"#
+        ))
+    }
+
+    fn read_pyflakes(result: &str) -> Result<Value, Failure> {
+        let mut checkers = CHECKERS.iter();
+        let checker = checkers.find(|checker| checker.tool == "pyflakes");
+        Quality(checker.unwrap()).read(&hostile::ran(result), &Inputs::default())
     }
 
     #[test]
@@ -278,6 +300,11 @@ mod tests {
         ] {
             assert!(pyflakes(&bad, "").is_err(), "{bad}");
         }
+        let (ended_well, long) = (ended("0", "null", false), r#"[["output", 12582913]]"#);
+        let result =
+            format!(r#"{{"commands": [{ended_well}], "results": {{}}, "too_long": {long}}}"#);
+        let why = read_pyflakes(&result).unwrap_err().to_string();
+        assert!(why.ends_with("more than 12 MiB"), "{why}");
         let found = "/home/dev/source/a.py:1:1: 'os' imported but unused";
         assert!(pyflakes(&ended("1", "null", false), found).is_ok());
     }

@@ -92,7 +92,7 @@ def run(command, places, source):
 
 def results(work, names):
     """What the commands wrote: the text of each file, or of every file in a directory; with the names
-    of those that are too long."""
+    and sizes of those that are too long."""
     texts, too_long = {}, []
     for name in names:
         path = os.path.join(work, name)
@@ -103,10 +103,11 @@ def results(work, names):
             try:
                 with open(file, "rb") as content:
                     read = content.read(KEPT + 1)
+                    size = os.fstat(content.fileno()).st_size
             except EnvironmentError:
                 continue
             if len(read) > KEPT:
-                too_long.append(os.path.relpath(file, work))
+                too_long.append([os.path.relpath(file, work), size])
             else:
                 texts[os.path.relpath(file, work)] = read.decode("utf-8", "replace")
     return texts, too_long

@@ -65,6 +65,17 @@ pub struct Ended {
     pub seconds: f64,
 }
 
+impl Ended {
+    /// In a few words.
+    pub(super) fn how(&self) -> String {
+        match (self.exit, self.signal) {
+            (Some(exit), _) => format!("exit status {exit}"),
+            (None, Some(signal)) => format!("ended by signal {signal}"),
+            (None, None) => "killed at its time limit (--wall SECONDS raises it)".to_owned(),
+        }
+    }
+}
+
 /// What came of the commands.
 #[derive(Debug, Deserialize)]
 pub(super) struct Report {
@@ -72,12 +83,22 @@ pub(super) struct Report {
     pub commands: Vec<Ended>,
     /// What they wrote, by path in `{work}`.
     pub results: BTreeMap<String, String>,
-    /// What they wrote and is too long to be brought back.
+    /// What they wrote and is too long to be brought back: paths in `{work}`, and bytes.
     #[serde(default)]
-    too_long: Few<String, MOST_NAMED>,
+    too_long: Few<(String, u64), MOST_NAMED>,
     /// Why it may not be whole, where the stage did not come to its end.
     #[serde(skip)]
     pub cut: Option<String>,
+}
+
+impl Report {
+    /// What is not kept since it is too long, one sentence each.
+    pub fn not_kept(&self) -> impl Iterator<Item = String> {
+        self.too_long.first.iter().map(|(name, bytes)| {
+            let name = escape_within(name, 100);
+            format!("{name} is not kept: its {bytes} bytes are more than 12 MiB")
+        })
+    }
 }
 
 /// The wall time of the main command, beside others that may take `after` seconds.
@@ -115,14 +136,9 @@ pub(super) fn order(
 pub(super) fn read(ran: &Ran, results: &[&str], commands: usize) -> Result<Report, Failure> {
     let (mut report, cut): (Report, _) = ran.result()?;
     let told = report.commands.len();
-    report.cut = cut
-        .or_else(|| {
-            (told < commands).then(|| format!("its program told of {told} of {commands} commands"))
-        })
-        .or_else(|| {
-            let name = escape_within(report.too_long.first.first()?, 100);
-            Some(format!("what it wrote to {name} is more than 12 MiB"))
-        });
+    report.cut = cut.or_else(|| {
+        (told < commands).then(|| format!("its program told of {told} of {commands} commands"))
+    });
     report.results.retain(|name, _| {
         let mut parts = name.splitn(2, '/');
         let first = parts.next().is_some_and(|first| results.contains(&first));
@@ -174,11 +190,17 @@ mod tests {
             cut(StageStatus::Completed, 2).as_deref(),
             Some("its program told of 1 of 2 commands")
         );
-        let long = one.replace("}],", "}], \"too_long\": [\"a\\u001b.xml\"],");
-        let report = super::read(&hostile::ended(StageStatus::Completed, &long), &[], 1);
-        assert_eq!(
-            report.unwrap().cut.as_deref(),
-            Some("what it wrote to a\\u{1b}.xml is more than 12 MiB")
+    }
+
+    #[test]
+    fn what_is_too_long_is_told_and_cuts_nothing_short() {
+        let ran = hostile::ran(
+            r#"{"commands": [], "results": {}, "too_long": [["a\u001b.xml", 12582913]]}"#,
         );
+        let report = super::read(&ran, &["a.xml"], 0).unwrap();
+        assert_eq!(report.cut, None);
+        let told: Vec<String> = report.not_kept().collect();
+        let expected = "a\\u{1b}.xml is not kept: its 12582913 bytes are more than 12 MiB";
+        assert_eq!(told, [expected]);
     }
 }

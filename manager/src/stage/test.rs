@@ -10,7 +10,7 @@ use pyti_vm::Interpreter;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::junit::{self, Status, TestResult};
+use super::junit::{self, Counts, TestResult};
 use super::source::{self, Command, Commands, Ended};
 use super::test_plan::{Framework, RUN_DJANGO, TestPlan};
 use super::wanting::PLUGIN;
@@ -66,19 +66,6 @@ pub struct Tests {
     pub cut: Option<String>,
 }
 
-/// Numbers of tests.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// See [`Status`].
-    pub passed: usize,
-    /// See [`Status`].
-    pub failed: usize,
-    /// See [`Status`].
-    pub errors: usize,
-    /// See [`Status`].
-    pub skipped: usize,
-}
-
 impl Stage for Test {
     fn name(&self) -> &'static str {
         "test"
@@ -114,24 +101,22 @@ impl Stage for Test {
     fn read(&self, ran: &Ran, inputs: &Inputs) -> Result<Value, Failure> {
         let plan: TestPlan = tasks::read(inputs, tasks::TEST_PLAN)?;
         let report = source::read(ran, &[REPORTS], 1)?;
+        let not_kept: Vec<String> = report.not_kept().collect();
         let ended = report.commands.into_iter().next();
         let ended = ended.ok_or_else(|| Failure::inconclusive("its tests did not start"))?;
-        let (mut results, problems) = junit::read(&report.results);
+        let (mut results, mut problems) = junit::read(&report.results);
         if let Some(text) = report.results.get(SUBUNIT) {
             results.extend(subunit::read(text));
         }
+        // Those of which there is too much to read have run.
         if results.is_empty()
+            && not_kept.is_empty()
             && let Some(failure) =
                 nothing_reported(ran, &plan, &ended, &problems, report.cut.as_deref())
         {
             return Err(failure);
         }
-        let count = |status| {
-            results
-                .iter()
-                .filter(|result| result.status == status)
-                .count()
-        };
+        problems.extend(not_kept);
         let mut wants: BTreeMap<String, usize> = BTreeMap::new();
         for what in results.iter().filter_map(|result| result.wants.clone()) {
             *wants.entry(what).or_default() += 1;
@@ -141,12 +126,7 @@ impl Stage for Test {
         std::fs::write(ran.directory.join(JUNIT), junit::write(&results))
             .map_err(Failure::infrastructure)?;
         let tests = Tests {
-            counts: Counts {
-                passed: count(Status::Passed),
-                failed: count(Status::Failed),
-                errors: count(Status::Error),
-                skipped: count(Status::Skipped),
-            },
+            counts: Counts::of(&results),
             wanted_service,
             wants,
             missing: tasks::missing_tools(inputs, self.name())?,
@@ -179,7 +159,7 @@ impl Stage for Test {
             amount(errors as u64, "error", "errors")
         );
         if tests.results.is_empty() {
-            text = format!("{framework}: no results, {}", how(&tests.ended));
+            text = format!("{framework}: no results, {}", tests.ended.how());
         } else if passed + failed + skipped == 0 {
             // What cannot be imported is an error and no test.
             let first = tests.results.first().and_then(said).unwrap_or_default();
@@ -276,20 +256,11 @@ fn nothing_reported(
         let reason = format!("{framework} found no tests in its source");
         return Some(Failure::NotApplicable(reason));
     }
-    let mut reason = format!("{framework} reported no test, {}", how(ended));
+    let mut reason = format!("{framework} reported no test, {}", ended.how());
     if let Some(said) = problems.first().cloned().or_else(|| ran.last_line()) {
         reason.push_str(&format!(": {}", escape_within(&said, LONGEST)));
     }
     Some(Failure::package(reason))
-}
-
-/// How a command ended, in a few words.
-pub(super) fn how(ended: &Ended) -> String {
-    match (ended.exit, ended.signal) {
-        (Some(exit), _) => format!("exit status {exit}"),
-        (None, Some(signal)) => format!("ended by signal {signal}"),
-        (None, None) => "killed at its time limit (--wall SECONDS raises it)".to_owned(),
-    }
 }
 
 /// What of the tests of a datum was not watched to its end.
@@ -393,6 +364,8 @@ pub(super) fn order(
 
 #[cfg(test)]
 mod tests {
+    use pyti_graph::Datum;
+
     use super::super::hostile;
     use super::*;
 
@@ -462,6 +435,30 @@ mod tests {
             Some(Failure::package(
                 "command could not be started: no such file"
             ))
+        );
+    }
+
+    #[test]
+    fn tests_that_say_too_much_have_run() {
+        let python = Interpreter::new("/usr/bin/python3", "3.13", "2.41").unwrap();
+        let guest = serde_json::json!({"key": "", "python": python});
+        let inputs = [
+            (tasks::TEST_PLAN, Datum::of(&plan(Framework::Pytest))),
+            (tasks::TEMPLATE, Datum::of(&guest)),
+            ("tools.test", Datum::of(&tasks::FetchedTools::default())),
+        ];
+        let inputs = inputs.map(|(kind, datum)| (kind.into(), datum.unwrap()));
+        let result = serde_json::json!({"commands": [ended(Some(1))], "results": {},
+            "too_long": [["junit/pytest.xml", 12_582_913]]});
+        let directory = tempfile::tempdir().unwrap();
+        let mut ran = hostile::ran(&result.to_string());
+        ran.directory = directory.path().to_owned();
+        let datum = Test.read(&ran, &Inputs::from_iter(inputs)).unwrap();
+        assert_eq!(Test.cut_short(&datum), Vec::<String>::new());
+        assert_eq!(
+            Test.summary(&datum).unwrap(),
+            "pytest: no results, exit status 1; reports that cannot be read: 1 \
+             (junit/pytest.xml is not kept: its 12582913 bytes are more than 12 MiB)"
         );
     }
 

@@ -19,7 +19,9 @@ impl Action for RunStage {
     fn run(&self, inputs: Inputs, _: Control) -> BoxFuture<'_, Result<Outputs, Failure>> {
         Box::pin(async move {
             let Self { stage, audit } = self;
-            let mut order = stage.order(&inputs, audit.stages.limits())?;
+            // It may look into an archive.
+            let order = || stage.order(&inputs, audit.stages.limits());
+            let mut order = tokio::task::block_in_place(order)?;
             if stage.tools().is_some() {
                 let tools: FetchedTools = read(&inputs, tools_of(stage.name()).as_str())?;
                 if let Some(reason) = tools.unavailable {

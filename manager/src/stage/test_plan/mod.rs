@@ -172,6 +172,37 @@ mod tests {
     }
 
     #[test]
+    fn a_noxfile_tells_the_command_the_extras_and_the_groups() {
+        let nox = "import nox\n\n@nox.session\ndef lint(session):\n    session.install('ruff')\n    \
+            session.run('ruff', 'check')\n\n@nox.session\ndef tests(session):\n    \
+            session.install('.[more]', 'a>1')\n    \
+            session.install(*nox.project.dependency_groups(PYPROJECT, 'suite'))\n    \
+            session.run('pytest', '-k', 'not slow', 'suite', *session.posargs)\n";
+        let groups = "[dependency-groups]\nsuite = ['b', {include-group = 'deep'}]\n\
+            deep = ['c']\ntest = ['never']\n";
+        let files = [
+            ("noxfile.py", nox),
+            ("pyproject.toml", groups),
+            ("suite/check_it.py", ""),
+        ];
+        let metadata = CoreMetadata {
+            name: "own".into(),
+            requires_dist: vec!["d ; extra == 'more'".into(), "e".into()],
+            ..CoreMetadata::default()
+        };
+        let plan = plan(&Files::of(&files), &metadata, PythonVersion::TEST).unwrap();
+        assert_eq!(plan.framework, Framework::Pytest);
+        let reason = "noxfile.py tests runs `pytest -k not slow suite`";
+        assert_eq!(plan.reason, reason);
+        assert!(
+            plan.arguments
+                .ends_with(&["-k", "not slow", "suite"].map(str::to_owned))
+        );
+        assert_eq!(plan.wanted, ["a>1", "b", "c", "d"]);
+        assert_eq!(plan.wanted_by, ["noxfile.py tests"]);
+    }
+
+    #[test]
     fn a_command_of_too_many_words_is_cut_and_says_so() {
         let many = "a.py ".repeat(600);
         let tox = format!("[testenv]\ncommands = pytest {many}\n");
