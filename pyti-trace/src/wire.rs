@@ -195,7 +195,8 @@ pub struct StageSpec {
     pub env: Vec<(String, String)>,
     /// Working directory; made if missing, owned by the user.
     pub cwd: String,
-    /// Whether the probes watch (the benchmark also runs without).
+    /// Whether the probes watch. The benchmark also runs without, and then they are taken out of the
+    /// kernel: what is compared with them has none.
     pub traced: bool,
     /// Whether the kernel counts how often and how long the probes run (for the benchmark: counting
     /// costs time itself).

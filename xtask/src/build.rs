@@ -26,6 +26,7 @@ pub fn build() -> Result<()> {
             "--release",
             "--package",
             "pyti-trace",
+            "--no-default-features",
             "--features",
             "agent",
         ])

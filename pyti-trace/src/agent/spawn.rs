@@ -174,7 +174,6 @@ pub(super) fn hold(place: &Place<'_>) -> Result<Held, AgentError> {
             ],
             view: place.view.as_raw_fd(),
             gate: gate_inside.as_raw_fd(),
-            outer_gate: gate.as_raw_fd(),
             verdict: verdict_inside.as_raw_fd(),
         };
         inside.run(&mut order, &mut pointers);
@@ -298,7 +297,6 @@ struct Inside {
     streams: [libc::c_int; 3],
     view: libc::c_int,
     gate: libc::c_int,
-    outer_gate: libc::c_int,
     verdict: libc::c_int,
 }
 
@@ -359,9 +357,6 @@ impl Inside {
     }
 
     fn prepare(&self) -> Result<(), (Step, Errno)> {
-        // The other end is the agent's; with it open here, the agent's end would go unnoticed.
-        // SAFETY: closing our own copy of a descriptor.
-        unsafe { libc::close(self.outer_gate) };
         own_session().map_err(|errno| (Step::Session, errno))?;
         // SAFETY: a descriptor and a flag.
         Errno::result(unsafe { libc::setns(self.view, libc::CLONE_NEWNS) })
@@ -377,17 +372,12 @@ impl Inside {
             // SAFETY: plain descriptor numbers.
             Errno::result(unsafe { libc::dup2(from, to) })?;
         }
-        // Whatever else the agent has open goes away with the execution, not only what it marked.
-        // SAFETY: marks descriptors, closes none.
-        Errno::result(unsafe {
-            libc::syscall(
-                libc::SYS_close_range,
-                3,
-                libc::c_uint::MAX,
-                libc::CLOSE_RANGE_CLOEXEC,
-            )
-        })?;
-        Ok(())
+        // Nothing else that the agent has open stays: its end of the gate would keep the agent's end from
+        // being noticed, and the probes, when the agent takes them out, would only go when this executes.
+        let (low, high) = (self.gate.min(self.verdict), self.gate.max(self.verdict));
+        close_all(3, low - 1)?;
+        close_all(low + 1, high - 1)?;
+        close_all(high + 1, libc::c_int::MAX)
     }
 
     /// Fills `bytes` from the gate.
@@ -404,6 +394,15 @@ impl Inside {
         }
         Ok(())
     }
+}
+
+/// Closes every descriptor from the first number to the last.
+fn close_all(first: libc::c_int, last: libc::c_int) -> nix::Result<()> {
+    if first > last {
+        return Ok(());
+    }
+    // SAFETY: this process uses none of these any more.
+    Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
 }
 
 fn own_session() -> nix::Result<()> {

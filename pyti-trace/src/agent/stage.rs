@@ -104,9 +104,10 @@ fn prepare(
     }
     let held = &waiting.held;
     if !spec.traced {
-        machine
-            .tracer
+        let tracer = &mut machine.tracer;
+        tracer
             .forget(held.pid)
+            .and_then(|()| tracer.detach())
             .map_err(|error| AgentError::Order(error.to_string()))?;
     }
     port.queue_json(

@@ -87,6 +87,21 @@ pub(super) fn attach(
     })
 }
 
+/// Detaches a program and takes it out of the kernel; one that the kernel refused is not there.
+pub(super) fn unload(program: &mut Program) -> Result<(), ProgramError> {
+    if program.fd().is_err() {
+        return Ok(());
+    }
+    match program {
+        Program::Lsm(program) => program.unload(),
+        Program::FEntry(program) => program.unload(),
+        Program::FExit(program) => program.unload(),
+        Program::BtfTracePoint(program) => program.unload(),
+        // No other type was ever loaded.
+        _ => Ok(()),
+    }
+}
+
 /// Why, and what the verifier's log has at its end, where the reason stands.
 fn reason(error: &ProgramError) -> (String, String) {
     match error {

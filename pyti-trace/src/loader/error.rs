@@ -50,6 +50,14 @@ pub enum LoadError {
         /// Why.
         reason: String,
     },
+    /// A program stays in the kernel.
+    #[error("failed to take the probe {program} out of the kernel: {reason}")]
+    Unload {
+        /// Name of the program.
+        program: String,
+        /// Why.
+        reason: String,
+    },
     /// The kernel does not count how long programs run.
     #[error("failed to have the kernel count the probes' runs")]
     Timing(#[source] aya::sys::SyscallError),

@@ -231,6 +231,21 @@ impl Tracer {
         })
     }
 
+    /// Takes every probe out of the kernel, whose functions then run as if there had never been one.
+    ///
+    /// # Errors
+    /// The kernel keeps one.
+    pub fn detach(&mut self) -> Result<(), LoadError> {
+        for (name, program) in self.ebpf.programs_mut() {
+            attach::unload(program).map_err(|error| LoadError::Unload {
+                program: name.to_owned(),
+                reason: error.to_string(),
+            })?;
+        }
+        self.attached.clear();
+        Ok(())
+    }
+
     /// How many processes are tracked now; ended ones count until the kernel has let them go.
     #[must_use]
     pub fn tracked(&self) -> usize {

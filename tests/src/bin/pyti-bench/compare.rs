@@ -17,7 +17,7 @@ const COUNTED: u32 = 2;
 /// How a command is watched.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Watch {
-    /// Not at all: the probes are attached, and follow another process.
+    /// Not at all: no probe is in the kernel.
     Bare,
     Traced,
     /// Traced, and the kernel counts what the probes take, which costs time itself.
