@@ -129,7 +129,7 @@ pub struct StageFacts {
     #[serde(default, skip_serializing_if = "is_none_dropped")]
     pub dropped: [u64; Family::ALL.len()],
     /// Whatever else keeps the record from being whole, one sentence each: a full disk, a store
-    /// that had to be recovered, a probe that could not be attached.
+    /// that was not finished, a probe that could not be attached.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
 }

@@ -16,6 +16,9 @@ the width of a report where no terminal tells it.";
 ///
 /// Exit status of audit and analyze: 0 unremarkable, 1 suspicious or malicious, 2 the tool or its input
 /// failed, 3 inconclusive. Of the other commands: 0 done, 2 failed.
+///
+/// Ctrl-C, or SIGTERM, ends the stage that runs, and audit reports what there is: 1 or 3, or 2 where no
+/// stage had begun. A second one ends it at once: 130.
 #[derive(Debug, Parser)]
 #[command(name = "pyti", version, after_help = ENVIRONMENT)]
 pub struct Cli {

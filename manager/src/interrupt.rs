@@ -5,6 +5,9 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+/// Exit status of a program that Ctrl-C ended, as shells have it: 128 and the number of SIGINT.
+const INTERRUPTED: i32 = 130;
+
 /// Hears SIGINT and SIGTERM. Clones hear the same.
 #[derive(Debug, Clone)]
 pub struct Interrupt {
@@ -32,7 +35,7 @@ impl Interrupt {
                 }
                 if teller.send_replace(true) {
                     // The machines die with this process.
-                    std::process::exit(130);
+                    std::process::exit(INTERRUPTED);
                 }
             }
         });

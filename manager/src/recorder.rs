@@ -10,7 +10,8 @@ use pyti_trace::decode;
 use pyti_trace::event::{Family, Kind};
 use tokio::sync::{mpsc, oneshot};
 
-/// Frames that wait for the disk; then the VM waits.
+/// Frames that wait for the disk; then the VM waits. Nothing waits for a frame to follow: each is in the
+/// journal as soon as those before it are, and survives the end of this program from then on.
 const QUEUE: usize = 64;
 /// Bytes of events written in all; what is over is counted as lost. As they are written they take
 /// several times what they take on the wire.
@@ -118,6 +119,9 @@ fn record(
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
+    use pyti_analyzer::store;
     use pyti_trace_ebpf::{RECORD_SIZE, VERSION, kind};
 
     use super::*;
@@ -142,6 +146,22 @@ mod tests {
             assert!(recorder.push(exec()).await);
         }
         recorder.finish().await
+    }
+
+    #[tokio::test]
+    async fn what_was_handed_over_is_kept_before_the_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let recorder = Recorder::start(directory.path(), 100).unwrap();
+        assert!(recorder.push(exec()).await);
+        let kept = || store::read(directory.path(), 100).unwrap().events.len();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        // Nothing follows, and nobody says that it is over.
+        while kept() == 0 {
+            assert!(Instant::now() < deadline, "it waits for more");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(kept(), 1);
+        assert!(recorder.finish().await.dropped_none());
     }
 
     #[tokio::test]

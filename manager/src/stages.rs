@@ -214,8 +214,9 @@ impl Stages {
                 .iter()
                 .map(|(hook, _)| format!("probe {hook} could not be attached")),
         );
-        let state = state.and_then(|path| {
-            let stored = tokio::task::block_in_place(|| self.store_state(&path));
+        // Later stages and later runs find it in the data store.
+        let state = state.and_then(|file| {
+            let stored = tokio::task::block_in_place(|| self.store.put(file));
             // A stage that needs it says that it is missing.
             stored.inspect_err(|error| tracing::warn!("{error:#}")).ok()
         });
@@ -246,14 +247,6 @@ impl Stages {
             Ok(input)
         };
         tokio::task::spawn_blocking(write).await?
-    }
-
-    /// Later stages and later runs find it in the data store.
-    fn store_state(&self, path: &Path) -> Result<Blob> {
-        let stored = self.store.put_file(path);
-        std::fs::remove_file(path)
-            .with_context(|| format!("failed to remove {}", path.display()))?;
-        stored
     }
 
     /// Where the disk refuses, the facts are still judged, and say so.

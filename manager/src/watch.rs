@@ -7,8 +7,8 @@ mod beats;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{self, Seek as _, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -45,8 +45,9 @@ pub struct Watched {
     pub facts: StageFacts,
     /// The files that the stage was asked for, whole ones only.
     pub files: BTreeMap<String, Vec<u8>>,
-    /// The state of the disk, where it was asked for and came whole: a file in the stage's directory.
-    pub state: Option<PathBuf>,
+    /// The state of the disk, where it was asked for and came whole: a file without a name, to be read
+    /// from its beginning.
+    pub state: Option<File>,
     /// From the order to the release of the stage's first process; `None` where it never came.
     pub to_start: Option<Duration>,
     /// What the machine used; `None` where it ended by itself.
@@ -310,7 +311,7 @@ impl Stage {
             }
         }
         let state = match self.state.map(StateFile::finish) {
-            Some(Ok(path)) => Some(path),
+            Some(Ok(file)) => Some(file),
             Some(Err(reason)) => {
                 // Where the stage itself was cut short, that is said already.
                 if facts.status == StageStatus::Completed {
@@ -403,9 +404,9 @@ impl Stage {
     }
 }
 
-/// The state of the disk as it comes in.
+/// The state of the disk as it comes in. Its file has no name: whatever ends this program, half a state
+/// is not left behind.
 struct StateFile {
-    path: PathBuf,
     file: File,
     left: u64,
     whole: bool,
@@ -416,11 +417,9 @@ impl StateFile {
         let Some(keep) = &spec.keep else {
             return Ok(None);
         };
-        let path = directory.join(STATE);
-        let file = File::create_new(&path)
-            .with_context(|| format!("failed to make {}", path.display()))?;
+        let file = tempfile::tempfile_in(directory)
+            .with_context(|| format!("failed to make a file in {}", directory.display()))?;
         Ok(Some(Self {
-            path,
             file,
             left: keep.bytes,
             whole: false,
@@ -435,12 +434,11 @@ impl StateFile {
         Ok(())
     }
 
-    fn finish(self) -> Result<PathBuf, String> {
-        if self.whole {
-            return Ok(self.path);
-        }
+    fn finish(mut self) -> Result<File, String> {
         // Half a state serves nobody.
-        let _ = std::fs::remove_file(&self.path);
+        if self.whole && self.file.rewind().is_ok() {
+            return Ok(self.file);
+        }
         Err("the files that it left could not be brought back whole".into())
     }
 }

@@ -3,6 +3,9 @@
 pub mod burst;
 pub mod guest;
 pub mod matrix;
+pub mod place;
+pub mod process;
+pub mod slow_index;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -32,6 +35,26 @@ pub fn package(name: &str) -> PathBuf {
     let path = Path::new(&tests).join("packages").join(name);
     assert!(path.is_dir(), "no fixture package {}", path.display());
     path
+}
+
+/// A copy of a fixture package whose setup.py the installation is the first to run. It has the PKG-INFO of
+/// a source distribution, which states what would otherwise have to be asked of setup.py beforehand.
+///
+/// # Panics
+/// Where there is no such package, or the disk refuses.
+#[must_use]
+pub fn package_for_install(name: &str) -> TempDir {
+    let original = package(name);
+    let copy = tempfile::tempdir().expect("failed to make a directory");
+    for entry in original.read_dir().expect("unreadable package") {
+        let entry = entry.expect("unreadable package");
+        let place = copy.path().join(entry.file_name());
+        std::fs::copy(entry.path(), place).expect("failed to copy");
+    }
+    let called = original.file_name().unwrap_or_default().to_string_lossy();
+    let stated = format!("Metadata-Version: 2.2\nName: pyti-fixture-{called}\nVersion: 1.0\n");
+    std::fs::write(copy.path().join("PKG-INFO"), stated).expect("failed to write");
+    copy
 }
 
 /// What an audit gave.

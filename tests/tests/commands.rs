@@ -215,6 +215,37 @@ fn runs_are_listed() {
 }
 
 #[test]
+fn what_is_left_of_a_run_whose_program_died_comes_with_a_notice() {
+    let directory = tempfile::tempdir().expect("failed to make a directory");
+    let place = directory.path().join("run");
+    let trace =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("traces/reverse-shell.strace");
+    let (trace, out) = (trace.to_string_lossy(), place.to_string_lossy());
+    let kept = run(&["analyze", "--strace", &trace, "--out", &out]);
+    assert_eq!(kept.status.code(), Some(1), "{}", text(&kept.stderr));
+    let show = |what: &str| {
+        let output = run(&["show", &out, what]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let views = ["--events", "--tree", "--output"];
+    let whole = views.map(show);
+    // As it stands until the program that works on it has finished it.
+    let path = place.join("run.json");
+    let record = std::fs::read_to_string(&path).expect("no record");
+    let unfinished = record.replace("\"state\": \"finished\"", "\"state\": \"running\"");
+    assert_ne!(record, unfinished);
+    std::fs::write(&path, unfinished).expect("failed to write");
+    for (view, (shown, silent)) in views.iter().zip(whole) {
+        let (left, notice) = show(view);
+        assert_eq!(silent, "", "{view}");
+        assert!(left.contains(&shown), "{view}: {left}");
+        let expected = "pyti: the run was not watched to its end: its program died";
+        assert!(notice.starts_with(expected), "{view}: {notice}");
+    }
+}
+
+#[test]
 fn an_option_without_its_stage_is_refused() {
     let args = ["plan", "six==1.16.0", "--test-command", "pytest"];
     let (status, _, stderr) = at_an_empty_home(&args);

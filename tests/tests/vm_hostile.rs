@@ -1,41 +1,63 @@
-//! Packages that attack the watcher or its resources: each ends within its limits, the verdict is
-//! not clean, says why, and every event that had left the VM is kept.
+//! Packages that attack the watcher or its resources, when they are asked for their metadata and when they
+//! are installed: each ends within its limits, the verdict is not clean, says why, and every event that
+//! had left the VM is kept.
 
 use std::time::{Duration, Instant};
 
 use pyti::cli::LimitArgs;
-use pyti::order::order;
-use pyti_tests::{Audit, audit_package, guest, run, text};
+use pyti::order::{INSTALL, order};
+use pyti_tests::{Audit, audit, audit_package, guest, package_for_install, run, text};
 use serde_json::{Value, json};
 
+/// The stage that asks a setup.py for its metadata.
+const METADATA: &str = "metadata";
 /// What a stage says that the kernel ended for want of memory.
 const OUT_OF_MEMORY: &str = "it ran out of memory, and the kernel killed";
 
-/// Audits the package within a deadline; the report names one of these reasons (several where it depends
-/// on the machine's speed which limit comes first), and events were kept.
-fn bounded(name: &str, args: &[&str], seconds: u64, causes: &[&str]) -> Audit {
+/// Audits a package, whose setup.py runs in this stage first.
+fn audit_in(stage: &str, name: &str, args: &[&str]) -> Audit {
+    let name = format!("hostile/{name}");
+    if stage == INSTALL {
+        let package = package_for_install(&name);
+        audit(&package.path().to_string_lossy(), args)
+    } else {
+        audit_package(&name, args)
+    }
+}
+
+/// Audits the package within a deadline. Its setup.py runs in this stage and no other, for which the
+/// report names one of these reasons (several where it depends on the machine's speed which limit comes
+/// first), and events were kept.
+fn bounded(stage: &str, name: &str, args: &[&str], seconds: u64, causes: &[&str]) -> Audit {
     let started = Instant::now();
-    let audit = audit_package(&format!("hostile/{name}"), args);
+    let audit = audit_in(stage, name, args);
     let took = started.elapsed();
     assert!(took < Duration::from_secs(seconds), "{name} took {took:?}");
     assert_eq!(audit.verdict(), "inconclusive", "{}", audit.everything());
     assert_eq!(audit.status, 3, "{}", audit.everything());
     let reasons = audit.report["reasons"].to_string();
+    let named = |cause: &&str| reasons.contains(&format!("stage {stage}: {cause}"));
     assert!(
-        causes.iter().any(|cause| reasons.contains(cause)),
+        causes.iter().any(named),
         "none of {causes:?}: {}",
         audit.everything()
     );
+    let stages = audit.report["stages"].as_array().expect("no stages");
+    let ran = stages
+        .iter()
+        .filter(|stage| stage["status"]["state"] != "not_started");
+    let ran: Vec<&Value> = ran.map(|stage| &stage["name"]).collect();
+    assert_eq!(ran, [stage], "{}", audit.everything());
     let kept = events(&audit);
     assert!(!kept.is_empty(), "no events kept: {}", audit.everything());
     audit
 }
 
-/// The stage that runs setup.py first, as the report has it.
-fn metadata(audit: &Audit) -> &Value {
+/// A stage as the report has it.
+fn facts<'a>(audit: &'a Audit, stage: &str) -> &'a Value {
     let stages = audit.report["stages"].as_array().expect("no stages");
-    let metadata = stages.iter().find(|stage| stage["name"] == "metadata");
-    metadata.expect("no metadata stage")
+    let found = stages.iter().find(|facts| facts["name"] == stage);
+    found.unwrap_or_else(|| panic!("no stage {stage}: {}", audit.everything()))
 }
 
 /// What `pyti show --events` has: a line for each, as JSON.
@@ -61,47 +83,70 @@ fn recorded(events: &str, wanted: &Value) -> bool {
     })
 }
 
-#[test]
-fn vm_hostile_forks_without_end() {
-    bounded(
-        "forks-without-end",
-        &["--wall", "20"],
-        240,
-        &["it timed out"],
-    );
+/// Of each behaviour two tests: where setup.py is asked for metadata, and where it is installed.
+macro_rules! in_both_stages {
+    ($($behaviour:ident: $metadata:ident, $install:ident;)*) => {$(
+        #[test]
+        fn $metadata() {
+            $behaviour(METADATA);
+        }
+
+        #[test]
+        fn $install() {
+            $behaviour(INSTALL);
+        }
+    )*};
 }
 
-#[test]
-fn vm_hostile_fills_disk() {
-    // The disk is in memory: which of them is full first is not said.
-    let causes = [OUT_OF_MEMORY, "it failed with exit status"];
-    let audit = bounded("fills-disk", &[], 300, &causes);
-    let used = metadata(&audit)["disk_used"].as_u64().unwrap_or_default();
-    assert!(used > 512 << 20, "{}", audit.everything());
+in_both_stages! {
+    forks_without_end: vm_hostile_forks_without_end, vm_hostile_install_forks_without_end;
+    fills_disk: vm_hostile_fills_disk, vm_hostile_install_fills_disk;
+    allocates_memory: vm_hostile_allocates_memory, vm_hostile_install_allocates_memory;
+    kills_everything: vm_hostile_kills_everything, vm_hostile_install_kills_everything;
+    prints_escapes: vm_hostile_prints_escapes, vm_hostile_install_prints_escapes;
+}
+
+fn forks_without_end(stage: &str) {
+    let limits = ["--wall", "20", "--pids", "128"];
+    let audit = bounded(stage, "forks-without-end", &limits, 240, &["it timed out"]);
+    let refused = facts(&audit, stage)["pids_refused"].as_u64();
+    assert!(refused > Some(0), "{}", audit.everything());
+}
+
+fn fills_disk(stage: &str) {
+    // The disk is in memory, of which there is more here, so that the disk is full first.
+    let limit = ["--memory", "1536"];
+    let causes = ["it failed with exit status 1"];
+    let audit = bounded(stage, "fills-disk", &limit, 300, &causes);
+    let used = facts(&audit, stage)["disk_used"].as_u64();
+    assert!(used > Some(512 << 20), "{}", audit.everything());
+    let results = audit.report["results"].to_string();
+    assert!(results.contains("No space left on device"), "{results}");
     // What was on record before the end is kept.
     let made = json!({"kind": "open", "path": "/home/dev/fill", "created": true});
     assert!(recorded(&events(&audit), &made), "{}", audit.everything());
 }
 
-#[test]
-fn vm_hostile_allocates_memory() {
+fn allocates_memory(stage: &str) {
     let limit = ["--memory", "256"];
-    let audit = bounded("allocates-memory", &limit, 300, &[OUT_OF_MEMORY]);
-    let kills = metadata(&audit)["oom_kills"].as_u64();
+    let audit = bounded(stage, "allocates-memory", &limit, 300, &[OUT_OF_MEMORY]);
+    let kills = facts(&audit, stage)["oom_kills"].as_u64();
     assert!(kills > Some(0), "{}", audit.everything());
 }
 
 #[test]
 fn vm_hostile_sleeps() {
-    bounded("sleeps", &["--wall", "15"], 120, &["it timed out"]);
+    let limit = ["--wall", "15"];
+    bounded(METADATA, "sleeps", &limit, 120, &["it timed out"]);
 }
 
-#[test]
-fn vm_hostile_kills_everything() {
-    let audit = bounded("kills-everything", &[], 120, &["it was ended by signal 9"]);
+fn kills_everything(stage: &str) {
+    let causes = ["it was ended by signal 9"];
+    let audit = bounded(stage, "kills-everything", &[], 120, &causes);
     // It reaches pip, and neither the agent nor the machine.
     let ended = json!({"state": "signaled", "signal": 9});
-    assert_eq!(metadata(&audit)["status"], ended, "{}", audit.everything());
+    let status = &facts(&audit, stage)["status"];
+    assert_eq!(*status, ended, "{}", audit.everything());
     let sent = json!({"kind": "signal", "signal": 9, "result": 0});
     assert!(recorded(&events(&audit), &sent), "{}", audit.everything());
 }
@@ -109,6 +154,7 @@ fn vm_hostile_kills_everything() {
 #[test]
 fn vm_hostile_prints_a_gigabyte() {
     let audit = bounded(
+        METADATA,
         "prints-a-gigabyte",
         &["--wall", "30", "--output", "64"],
         240,
@@ -130,6 +176,23 @@ fn vm_hostile_prints_a_gigabyte() {
             );
         }
     }
+}
+
+/// pip holds back what a setup.py prints, unless that fails: then it shows all of it.
+#[test]
+fn vm_hostile_install_output_is_cut_at_its_bound() {
+    let limit = ["--output", "4"];
+    let causes = ["it failed with exit status 1"];
+    let audit = bounded(INSTALL, "prints-and-fails", &limit, 120, &causes);
+    let dropped = facts(&audit, INSTALL)["stderr_dropped"].as_u64();
+    let dropped = dropped.expect("no count");
+    assert!(dropped >= 12 << 10, "{}", audit.everything());
+    let kept = std::fs::read(audit.run().join(INSTALL).join("stderr")).expect("no output");
+    let mark = format!("\n[pyti: cut here, {dropped} more bytes]\n");
+    let kept = kept.strip_suffix(mark.as_bytes());
+    let kept = kept.unwrap_or_else(|| panic!("the cut is not marked: {}", audit.everything()));
+    assert_eq!(kept.len(), 4 << 10);
+    assert!(text(kept).contains("xxxxxxxx"), "{}", text(kept));
 }
 
 /// What pip does not hold back: a command prints more than is kept.
@@ -154,14 +217,9 @@ async fn vm_hostile_output_is_cut_at_its_bound() {
     assert!(kept.bytes().all(|byte| byte == b'x'));
 }
 
-#[test]
-fn vm_hostile_prints_escapes() {
-    let audit = bounded(
-        "prints-escapes",
-        &[],
-        120,
-        &["it failed with exit status 1"],
-    );
+fn prints_escapes(stage: &str) {
+    let causes = ["it failed with exit status 1"];
+    let audit = bounded(stage, "prints-escapes", &[], 120, &causes);
     let path = audit.run().to_string_lossy().into_owned();
     let show = |options: &[&str]| {
         let mut args = vec!["show", path.as_str()];
@@ -234,4 +292,25 @@ fn vm_hostile_floods_events() {
     // What came first had room.
     let first = json!({"kind": "open", "asked": "/tmp/missing-0"});
     assert!(recorded(&events(&audit), &first), "{losses}");
+}
+
+/// What is over the limit on events is counted, to the last one, and the install that it hides is not
+/// called unremarkable.
+#[test]
+fn vm_hostile_install_floods_events_over_their_limit() {
+    const LIMIT: u64 = 1000;
+    let limit = LIMIT.to_string();
+    let audit = audit_in(INSTALL, "floods-events", &["--events", &limit]);
+    assert_eq!(audit.verdict(), "inconclusive", "{}", audit.everything());
+    let status = &facts(&audit, INSTALL)["status"]["state"];
+    assert_eq!(status, "completed", "{}", audit.everything());
+    let losses = &audit.report["losses"][INSTALL];
+    let sum = |name: &str| -> u64 {
+        let families = losses.as_object().into_iter().flatten();
+        families.filter_map(|(_, loss)| loss[name].as_u64()).sum()
+    };
+    assert!(sum("seen") > 200_000, "{losses}");
+    assert_eq!(sum("stored"), LIMIT, "{losses}");
+    assert_eq!(sum("lost"), sum("seen") - LIMIT, "{losses}");
+    assert_eq!(events(&audit).lines().count() as u64, LIMIT);
 }

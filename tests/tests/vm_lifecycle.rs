@@ -9,18 +9,19 @@ use pyti::interrupt::Interrupt;
 use pyti::order::order;
 use pyti::watch::watch;
 use pyti_analyzer::{StageFacts, StageStatus, Verdict, store};
-use pyti_tests::{guest, package, pyti, run, text};
+use pyti_tests::process::{descendants, signal, wait_for};
+use pyti_tests::{guest, package, package_for_install, pyti, run, text};
 use pyti_trace::event::Event;
 use pyti_vm::{Control, StartOptions};
 use tempfile::TempDir;
 
-/// Starts an audit that would last for ever and waits until its events arrive.
-fn start() -> (Child, TempDir) {
+/// Starts an audit of this package, which would last for ever, and waits until its events arrive.
+fn start(package: &Path) -> (Child, TempDir) {
     let directory = tempfile::tempdir().expect("failed to make a directory");
     let child = pyti()
         .args(["audit", "--fresh", "--format", "json", "--out"])
         .arg(directory.path().join("run"))
-        .arg(package("hostile/sleeps"))
+        .arg(package)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -43,34 +44,6 @@ fn start() -> (Child, TempDir) {
     (child, directory)
 }
 
-fn wait_for(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// The processes below this one, itself not included.
-fn descendants(pid: u32) -> Vec<u32> {
-    let mut found = vec![];
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    for task in tasks {
-        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        for child in children
-            .split_whitespace()
-            .filter_map(|text| text.parse().ok())
-        {
-            found.push(child);
-            found.extend(descendants(child));
-        }
-    }
-    found
-}
-
 fn kept_events(directory: &TempDir) -> usize {
     let path = directory.path().join("run");
     let output = run(&[
@@ -84,17 +57,9 @@ fn kept_events(directory: &TempDir) -> usize {
     text(&output.stdout).lines().count()
 }
 
-fn signal(pid: u32, name: &str) {
-    // The shell's own: a small machine has no program of this name.
-    let status = Command::new("sh")
-        .args(["-c", &format!("kill -{name} {pid}")])
-        .status();
-    assert!(status.expect("failed to start sh").success());
-}
-
 #[test]
 fn vm_sigkill_takes_the_machine_along_and_keeps_events() {
-    let (mut child, directory) = start();
+    let (mut child, directory) = start(&package("hostile/sleeps"));
     let machines = descendants(child.id());
     assert!(!machines.is_empty(), "no machine is running");
     signal(child.id(), "KILL");
@@ -105,13 +70,48 @@ fn vm_sigkill_takes_the_machine_along_and_keeps_events() {
             .all(|pid| !Path::new(&format!("/proc/{pid}/exe")).exists())
     });
     assert!(kept_events(&directory) > 0);
-    let path = directory.path().join("run");
-    let shown = run(&["show", &path.to_string_lossy()]);
-    assert!(
-        text(&shown.stdout).contains("INCONCLUSIVE"),
-        "{}",
-        text(&shown.stdout)
-    );
+    let path = directory.path().join("run").to_string_lossy().into_owned();
+    let show = |options: &[&str]| run(&[&["show", path.as_str()][..], options].concat());
+    // The journal is read where it lies: nothing has to be repaired first.
+    let report = text(&show(&["--format", "json"]).stdout);
+    for told in [
+        "\"verdict\": \"inconclusive\"",
+        "the program that ran it ended before it did",
+        "the events come from the journal",
+    ] {
+        assert!(report.contains(told), "no `{told}`: {report}");
+    }
+    let notice = text(&show(&["--events"]).stderr);
+    assert!(notice.contains("not watched to its end"), "{notice}");
+    assert!(notice.contains("the journal"), "{notice}");
+}
+
+/// Whatever brings it down: nothing comes from the machine any more in the middle of the installation.
+#[test]
+fn vm_machine_that_dies_in_the_installation_is_told_and_keeps_events() {
+    let package = package_for_install("hostile/sleeps");
+    let (child, directory) = start(package.path());
+    let machines = descendants(child.id());
+    assert!(!machines.is_empty(), "no machine is running");
+    for machine in machines {
+        signal(machine, "KILL");
+    }
+    let output = child.wait_with_output().expect("failed to wait");
+    let told = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    let report: serde_json::Value = serde_json::from_str(&told).expect("no report");
+    assert_eq!(report["verdict"], "inconclusive", "{told}");
+    let stage = &report["stages"][0];
+    assert_eq!(stage["name"], "install", "{told}");
+    assert_eq!(stage["status"]["state"], "vm_died", "{told}");
+    let reasons = report["reasons"].to_string();
+    for reason in [
+        "stage install: the VM died",
+        "the hypervisor ended with signal: 9",
+    ] {
+        assert!(reasons.contains(reason), "no `{reason}`: {told}");
+    }
+    assert!(kept_events(&directory) > 0);
 }
 
 /// A package that nothing remembers yet.
@@ -189,7 +189,7 @@ fn vm_full_disk_keeps_what_was_stored_and_says_what_is_missing() {
     let directory = tempfile::tempdir().expect("failed to make a directory");
     let disk = directory.path().to_string_lossy().into_owned();
     let script = r#"mount -t tmpfs -o size=8m tmpfs "$1" && "$PYTI_BIN" audit --fresh --format json --out "$1/run" "$2"
-        status=$?; "$PYTI_BIN" show --events "$1/run" | wc -l >&2; exit $status"#;
+        status=$?; "$PYTI_BIN" show --events "$1/run" 2>/dev/null | wc -l >&2; exit $status"#;
     let output = Command::new("unshare")
         .args(namespaces)
         .args(["sh", "-c", script, "sh", &disk])
@@ -201,26 +201,6 @@ fn vm_full_disk_keeps_what_was_stored_and_says_what_is_missing() {
     assert!(stdout.contains("No space left"), "{stdout}\n{stderr}");
     let kept: usize = stderr.trim().parse().expect(&stderr);
     assert!(kept > 100, "{stderr}");
-}
-
-#[test]
-fn vm_interrupt_ends_with_a_report() {
-    let (child, directory) = start();
-    let machines = descendants(child.id());
-    signal(child.id(), "INT");
-    let output = child.wait_with_output().expect("failed to wait");
-    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
-    assert!(
-        text(&output.stdout).contains("interrupted"),
-        "{}",
-        text(&output.stdout)
-    );
-    assert!(
-        machines
-            .iter()
-            .all(|pid| !Path::new(&format!("/proc/{pid}/exe")).exists())
-    );
-    assert!(kept_events(&directory) > 0);
 }
 
 /// Runs a stage that prints a line and sleeps, interferes with its machine once its first events have

@@ -11,7 +11,7 @@ use super::journal::Journal;
 use super::{JOURNAL, PARQUET, PART, StoreError, io_error, parquet};
 
 /// Events of a row group at most.
-pub(super) const ROW_GROUP: usize = 16_384;
+const ROW_GROUP: usize = 16_384;
 /// Memory of a row group's events, bytes: with as many it is written even if they are few.
 const ROW_GROUP_BYTES: usize = 32 << 20;
 /// A row group is written after this time even if it is smaller.
@@ -142,7 +142,7 @@ impl StoreWriter {
 }
 
 /// Gives the finished Parquet file its name, for good, and removes the journal.
-pub(super) fn publish(directory: &Path) -> Result<(), StoreError> {
+fn publish(directory: &Path) -> Result<(), StoreError> {
     let (part, path) = (directory.join(PART), directory.join(PARQUET));
     fs::rename(&part, &path).map_err(io_error("rename", &part))?;
     File::open(directory)

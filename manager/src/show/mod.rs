@@ -7,7 +7,7 @@ use std::io::Write;
 
 use anyhow::{Context, Result, bail};
 use pyti_analyzer::report::{event_lines, event_table, process_tree, render, render_finding};
-use pyti_analyzer::{Origins, Report, RuleSet, Style, Tree};
+use pyti_analyzer::{Origins, Report, RuleSet, Style, Tree, escape};
 use pyti_trace::text::escape_json;
 
 use crate::cli::{Format, ShowArgs};
@@ -26,6 +26,12 @@ pub fn show(args: &ShowArgs, home: &Home, style: Style, out: &mut impl Write) ->
     }
     let run_dir = RunDir::find(&args.run, &home.runs)?;
     let record = run_dir.read_record()?;
+    if (args.output || args.tree || args.events) && record.state == State::Running {
+        notice(match run_dir.is_live() {
+            true => "the run still goes on: this is what there is by now",
+            false => "the run was not watched to its end: its program died, leaving this",
+        });
+    }
     if args.output {
         let stages = judge::known(&run_dir, &record)?;
         for facts in chosen(stages, args.stage.as_deref(), |facts| &facts.name)? {
@@ -72,6 +78,9 @@ fn show_events(
         if several {
             writeln!(out, "stage {}", facts.name)?;
         }
+        if let Some(problem) = &loaded.problem {
+            notice(&format!("stage {}: {problem}", facts.name));
+        }
         let origins = Origins::new(&loaded.events, WORK);
         if args.tree {
             let tree = Tree::new(&loaded.events);
@@ -85,6 +94,13 @@ fn show_events(
         }
     }
     Ok(())
+}
+
+/// Says on standard error why what is shown is not all. The report tells that itself; events, processes
+/// and outputs have no place for it.
+fn notice(text: &str) {
+    // Nobody to tell where the terminal is gone.
+    let _ = writeln!(std::io::stderr(), "pyti: {}", escape(text));
 }
 
 /// Those that were asked for.

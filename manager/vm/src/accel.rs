@@ -1,6 +1,12 @@
 //! Hardware acceleration: wanted, proven, remembered.
 
-use std::{fmt, fs, fs::OpenOptions, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    fmt, fs,
+    fs::OpenOptions,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -121,12 +127,63 @@ impl Proof {
     }
 }
 
+/// Where the kernel has its virtualisation.
+pub(crate) const KVM: &str = "/dev/kvm";
+
 /// Whether the device can be opened at all. That it opens proves nothing.
-pub(crate) fn kvm_device() -> Result<(), String> {
+pub(crate) fn kvm_opens(device: &Path) -> Result<(), String> {
     OpenOptions::new()
         .read(true)
         .write(true)
-        .open("/dev/kvm")
+        .open(device)
         .map(drop)
-        .map_err(|error| format!("/dev/kvm cannot be opened: {error}"))
+        .map_err(|error| format!("{} cannot be opened: {error}", device.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broken(home: &Home, version: &str) -> Option<Option<String>> {
+        Proof::recall(home, version).map(|proof| proof.broken)
+    }
+
+    #[test]
+    fn a_proof_holds_for_the_hypervisor_that_it_was_made_with() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::at(directory.path()).unwrap();
+        assert_eq!(broken(&home, "QEMU 7.2"), None);
+        let reason = Some("no word".to_owned());
+        Proof::remember(&home, "QEMU 7.2", reason.clone()).unwrap();
+        assert_eq!(broken(&home, "QEMU 7.2"), Some(reason));
+        assert_eq!(broken(&home, "QEMU 10.0"), None);
+        Proof::remember(&home, "QEMU 10.0", None).unwrap();
+        assert_eq!(broken(&home, "QEMU 10.0"), Some(None));
+        assert_eq!(broken(&home, "QEMU 7.2"), None, "the last proof counts");
+    }
+
+    #[test]
+    fn a_proof_of_another_boot_or_a_damaged_one_counts_for_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::at(directory.path()).unwrap();
+        Proof::remember(&home, "QEMU 7.2", None).unwrap();
+        let kept = fs::read(Proof::path(&home)).unwrap();
+        let mut proof: Proof = serde_json::from_slice(&kept).unwrap();
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        assert!(proof.host.starts_with(boot.trim()), "{proof:?}");
+        proof.host = proof.host.replace(boot.trim(), "another");
+        fs::write(Proof::path(&home), serde_json::to_vec(&proof).unwrap()).unwrap();
+        assert_eq!(broken(&home, "QEMU 7.2"), None);
+        fs::write(Proof::path(&home), &kept[..kept.len() / 2]).unwrap();
+        assert_eq!(broken(&home, "QEMU 7.2"), None);
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_is_named() {
+        let told = kvm_opens(Path::new("/nonexistent/kvm")).unwrap_err();
+        assert!(
+            told.starts_with("/nonexistent/kvm cannot be opened: "),
+            "{told}"
+        );
+    }
 }

@@ -4,7 +4,7 @@ use std::{ffi::CString, io, mem, os::unix::ffi::OsStrExt, path::Path};
 
 use crate::{
     Home, Image,
-    accel::{Proof, kvm_device},
+    accel::{KVM, Proof, kvm_opens},
     qemu::first_line,
 };
 
@@ -81,7 +81,7 @@ fn kvm(home: &Home, qemu: &str) -> Check {
     let emulate = "nothing is to be done: emulation is used, and is slower";
     let join = "where /dev/kvm exists, `usermod -aG kvm $USER` and a new login open it; else emulation \
                 is used, and is slower";
-    let (outcome, found, remedy) = match (kvm_device(), Proof::recall(home, qemu)) {
+    let (outcome, found, remedy) = match (kvm_opens(Path::new(KVM)), Proof::recall(home, qemu)) {
         (Err(reason), _) => (
             Outcome::Worse,
             reason,

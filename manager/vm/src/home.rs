@@ -6,9 +6,14 @@ use std::{
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use crate::VmError;
+
+/// The age at which the lock of a stage that is not there belongs to nobody: it is made just before its
+/// directory, and removed just after.
+const LONE_LOCK: Duration = Duration::from_secs(60);
 
 /// Hears what is being done, for a person who waits.
 pub trait Progress: Send + Sync {
@@ -136,6 +141,7 @@ impl Home {
                 .extension()
                 .is_some_and(|extension| extension == "lock")
             {
+                clear_lone_lock(&path);
                 continue;
             }
             let lock_path = path.with_extension("lock");
@@ -159,6 +165,20 @@ fn open_lock(path: &Path) -> Result<File, VmError> {
         .write(true)
         .open(path)
         .map_err(VmError::io(format!("open {}", path.display())))
+}
+
+/// Removes the lock of a maker that was killed when its directory was not there yet, or no longer.
+fn clear_lone_lock(path: &Path) {
+    let age = || fs::metadata(path).ok()?.modified().ok()?.elapsed().ok();
+    if path.with_extension("").exists() || age().is_none_or(|age| age < LONE_LOCK) {
+        return;
+    }
+    if let Ok(lock) = open_lock(path)
+        && lock.try_lock().is_ok()
+        && let Err(error) = fs::remove_file(path)
+    {
+        tracing::warn!("failed to remove {}: {error}", path.display());
+    }
 }
 
 fn remove(path: &Path) -> std::io::Result<()> {
@@ -214,6 +234,8 @@ pub(crate) fn open(path: &Path) -> Result<File, VmError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]
@@ -230,5 +252,28 @@ mod tests {
         drop(live);
         assert!(!path.exists());
         assert_eq!(fs::read_dir(home.scratch()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_lock_without_its_stage_goes_when_nobody_can_be_about_to_make_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::at(directory.path()).unwrap();
+        let lock = |name: &str, age| {
+            let path = home.scratch().join(name);
+            let lock = open_lock(&path).unwrap();
+            lock.set_modified(SystemTime::now() - age).unwrap();
+            (path, lock)
+        };
+        let (young, _) = lock("1-1.lock", Duration::ZERO);
+        let (old, _) = lock("1-2.lock", 2 * LONE_LOCK);
+        let (held, holder) = lock("1-3.lock", 2 * LONE_LOCK);
+        holder.lock().unwrap();
+        let live = home.stage().unwrap();
+        let aged = File::options().append(true).open(&live.lock_path);
+        let then = SystemTime::now() - 2 * LONE_LOCK;
+        aged.unwrap().set_modified(then).unwrap();
+        Home::at(directory.path()).unwrap();
+        assert!(young.exists() && !old.exists() && held.exists());
+        assert!(live.path().exists() && live.lock_path.exists());
     }
 }

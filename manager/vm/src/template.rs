@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File},
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -15,7 +15,7 @@ use tokio::{sync::OnceCell, task::spawn_blocking, time::timeout};
 
 use crate::{
     Accel, Home, Image, Progress, Vm, VmError,
-    accel::{Engine, Proof, kvm_device},
+    accel::{Engine, KVM, Proof, kvm_opens},
     cpu,
     home::{self, Stage},
     image::hex,
@@ -40,6 +40,8 @@ pub struct VmConfig {
     pub wall: Duration,
     /// Hardware acceleration.
     pub accel: Accel,
+    /// The device that must open before KVM is tried at all.
+    pub kvm: PathBuf,
     /// The hypervisor's program, looked up in `PATH`.
     pub qemu: String,
 }
@@ -51,6 +53,7 @@ impl Default for VmConfig {
             cpus: 2,
             wall: Duration::from_secs(600),
             accel: Accel::Auto,
+            kvm: KVM.into(),
             qemu: "qemu-system-x86_64".into(),
         }
     }
@@ -122,8 +125,12 @@ impl Template {
             Accel::Tcg => plan.obtain(Engine::Tcg).await,
             Accel::Counted => plan.obtain(Engine::Counted).await,
             Accel::Kvm => {
-                kvm_device().map_err(VmError::Kvm)?;
-                plan.obtain(Engine::Kvm).await
+                kvm_opens(&config.kvm).map_err(VmError::Kvm)?;
+                let obtained = plan.obtain(Engine::Kvm).await;
+                obtained.map_err(|error| match blames_machine(&error) {
+                    Some(reason) => VmError::Kvm(reason),
+                    None => error,
+                })
             }
             Accel::Auto => plan.obtain_auto().await,
         }
@@ -235,7 +242,7 @@ impl Template {
 
 impl Plan<'_> {
     async fn obtain_auto(&self) -> Result<Template, VmError> {
-        if let Err(reason) = kvm_device() {
+        if let Err(reason) = kvm_opens(&self.config.kvm) {
             self.progress.step(&format!("no KVM ({reason}): emulating"));
             return self.obtain(Engine::Tcg).await;
         }
@@ -375,21 +382,22 @@ impl Plan<'_> {
         };
         let (mut vm, _) =
             Vm::launch(&*self.machine, launch, limit + Duration::from_secs(60)).await?;
-        let waited = |vm: &Vm, waited| VmError::Boot {
+        let failed = |reason| VmError::Boot {
             accel: engine.name(),
-            waited,
-            reason: vm.exit_report().describe(),
+            waited: began.elapsed(),
+            reason,
         };
         let ready = match timeout(limit, ready(&mut vm, self.progress)).await {
             Ok(Ok(Some(ready))) => ready,
             Ok(Ok(None)) => {
                 vm.finish().await;
-                return Err(waited(&vm, began.elapsed()));
+                return Err(failed(vm.exit_report().describe()));
             }
             Ok(Err(error)) => return Err(error),
             Err(_) => {
-                vm.kill().await;
-                return Err(waited(&vm, began.elapsed()));
+                // That it was killed is our doing: why comes first.
+                let end = vm.kill().await.describe();
+                return Err(failed(format!("it was not ready in time; {end}")));
             }
         };
         let boot_ms = began.elapsed().as_millis() as u64;

@@ -1,6 +1,4 @@
 //! Clones of a real template: what goes in, what comes out, and how they end.
-//!
-//! They need the image, which is built where it is missing, and the agent in `$PYTI_AGENT`.
 
 #![expect(
     clippy::unwrap_used,
@@ -8,33 +6,23 @@
     reason = "a test ends where something is missing"
 )]
 
+mod common;
+
 use std::{
-    env,
+    collections::{BTreeSet, HashMap},
+    env, fs,
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use pyti_trace::wire::{Ending, FrameKind, Slot, StageResult, StageSpec};
-use pyti_vm::{
-    Definition, Home, Image, SLOT_BYTES, SLOT_SERIAL, StartOptions, Template, Vm, VmConfig, VmError,
-};
+use pyti_vm::{Accel, Home, SLOT_BYTES, SLOT_SERIAL, StartOptions, Template, Vm, VmError};
 
 async fn template() -> (Home, Template) {
     let home = Home::from_env().unwrap();
-    let agent = env::var_os("PYTI_AGENT").expect("set PYTI_AGENT to the agent's program");
-    let progress = |message: &str| eprintln!("{message}");
-    let image = Image::obtain(&home, &Definition::builtin().unwrap()[0], &progress).unwrap();
-    let template = Template::obtain(
-        &home,
-        &image,
-        agent.as_ref(),
-        &VmConfig::default(),
-        &progress,
-    )
-    .await
-    .unwrap();
+    let template = common::template(&home, Accel::Auto).await;
     (home, template)
 }
 
@@ -173,9 +161,14 @@ async fn vm_dies_with_its_owner() {
         tokio::time::sleep(Duration::from_secs(120)).await;
         return;
     }
+    let (directory, own) = common::own_home(&home, &template);
+    let temporary = tempfile::tempdir().unwrap();
+    let before = tree(directory.path());
     let mut owner = Command::new(env::current_exe().unwrap())
         .args(["--exact", "vm_dies_with_its_owner", "--nocapture"])
         .env(OWNER, "1")
+        .env("PYTI_HOME", own.root())
+        .env("TMPDIR", temporary.path())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -184,7 +177,7 @@ async fn vm_dies_with_its_owner() {
         .map_while(Result::ok)
         .find_map(|line| line.strip_prefix("vm ").map(str::to_owned));
     let process = Path::new("/proc").join(vm.unwrap());
-    let status = std::fs::read_to_string(process.join("status")).unwrap();
+    let status = fs::read_to_string(process.join("status")).unwrap();
     assert!(
         status.lines().any(|line| line == "NoNewPrivs:\t1"),
         "{status}"
@@ -202,7 +195,7 @@ async fn vm_dies_with_its_owner() {
     assert!(!user.split_whitespace().any(|id| id == "0"), "{user}");
     // A filter of system calls: QEMU's -sandbox.
     assert!(status.lines().any(|line| line == "Seccomp:\t2"), "{status}");
-    let limits = std::fs::read_to_string(process.join("limits")).unwrap();
+    let limits = fs::read_to_string(process.join("limits")).unwrap();
     for (name, value) in [
         ("Max file size", "0"),
         ("Max core file size", "0"),
@@ -214,6 +207,8 @@ async fn vm_dies_with_its_owner() {
     for name in ["Max address space", "Max cpu time"] {
         assert!(!limit(&limits, name).contains(&"unlimited"), "{limits}");
     }
+    let home = fs::canonicalize(home.root()).unwrap();
+    assert_eq!(would_stay(&process, &home), [""; 0]);
 
     owner.kill().unwrap();
     owner.wait().unwrap();
@@ -225,17 +220,56 @@ async fn vm_dies_with_its_owner() {
         );
         std::thread::sleep(Duration::from_millis(10));
     }
-    let left: Vec<_> = std::fs::read_dir(home.root().join("stages"))
-        .unwrap()
-        .flatten()
+    assert_eq!(tree(directory.path()), before);
+    assert_eq!(tree(temporary.path()), BTreeSet::new());
+}
+
+/// What there is in a directory and below it. Links are not followed.
+fn tree(directory: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(tree(&entry.path()));
+        }
+        found.insert(entry.path());
+    }
+    found
+}
+
+/// Of what a process holds, that which would stay in the file system when it is killed: sockets that have
+/// a name, and files among the temporary ones that still have theirs. What is in the home is not meant.
+fn would_stay(process: &Path, home: &Path) -> Vec<String> {
+    const TEMPORARY: [&str; 4] = ["/tmp/", "/var/tmp/", "/dev/shm/", "/run/"];
+    // Its own, and those that its owner made for it in another network namespace.
+    let mut named = HashMap::new();
+    for table in [process.join("net/unix"), "/proc/net/unix".into()] {
+        let table = fs::read_to_string(table).unwrap();
+        // Num RefCount Protocol Flags Type St Inode Path, the last only where there is one.
+        named.extend(table.lines().filter_map(|line| {
+            let mut words = line.split_whitespace().skip(6);
+            let (inode, path) = (words.next()?, words.next()?);
+            let in_a_directory = path.starts_with('/');
+            in_a_directory.then(|| (format!("socket:[{inode}]"), path.to_owned()))
+        }));
+    }
+    let held = fs::read_dir(process.join("fd")).unwrap().flatten();
+    let held: Vec<String> = held
+        .filter_map(|file| fs::read_link(file.path()).ok())
+        .map(|target| target.to_string_lossy().into_owned())
         .collect();
     assert!(
-        left.iter().all(|entry| !entry
-            .file_name()
-            .to_string_lossy()
-            .starts_with(&format!("{}-", owner.id()))),
-        "{left:?}"
+        held.iter().any(|target| target.starts_with("socket:")),
+        "{held:?}"
     );
+    let stays = |target: String| {
+        let temporary = TEMPORARY.iter().any(|start| target.starts_with(start));
+        let nameless = target.ends_with(" (deleted)");
+        if temporary && !nameless && !Path::new(&target).starts_with(home) {
+            return Some(target);
+        }
+        named.get(&target).cloned()
+    };
+    held.into_iter().filter_map(stays).collect()
 }
 
 /// The soft and the hard limit of this name in `/proc/PID/limits`.
@@ -246,7 +280,7 @@ fn limit<'a>(limits: &'a str, name: &str) -> Vec<&'a str> {
 
 /// A zombie that nobody has waited for yet is dead.
 fn alive(process: &Path) -> bool {
-    let status = std::fs::read_to_string(process.join("status")).unwrap_or_default();
+    let status = fs::read_to_string(process.join("status")).unwrap_or_default();
     status
         .lines()
         .any(|line| line.starts_with("State:") && !line.contains('Z'))

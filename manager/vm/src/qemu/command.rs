@@ -7,6 +7,7 @@ use std::{
         fd::{AsRawFd, RawFd},
         unix::fs::MetadataExt,
     },
+    path::Path,
     process::Command,
 };
 
@@ -141,7 +142,9 @@ impl Machine for Qemu {
             files: files.0,
             state,
             limits,
-            group: (*engine == Engine::Kvm).then(kvm_group).flatten(),
+            group: (*engine == Engine::Kvm)
+                .then(|| group_of(&config.kvm))
+                .flatten(),
         })
     }
 }
@@ -197,8 +200,8 @@ fn machine(engine: Engine, config: &VmConfig) -> Vec<String> {
 }
 
 /// Group that may open KVM's device, so that the unprivileged hypervisor may.
-fn kvm_group() -> Option<u32> {
-    let device = fs::metadata("/dev/kvm").ok()?;
+fn group_of(device: &Path) -> Option<u32> {
+    let device = fs::metadata(device).ok()?;
     (device.mode() & 0o060 == 0o060).then(|| device.gid())
 }
 

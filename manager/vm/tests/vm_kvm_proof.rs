@@ -1,0 +1,196 @@
+//! KVM whose device opens and which does not work, as on some nested hosts: here it is a script between
+//! us and QEMU that hangs or fails where KVM is asked for, so that every host can prove it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends where something is missing"
+)]
+
+mod common;
+
+use std::{
+    fs::{self, File, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use pyti_vm::{Accel, Home, Template, VmConfig, VmError};
+use tempfile::TempDir;
+use tokio::sync::Mutex as Turn;
+
+/// One test at a time: a script that was just written cannot be run while another thread starts a program,
+/// which holds the script open for writing until it has begun.
+static TURN: Turn<()> = Turn::const_new(());
+
+/// What a KVM that says nothing is given to become ready.
+const LIMIT: Duration = Duration::from_secs(15);
+/// What taking a template that is there may need, with a version asked and a hypervisor killed.
+const SLACK: Duration = Duration::from_secs(15);
+
+/// The script. A machine runs as a user of its own and without an environment; a clone may write no file.
+const SCRIPT: &str = r#"#!/bin/sh
+. 'HERE/mode'
+case "$*" in
+--version) [ -z "$version" ] || exec echo "$version" ;;
+*'-accel kvm'*) echo kvm >> 'HERE/log'; kvm ;;
+*) emulation ;;
+esac
+exec qemu-system-x86_64 "$@"
+"#;
+
+/// A hypervisor whose KVM is broken.
+struct Broken {
+    directory: TempDir,
+    /// What was said on the way.
+    said: Mutex<Vec<String>>,
+}
+
+impl Broken {
+    fn new() -> Self {
+        let broken = Self {
+            directory: tempfile::tempdir().unwrap(),
+            said: Mutex::default(),
+        };
+        let permit = |path: PathBuf, mode| {
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        };
+        let here = broken.directory.path();
+        permit(here.to_owned(), 0o755);
+        let script = SCRIPT.replace("HERE", &here.to_string_lossy());
+        fs::write(broken.file("qemu"), script).unwrap();
+        permit(broken.file("qemu"), 0o755);
+        for (name, mode) in [("log", 0o666), ("kvm", 0o600)] {
+            File::create(broken.file(name)).unwrap();
+            permit(broken.file(name), mode);
+        }
+        broken
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// From now on it calls itself `version`, or by its true one, and runs these commands where it is to
+    /// use KVM or to emulate.
+    fn does(&self, version: &str, kvm: &str, emulation: &str) {
+        let mode =
+            format!("version='{version}'\nkvm() {{ {kvm}; }}\nemulation() {{ {emulation}; }}\n");
+        fs::write(self.file("mode"), mode).unwrap();
+        fs::set_permissions(self.file("mode"), Permissions::from_mode(0o644)).unwrap();
+    }
+
+    /// How often it was asked for KVM.
+    fn tried(&self) -> usize {
+        fs::read_to_string(self.file("log"))
+            .unwrap()
+            .lines()
+            .count()
+    }
+
+    fn config(&self, accel: Accel) -> VmConfig {
+        VmConfig {
+            accel,
+            kvm: self.file("kvm"),
+            qemu: self.file("qemu").to_string_lossy().into_owned(),
+            ..VmConfig::default()
+        }
+    }
+
+    async fn obtain(&self, home: &Home, config: &VmConfig) -> Result<Template, VmError> {
+        self.said.lock().unwrap().clear();
+        let image = common::image(home);
+        let say = |message: &str| self.said.lock().unwrap().push(message.to_owned());
+        Template::obtain(home, &image, &common::agent(), config, &say).await
+    }
+
+    /// That it emulates is said once, with this reason.
+    fn says_that_it_emulates(&self, reason: &str) {
+        let said = self.said.lock().unwrap();
+        let emulating = said.iter().filter(|line| line.ends_with(": emulating"));
+        let emulating: Vec<_> = emulating.collect();
+        assert!(
+            matches!(&emulating[..], [line] if line.contains(reason)),
+            "{said:?}"
+        );
+    }
+}
+
+const HANGS: &str = "exec sleep 600";
+const FAILS: &str = "echo 'failed to set MSR 0x345' >&2; exit 1";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_kvm_that_does_not_work_is_found_out_once_and_emulation_taken() {
+    let _turn = TURN.lock().await;
+    let usual = Home::from_env().unwrap();
+    // The script's true version makes the same template: nothing is booted twice.
+    let emulated = common::template(&usual, Accel::Tcg).await;
+    let (_directory, home) = common::own_home(&usual, &emulated);
+    // What the usual home knows of the true KVM is not of interest here.
+    let _ = fs::remove_file(home.root().join("kvm.json"));
+    let qemu = Broken::new();
+    let auto = qemu.config(Accel::Auto);
+
+    qemu.does("", HANGS, ":");
+    let began = Instant::now();
+    let template = qemu.obtain(&home, &auto).await.unwrap();
+    let took = began.elapsed();
+    assert!(took >= LIMIT && took < LIMIT + SLACK, "{took:?}");
+    assert_eq!(template.record(), emulated.record());
+    assert_eq!(qemu.tried(), 1);
+    qemu.says_that_it_emulates("it was not ready in time");
+    template.try_clone().await.unwrap();
+    // Of the boot that was given up nothing is left.
+    let left = fs::read_dir(home.root().join("stages")).unwrap();
+    assert_eq!(left.count(), 0);
+
+    let began = Instant::now();
+    let again = qemu.obtain(&home, &auto).await.unwrap();
+    assert!(began.elapsed() < LIMIT, "{:?}", began.elapsed());
+    assert_eq!(again.record(), emulated.record());
+    assert_eq!(qemu.tried(), 1, "the outcome was not remembered");
+    qemu.says_that_it_emulates("it was not ready in time");
+
+    // Another version may do better: KVM is tried, and where it fails again emulation is, whose
+    // template is another one, which is not waited for here.
+    qemu.does("QEMU emulator version 99.0", FAILS, "exit 1");
+    let error = qemu.obtain(&home, &auto).await.unwrap_err();
+    assert!(
+        matches!(error, VmError::Boot { accel: "tcg", .. }),
+        "{error}"
+    );
+    assert_eq!(qemu.tried(), 2);
+    qemu.says_that_it_emulates("failed to set MSR 0x345");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_kvm_that_was_asked_for_and_does_not_work_is_one_error() {
+    let _turn = TURN.lock().await;
+    let usual = Home::from_env().unwrap();
+    let emulated = common::template(&usual, Accel::Tcg).await;
+    let (_directory, home) = common::own_home(&usual, &emulated);
+    let qemu = Broken::new();
+    let asked_for = qemu.config(Accel::Kvm);
+
+    qemu.does("", FAILS, ":");
+    let error = qemu.obtain(&home, &asked_for).await.unwrap_err();
+    let expected = "failed to use KVM: failed to set MSR 0x345; take `--accel tcg` to emulate";
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(qemu.tried(), 1);
+
+    // Without its device it is not even tried.
+    fs::remove_file(qemu.file("kvm")).unwrap();
+    let error = qemu.obtain(&home, &asked_for).await.unwrap_err();
+    let expected = format!(
+        "failed to use KVM: {} cannot be opened: No such file or directory (os error 2); take \
+         `--accel tcg` to emulate",
+        qemu.file("kvm").display()
+    );
+    assert_eq!(error.to_string(), expected);
+    let template = qemu.obtain(&home, &qemu.config(Accel::Auto)).await.unwrap();
+    assert_eq!(template.record(), emulated.record());
+    qemu.says_that_it_emulates("cannot be opened");
+    assert_eq!(qemu.tried(), 1);
+}

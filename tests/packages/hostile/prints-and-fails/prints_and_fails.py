@@ -1,0 +1,1 @@
+"""The module of prints-and-fails."""
