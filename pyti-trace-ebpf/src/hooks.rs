@@ -91,6 +91,7 @@ const MEMFD: Subject = subject(MEMORY, "files made in memory");
 const MAPPED: Subject = subject(MEMORY, "memory made executable");
 const ACCESS: Subject = subject(MEMORY, "access to other processes' memory");
 const CREDS: Subject = subject(PRIVILEGE, "changes of user and capabilities");
+const CREDS_REFUSED: Subject = subject(PRIVILEGE, "refused changes");
 const BPF: Subject = subject(TAMPERING, "uses of bpf()");
 const PERF: Subject = subject(TAMPERING, "performance events opened");
 const LOADED: Subject = subject(TAMPERING, "kernel modules loaded");
@@ -101,6 +102,7 @@ const CAPABLE: Subject = subject(TAMPERING, "capabilities asked for in vain");
 
 const NAMES: &str = "names as they were asked for, and what failed before the lookup";
 const RESOLVED: &str = "resolved paths";
+const FOUND: &str = "resolved paths, and those by descriptor";
 /// Without it nothing of the subject is seen.
 const ALL: &str = "";
 
@@ -170,11 +172,17 @@ hooks! {
     SYMLINKED: core Begins Fentry "do_symlinkat" symlink_begin, NAMES;
     SYMLINKED: core Begins Lsm "path_symlink" symlink_resolve, RESOLVED;
     SYMLINKED: core Emits Fexit "do_symlinkat" symlink_emit, ALL;
-    MODE: core Begins Lsm "path_chmod" chmod_resolve, ALL;
+    MODE: extra Begins Fentry "do_fchmodat" chmod_begin, NAMES;
+    MODE: core Begins Lsm "path_chmod" chmod_resolve, FOUND;
     MODE: core Emits Fexit "chmod_common" chmod_emit, ALL;
-    OWNER: extra Begins Lsm "path_chown" chown_resolve, ALL;
+    MODE: extra Adds Fexit "do_fchmodat" chmod_end, NAMES;
+    OWNER: extra Begins Fentry "do_fchownat" chown_begin, NAMES;
+    OWNER: extra Begins Lsm "path_chown" chown_resolve, FOUND;
     OWNER: extra Emits Fexit "chown_common" chown_emit, ALL;
+    OWNER: extra Adds Fexit "do_fchownat" chown_end, NAMES;
+    TRUNCATED: extra Adds Fentry "do_sys_truncate" truncate_begin, NAMES;
     TRUNCATED: extra Emits Fexit "vfs_truncate" truncate, "those by name";
+    TRUNCATED: extra Adds Fexit "do_sys_truncate" truncate_end, NAMES;
     TRUNCATED: extra Emits Fexit "do_ftruncate" ftruncate, "those by descriptor";
     CONNECTED: core Emits Fexit "__inet_stream_connect" connect_stream, "TCP";
     CONNECTED: core Emits Fexit "inet_dgram_connect" connect_dgram, "UDP";
@@ -189,6 +197,7 @@ hooks! {
     LISTENING: extra Emits Fexit "mptcp_listen" listen_mptcp, "MPTCP";
     ACCEPTED: extra Emits Fexit "inet_accept" accept, "TCP";
     ACCEPTED: extra Emits Fexit "mptcp_stream_accept" accept_mptcp, "MPTCP";
+    ACCEPTED: extra Emits Fexit "unix_accept" accept_unix, "unix";
     SENT: core Begins Lsm "socket_sendmsg" send_resolve, ALL;
     SENT: core Emits Fexit "inet_sendmsg" send_inet, "IPv4";
     SENT: extra Emits Fexit "inet6_sendmsg" send_inet6, "IPv6";
@@ -211,6 +220,13 @@ hooks! {
     REDIRECTED: extra Emits Fentry "fd_install" install, "sockets by other roads than dup2";
     SIGNALLED: extra Emits Fexit "check_kill_permission" signal, ALL;
     CREDS: extra Emits Fentry "commit_creds" creds, ALL;
+    CREDS_REFUSED: extra Emits Fexit "__sys_setuid" refused_setuid, "those by setuid()";
+    CREDS_REFUSED: extra Emits Fexit "__sys_setreuid" refused_setreuid, "those by setreuid()";
+    CREDS_REFUSED: extra Emits Fexit "__sys_setresuid" refused_setresuid, "those by setresuid()";
+    CREDS_REFUSED: extra Emits Fexit "__sys_setgid" refused_setgid, "those by setgid()";
+    CREDS_REFUSED: extra Emits Fexit "__sys_setregid" refused_setregid, "those by setregid()";
+    CREDS_REFUSED: extra Emits Fexit "__sys_setresgid" refused_setresgid, "those by setresgid()";
+    CREDS_REFUSED: extra Emits Fexit "security_capset" refused_capset, "those by capset()";
     BPF: extra Emits Fexit "__sys_bpf" tamper_bpf, ALL;
     PERF: extra Emits Lsm "perf_event_open" tamper_perf, ALL;
     LOADED: extra Emits Lsm "kernel_read_file" tamper_read, "those from files";

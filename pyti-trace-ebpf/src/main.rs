@@ -6,6 +6,7 @@
 #![no_std]
 #![no_main]
 
+mod attribute;
 mod exec;
 mod file;
 mod kernel;

@@ -271,11 +271,20 @@ pub fn accept_mptcp(ctx: FExitContext) -> i32 {
     accepted(&ctx)
 }
 
+/// Unix; the peer has no address as a rule.
+#[fexit(function = "unix_accept")]
+pub fn accept_unix(ctx: FExitContext) -> i32 {
+    accepted(&ctx)
+}
+
 #[inline(always)]
 fn accepted(ctx: &FExitContext) -> i32 {
     if let Some(mut recorder) = Recorder::begin(kind::ACCEPT) {
         let socket: Ptr = ctx.arg(1);
         describe(&mut recorder, socket);
+        // The new socket has a family only where somebody connected; the listening one has the same.
+        let listening = peek_ptr(ctx.arg(0), offset!(socket_sk));
+        recorder.record().family = peek(listening, offset!(sock_common) + offset!(skc_family));
         address(
             &mut recorder,
             peek_ptr(socket, offset!(socket_sk)),

@@ -1,13 +1,12 @@
-//! What changes names and attributes: rename, unlink, rmdir, mkdir, link, symlink, chmod, chown,
-//! truncate. The entry of the system call's common function knows the names as they were asked for,
-//! the LSM hook the resolved paths, the exit of that function the result. What fails before the LSM
-//! hook, such as the deletion of a file that is not there, has its name and its result.
+//! What changes names: rename, unlink, rmdir, mkdir, mknod, link, symlink. The entry of the system
+//! call's common function knows the names as they were asked for, the LSM hook the resolved paths, the
+//! exit of that function the result. What fails before the LSM hook, such as the deletion of a file that
+//! is not there, has its name and its result.
 
 use aya_ebpf::macros::{fentry, fexit, lsm};
 use aya_ebpf::programs::{FEntryContext, FExitContext, LsmContext};
 use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
-use crate::file::set_inode;
 use crate::kernel::{Ptr, inner, load, offset, peek_ptr};
 use crate::lost::count_missing;
 use crate::recorder::Recorder;
@@ -52,7 +51,7 @@ fn target_at(recorder: &mut Recorder, directory: Ptr, dentry: Ptr) {
     recorder.name(tag::TARGET_NAME, incomplete::TARGET_UNREADABLE, dentry);
 }
 
-/// Ends a call that begins its record at once.
+/// Ends a call, which began its record at once.
 #[inline(always)]
 fn finish(kind: u16, result: i32) -> i32 {
     if !finished(kind, result) {
@@ -61,16 +60,9 @@ fn finish(kind: u16, result: i32) -> i32 {
     0
 }
 
-/// Ends a call that begins its record when the path is resolved, which may never have been.
-#[inline(always)]
-fn finish_resolved(kind: u16, result: i32) -> i32 {
-    finished(kind, result);
-    0
-}
-
 /// Emits the record of a call, and says whether there was one.
 #[inline(always)]
-fn finished(kind: u16, result: i32) -> bool {
+pub fn finished(kind: u16, result: i32) -> bool {
     let Some(mut recorder) = Recorder::resume(kind) else {
         return false;
     };
@@ -227,23 +219,6 @@ pub fn link_resolve(ctx: LsmContext) -> i32 {
     0
 }
 
-/// Truncation by descriptor, where the kernel gives no path.
-#[fexit(function = "do_ftruncate")]
-pub fn ftruncate(ctx: FExitContext) -> i32 {
-    let Some(mut recorder) = Recorder::begin(kind::TRUNCATE) else {
-        return 0;
-    };
-    let file: Ptr = ctx.arg(0);
-    walk_file(&mut recorder, file);
-    let inode: Ptr = load(file, offset!(file_inode));
-    set_inode(&mut recorder, inode);
-    recorder.record().bytes = ctx.arg(1);
-    recorder.record().has |= has::BYTES;
-    recorder.python();
-    recorder.emit(kind::TRUNCATE, i64::from(ctx.arg::<i32>(3)));
-    0
-}
-
 /// Appends the path of a file where the kernel may not be asked for it.
 #[inline(always)]
 pub fn walk_file(recorder: &mut Recorder, file: Ptr) {
@@ -317,63 +292,9 @@ pub fn symlink_emit(ctx: FExitContext) -> i32 {
     finish(kind::SYMLINK, ctx.arg(3))
 }
 
-/// Resolves the path.
-#[lsm(hook = "path_chmod")]
-pub fn chmod_resolve(ctx: LsmContext) -> i32 {
-    if let Some(mut recorder) = Recorder::hold_or_lose(kind::CHMOD) {
-        set_path(&mut recorder, ctx.arg(0));
-        set_mode(&mut recorder, ctx.arg(1));
-    }
-    0
-}
-
-/// Knows the result.
-#[fexit(function = "chmod_common")]
-pub fn chmod_emit(ctx: FExitContext) -> i32 {
-    finish_resolved(kind::CHMOD, ctx.arg(2))
-}
-
-/// Resolves the path; flags are `uid << 32 | gid`, all ones where one is left as it is.
-#[lsm(hook = "path_chown")]
-pub fn chown_resolve(ctx: LsmContext) -> i32 {
-    if let Some(mut recorder) = Recorder::hold_or_lose(kind::CHOWN) {
-        set_path(&mut recorder, ctx.arg(0));
-        let record = recorder.record();
-        record.flags = u64::from(ctx.arg::<u32>(1)) << 32 | u64::from(ctx.arg::<u32>(2));
-        record.has |= has::FLAGS;
-    }
-    0
-}
-
-/// Knows the result.
-#[fexit(function = "chown_common")]
-pub fn chown_emit(ctx: FExitContext) -> i32 {
-    finish_resolved(kind::CHOWN, ctx.arg(3))
-}
-
-/// Truncation by path; here the kernel may be asked for the path and knows the result.
-#[fexit(function = "vfs_truncate")]
-pub fn truncate(ctx: FExitContext) -> i32 {
-    if let Some(mut recorder) = Recorder::begin(kind::TRUNCATE) {
-        set_path(&mut recorder, ctx.arg(0));
-        recorder.record().bytes = ctx.arg(1);
-        recorder.record().has |= has::BYTES;
-        recorder.python();
-        recorder.emit(kind::TRUNCATE, ctx.arg(2));
-    }
-    0
-}
-
+/// The mode that is asked for.
 #[inline(always)]
-fn set_path(recorder: &mut Recorder, path: Ptr) {
-    recorder.path(tag::PATH, incomplete::PATH_UNREADABLE, path);
-    let dentry: Ptr = load(path, offset!(path_dentry));
-    let inode: Ptr = load(dentry, offset!(dentry_inode));
-    set_inode(recorder, inode);
-}
-
-#[inline(always)]
-fn set_mode(recorder: &mut Recorder, mode: u16) {
+pub fn set_mode(recorder: &mut Recorder, mode: u16) {
     recorder.record().mode = u32::from(mode) & 0o7777;
     recorder.record().has |= has::MODE;
 }

@@ -1,11 +1,12 @@
-//! Changes of credentials.
+//! Changes of credentials, and those that are refused.
 
-use aya_ebpf::macros::fentry;
-use aya_ebpf::programs::FEntryContext;
+use aya_ebpf::macros::{fentry, fexit};
+use aya_ebpf::programs::{FEntryContext, FExitContext};
 use pyti_trace_ebpf::{has, kind, tag};
 
 use crate::kernel::{Ptr, current, load, offset, peek};
 use crate::recorder::Recorder;
+use crate::tamper::set_name;
 use crate::track::watching;
 
 /// From `uid` to `fsgid` of `struct cred`, and three sets of capabilities from `cap_inheritable` on
@@ -13,9 +14,7 @@ use crate::track::watching;
 const IDS: usize = 4;
 const CAPABILITIES: usize = 3;
 
-/// The old credentials are the record's own, the new ones stand in `mode` (effective user id) and
-/// `flags` (effective capabilities); two texts have all of both. Every exec commits credentials: only
-/// changes are events, of whatever id and set of capabilities.
+/// Every exec commits credentials: only changes are events, of whatever id and set of capabilities.
 #[fentry(function = "commit_creds")]
 pub fn creds(ctx: FEntryContext) -> i32 {
     if !watching() {
@@ -28,19 +27,84 @@ pub fn creds(ctx: FEntryContext) -> i32 {
     if changed == 0 {
         return 0;
     }
-    let uid: u32 = load(new, offset!(cred_euid));
-    let caps: u64 = load(new, offset!(cred_caps));
-    if let Some(mut recorder) = Recorder::begin(kind::CREDS) {
-        let record = recorder.record();
-        record.mode = uid;
-        record.flags = caps;
-        record.has |= has::MODE | has::FLAGS;
-        recorder.credentials(tag::OLD_CREDENTIALS, old);
-        recorder.credentials(tag::NEW_CREDENTIALS, new);
+    if let Some(mut recorder) = begin(old, new) {
         recorder.python();
         recorder.emit(kind::CREDS, 0);
     }
     0
+}
+
+/// Begins a record. The old credentials are its own, the new ones stand in `mode` (effective user id)
+/// and `flags` (effective capabilities); two texts have all of both.
+#[inline(always)]
+fn begin(old: Ptr, new: Ptr) -> Option<Recorder> {
+    let uid: u32 = load(new, offset!(cred_euid));
+    let caps: u64 = load(new, offset!(cred_caps));
+    let mut recorder = Recorder::begin(kind::CREDS)?;
+    let record = recorder.record();
+    record.mode = uid;
+    record.flags = caps;
+    record.has |= has::MODE | has::FLAGS;
+    recorder.credentials(tag::OLD_CREDENTIALS, old);
+    recorder.credentials(tag::NEW_CREDENTIALS, new);
+    Some(recorder)
+}
+
+/// A call ends. What it was refused never comes to [`creds`]: what was held is held from then on, too.
+#[inline(always)]
+fn ended(call: &'static [u8], result: i64) -> i32 {
+    if result >= 0 {
+        return 0;
+    }
+    let held: Ptr = load(current(), offset!(task_cred));
+    if let Some(mut recorder) = begin(held, held) {
+        set_name(&mut recorder, call);
+        recorder.python();
+        recorder.emit(kind::CREDS, result);
+    }
+    0
+}
+
+/// User ids: the effective one, or all of them.
+#[fexit(function = "__sys_setuid")]
+pub fn refused_setuid(ctx: FExitContext) -> i32 {
+    ended(b"setuid\0", ctx.arg(1))
+}
+
+/// Real and effective user id.
+#[fexit(function = "__sys_setreuid")]
+pub fn refused_setreuid(ctx: FExitContext) -> i32 {
+    ended(b"setreuid\0", ctx.arg(2))
+}
+
+/// Real, effective and saved user id.
+#[fexit(function = "__sys_setresuid")]
+pub fn refused_setresuid(ctx: FExitContext) -> i32 {
+    ended(b"setresuid\0", ctx.arg(3))
+}
+
+/// Group ids: the effective one, or all of them.
+#[fexit(function = "__sys_setgid")]
+pub fn refused_setgid(ctx: FExitContext) -> i32 {
+    ended(b"setgid\0", ctx.arg(1))
+}
+
+/// Real and effective group id.
+#[fexit(function = "__sys_setregid")]
+pub fn refused_setregid(ctx: FExitContext) -> i32 {
+    ended(b"setregid\0", ctx.arg(2))
+}
+
+/// Real, effective and saved group id.
+#[fexit(function = "__sys_setresgid")]
+pub fn refused_setresgid(ctx: FExitContext) -> i32 {
+    ended(b"setresgid\0", ctx.arg(3))
+}
+
+/// Capabilities: the answer whether they may be changed, behind which nothing can fail.
+#[fexit(function = "security_capset")]
+pub fn refused_capset(ctx: FExitContext) -> i32 {
+    ended(b"capset\0", i64::from(ctx.arg::<i32>(5)))
 }
 
 /// 0 where so many words are the same. One by one: with what calls this, the Python stack fills the

@@ -15,8 +15,8 @@ use core::ptr::{read_volatile, write_volatile};
 
 use aya_ebpf::helpers::generated::{
     bpf_d_path, bpf_get_current_comm, bpf_get_smp_processor_id, bpf_ktime_get_boot_ns,
-    bpf_probe_read_kernel, bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_ringbuf_output,
-    bpf_ringbuf_query,
+    bpf_probe_read_kernel, bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str,
+    bpf_ringbuf_output, bpf_ringbuf_query,
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, RingBuf};
@@ -266,6 +266,15 @@ impl Recorder {
         self.text(tag, unreadable, |at| {
             // SAFETY: the helper checks the source, the verifier the destination.
             unsafe { bpf_probe_read_kernel_str(at, MAX, string) }
+        });
+    }
+
+    /// Appends a string of user memory.
+    #[inline(always)]
+    pub fn user_string(&mut self, tag: u16, unreadable: u32, string: Ptr) {
+        self.text(tag, unreadable, |at| {
+            // SAFETY: the helper checks the source, the verifier the destination.
+            unsafe { bpf_probe_read_user_str(at, TEXT_MAX as u32, string) }
         });
     }
 

@@ -18,8 +18,9 @@ const MOVE: u64 = 2;
 const UMOUNT: u64 = 3;
 const PIVOT: u64 = 4;
 
+/// What was called, in the place of a path.
 #[inline(always)]
-fn set_name(recorder: &mut Recorder, name: &'static [u8]) {
+pub fn set_name(recorder: &mut Recorder, name: &'static [u8]) {
     recorder.string::<32>(
         tag::ASKED,
         incomplete::ASKED_UNREADABLE,
@@ -246,9 +247,9 @@ pub fn tamper_chroot(ctx: FExitContext) -> i32 {
 }
 
 /// Capabilities that nobody needs who does not want to reach the kernel (linux/capability.h):
-/// modules, raw devices, administration (Debian's kernel asks for it at performance events), reboot and
-/// kexec, the kernel's log, performance events.
-const CAPABILITIES: u64 = 1 << 16 | 1 << 17 | 1 << 21 | 1 << 22 | 1 << 34 | 1 << 38;
+/// modules, raw devices, chroot, administration (Debian's kernel asks for it at performance events),
+/// reboot and kexec, the kernel's log, performance events.
+const CAPABILITIES: u64 = 1 << 16 | 1 << 17 | 1 << 18 | 1 << 21 | 1 << 22 | 1 << 34 | 1 << 38;
 /// Nobody asked for anything: the kernel only wants to know (include/linux/security.h).
 const CAP_OPT_NOAUDIT: u32 = 2;
 

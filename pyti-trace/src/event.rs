@@ -61,7 +61,7 @@ pub enum Kind {
     MemfdCreate,
     /// A file descriptor was duplicated onto 0, 1 or 2, or was to be.
     Dup,
-    /// Credentials changed.
+    /// Credentials changed, or were to be changed and are what they were.
     Creds,
     /// A process asked for access to another's memory or state, or gave it to its parent.
     Ptrace,
@@ -234,7 +234,8 @@ pub struct Event {
 
     /// Resolved absolute path of the object (file kinds, exec's executable, memfd name, unix socket).
     pub path: Option<String>,
-    /// Path as it was asked for.
+    /// Path as it was asked for. What was done, of tamper; the call, of a change of credentials that was
+    /// refused.
     pub asked: Option<String>,
     /// New path of rename, link; text of symlink; interpreter of exec where it differs.
     pub target: Option<String>,
@@ -279,7 +280,7 @@ pub struct Event {
     pub addr: Option<String>,
     /// Port, host order.
     pub port: Option<u16>,
-    /// What the doer had and what it is given (creds).
+    /// What the doer had and what it is given (creds): the same where that was refused.
     pub creds: Option<Box<CredentialChange>>,
     /// The Python stack of the doing thread, the innermost frame first; between fork and exec that
     /// of the thread that forked. As the interpreter's memory had it, which the package can write:

@@ -124,13 +124,22 @@ static void map_ids(int uid, int gid) {
 
 #define CREDS(uid, caps) "mode=%d\tflags=%llu\tpermitted=%llu\tuids=%d,%d,%d", uid, caps, caps, uid, uid, uid
 
+/* What was held is held from then on, too. */
+#define REFUSED_CREDS(what, road, call) DO("creds-refused", road, call, "asked=" what "\t" CREDS(uid, 0ull))
+
 static void refused_ids(void) {
-    DO("creds-refused", "setuid", got(setuid(0)), "mode=0");
-    DO("creds-refused", "setresgid", got(setresgid(0, 0, 0)), "%s", "");
-    DO("creds-refused", "int80-setuid", int80(213, 0), "mode=0");
+    int uid = getuid();
+    REFUSED_CREDS("setuid", "setuid", got(setuid(0)));
+    REFUSED_CREDS("setreuid", "setreuid", got(setreuid(0, 0)));
+    REFUSED_CREDS("setresuid", "setresuid", got(setresuid(0, 0, 0)));
+    REFUSED_CREDS("setgid", "setgid", got(setgid(0)));
+    REFUSED_CREDS("setregid", "setregid", got(setregid(0, 0)));
+    REFUSED_CREDS("setresgid", "setresgid", got(setresgid(0, 0, 0)));
+    REFUSED_CREDS("setuid", "int80-setuid", int80(213, 0));
     struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct all[2] = {{.effective = ~0u, .permitted = ~0u}};
-    DO("creds-refused", "capset", got(syscall(SYS_capset, &head, all)), "mode=%d", getuid());
+    REFUSED_CREDS("capset", "capset", got(syscall(SYS_capset, &head, all)));
+    REFUSED_CREDS("capset", "int80-capset", int80(185, low(&head, sizeof head), low(all, sizeof all)));
 }
 
 static void capabilities(void) {
@@ -289,7 +298,7 @@ static void refused_mounts(void) {
     DO("tamper-refused", "mount", got(mount("none", "/srv", "tmpfs", 0, "")), "asked=sb_mount\tpath=/srv\ttarget=none\tflags=0");
     DO("tamper-refused", "setns", got(setns(here, CLONE_NEWNS)), "asked=setns\tflags=%d", CLONE_NEWNS);
     DO("tamper-refused", "mount_setattr", got(syscall(SYS_mount_setattr, AT_FDCWD, "/usr", 0, &nosuid, sizeof nosuid)), "asked=mount_setattr\tpath=/usr");
-    DO("tamper-refused", "chroot", got(chroot("/usr")), "asked=path_chroot\tpath=/usr");
+    REFUSED("chroot", CAP_SYS_CHROOT, got(chroot("/usr")));
     REFUSED("umount", CAP_SYS_ADMIN, got(umount2("/proc", MNT_DETACH)));
     REFUSED("pivot_root", CAP_SYS_ADMIN, got(syscall(SYS_pivot_root, "/usr", "/usr")));
     REFUSED("move_mount", CAP_SYS_ADMIN, got(syscall(SYS_move_mount, tree, "", AT_FDCWD, "/mnt", MOVE_MOUNT_F_EMPTY_PATH)));

@@ -72,6 +72,12 @@ pub fn unexplained(events: &[Event]) -> Vec<Unexplained> {
                 event.flags.unwrap_or(event.caps),
             );
             match (event.kind, event.other) {
+                // What is refused gives nothing.
+                (Kind::Creds, _) if event.result < 0 => {
+                    if let Some(change) = event.creds.as_deref() {
+                        explained &= own.explains(change.old);
+                    }
+                }
                 (Kind::Creds, _) => {
                     own.effective.insert((uid, caps));
                     match event.creds.as_deref() {
@@ -230,6 +236,26 @@ mod tests {
             ];
             assert_eq!(unexplained(&events), [No, No, Yes, No, No], "{taken:?}");
         }
+    }
+
+    #[test]
+    fn what_is_refused_gives_nothing() {
+        let refused = |seq, held| Event {
+            result: -1,
+            ..changing(seq, 1, held, held)
+        };
+        let mut root = user(ALL, ALL);
+        root.uid.effective = 0;
+        let events = [
+            refused(0, user(0, 0)),
+            event(1, Kind::Open, 1, 1000, 0),
+            event(2, Kind::Open, 1, 0, ALL),
+            refused(3, root),
+            event(4, Kind::Open, 1, 0, ALL),
+            changing(5, 1, root, user(0, 0)),
+            refused(6, user(0, 0)),
+        ];
+        assert_eq!(unexplained(&events), [No, No, Yes, Yes, Yes, Yes, No]);
     }
 
     #[test]

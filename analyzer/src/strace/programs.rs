@@ -4,6 +4,7 @@ use pyti_trace::event::{Event, Incomplete, Kind};
 
 use super::arg::{Arg, Shown};
 use super::call::Call;
+use super::changes::understood;
 use super::files::name_of;
 use super::import::{Importer, Who};
 use super::names::{self, BPF_COMMANDS, MEMFD_FLAGS, PROT_EXEC, PROT_WRITE, PROTECTIONS, flags};
@@ -13,7 +14,9 @@ use super::text::text;
 
 /// Capabilities: include/uapi/linux/capability.h.
 const CAP_SYS_MODULE: u64 = 16;
+const CAP_SYS_CHROOT: u64 = 18;
 const CAP_SYS_BOOT: u64 = 22;
+const EPERM: i64 = -1;
 /// Characters that the kernel keeps of a thread's name (`TASK_COMM_LEN`).
 const COMM: usize = 15;
 
@@ -298,16 +301,23 @@ impl Importer {
         true
     }
 
-    /// Learns the effective user id, and keeps its changes.
+    /// Learns the effective user id, and keeps its changes, those too that are refused.
     pub(super) fn credentials(&mut self, who: Who, call: &Call<'_>) {
-        let Some(result) = call.result.filter(|result| *result >= 0) else {
+        let Some(result) = understood(call) else {
             return;
         };
         let known = self
             .processes
             .get(who.process)
             .and_then(|process| process.uid);
-        let new = match call.name.trim_end_matches("32") {
+        let name = call.name.trim_end_matches("32");
+        if result < 0 {
+            let mut draft = self.draft(Kind::Creds, who.process, who.tid, result);
+            draft.event.mode = known;
+            draft.event.asked = Some(name.to_owned());
+            return self.keep(draft);
+        }
+        let new = match name {
             "geteuid" => u32::try_from(result).ok(),
             "setuid" => call.int(0).and_then(|uid| uid.try_into().ok()),
             // -1 leaves it as it is.
@@ -345,6 +355,9 @@ impl Importer {
 
     /// What makes paths mean something else, and mounts.
     pub(super) fn mount(&mut self, who: Who, call: &Call<'_>) {
+        if call.name == "chroot" && call.result == Some(EPERM) {
+            return self.govern(who, call);
+        }
         let names = call
             .word(0)
             .is_some_and(|flags| flags.contains("CLONE_NEW"));
@@ -386,6 +399,7 @@ impl Importer {
         let what = if result < 0 {
             let capability = match call.name {
                 "delete_module" => CAP_SYS_MODULE,
+                "chroot" => CAP_SYS_CHROOT,
                 _ => CAP_SYS_BOOT,
             };
             draft.event.flags = Some(capability);

@@ -77,7 +77,7 @@ fn what_changes_the_root_or_the_kernel_is_tampering() {
     assert_eq!(
         told,
         [
-            (Some("path_chroot"), Some("/home/u/root"), None, -1),
+            (Some("capable"), None, Some(18), -1),
             (Some("move_mount"), Some("/home/u/w/here"), None, 0),
             (Some("capable"), None, Some(16), -1),
             (Some("capable"), None, Some(22), -1),

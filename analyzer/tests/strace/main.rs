@@ -338,7 +338,8 @@ fn changes_of_names_that_fail_are_events() {
             1,
         ),
         (r#"unlink(NULL) = -1 EFAULT"#, Kind::Unlink, 0),
-        (r#"chmod("/home/u/x", 0755) = -1 ENOENT"#, Kind::Chmod, 0),
+        (r#"chmod("/home/u/x", 0755) = -1 ENOENT"#, Kind::Chmod, 1),
+        (r#"fchmod(9, 0755) = -1 EBADF"#, Kind::Chmod, 0),
         (r#"chmod("/etc/shadow", 0755) = -1 EPERM"#, Kind::Chmod, 1),
     ];
     for (call, kind, expected) in cases {
@@ -414,8 +415,11 @@ fn other_processes_and_the_watcher() {
     assert_eq!(signals.len(), 1);
     assert_eq!((signals[0].signal, signals[0].result), (Some(9), -1));
     let creds = of(&trace, Kind::Creds);
-    assert_eq!((creds.len(), creds[0].mode), (1, Some(1000)));
-    assert!(creds[0].incomplete.contains(Incomplete::UID_UNKNOWN));
+    let told: Vec<_> = (creds.iter())
+        .map(|event| (event.asked.as_deref(), event.result, event.mode))
+        .collect();
+    assert_eq!(told, [(Some("setresuid"), -1, None), (None, 0, Some(1000))]);
+    assert!(creds[1].incomplete.contains(Incomplete::UID_UNKNOWN));
     let tamper = of(&trace, Kind::Tamper)[0];
     assert_eq!(
         (tamper.asked.as_deref(), tamper.flags, tamper.result),

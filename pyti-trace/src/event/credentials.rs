@@ -27,7 +27,7 @@ pub struct Credentials {
 }
 
 /// A change of credentials. One of other sets or ids, such as inheritable capabilities, leaves these
-/// as they were.
+/// as they were, and so does one that is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CredentialChange {
     /// What was held.

@@ -28,12 +28,8 @@ const fn known(
     }
 }
 
-const BEHIND_LOOKUP: &str = "the hooks stand behind the lookup: they have the path that it found";
-const LOOKUP: &str = "the lookup fails, and all hooks stand behind it";
 const MEMORY: &str = "bytes that are written through memory pass no hook";
 const UNCHANGED: &str = "it changes nothing: an ordinary user has one id, in its own namespace too";
-const REFUSED: &str = "it is refused before credentials are committed, where the probe stands";
-const ACCEPT: &str = "no probe stands on the unix protocol's own function";
 const PEER: &str = "a unix socket's peer stands in the event of its connection";
 const BOUND: &str = "a unix socket's address stands in the event of its binding";
 const AS_GIVEN: &str =
@@ -69,12 +65,6 @@ pub(super) const KNOWN: &[Known] = &[
     ),
     known("write", "mmap", "bytes data", MEMORY),
     known("write", "mprotect", "bytes data", MEMORY),
-    known("chmod", "linked", "asked", BEHIND_LOOKUP),
-    known("chown", "linked", "asked", BEHIND_LOOKUP),
-    known("truncate", "linked", "asked", BEHIND_LOOKUP),
-    known("chmod-absent", "chmod", EVENT, LOOKUP),
-    known("chown-absent", "chown", EVENT, LOOKUP),
-    known("truncate-absent", "truncate", EVENT, LOOKUP),
     known("connect", "unix-relative", "path", AS_GIVEN),
     known("connect", "unix-relative-made", "path", AS_GIVEN),
     known("bind", "unix-relative", "path", AS_GIVEN),
@@ -82,16 +72,6 @@ pub(super) const KNOWN: &[Known] = &[
     known("listen", "unix-abstract", "path", BOUND),
     known("listen", "unix-seqpacket", "path", BOUND),
     known("listen", "unix-relative", "path", BOUND),
-    known("accept", "unix", EVENT, ACCEPT),
-    known("accept", "unix-abstract", EVENT, ACCEPT),
-    known("accept", "unix-seqpacket", EVENT, ACCEPT),
-    known("accept", "unix-relative", EVENT, ACCEPT),
-    known(
-        "accept-nobody",
-        "tcp4",
-        "family",
-        "it is read from the socket that accepting makes",
-    ),
     known("send", "unix", "path", PEER),
     known("send", "unix-abstract", "path", PEER),
     known("send", "unix-seqpacket", "path", PEER),
@@ -111,19 +91,9 @@ pub(super) const KNOWN: &[Known] = &[
     ),
     known("creds", "setuid", EVENT, UNCHANGED),
     known("creds", "setresgid", EVENT, UNCHANGED),
-    known("creds-refused", "setuid", EVENT, REFUSED),
-    known("creds-refused", "setresgid", EVENT, REFUSED),
-    known("creds-refused", "int80-setuid", EVENT, REFUSED),
-    known("creds-refused", "capset", EVENT, REFUSED),
     known("tamper", "mount_setattr", "path", WHICH_MOUNT),
     known("tamper", "int80-mount_setattr", "path", WHICH_MOUNT),
     known("tamper-refused", "mount_setattr", "path", WHICH_MOUNT),
-    known(
-        "tamper-refused",
-        "chroot",
-        EVENT,
-        "it is refused for want of CAP_SYS_CHROOT, which is asked for before the hook",
-    ),
 ];
 
 /// What a cell lacks; empty where it is right.
