@@ -1,11 +1,14 @@
 //! What changes attributes: chmod, chown, truncate. They come by name or by descriptor, and what both
-//! come to knows the path only as it was resolved. Where it is by name, the entry of the system call's
-//! common function keeps where the caller has that name, the hook behind the lookup takes it from there,
-//! and the exit of that function tells of what came to no such hook, such as the mode of a file that is
-//! not there.
+//! come to knows the path only as it was resolved.
 //!
-//! The name is read from the caller's memory after the kernel has copied it: only then it is certain
-//! to be there. Another thread may have changed it since; the resolved path is what counts.
+//! Where an owner is changed by name, the entry of the system calls' common function keeps where the caller
+//! has that name, the hook behind the lookup takes it from there, and the exit of that function tells of
+//! what came to no such hook, such as the owner of a file that is not there. The name is read from the
+//! caller's memory after the kernel has copied it: only then it is certain to be there. Another thread may
+//! have changed it since; the resolved path is what counts.
+//!
+//! Of modes and lengths the compiler makes that function a part of each system call, so there is nothing
+//! to stand on.
 
 use aya_ebpf::macros::{fentry, fexit, lsm, map};
 use aya_ebpf::maps::LruHashMap;
@@ -55,28 +58,6 @@ fn set_asked(recorder: &mut Recorder, name: u64) {
     }
 }
 
-/// Begins a record of what came to no hook behind the lookup, if it did not.
-#[inline(always)]
-fn not_reached(kind: u16) -> Option<Recorder> {
-    let asked = take_asked();
-    if asked == 0 {
-        return None;
-    }
-    let mut recorder = Recorder::begin(kind)?;
-    set_asked(&mut recorder, asked);
-    Some(recorder)
-}
-
-#[inline(always)]
-fn emit(mut recorder: Recorder, kind: u16, result: i64) {
-    // Then the kernel refused that hook.
-    if result >= 0 {
-        recorder.mark(incomplete::PATH_UNREADABLE);
-    }
-    recorder.python();
-    recorder.emit(kind, result);
-}
-
 #[inline(always)]
 fn set_path(recorder: &mut Recorder, path: Ptr) {
     recorder.path(tag::PATH, incomplete::PATH_UNREADABLE, path);
@@ -85,18 +66,10 @@ fn set_path(recorder: &mut Recorder, path: Ptr) {
     set_inode(recorder, inode);
 }
 
-/// Knows the name as it was asked for.
-#[fentry(function = "do_fchmodat")]
-pub fn chmod_begin(ctx: FEntryContext) -> i32 {
-    keep_asked(ctx.arg(1))
-}
-
 /// Resolves the path.
 #[lsm(hook = "path_chmod")]
 pub fn chmod_resolve(ctx: LsmContext) -> i32 {
-    let asked = take_asked();
     if let Some(mut recorder) = Recorder::hold_or_lose(kind::CHMOD) {
-        set_asked(&mut recorder, asked);
         set_path(&mut recorder, ctx.arg(0));
         set_mode(&mut recorder, ctx.arg(1));
     }
@@ -107,16 +80,6 @@ pub fn chmod_resolve(ctx: LsmContext) -> i32 {
 #[fexit(function = "chmod_common")]
 pub fn chmod_emit(ctx: FExitContext) -> i32 {
     finished(kind::CHMOD, ctx.arg(2));
-    0
-}
-
-/// Knows the result of what was not found.
-#[fexit(function = "do_fchmodat")]
-pub fn chmod_end(ctx: FExitContext) -> i32 {
-    if let Some(mut recorder) = not_reached(kind::CHMOD) {
-        set_mode(&mut recorder, ctx.arg(2));
-        emit(recorder, kind::CHMOD, i64::from(ctx.arg::<i32>(4)));
-    }
     0
 }
 
@@ -147,41 +110,37 @@ pub fn chown_emit(ctx: FExitContext) -> i32 {
     0
 }
 
-/// Knows the result of what was not found. (The owner is one of the caller's user namespace here.)
+/// Knows the result of what came to no hook behind the lookup. (The owner is one of the caller's user
+/// namespace here.)
 #[fexit(function = "do_fchownat")]
 pub fn chown_end(ctx: FExitContext) -> i32 {
-    if let Some(recorder) = not_reached(kind::CHOWN) {
-        emit(recorder, kind::CHOWN, i64::from(ctx.arg::<i32>(5)));
+    let asked = take_asked();
+    if asked == 0 {
+        return 0;
     }
+    let Some(mut recorder) = Recorder::begin(kind::CHOWN) else {
+        return 0;
+    };
+    set_asked(&mut recorder, asked);
+    let result = i64::from(ctx.arg::<i32>(5));
+    // Then the kernel refused that hook.
+    if result >= 0 {
+        recorder.mark(incomplete::PATH_UNREADABLE);
+    }
+    recorder.python();
+    recorder.emit(kind::CHOWN, result);
     0
-}
-
-/// Knows the name as it was asked for.
-#[fentry(function = "do_sys_truncate")]
-pub fn truncate_begin(ctx: FEntryContext) -> i32 {
-    keep_asked(ctx.arg(0))
 }
 
 /// Truncation by path; here the kernel may be asked for the path and knows the result.
 #[fexit(function = "vfs_truncate")]
 pub fn truncate(ctx: FExitContext) -> i32 {
-    let asked = take_asked();
     if let Some(mut recorder) = Recorder::begin(kind::TRUNCATE) {
-        set_asked(&mut recorder, asked);
         set_path(&mut recorder, ctx.arg(0));
         recorder.record().bytes = ctx.arg(1);
         recorder.record().has |= has::BYTES;
         recorder.python();
         recorder.emit(kind::TRUNCATE, ctx.arg(2));
-    }
-    0
-}
-
-/// Knows the result of what was not found.
-#[fexit(function = "do_sys_truncate")]
-pub fn truncate_end(ctx: FExitContext) -> i32 {
-    if let Some(recorder) = not_reached(kind::TRUNCATE) {
-        emit(recorder, kind::TRUNCATE, i64::from(ctx.arg::<i32>(2)));
     }
     0
 }

@@ -172,17 +172,13 @@ hooks! {
     SYMLINKED: core Begins Fentry "do_symlinkat" symlink_begin, NAMES;
     SYMLINKED: core Begins Lsm "path_symlink" symlink_resolve, RESOLVED;
     SYMLINKED: core Emits Fexit "do_symlinkat" symlink_emit, ALL;
-    MODE: extra Begins Fentry "do_fchmodat" chmod_begin, NAMES;
-    MODE: core Begins Lsm "path_chmod" chmod_resolve, FOUND;
+    MODE: core Begins Lsm "path_chmod" chmod_resolve, ALL;
     MODE: core Emits Fexit "chmod_common" chmod_emit, ALL;
-    MODE: extra Adds Fexit "do_fchmodat" chmod_end, NAMES;
     OWNER: extra Begins Fentry "do_fchownat" chown_begin, NAMES;
     OWNER: extra Begins Lsm "path_chown" chown_resolve, FOUND;
     OWNER: extra Emits Fexit "chown_common" chown_emit, ALL;
     OWNER: extra Adds Fexit "do_fchownat" chown_end, NAMES;
-    TRUNCATED: extra Adds Fentry "do_sys_truncate" truncate_begin, NAMES;
     TRUNCATED: extra Emits Fexit "vfs_truncate" truncate, "those by name";
-    TRUNCATED: extra Adds Fexit "do_sys_truncate" truncate_end, NAMES;
     TRUNCATED: extra Emits Fexit "do_ftruncate" ftruncate, "those by descriptor";
     CONNECTED: core Emits Fexit "__inet_stream_connect" connect_stream, "TCP";
     CONNECTED: core Emits Fexit "inet_dgram_connect" connect_dgram, "UDP";

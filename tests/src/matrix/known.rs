@@ -35,6 +35,8 @@ const BOUND: &str = "a unix socket's address stands in the event of its binding"
 const AS_GIVEN: &str =
     "a unix address is recorded as it was given, with no directory to start from";
 
+const BEHIND_LOOKUP: &str = "the hooks stand behind the lookup: they have the path that it found";
+const LOOKUP: &str = "the lookup fails, and all hooks stand behind it";
 const WHICH_MOUNT: &str = "of which mount, only the caller's memory says";
 
 /// All of them.
@@ -63,6 +65,10 @@ pub(super) const KNOWN: &[Known] = &[
         "result",
         "one event tells of all writes through a descriptor, by their bytes",
     ),
+    known("chmod", "linked", "asked", BEHIND_LOOKUP),
+    known("truncate", "linked", "asked", BEHIND_LOOKUP),
+    known("chmod-absent", "chmod", EVENT, LOOKUP),
+    known("truncate-absent", "truncate", EVENT, LOOKUP),
     known("write", "mmap", "bytes data", MEMORY),
     known("write", "mprotect", "bytes data", MEMORY),
     known("connect", "unix-relative", "path", AS_GIVEN),
