@@ -25,15 +25,13 @@ def built(source, wheelhouse):
         return archive.read(name)
 
 
-def asked(source, wheelhouse):
+def asked(source):
     """The metadata that setup.py gives, in the form that a wheel would have it in."""
     # Before anything of the package can take its place.
     from wheel.metadata import pkginfo_to_metadata
     out = tempfile.mkdtemp()
-    # What setup.py asks for by setup_requires is fetched by a pip of its own.
-    env = dict(os.environ, PIP_NO_INDEX="1", PIP_FIND_LINKS=wheelhouse)
     subprocess.check_call([sys.executable, "-c", SETUP, "egg_info", "--egg-base", out],
-                          cwd=source, env=env)
+                          cwd=source)
     info, = glob.glob(os.path.join(out, "*.egg-info"))
     metadata = pkginfo_to_metadata(info, os.path.join(info, "PKG-INFO"))
     fields = ["%s: %s" % (name, " ".join(("%s" % value).split()))
@@ -49,7 +47,7 @@ def main():
     sdist, wheelhouse, metadata = sys.argv[1:]
     source = unpack(sdist, tempfile.mkdtemp())
     old = not os.path.exists(os.path.join(source, "pyproject.toml"))
-    text = (asked if old else built)(source, wheelhouse)
+    text = asked(source) if old else built(source, wheelhouse)
     with open(metadata, "wb") as file:
         file.write(text)
 

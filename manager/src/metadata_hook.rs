@@ -110,6 +110,7 @@ impl VmHook {
             let program = (PROGRAM.to_owned(), order::guest_program(OLD));
             order.spec.files.push(program);
         }
+        order.keep_to_wheelhouse();
         order.spec.collect.push((REPORT.to_owned(), REPORT_BYTES));
         order.wheelhouse.clone_from(&request.wheelhouse);
         order.wheelhouse.push(WheelhouseFile {

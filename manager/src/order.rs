@@ -56,6 +56,14 @@ impl Order {
         })
     }
 
+    /// Keeps every pip of the stage to the wheelhouse, also one that a setup.py starts: setuptools fetches by
+    /// another pip what is asked for by `setup_requires`.
+    pub fn keep_to_wheelhouse(&mut self) {
+        for (name, value) in [("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", WHEELHOUSE)] {
+            self.spec.env.push((name.to_owned(), value.to_owned()));
+        }
+    }
+
     /// Asks for the state that the stage leaves.
     pub fn keep_state(&mut self) {
         self.spec.keep = Some(Keep {

@@ -130,13 +130,12 @@ impl Stage for Build {
             limits,
         )
         .map_err(Failure::infrastructure)?;
-        for (name, value) in [
-            ("PIP_NO_INDEX", "1"),
-            ("PIP_FIND_LINKS", order::WHEELHOUSE),
-            ("SOURCE_DATE_EPOCH", &SOURCE_DATE_EPOCH.to_string()),
-        ] {
-            order.spec.env.push((name.to_owned(), value.to_owned()));
-        }
+        order.keep_to_wheelhouse();
+        let date = (
+            "SOURCE_DATE_EPOCH".to_owned(),
+            SOURCE_DATE_EPOCH.to_string(),
+        );
+        order.spec.env.push(date);
         order.spec.collect.push((WHEEL.to_owned(), WHEEL_BYTES));
         order.wheelhouse = prepared.files;
         Ok(order)

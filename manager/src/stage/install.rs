@@ -36,10 +36,7 @@ impl Stage for Install {
         }
         let argv = order::pip_install(&tasks::python(inputs)?, &["--ignore-installed"], &file);
         let mut order = Order::new(self.name(), argv, limits).map_err(Failure::infrastructure)?;
-        // For what a setup.py asks for by setup_requires, which setuptools fetches by another pip.
-        for (name, value) in [("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", order::WHEELHOUSE)] {
-            order.spec.env.push((name.to_owned(), value.to_owned()));
-        }
+        order.keep_to_wheelhouse();
         order.wheelhouse = prepared.files;
         order.keep_state();
         Ok(order)

@@ -170,9 +170,7 @@ impl Stage for Quality {
                 order.wheelhouse = prepared.files;
             }
         }
-        for (name, value) in [("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", order::WHEELHOUSE)] {
-            order.spec.env.push((name.to_owned(), value.to_owned()));
-        }
+        order.keep_to_wheelhouse();
         order.blobs.extend(built);
         Ok(order)
     }
