@@ -24,7 +24,7 @@ fn vm_accounting_is_exact_on_a_slow_host() {
     let spec = stage(25, 10, 3000).expect("no order");
     let ran = run_slowly(&spec, Duration::from_secs(24)).expect("the burst did not run");
     let burst = reckon(&ran).expect("the sums do not come out even");
-    assert!(burst.lost[Family::File as usize] > 0, "{burst:?}");
+    assert!(burst.lost[Family::File as usize] > 1000, "{burst:?}");
     let report = guest::judge(&ran.facts, &ran.events).expect("no rules");
     assert_eq!(report.verdict, Verdict::Inconclusive, "{burst:?}");
     let losses = &report.losses[&ran.facts.name];

@@ -21,7 +21,7 @@ pub(super) fn changed(event: &Event, field: Field) -> Value<'_> {
 }
 
 /// What an ordinary user has.
-fn user() -> Credentials {
+pub(super) fn user() -> Credentials {
     let ids = Ids {
         real: 1000,
         effective: 1000,

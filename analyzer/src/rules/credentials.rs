@@ -123,8 +123,9 @@ fn is_whole(events: &[Event]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use pyti_trace::event::{CredentialChange, Ids};
+    use pyti_trace::event::CredentialChange;
 
+    use super::super::changed;
     use super::Unexplained::{No, NotOnRecord, Unknown, Yes};
     use super::*;
 
@@ -201,16 +202,10 @@ mod tests {
     }
 
     fn user(permitted: u64, effective: u64) -> Credentials {
-        let ids = Ids {
-            real: 1000,
-            effective: 1000,
-            saved: 1000,
-        };
         Credentials {
-            uid: ids,
-            gid: ids,
             permitted,
             effective,
+            ..changed::user()
         }
     }
 

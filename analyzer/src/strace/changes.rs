@@ -12,8 +12,8 @@ use super::paths::Last;
 /// Errors of calls that asked nothing of any file: a bad address for its name, no such call.
 const NOT_UNDERSTOOD: [i64; 2] = [-14, -38];
 /// Errors by which the kernel says that it did not come to the file: bad arguments, no such descriptor
-/// or name, names that are too long or lead nowhere. The probes' hooks on modes, owners and sizes by
-/// descriptor come later, those by name do not.
+/// or name, names that are too long or lead nowhere. By descriptor that says nothing of any file; by name
+/// it says which one was asked for, which of modes and sizes the probes do not see.
 const NOT_REACHED: [i64; 6] = [-2, -9, -20, -22, -36, -40];
 
 /// The result of a call, unless it asked nothing of any file.
