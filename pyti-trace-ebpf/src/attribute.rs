@@ -1,61 +1,59 @@
 //! What changes attributes: chmod, chown, truncate. They come by name or by descriptor, and what both
 //! come to knows the path only as it was resolved.
 //!
-//! Where an owner is changed by name, the entry of the system calls' common function keeps where the caller
-//! has that name, the hook behind the lookup takes it from there, and the exit of that function tells of
-//! what came to no such hook, such as the owner of a file that is not there. The name is read from the
-//! caller's memory after the kernel has copied it: only then it is certain to be there. Another thread may
-//! have changed it since; the resolved path is what counts.
-//!
-//! Of modes and lengths the compiler makes that function a part of each system call, so there is nothing
-//! to stand on.
+//! The name is there where the system call looks it up. It is read from the caller's memory just after
+//! the kernel has copied it: only then it is certain to be there. Another thread may have changed it
+//! since; the resolved path is what counts. A lookup that fails is the end of the call.
 
-use aya_ebpf::macros::{fentry, fexit, lsm, map};
-use aya_ebpf::maps::LruHashMap;
-use aya_ebpf::programs::{FEntryContext, FExitContext, LsmContext};
+use aya_ebpf::macros::{fexit, lsm};
+use aya_ebpf::programs::{FExitContext, LsmContext};
 use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::file::set_inode;
 use crate::kernel::{Ptr, load, offset};
-use crate::path::{finished, set_mode, walk_file};
+use crate::path::{set_mode, walk_file};
 use crate::recorder::Recorder;
-use crate::track::{ids, watching};
+use crate::track::watching;
+use crate::user::{in_32_bit_call, system_call};
 
-/// By thread: where the running call's name lies in user memory, until a hook behind the lookup takes it.
-#[map]
-static ASKED: LruHashMap<u32, u64> = LruHashMap::with_max_entries(1024, 0);
-
-/// A call by name begins.
+/// A name was looked up for a system call of this kind.
 #[inline(always)]
-fn keep_asked(name: u64) -> i32 {
-    if watching() {
-        let _ = ASKED.insert(ids().1, name, 0);
+fn looked_up(ctx: &FExitContext, kind: u16) -> i32 {
+    let result: i32 = ctx.arg(4);
+    let begun = if result == 0 {
+        Recorder::hold(kind)
+    } else {
+        Recorder::begin(kind)
+    };
+    let Some(mut recorder) = begun else {
+        return 0;
+    };
+    let name: u64 = ctx.arg(1);
+    recorder.user_string(
+        tag::ASKED,
+        incomplete::ASKED_UNREADABLE,
+        name as usize as Ptr,
+    );
+    if result != 0 {
+        recorder.python();
+        recorder.emit(kind, i64::from(result));
     }
     0
 }
 
-/// Where the name lies; 0 where there is none, or where it was taken before.
+/// A call ends that perhaps was emitted at its lookup.
 #[inline(always)]
-fn take_asked() -> u64 {
-    let (_, tid) = ids();
-    let Some(name) = ASKED.get_ptr(tid) else {
+fn ended(kind: u16, result: i32) -> i32 {
+    let Some(mut recorder) = Recorder::resume(kind) else {
         return 0;
     };
-    // SAFETY: a value of the map, this thread's own.
-    let name = unsafe { *name };
-    let _ = ASKED.remove(tid);
-    name
-}
-
-#[inline(always)]
-fn set_asked(recorder: &mut Recorder, name: u64) {
-    if name != 0 {
-        recorder.user_string(
-            tag::ASKED,
-            incomplete::ASKED_UNREADABLE,
-            name as usize as Ptr,
-        );
+    // Then the kernel refused the hook that resolves.
+    if result >= 0 && recorder.record().has & has::INODE == 0 {
+        recorder.mark(incomplete::PATH_UNREADABLE);
     }
+    recorder.python();
+    recorder.emit(kind, i64::from(result));
+    0
 }
 
 #[inline(always)]
@@ -66,10 +64,26 @@ fn set_path(recorder: &mut Recorder, path: Ptr) {
     set_inode(recorder, inode);
 }
 
+/// Knows the name as it was asked for.
+#[fexit(function = "user_path_at")]
+pub fn chmod_lookup(ctx: FExitContext) -> i32 {
+    // chmod, fchmodat, fchmodat2 (arch/x86/entry/syscalls).
+    if !watching()
+        || !match in_32_bit_call() {
+            false => matches!(system_call(), 90 | 268 | 452),
+            true => matches!(system_call(), 15 | 306 | 452),
+        }
+    {
+        return 0;
+    }
+    looked_up(&ctx, kind::CHMOD)
+}
+
 /// Resolves the path.
 #[lsm(hook = "path_chmod")]
 pub fn chmod_resolve(ctx: LsmContext) -> i32 {
-    if let Some(mut recorder) = Recorder::hold_or_lose(kind::CHMOD) {
+    let begun = Recorder::resume(kind::CHMOD);
+    if let Some(mut recorder) = begun.or_else(|| Recorder::hold_or_lose(kind::CHMOD)) {
         set_path(&mut recorder, ctx.arg(0));
         set_mode(&mut recorder, ctx.arg(1));
     }
@@ -79,22 +93,29 @@ pub fn chmod_resolve(ctx: LsmContext) -> i32 {
 /// Knows the result.
 #[fexit(function = "chmod_common")]
 pub fn chmod_emit(ctx: FExitContext) -> i32 {
-    finished(kind::CHMOD, ctx.arg(2));
-    0
+    ended(kind::CHMOD, ctx.arg(2))
 }
 
 /// Knows the name as it was asked for.
-#[fentry(function = "do_fchownat")]
-pub fn chown_begin(ctx: FEntryContext) -> i32 {
-    keep_asked(ctx.arg(1))
+#[fexit(function = "user_path_at")]
+pub fn chown_lookup(ctx: FExitContext) -> i32 {
+    // chown, lchown, fchownat, and those of 16 bits.
+    if !watching()
+        || !match in_32_bit_call() {
+            false => matches!(system_call(), 92 | 94 | 260),
+            true => matches!(system_call(), 16 | 182 | 198 | 212 | 298),
+        }
+    {
+        return 0;
+    }
+    looked_up(&ctx, kind::CHOWN)
 }
 
 /// Resolves the path; flags are `uid << 32 | gid`, all ones where one is left as it is.
 #[lsm(hook = "path_chown")]
 pub fn chown_resolve(ctx: LsmContext) -> i32 {
-    let asked = take_asked();
-    if let Some(mut recorder) = Recorder::hold_or_lose(kind::CHOWN) {
-        set_asked(&mut recorder, asked);
+    let begun = Recorder::resume(kind::CHOWN);
+    if let Some(mut recorder) = begun.or_else(|| Recorder::hold_or_lose(kind::CHOWN)) {
         set_path(&mut recorder, ctx.arg(0));
         let record = recorder.record();
         record.flags = u64::from(ctx.arg::<u32>(1)) << 32 | u64::from(ctx.arg::<u32>(2));
@@ -106,36 +127,36 @@ pub fn chown_resolve(ctx: LsmContext) -> i32 {
 /// Knows the result.
 #[fexit(function = "chown_common")]
 pub fn chown_emit(ctx: FExitContext) -> i32 {
-    finished(kind::CHOWN, ctx.arg(3));
-    0
+    ended(kind::CHOWN, ctx.arg(3))
 }
 
-/// Knows the result of what came to no hook behind the lookup. (The owner is one of the caller's user
-/// namespace here.)
+/// Knows the result of what was refused between the lookup and the rest, as on a file system that is
+/// read-only.
 #[fexit(function = "do_fchownat")]
 pub fn chown_end(ctx: FExitContext) -> i32 {
-    let asked = take_asked();
-    if asked == 0 {
+    ended(kind::CHOWN, ctx.arg(5))
+}
+
+/// Knows the name as it was asked for.
+#[fexit(function = "user_path_at")]
+pub fn truncate_lookup(ctx: FExitContext) -> i32 {
+    // truncate, and truncate64 of 32 bits.
+    if !watching()
+        || !match in_32_bit_call() {
+            false => system_call() == 76,
+            true => matches!(system_call(), 92 | 193),
+        }
+    {
         return 0;
     }
-    let Some(mut recorder) = Recorder::begin(kind::CHOWN) else {
-        return 0;
-    };
-    set_asked(&mut recorder, asked);
-    let result = i64::from(ctx.arg::<i32>(5));
-    // Then the kernel refused that hook.
-    if result >= 0 {
-        recorder.mark(incomplete::PATH_UNREADABLE);
-    }
-    recorder.python();
-    recorder.emit(kind::CHOWN, result);
-    0
+    looked_up(&ctx, kind::TRUNCATE)
 }
 
 /// Truncation by path; here the kernel may be asked for the path and knows the result.
 #[fexit(function = "vfs_truncate")]
 pub fn truncate(ctx: FExitContext) -> i32 {
-    if let Some(mut recorder) = Recorder::begin(kind::TRUNCATE) {
+    let begun = Recorder::resume(kind::TRUNCATE);
+    if let Some(mut recorder) = begun.or_else(|| Recorder::begin(kind::TRUNCATE)) {
         set_path(&mut recorder, ctx.arg(0));
         recorder.record().bytes = ctx.arg(1);
         recorder.record().has |= has::BYTES;

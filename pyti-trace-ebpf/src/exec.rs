@@ -8,7 +8,7 @@ use pyti_trace_ebpf::{has, incomplete, kind, tag};
 use crate::file::set_inode;
 use crate::kernel::{Ptr, current, inner, load, offset, peek};
 use crate::lost::count_missing;
-use crate::path::walk_file;
+use crate::path::{walk_cwd, walk_file};
 use crate::recorder::Recorder;
 use crate::track::watching;
 use crate::user::in_32_bit_call;
@@ -119,7 +119,7 @@ pub fn exec_emit(ctx: BtfTracePointContext) -> i32 {
         count_missing(kind::EXEC);
         return 0;
     };
-    recorder.mark(incomplete::CWD_INCOMPLETE);
+    walk_cwd(&mut recorder);
     let asked: Ptr = load(bprm, offset!(bprm_filename));
     recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, asked);
     let interpreter: Ptr = load(bprm, offset!(bprm_interp));
@@ -189,6 +189,7 @@ pub fn exec_fail(ctx: FExitContext) -> i32 {
             };
             let asked: Ptr = load(bprm, offset!(bprm_filename));
             recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, asked);
+            walk_cwd(&mut recorder);
             recorder.python();
             recorder
         }

@@ -8,6 +8,7 @@ use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::exec::words_asked;
 use crate::kernel::{Ptr, inner, is_backing, is_internal, load, number, offset};
+use crate::path::walk_cwd;
 use crate::recorder::Recorder;
 use crate::track::watching;
 
@@ -106,6 +107,7 @@ fn opened(ctx: &FExitContext, name: Ptr) -> i32 {
                 return 0;
             };
             recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, name);
+            walk_cwd(&mut recorder);
             words_asked(&mut recorder);
             recorder.python();
             recorder.emit(kind::EXEC, result);

@@ -20,12 +20,14 @@ mod process;
 mod python;
 mod recorder;
 mod repeat;
+mod send;
 mod splice;
 mod tamper;
 mod track;
 mod user;
 mod view;
 mod write;
+mod write_queued;
 
 /// The verifier lets programs call the helpers used here only under a licence compatible with the GPL.
 #[unsafe(no_mangle)]

@@ -73,6 +73,8 @@ offsets! {
     task_exit_code: "task_struct.exit_code",
     cred_uid: "cred.uid",
     cred_euid: "cred.euid",
+    cred_fsuid: "cred.fsuid",
+    cred_fsgid: "cred.fsgid",
     cred_inheritable: "cred.cap_inheritable",
     cred_caps: "cred.cap_effective",
     file_path: "file.f_path",

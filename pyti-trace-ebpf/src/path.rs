@@ -7,7 +7,7 @@ use aya_ebpf::macros::{fentry, fexit, lsm};
 use aya_ebpf::programs::{FEntryContext, FExitContext, LsmContext};
 use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
-use crate::kernel::{Ptr, inner, load, offset, peek_ptr};
+use crate::kernel::{Ptr, current, inner, load, offset, peek_ptr};
 use crate::lost::count_missing;
 use crate::recorder::Recorder;
 use crate::view::is_on_foreign;
@@ -62,7 +62,7 @@ fn finish(kind: u16, result: i32) -> i32 {
 
 /// Emits the record of a call, and says whether there was one.
 #[inline(always)]
-pub fn finished(kind: u16, result: i32) -> bool {
+fn finished(kind: u16, result: i32) -> bool {
     let Some(mut recorder) = Recorder::resume(kind) else {
         return false;
     };
@@ -242,6 +242,48 @@ pub fn walk(recorder: &mut Recorder, from: Ptr, on: Ptr) {
     if is_on_foreign(on) {
         recorder.mark(incomplete::PATH_UNRESOLVED);
     }
+    if !walk_up(recorder, tag::WALKED, incomplete::PATH_UNREADABLE, from, on) {
+        recorder.mark(incomplete::PATH_TRUNCATED);
+    }
+}
+
+/// Appends the working directory where the kernel may not be asked for it.
+#[inline(always)]
+pub fn walk_cwd(recorder: &mut Recorder) {
+    if append_cwd(recorder.place()) != WHOLE {
+        recorder.mark(incomplete::CWD_INCOMPLETE);
+    }
+}
+
+/// The walk came to the root.
+const WHOLE: u32 = 0;
+const CUT: u32 = 1;
+
+/// Appends the working directory to the record at this place, and says whether it is whole. A function
+/// that the verifier looks at once, whoever calls it, as those in `python`.
+#[unsafe(no_mangle)]
+extern "C" fn append_cwd(place: u32) -> u32 {
+    const WALKED: u16 = tag::WALKED_CWD;
+    const INCOMPLETE: u32 = incomplete::CWD_INCOMPLETE;
+    let Some(mut recorder) = Recorder::running(place) else {
+        return CUT;
+    };
+    let fs: Ptr = load(current(), offset!(task_fs));
+    let cwd = inner(fs, offset!(fs_pwd));
+    let on: Ptr = load(cwd, offset!(path_mnt));
+    let from: Ptr = load(cwd, offset!(path_dentry));
+    let whole = walk_up(&mut recorder, WALKED, INCOMPLETE, from, on);
+    recorder.string::<1>(WALKED, INCOMPLETE, c"".as_ptr().cast());
+    if whole && !is_on_foreign(on) {
+        WHOLE
+    } else {
+        CUT
+    }
+}
+
+/// Appends the components of a path from its end, and says whether that came to the root.
+#[inline(always)]
+fn walk_up(recorder: &mut Recorder, tag: u16, unreadable: u32, from: Ptr, on: Ptr) -> bool {
     let mut dentry = from as usize as Ptr;
     let mut mnt = on;
     for _ in 0..MAX_COMPONENTS {
@@ -250,17 +292,17 @@ pub fn walk(recorder: &mut Recorder, from: Ptr, on: Ptr) {
             let mount = (mnt as usize).wrapping_sub(offset!(mount_mnt)) as Ptr;
             let above = peek_ptr(mount, offset!(mount_parent));
             if above == mount {
-                return;
+                return true;
             }
             dentry = peek_ptr(mount, offset!(mount_point));
             mnt = (above as usize).wrapping_add(offset!(mount_mnt)) as Ptr;
             continue;
         }
         let name = peek_ptr(dentry, offset!(dentry_name) + offset!(qstr_name));
-        recorder.string::<256>(tag::WALKED, incomplete::PATH_UNREADABLE, name);
+        recorder.string::<256>(tag, unreadable, name);
         dentry = parent;
     }
-    recorder.mark(incomplete::PATH_TRUNCATED);
+    false
 }
 
 /// Knows the result.

@@ -101,6 +101,51 @@ pub fn refused_setresgid(ctx: FExitContext) -> i32 {
     ended(b"setresgid\0", ctx.arg(3))
 }
 
+/// The user id of files. The call does not say that it refuses: it returns the id that was held before,
+/// which is held still then. (In a user namespace where the numbers differ this cannot be told.)
+#[fexit(function = "__sys_setfsuid")]
+pub fn refused_setfsuid(ctx: FExitContext) -> i32 {
+    kept(b"setfsuid\0", &ctx, offset!(cred_fsuid))
+}
+
+/// The group id of files.
+#[fexit(function = "__sys_setfsgid")]
+pub fn refused_setfsgid(ctx: FExitContext) -> i32 {
+    kept(b"setfsgid\0", &ctx, offset!(cred_fsgid))
+}
+
+/// A call that returns the id which was held before.
+#[inline(always)]
+fn kept(call: &'static [u8], ctx: &FExitContext, id: usize) -> i32 {
+    /// Asks which id is held.
+    const NONE: u32 = u32::MAX;
+    const EPERM: i64 = 1;
+    let (asked, before): (u32, u32) = (ctx.arg(0), ctx.arg(1));
+    let held: Ptr = load(current(), offset!(task_cred));
+    if asked == NONE || asked == before || load::<u32>(held, id) != before {
+        return 0;
+    }
+    ended(call, -EPERM)
+}
+
+/// Further groups.
+#[fexit(function = "__x64_sys_setgroups")]
+pub fn refused_setgroups(ctx: FExitContext) -> i32 {
+    ended(b"setgroups\0", ctx.arg(1))
+}
+
+/// The same by 32-bit programs.
+#[fexit(function = "__ia32_sys_setgroups")]
+pub fn refused_setgroups_32(ctx: FExitContext) -> i32 {
+    ended(b"setgroups\0", ctx.arg(1))
+}
+
+/// The same in numbers of 16 bits.
+#[fexit(function = "__ia32_sys_setgroups16")]
+pub fn refused_setgroups_16(ctx: FExitContext) -> i32 {
+    ended(b"setgroups\0", ctx.arg(1))
+}
+
 /// Capabilities: the answer whether they may be changed, behind which nothing can fail.
 #[fexit(function = "security_capset")]
 pub fn refused_capset(ctx: FExitContext) -> i32 {

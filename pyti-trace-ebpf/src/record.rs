@@ -186,6 +186,8 @@ pub mod tag {
     pub const OLD_CREDENTIALS: u16 = 14;
     /// [`Credentials`](crate::Credentials) that they were changed to.
     pub const NEW_CREDENTIALS: u16 = 15;
+    /// One component of the working directory, walked as [`WALKED`]; an empty one for the root.
+    pub const WALKED_CWD: u16 = 16;
 }
 
 /// Numbers of the kinds, in the order of `pyti_trace::event::Kind`.
@@ -267,6 +269,8 @@ pub struct Written {
     pub incomplete: u32,
     /// Not 0: something was written there that nobody saw. The sample says nothing.
     pub unseen: u32,
+    /// What the last refused write returned.
+    pub refused: i64,
     /// What the file has there, as it was written last.
     pub sample: [u8; SAMPLE],
     /// The path when it was first written to.

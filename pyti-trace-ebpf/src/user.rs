@@ -19,12 +19,18 @@ const MMAP: i64 = 9;
 const OLD_MMAP_32: i64 = 90;
 const MMAP2_32: i64 = 192;
 
+/// The number of the running system call, of those of its width.
+#[inline(always)]
+pub fn system_call() -> i64 {
+    // SAFETY: the running task.
+    let regs = unsafe { bpf_task_pt_regs(current() as *mut _) } as Ptr;
+    peek(regs, offset!(regs_orig_ax))
+}
+
 /// Whether the running system call is mmap().
 #[inline(always)]
 pub fn in_mmap() -> bool {
-    // SAFETY: the running task.
-    let regs = unsafe { bpf_task_pt_regs(current() as *mut _) } as Ptr;
-    let call: i64 = peek(regs, offset!(regs_orig_ax));
+    let call = system_call();
     if in_32_bit_call() {
         call == OLD_MMAP_32 || call == MMAP2_32
     } else {

@@ -4,8 +4,6 @@
 //! The first bytes are those of the file, as they were written last: who writes the body first and the
 //! head over it at the end shows the head.
 
-use core::ptr::read_volatile;
-
 use aya_ebpf::helpers::generated::{bpf_d_path, bpf_probe_read_kernel, bpf_probe_read_user};
 use aya_ebpf::macros::{fentry, fexit, lsm, map};
 use aya_ebpf::maps::{Array, HashMap};
@@ -18,7 +16,7 @@ use crate::lost::count_lost;
 use crate::memory::S_IFREG;
 use crate::network::S_IFMT;
 use crate::recorder::Recorder;
-use crate::repeat::repeat;
+use crate::repeat::{UIO_MAXIOV, repeat};
 use crate::track::{ids, tracked};
 use crate::user::{in_32_bit_call, read};
 use crate::view::is_foreign;
@@ -26,20 +24,6 @@ use crate::view::is_foreign;
 /// The file may be written to (include/linux/fs.h).
 const FMODE_WRITE: u32 = 2;
 const MAY_WRITE: u32 = 2;
-/// Buffers of one write (include/uapi/linux/uio.h).
-const UIO_MAXIOV: u32 = 1024;
-/// Operations of io_uring (include/uapi/linux/io_uring.h).
-const IORING_OP_WRITEV: u8 = 2;
-const IORING_OP_WRITE_FIXED: u8 = 5;
-const IORING_OP_WRITE: u8 = 23;
-/// The write is on its way (include/linux/errno.h).
-const EIOCBQUEUED: i64 = -529;
-/// `IOCB_APPEND` (include/linux/fs.h).
-const IOCB_APPEND: u32 = 0x10;
-/// Offset of `aio_buf` in `struct iocb`, which `aio_nbytes` and `aio_offset` follow
-/// (include/uapi/linux/aio_abi.h).
-const IOCB_BUF: usize = 24;
-
 /// Files that a process wrote to and has not closed.
 #[map]
 static WRITTEN: HashMap<WriteKey, Written> = HashMap::with_max_entries(1024, 0);
@@ -155,7 +139,7 @@ pub fn add(file: u64, written: u64, refused: bool) {
 /// Counts what the running process wrote to a file from this offset on, and gives what is to be
 /// sampled.
 #[inline(always)]
-fn count(file: Ptr, written: i64, at: u64) -> Option<Piece> {
+pub fn count(file: Ptr, written: i64, at: u64) -> Option<Piece> {
     if written <= 0 {
         return None;
     }
@@ -224,13 +208,25 @@ pub fn count_unseen(file: Ptr, written: i64, at: u64) {
     }
 }
 
+/// Keeps how a write was refused: that is how all ended, where nothing was written at all.
+#[inline(always)]
+fn refused(file: Ptr, result: i64) -> i32 {
+    if result < 0
+        && let Some(entry) = WRITTEN.get_ptr_mut(write_key(file as u64, ids().0))
+    {
+        // SAFETY: a value of the map.
+        unsafe { (*entry).refused = result };
+    }
+    0
+}
+
 /// Counts the bytes, and samples the first ones, of writes from one buffer. The position is already
 /// behind them.
 #[fexit(function = "vfs_write")]
 pub fn write_count(ctx: FExitContext) -> i32 {
     let written: i64 = ctx.arg(4);
     if written <= 0 {
-        return 0;
+        return refused(ctx.arg(0), written);
     }
     if let Some(mut piece) = count(ctx.arg(0), written, before(ctx.arg(3), written)) {
         sample(&mut piece, Memory::User, ctx.arg(1), written as u64);
@@ -249,7 +245,7 @@ fn before(position: Ptr, written: i64) -> u64 {
 pub fn write_count_vector(ctx: FExitContext) -> i32 {
     let written: i64 = ctx.arg(5);
     if written <= 0 {
-        return 0;
+        return refused(ctx.arg(0), written);
     }
     if let Some(piece) = count(ctx.arg(0), written, before(ctx.arg(3), written)) {
         sample_vector(piece, ctx.arg(1), written as u64, in_32_bit_call());
@@ -270,7 +266,7 @@ struct Gather {
 
 /// Samples what was written from an array of `struct iovec`.
 #[inline(always)]
-fn sample_vector(piece: Piece, vector: u64, written: u64, of_32_bits: bool) {
+pub fn sample_vector(piece: Piece, vector: u64, written: u64, of_32_bits: bool) {
     let mut gather = Gather {
         piece,
         vector,
@@ -291,138 +287,13 @@ unsafe extern "C" fn sample_next(index: u32, gather: *mut Gather) -> i64 {
 
 /// Address and length of the buffer at `index` of an array of `struct iovec`.
 #[inline(always)]
-fn buffer(vector: u64, index: u32, of_32_bits: bool) -> [u64; 2] {
+pub fn buffer(vector: u64, index: u32, of_32_bits: bool) -> [u64; 2] {
     if of_32_bits {
         let [from, len]: [u32; 2] = read(vector.wrapping_add(u64::from(index) * 8));
         [u64::from(from), u64::from(len)]
     } else {
         read(vector.wrapping_add(u64::from(index) * 16))
     }
-}
-
-/// Counts and samples what io_uring wrote at once or in a thread of its own; and of a write around the
-/// page cache, which ends later in an interrupt, what it was asked to write.
-#[fentry(function = "kiocb_done")]
-pub fn write_count_uring(ctx: FEntryContext) -> i32 {
-    let request: Ptr = ctx.arg(0);
-    let written: i64 = ctx.arg(1);
-    let operation: u8 = peek(request, offset!(io_opcode));
-    if !matches!(
-        operation,
-        IORING_OP_WRITEV | IORING_OP_WRITE_FIXED | IORING_OP_WRITE
-    ) {
-        return 0;
-    }
-    // The request begins with its `struct io_rw`, and that with its `struct kiocb`.
-    let position: u64 = peek(request, offset!(kiocb_pos));
-    let from: u64 = peek(request, offset!(io_rw_addr));
-    let asked: u32 = peek(request, offset!(io_rw_len));
-    let later = written == EIOCBQUEUED;
-    // Of a ring of 32 bits, whose array is another, this reads addresses that there are none of. How
-    // the call came here says nothing: the ring was set up by another one.
-    let buffers = Buffers {
-        from,
-        many: operation == IORING_OP_WRITEV,
-        of_32_bits: false,
-    };
-    let (written, at) = if later {
-        (buffers.bytes(u64::from(asked)), position)
-    } else {
-        (written, position.wrapping_sub(written as u64))
-    };
-    buffers.count(peek_ptr(request, offset!(io_file)), written, at)
-}
-
-/// Counts and samples what io_submit was asked to write: what came of it an interrupt may tell, later.
-#[fexit(function = "aio_write")]
-pub fn write_count_aio(ctx: FExitContext) -> i32 {
-    if ctx.arg::<i32>(4) < 0 || tracked(ids().0).is_none() {
-        return 0;
-    }
-    let kiocb: Ptr = ctx.arg(0);
-    let [from, asked, at]: [u64; 3] = peek(ctx.arg(1), IOCB_BUF);
-    let buffers = Buffers {
-        from,
-        many: ctx.arg::<u32>(2) & 1 != 0,
-        of_32_bits: ctx.arg::<u32>(3) & 1 != 0,
-    };
-    // At the file's end, wherever it was asked for: as the kernel found it, or just behind.
-    let at = if peek::<u32>(kiocb, offset!(kiocb_flags)) & IOCB_APPEND != 0 {
-        peek(kiocb, offset!(kiocb_pos))
-    } else {
-        at
-    };
-    buffers.count(
-        peek_ptr(kiocb, offset!(kiocb_file)),
-        buffers.bytes(asked),
-        at,
-    )
-}
-
-/// What was written from: one buffer, or an array of `struct iovec`.
-struct Buffers {
-    from: u64,
-    many: bool,
-    of_32_bits: bool,
-}
-
-impl Buffers {
-    /// How many bytes they have; `asked` is that, or the length of the array.
-    #[inline(always)]
-    fn bytes(&self, asked: u64) -> i64 {
-        if self.many {
-            total(self.from, asked as u32, self.of_32_bits)
-        } else {
-            asked as i64
-        }
-    }
-
-    /// Counts and samples.
-    #[inline(always)]
-    fn count(&self, file: Ptr, written: i64, at: u64) -> i32 {
-        if let Some(mut piece) = count(file, written, at) {
-            if self.many {
-                sample_vector(piece, self.from, written as u64, self.of_32_bits);
-            } else {
-                sample(&mut piece, Memory::User, self.from, written as u64);
-            }
-        }
-        0
-    }
-}
-
-/// A sum of the lengths of buffers.
-#[repr(C)]
-struct Total {
-    vector: u64,
-    bytes: u64,
-    of_32_bits: bool,
-}
-
-/// Bytes in all of `buffers` buffers.
-#[inline(always)]
-fn total(vector: u64, buffers: u32, of_32_bits: bool) -> i64 {
-    let mut total = Total {
-        vector,
-        bytes: 0,
-        of_32_bits,
-    };
-    let buffers = if buffers > UIO_MAXIOV {
-        UIO_MAXIOV
-    } else {
-        buffers
-    };
-    repeat(buffers, add_next, &mut total);
-    // SAFETY: a local; the compiler does not see that the loop writes it.
-    unsafe { read_volatile(&raw const total.bytes) as i64 }
-}
-
-unsafe extern "C" fn add_next(index: u32, total: *mut Total) -> i64 {
-    // SAFETY: `total` gives it its own.
-    let total = unsafe { &mut *total };
-    let [_, len] = buffer(total.vector, index, total.of_32_bits);
-    total.bytes = total.bytes.wrapping_add(len);
-    0
 }
 
 /// A descriptor is closed, by close() or else: what its process wrote through the file is complete.
@@ -451,7 +322,7 @@ fn written(file: Ptr) -> i32 {
         return 0;
     };
     // SAFETY: a value of the map.
-    unsafe {
+    let result = unsafe {
         let path_len = (*entry).path_len;
         if path_len > 0 {
             let path = (&raw const (*entry).path).cast();
@@ -479,12 +350,16 @@ fn written(file: Ptr) -> i32 {
         if u64::from(len) != (*entry).bytes || len == 0 {
             recorder.mark(incomplete::DATA_INCOMPLETE);
         }
-    }
+        match (*entry).bytes {
+            0 => (*entry).refused,
+            _ => 0,
+        }
+    };
     let inode: Ptr = load(file, offset!(file_inode));
     set_inode(&mut recorder, inode);
     let _ = WRITTEN.remove(key);
     // Once a file, where it is closed: there Python writes out what it held back until then.
     recorder.python();
-    recorder.emit(kind::WRITE, 0);
+    recorder.emit(kind::WRITE, result);
     0
 }

@@ -234,7 +234,7 @@ pub struct Event {
 
     /// Resolved absolute path of the object (file kinds, exec's executable, memfd name, unix socket).
     pub path: Option<String>,
-    /// Path as it was asked for. What was done, of tamper; the call, of a change of credentials that was
+    /// Path as it was asked for; a unix address that begins at the working directory. What was done, of tamper; the call, of a change of credentials that was
     /// refused.
     pub asked: Option<String>,
     /// New path of rename, link; text of symlink; interpreter of exec where it differs.

@@ -1,9 +1,11 @@
 //! Decoding the probes' records, honest and hostile ones.
 
+use std::mem::offset_of;
+
 use proptest::prelude::*;
 use pyti_trace::decode::{DecodeError, MAX_SIZE, decode, decode_all};
 use pyti_trace::event::{Credentials, Ids, Incomplete, Kind};
-use pyti_trace_ebpf::{MAX_FRAMES, RECORD_SIZE, VERSION, has, incomplete, kind, tag};
+use pyti_trace_ebpf::{MAX_FRAMES, RECORD_SIZE, Record, VERSION, has, incomplete, kind, tag};
 
 /// A record in the making, written field by field as the C layout has it.
 struct Builder {
@@ -324,6 +326,60 @@ fn addresses() {
     );
     assert_eq!(of(&[2, 0, 1]), (Some(2), None, None, None));
     assert_eq!(of(&[2]), (None, None, None, None));
+}
+
+#[test]
+fn a_relative_unix_address_begins_at_the_working_directory() {
+    let of = |mark: u32, walked: &[&[u8]]| {
+        let mut builder = Builder::new(kind::CONNECT);
+        builder.set(offset_of!(Record, incomplete), &mark.to_le_bytes());
+        let mut builder = builder.text(tag::SOCKADDR, b"\x01\0x.sock\0");
+        for name in walked {
+            builder = builder.text(tag::WALKED_CWD, name);
+        }
+        let (event, _) = decode(&builder.build()).unwrap();
+        (event.path, event.asked, event.cwd, event.incomplete)
+    };
+    let text = |text: &str| Some(text.to_owned());
+    let none = Incomplete::empty();
+    assert_eq!(
+        of(0, &[b"run\0", b"srv\0", b"\0"]),
+        (
+            text("/srv/run/x.sock"),
+            text("x.sock"),
+            text("/srv/run"),
+            none
+        )
+    );
+    assert_eq!(
+        of(0, &[b"\0"]),
+        (text("/x.sock"), text("x.sock"), text("/"), none)
+    );
+    // A walk that did not come to the root says nothing.
+    let cut = Incomplete::CWD_INCOMPLETE;
+    assert_eq!(
+        of(cut.bits(), &[b"run\0", b"\0"]),
+        (
+            None,
+            text("x.sock"),
+            None,
+            cut | Incomplete::PATH_UNREADABLE
+        )
+    );
+    assert_eq!(of(0, &[]), (text("x.sock"), None, None, none));
+}
+
+#[test]
+fn an_execution_that_finds_no_program_has_the_walked_directory() {
+    let bytes = Builder::new(kind::EXEC)
+        .text(tag::ASKED, b"./x\0")
+        .text(tag::WALKED_CWD, b"tmp\0")
+        .text(tag::WALKED_CWD, b"\0")
+        .build();
+    let (event, _) = decode(&bytes).unwrap();
+    assert_eq!(event.asked.as_deref(), Some("./x"));
+    assert_eq!(event.cwd.as_deref(), Some("/tmp"));
+    assert_eq!(event.path, None);
 }
 
 #[test]

@@ -373,18 +373,21 @@ static void changes(void) {
     const char *path, *asked;
     unsigned long long uid = getuid(), gid = getgid(), kept = 0xffffffff;
 #define BY_FD(call) ({ int fd = open(path, O_RDWR); long done = call; close(fd); done; })
-#define MODE "path=%s\tmode=%d", path, 0600
+#define MODE_BY_FD "path=%s\tmode=%d", path, 0600
+#define MODE PATHS "\tmode=%d", path, asked, 0600
     ONE("chmod", "chmod", touch(path), got(chmod(path, 0600)), MODE);
-    ONE("chmod", "fchmod", touch(path), BY_FD(got(fchmod(fd, 0600))), MODE);
+    ONE("chmod", "fchmod", touch(path), BY_FD(got(fchmod(fd, 0600))), MODE_BY_FD);
     ONE("chmod", "fchmodat2", touch(path), got(syscall(SYS_fchmodat2, AT_FDCWD, path, 0600, 0)), MODE);
     ONE("chmod", "int80", touch(path), int80(15, lows(path), 0600), MODE);
-    ONE("chmod", "int80-fchmod", touch(path), BY_FD(int80(94, fd, 0600)), MODE);
+    ONE("chmod", "int80-fchmod", touch(path), BY_FD(int80(94, fd, 0600)), MODE_BY_FD);
     ONE("chmod", "int80-fchmodat", touch(path), int80(306, AT_FDCWD, lows(path), 0600), MODE);
     ONE("chmod", "int80-fchmodat2", touch(path), int80(452, AT_FDCWD, lows(path), 0600, 0), MODE);
-    ONE("chmod", "set-user-id", touch(path), got(chmod(path, 04755)), "path=%s\tmode=%d", path, 04755);
-    ONE_AS("chmod", "linked", touch(path), under(LINKED, path), got(chmod(asked, 0600)), PATHS "\tmode=%d", path, asked, 0600);
+    ONE("chmod", "set-user-id", touch(path), got(chmod(path, 04755)), PATHS "\tmode=%d", path, asked, 04755);
+    ONE_AS("chmod", "linked", touch(path), under(LINKED, path), got(chmod(asked, 0600)), MODE);
     ONE("chmod-absent", "chmod", , got(chmod(path, 0600)), ASKED, asked);
-    DO("chmod-denied", "chmod", got(chmod("/etc/passwd", 0600)), "path=/etc/passwd\tmode=%d", 0600);
+    ONE("chmod-absent", "fchmodat2", , got(syscall(SYS_fchmodat2, AT_FDCWD, path, 0600, 0)), ASKED, asked);
+    ONE("chmod-absent", "int80", , int80(15, lows(path), 0600), ASKED, asked);
+    DO("chmod-denied", "chmod", got(chmod("/etc/passwd", 0600)), PATHS "\tmode=%d", "/etc/passwd", "/etc/passwd", 0600);
 #define OWNER_BY_FD(group) "path=%s\tflags=%llu", path, uid << 32 | (group)
 #define OWNER(group) PATHS "\tflags=%llu", path, asked, uid << 32 | (group)
     ONE("chown", "chown", touch(path), got(chown(path, uid, gid)), OWNER(gid));
@@ -397,18 +400,21 @@ static void changes(void) {
     ONE("chown", "int80-16-bit", touch(path), int80(182, lows(path), uid, gid), OWNER(gid));
     ONE_AS("chown", "linked", touch(path), under(LINKED, path), got(chown(asked, uid, gid)), OWNER(gid));
     ONE("chown-absent", "chown", , got(chown(path, uid, gid)), ASKED, asked);
+    ONE("chown-absent", "int80-16-bit", , int80(182, lows(path), uid, gid), ASKED, asked);
     DO("chown-denied", "chown", got(chown("/etc/passwd", 0, 0)), PATHS "\tflags=0", "/etc/passwd", "/etc/passwd");
-#define LENGTH "path=%s\tbytes=5", path
+#define LENGTH_BY_FD "path=%s\tbytes=5", path
+#define LENGTH PATHS "\tbytes=5", path, asked
     ONE("truncate", "truncate", touch(path), got(truncate(path, 5)), LENGTH);
-    ONE("truncate", "ftruncate", touch(path), BY_FD(got(ftruncate(fd, 5))), LENGTH);
-    ONE("truncate", "io_uring", touch(path), BY_FD(uring(SQE(RING_FTRUNCATE, .fd = fd, .off = 5))), LENGTH);
+    ONE("truncate", "ftruncate", touch(path), BY_FD(got(ftruncate(fd, 5))), LENGTH_BY_FD);
+    ONE("truncate", "io_uring", touch(path), BY_FD(uring(SQE(RING_FTRUNCATE, .fd = fd, .off = 5))), LENGTH_BY_FD);
     ONE("truncate", "int80", touch(path), int80(92, lows(path), 5), LENGTH);
     ONE("truncate", "int80-truncate64", touch(path), int80(193, lows(path), 5, 0), LENGTH);
-    ONE("truncate", "int80-ftruncate", touch(path), BY_FD(int80(93, fd, 5)), LENGTH);
-    ONE("truncate", "int80-ftruncate64", touch(path), BY_FD(int80(194, fd, 5, 0)), LENGTH);
-    ONE_AS("truncate", "linked", touch(path), under(LINKED, path), got(truncate(asked, 5)), PATHS "\tbytes=5", path, asked);
+    ONE("truncate", "int80-ftruncate", touch(path), BY_FD(int80(93, fd, 5)), LENGTH_BY_FD);
+    ONE("truncate", "int80-ftruncate64", touch(path), BY_FD(int80(194, fd, 5, 0)), LENGTH_BY_FD);
+    ONE_AS("truncate", "linked", touch(path), under(LINKED, path), got(truncate(asked, 5)), LENGTH);
     ONE("truncate-absent", "truncate", , got(truncate(path, 0)), ASKED, asked);
-    DO("truncate-denied", "truncate", got(truncate("/etc/passwd", 5)), "path=/etc/passwd\tbytes=5");
+    ONE("truncate-absent", "int80-truncate64", , int80(193, lows(path), 5, 0), ASKED, asked);
+    DO("truncate-denied", "truncate", got(truncate("/etc/passwd", 5)), PATHS "\tbytes=5", "/etc/passwd", "/etc/passwd");
 }
 
 int main(void) {

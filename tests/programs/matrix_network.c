@@ -216,14 +216,14 @@ static void streams(void) {
     fcntl(s, F_SETFL, O_NONBLOCK);
     DO("accept-nobody", "tcp4", made(got(accept4(s, NULL, NULL, 0))), "family=%d", AF_INET);
 
-    struct iovec vec = {(void *)sent, 4}, pieces[] = {{(void *)sent, 1}, {(void *)sent + 1, 3}};
+    struct iovec vec = {(void *)sent, 4}, pieces[] = {{NULL, 0}, {(void *)sent, 1}, {(void *)sent + 1, 3}};
     struct msghdr message = {.msg_iov = &vec, .msg_iovlen = 1};
     struct mmsghdr many = {.msg_hdr = message};
     uint32_t vec32[2] = {lows(sent), 4};
     SEND("send", got(send(c, sent, 4, 0)));
     SEND("write", got(write(c, sent, 4)));
     SEND("writev", got(writev(c, &vec, 1)));
-    SEND("writev-pieces", got(writev(c, pieces, 2)));
+    SEND("writev-pieces", got(writev(c, pieces, 3)));
     SEND("sendmsg", got(sendmsg(c, &message, 0)));
     SEND("sendmmsg", got(sendmmsg(c, &many, 1, 0)) == 1 ? 4 : -errno);
     SEND("int80-write", int80(4, c, lows(sent), 4));

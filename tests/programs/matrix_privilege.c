@@ -8,6 +8,7 @@
 #include <linux/perf_event.h>
 #include <arpa/inet.h>
 #include <sched.h>
+#include <sys/fsuid.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
@@ -136,6 +137,15 @@ static void refused_ids(void) {
     REFUSED_CREDS("setregid", "setregid", got(setregid(0, 0)));
     REFUSED_CREDS("setresgid", "setresgid", got(setresgid(0, 0, 0)));
     REFUSED_CREDS("setuid", "int80-setuid", int80(213, 0));
+    /* They return what was held before, and no error. */
+#define REFUSED_ID(road, id, call) REFUSED_CREDS(road, road, (call) == (id) ? -EPERM : 0)
+    REFUSED_ID("setfsuid", uid, setfsuid(0));
+    REFUSED_ID("setfsgid", (int)getgid(), setfsgid(0));
+    gid_t group = 0;
+    uint16_t group16 = 0;
+    REFUSED_CREDS("setgroups", "setgroups", got(syscall(SYS_setgroups, 1, &group)));
+    REFUSED_CREDS("setgroups", "int80-setgroups", int80(206, 1, low(&group, sizeof group)));
+    REFUSED_CREDS("setgroups", "int80-setgroups16", int80(81, 1, low(&group16, sizeof group16)));
     struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct all[2] = {{.effective = ~0u, .permitted = ~0u}};
     REFUSED_CREDS("capset", "capset", got(syscall(SYS_capset, &head, all)));

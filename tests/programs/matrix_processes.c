@@ -32,14 +32,18 @@ static long words32(char **argv) {
     return low(words, sizeof words);
 }
 
+/* What each program is given, and where it begins. */
+static char *given[] = {"MATRIX=given", "SECOND=", NULL};
+#define WHERE "\tenv=MATRIX=given,SECOND=\tcwd=/tmp/matrix"
+
 static void *exec_of_thread(void *unused) {
     char *argv[] = {"/bin/true", "thread", NULL};
-    execve(argv[0], argv, no_env);
+    execve(argv[0], argv, given);
     return unused;
 }
 static void *failed_exec_of_thread(void *unused) {
     char *argv[] = {DIR "absent", "thread", NULL};
-    DO("exec-absent", "thread", got(execve(argv[0], argv, no_env)), "asked=%s\targv=%s,thread", argv[0], argv[0]);
+    DO("exec-absent", "thread", got(execve(argv[0], argv, given)), "asked=%s\targv=%s,thread" WHERE, argv[0], argv[0]);
     return unused;
 }
 
@@ -60,36 +64,36 @@ static void *failed_exec_of_thread(void *unused) {
             tell(action, road, child, 0, __VA_ARGS__);                \
         begin("matrix");                                              \
     } while (0)
-#define EXECUTED(file, words, road) "path=%s\tasked=%s\targv=%s," road, resolved(file), words, file
+#define EXECUTED(file, words, road) "path=%s\tasked=%s\targv=%s," road WHERE, resolved(file), words, file
 
 static void execs(void) {
-    EXEC("exec", "execve", "/bin/true", got(execve(argv[0], argv, no_env)), EXECUTED("/bin/true", "/bin/true", "execve"));
-    EXEC("exec", "execveat", "/bin/true", got(syscall(SYS_execveat, AT_FDCWD, argv[0], argv, no_env, 0)), EXECUTED("/bin/true", "/bin/true", "execveat"));
+    EXEC("exec", "execve", "/bin/true", got(execve(argv[0], argv, given)), EXECUTED("/bin/true", "/bin/true", "execve"));
+    EXEC("exec", "execveat", "/bin/true", got(syscall(SYS_execveat, AT_FDCWD, argv[0], argv, given, 0)), EXECUTED("/bin/true", "/bin/true", "execveat"));
     /* The descriptor is the same in the child. */
     int fd = open("/bin/true", O_PATH);
     char by_fd[32], link[40];
     snprintf(by_fd, sizeof by_fd, "/dev/fd/%d", fd);
-    EXEC("exec", "execveat-empty", "/bin/true", got(syscall(SYS_execveat, fd, "", argv, no_env, AT_EMPTY_PATH)), EXECUTED("/bin/true", by_fd, "execveat-empty"));
+    EXEC("exec", "execveat-empty", "/bin/true", got(syscall(SYS_execveat, fd, "", argv, given, AT_EMPTY_PATH)), EXECUTED("/bin/true", by_fd, "execveat-empty"));
     close(fd);
     fd = open("/bin/true", O_RDONLY);
     snprintf(by_fd, sizeof by_fd, "/dev/fd/%d", fd);
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    EXEC("exec", "fexecve", "/bin/true", got(fexecve(fd, argv, no_env)), EXECUTED("/bin/true", by_fd, "fexecve"));
-    EXEC("exec", "proc-self-fd", "/bin/true", got(execve(link, argv, no_env)), EXECUTED("/bin/true", link, "proc-self-fd"));
+    EXEC("exec", "fexecve", "/bin/true", got(fexecve(fd, argv, given)), EXECUTED("/bin/true", by_fd, "fexecve"));
+    EXEC("exec", "proc-self-fd", "/bin/true", got(execve(link, argv, given)), EXECUTED("/bin/true", link, "proc-self-fd"));
     close(fd);
-    EXEC("exec", "int80", "/bin/true", int80(11, lows(argv[0]), words32(argv), 0), EXECUTED("/bin/true", "/bin/true", "int80"));
-    EXEC("exec", "int80-execveat", "/bin/true", int80(358, AT_FDCWD, lows(argv[0]), words32(argv), 0, 0), EXECUTED("/bin/true", "/bin/true", "int80-execveat"));
+    EXEC("exec", "int80", "/bin/true", int80(11, lows(argv[0]), words32(argv), words32(given)), EXECUTED("/bin/true", "/bin/true", "int80"));
+    EXEC("exec", "int80-execveat", "/bin/true", int80(358, AT_FDCWD, lows(argv[0]), words32(argv), words32(given), 0), EXECUTED("/bin/true", "/bin/true", "int80-execveat"));
     EXEC("exec", "thread", "/bin/true", ((void)argv, in_thread(exec_of_thread), -EEXIST), EXECUTED("/bin/true", "/bin/true", "thread"));
     program(DIR "script", "#!/bin/sh\nexit 0\n");
-    EXEC("exec", "script", DIR "script", got(execve(argv[0], argv, no_env)), "path=%s\tasked=%s\ttarget=%s\targv=/bin/sh,%s,script", DIR "script", DIR "script", resolved("/bin/sh"), DIR "script");
-    EXEC("exec", "relative", "script", got(execve(argv[0], argv, no_env)), "path=%s\tasked=script\ttarget=%s\targv=/bin/sh,script,relative", DIR "script", resolved("/bin/sh"));
-    EXEC("exec", "dotted", DIR "../matrix/script", got(execve(argv[0], argv, no_env)), "path=%s\tasked=%s\ttarget=%s\targv=/bin/sh,%s,dotted", DIR "script", argv[0], resolved("/bin/sh"), argv[0]);
+    EXEC("exec", "script", DIR "script", got(execve(argv[0], argv, given)), "path=%s\tasked=%s\ttarget=%s\targv=/bin/sh,%s,script" WHERE, DIR "script", DIR "script", resolved("/bin/sh"), DIR "script");
+    EXEC("exec", "relative", "script", got(execve(argv[0], argv, given)), "path=%s\tasked=script\ttarget=%s\targv=/bin/sh,script,relative" WHERE, DIR "script", resolved("/bin/sh"));
+    EXEC("exec", "dotted", DIR "../matrix/script", got(execve(argv[0], argv, given)), "path=%s\tasked=%s\ttarget=%s\targv=/bin/sh,%s,dotted" WHERE, DIR "script", argv[0], resolved("/bin/sh"), argv[0]);
     fflush(stdout);
     start("posix_spawn");
     /* Itself: the new program says which process it is. */
     char *argv[] = {self, "posix_spawn", NULL};
     pid_t child = 0;
-    int failed = posix_spawn(&child, self, NULL, NULL, argv, no_env);
+    int failed = posix_spawn(&child, self, NULL, NULL, argv, given);
     wait_for(child);
     tell("exec", "posix_spawn", child, -failed, EXECUTED(self, self, "posix_spawn"));
 }
@@ -107,22 +111,22 @@ static void set_user_id(void) {
         if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1)
             caps |= 1ull << cap;
     const char *file = programs[i] ? programs[i] : "/no-set-user-id-program";
-    EXEC("exec", "set-user-id", file, got(execve(argv[0], argv, no_env)), "path=%s\tasked=%s\tmode=%d", file, file, info.st_mode & 07777);
-    EXEC("creds", "set-user-id", file, got(execve(argv[0], argv, no_env)), "mode=%d\tflags=%llu\tuids=%d,%d,%d", info.st_uid, caps, getuid(), info.st_uid, info.st_uid);
+    EXEC("exec", "set-user-id", file, got(execve(argv[0], argv, given)), "path=%s\tasked=%s\tmode=%d", file, file, info.st_mode & 07777);
+    EXEC("creds", "set-user-id", file, got(execve(argv[0], argv, given)), "mode=%d\tflags=%llu\tuids=%d,%d,%d", info.st_uid, caps, getuid(), info.st_uid, info.st_uid);
 }
 
-#define ABSENT(file, road) "asked=%s\targv=%s," road, file, file
+#define ABSENT(file, road) "asked=%s\targv=%s," road WHERE, file, file
 static void failed_execs(void) {
-    EXEC("exec-absent", "execve", DIR "absent", got(execve(argv[0], argv, no_env)), ABSENT(DIR "absent", "execve"));
-    EXEC("exec-absent", "execveat", DIR "absent", got(syscall(SYS_execveat, AT_FDCWD, argv[0], argv, no_env, 0)), ABSENT(DIR "absent", "execveat"));
-    EXEC("exec-absent", "int80", DIR "absent", int80(11, lows(argv[0]), words32(argv), 0), ABSENT(DIR "absent", "int80"));
-    EXEC("exec-absent", "int80-execveat", DIR "absent", int80(358, AT_FDCWD, lows(argv[0]), words32(argv), 0, 0), ABSENT(DIR "absent", "int80-execveat"));
+    EXEC("exec-absent", "execve", DIR "absent", got(execve(argv[0], argv, given)), ABSENT(DIR "absent", "execve"));
+    EXEC("exec-absent", "execveat", DIR "absent", got(syscall(SYS_execveat, AT_FDCWD, argv[0], argv, given, 0)), ABSENT(DIR "absent", "execveat"));
+    EXEC("exec-absent", "int80", DIR "absent", int80(11, lows(argv[0]), words32(argv), words32(given)), ABSENT(DIR "absent", "int80"));
+    EXEC("exec-absent", "int80-execveat", DIR "absent", int80(358, AT_FDCWD, lows(argv[0]), words32(argv), words32(given), 0), ABSENT(DIR "absent", "int80-execveat"));
     in_thread(failed_exec_of_thread);
     close(open(DIR "not-executable", O_CREAT | O_WRONLY, 0644));
-    EXEC("exec-denied", "execve", DIR "not-executable", got(execve(argv[0], argv, no_env)), ABSENT(DIR "not-executable", "execve"));
+    EXEC("exec-denied", "execve", DIR "not-executable", got(execve(argv[0], argv, given)), ABSENT(DIR "not-executable", "execve"));
     program(DIR "no-format", "neither\n");
-    EXEC("exec-format", "execve", DIR "no-format", got(execve(argv[0], argv, no_env)), "path=%s\tasked=%s\targv=%s,execve", argv[0], argv[0], argv[0]);
-    EXEC("exec-format", "relative", "no-format", got(execve(argv[0], argv, no_env)), "path=%s\tasked=no-format\targv=no-format,relative", DIR "no-format");
+    EXEC("exec-format", "execve", DIR "no-format", got(execve(argv[0], argv, given)), "path=%s\tasked=%s\targv=%s,execve" WHERE, argv[0], argv[0], argv[0]);
+    EXEC("exec-format", "relative", "no-format", got(execve(argv[0], argv, given)), "path=%s\tasked=no-format\targv=no-format,relative" WHERE, DIR "no-format");
 }
 
 static void execs_of_memory(void) {

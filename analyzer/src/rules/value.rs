@@ -280,7 +280,8 @@ impl<'a> View<'a> {
         if name.starts_with('/') {
             return Value::Text(normal(name).into(), whole);
         }
-        let adrift = event.incomplete.contains(Incomplete::PATH_UNRESOLVED);
+        let lost = Incomplete::PATH_UNRESOLVED | Incomplete::CWD_INCOMPLETE;
+        let adrift = event.incomplete.intersects(lost);
         let cwd = event.cwd.as_deref().or_else(|| {
             if adrift {
                 return None;

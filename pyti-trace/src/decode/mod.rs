@@ -176,6 +176,7 @@ struct Texts<'a> {
     path_name: Option<&'a [u8]>,
     target_name: Option<&'a [u8]>,
     walked: Vec<&'a [u8]>,
+    walked_cwd: Vec<&'a [u8]>,
     old_credentials: Option<Credentials>,
     new_credentials: Option<Credentials>,
 }
@@ -258,6 +259,7 @@ impl<'a> Texts<'a> {
             tag::OLD_CREDENTIALS => self.old_credentials = credentials::read(bytes),
             tag::NEW_CREDENTIALS => self.new_credentials = credentials::read(bytes),
             tag::WALKED => self.walked.push(until_nul(bytes)),
+            tag::WALKED_CWD => self.walked_cwd.push(until_nul(bytes)),
             other => return Err(DecodeError::Tag(other)),
         }
         Ok(end.next_multiple_of(8))
@@ -275,6 +277,21 @@ impl<'a> Texts<'a> {
         if event.env.is_some() && incomplete.contains(Incomplete::ENV_UNREADABLE) {
             *incomplete |= Incomplete::ENV_TRUNCATED;
         }
+        if !self.walked_cwd.is_empty() {
+            event.cwd = (!incomplete.contains(Incomplete::CWD_INCOMPLETE))
+                .then(|| walked(&self.walked_cwd, incomplete));
+            // A unix address that begins there.
+            if event.family.is_some() {
+                event.asked = event.path.take();
+                event.path = match (&event.cwd, &event.asked) {
+                    (Some(cwd), Some(asked)) => Some(join(cwd, asked)),
+                    _ => None,
+                };
+                if event.path.is_none() {
+                    *incomplete |= Incomplete::PATH_UNREADABLE;
+                }
+            }
+        }
         // Of a walk that did not come to its end the beginning is missing, which is what rules ask for;
         // or a part between.
         let lacks = Incomplete::PATH_TRUNCATED | Incomplete::PATH_UNREADABLE;
@@ -282,12 +299,7 @@ impl<'a> Texts<'a> {
             incomplete.remove(Incomplete::PATH_TRUNCATED);
             *incomplete |= Incomplete::PATH_UNREADABLE;
         } else if !self.walked.is_empty() && event.path.is_none() {
-            let mut path = String::new();
-            for name in self.walked.iter().rev() {
-                path.push('/');
-                path.push_str(&text(name, incomplete));
-            }
-            event.path = Some(path);
+            event.path = Some(walked(&self.walked, incomplete));
         }
         for (name, whole) in [
             (self.path_name, &mut event.path),
@@ -298,6 +310,13 @@ impl<'a> Texts<'a> {
             }
         }
     }
+}
+
+/// The path of components that were walked from its end, of which an empty one is the root.
+fn walked(components: &[&[u8]], incomplete: &mut Incomplete) -> String {
+    components.iter().rev().fold(String::new(), |path, name| {
+        join(&path, &text(name, incomplete))
+    })
 }
 
 /// The kinds in the order of their numbers in [`pyti_trace_ebpf::kind`].

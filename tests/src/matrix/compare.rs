@@ -90,6 +90,8 @@ fn recorded_as(field: &str, event: &Event, marks: &Marks<'_>) -> Option<String> 
         "created" => text(event.created.map(u8::from)),
         "bytes" => text(event.bytes),
         "data" => event.data.as_deref().map(hex),
+        "cwd" => event.cwd.clone(),
+        "env" => event.env.as_ref().map(|env| env.join(",")),
         "argv" => event.argv.as_ref().map(|argv| argv.join(",")),
         "nlink" => text(event.nlink),
         "other" => process(event.other, marks),

@@ -32,11 +32,6 @@ const MEMORY: &str = "bytes that are written through memory pass no hook";
 const UNCHANGED: &str = "it changes nothing: an ordinary user has one id, in its own namespace too";
 const PEER: &str = "a unix socket's peer stands in the event of its connection";
 const BOUND: &str = "a unix socket's address stands in the event of its binding";
-const AS_GIVEN: &str =
-    "a unix address is recorded as it was given, with no directory to start from";
-
-const BEHIND_LOOKUP: &str = "the hooks stand behind the lookup: they have the path that it found";
-const LOOKUP: &str = "the lookup fails, and all hooks stand behind it";
 const WHICH_MOUNT: &str = "of which mount, only the caller's memory says";
 
 /// All of them.
@@ -59,21 +54,8 @@ pub(super) const KNOWN: &[Known] = &[
         "data",
         "a part that was sampled on its way was refused then: the sample is dropped",
     ),
-    known(
-        "write-refused",
-        "write",
-        "result",
-        "one event tells of all writes through a descriptor, by their bytes",
-    ),
-    known("chmod", "linked", "asked", BEHIND_LOOKUP),
-    known("truncate", "linked", "asked", BEHIND_LOOKUP),
-    known("chmod-absent", "chmod", EVENT, LOOKUP),
-    known("truncate-absent", "truncate", EVENT, LOOKUP),
     known("write", "mmap", "bytes data", MEMORY),
     known("write", "mprotect", "bytes data", MEMORY),
-    known("connect", "unix-relative", "path", AS_GIVEN),
-    known("connect", "unix-relative-made", "path", AS_GIVEN),
-    known("bind", "unix-relative", "path", AS_GIVEN),
     known("listen", "unix", "path", BOUND),
     known("listen", "unix-abstract", "path", BOUND),
     known("listen", "unix-seqpacket", "path", BOUND),
@@ -82,12 +64,6 @@ pub(super) const KNOWN: &[Known] = &[
     known("send", "unix-abstract", "path", PEER),
     known("send", "unix-seqpacket", "path", PEER),
     known("send", "unix-relative", "path", PEER),
-    known(
-        "send",
-        "writev-pieces",
-        "data",
-        "only the first buffer of a message is read",
-    ),
     known("send", "netlink", EVENT, "only the kernel hears it"),
     known(
         "mmap_exec",
