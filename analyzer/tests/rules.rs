@@ -68,6 +68,7 @@ const COMPANIONS: &[(&str, &[&str])] = &[
     ("credential-file-read", &["credential-file-in-tests"]),
     ("dns-leak", &["name-lookup"]),
     ("download-to-shell", &["encoded-code"]),
+    ("dropped-program", &["windows-program"]),
     ("exfiltration-service", &["name-lookup"]),
     ("home-destruction", &["settings-write", "user-files-change"]),
     ("public-ip-connect", &["public-ip-in-tests"]),

@@ -108,6 +108,24 @@ impl Audit {
         serde_json::from_slice(&bytes).expect("no JSON")
     }
 
+    /// The events of a stage, as `pyti show --events` has them.
+    ///
+    /// # Panics
+    /// Where they cannot be read.
+    #[must_use]
+    pub fn events(&self, stage: &str) -> Vec<Value> {
+        let run_dir = self.run();
+        let path = run_dir.to_string_lossy();
+        let output = run(&[
+            "show", "--events", "--format", "json", "--stage", stage, &path,
+        ]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a line is not JSON"))
+            .collect()
+    }
+
     /// Everything, for the message of an assertion.
     #[must_use]
     pub fn everything(&self) -> String {

@@ -1,6 +1,7 @@
 //! Packages that are bad for one reason each: exactly the rules for that reason fire.
 
 use pyti_tests::{Audit, audit_package};
+use serde_json::Value;
 
 /// Audits the package: it is flagged, these rules fire and no other, each with its proof, and in both
 /// stages that run its setup.py.
@@ -43,36 +44,108 @@ macro_rules! flagged {
     };
 }
 
+/// The evidence of what fired in this stage has an event of each kind with each text.
+fn assert_proved(audit: &Audit, stage: &str, proof: &[(&str, &str)]) {
+    let findings = audit.report["findings"].as_array().expect("no findings");
+    let evidence: Vec<&Value> = findings
+        .iter()
+        .filter(|finding| finding["stage"] == stage)
+        .filter_map(|finding| finding["evidence"].as_array())
+        .flatten()
+        .collect();
+    for (kind, part) in proof {
+        let shown = evidence.iter().any(|event| {
+            let text = event["text"].as_str().unwrap_or_default();
+            event["kind"] == *kind && text.contains(part)
+        });
+        assert!(shown, "no {kind} of {part} in {stage}: {evidence:#?}");
+    }
+}
+
+/// The same of both stages that run setup.py.
+fn flagged_and_proved(name: &str, verdict: &str, rules: &[&str], proof: &[(&str, &str)]) {
+    let audit = flagged(name, verdict, rules);
+    for stage in ["metadata", "install"] {
+        assert_proved(&audit, stage, proof);
+    }
+}
+
 #[test]
 fn vm_bad_reads_credentials_and_each_file_is_proved() {
-    let audit = flagged("reads-credentials", "malicious", &["credential-file-read"]);
-    let findings = audit.report["findings"].as_array().expect("no findings");
-    for stage in ["metadata", "install"] {
-        let proof: String = findings
+    let proof = [
+        ("open", "/home/dev/.ssh/id_rsa"),
+        ("open", "/home/dev/.aws/credentials"),
+    ];
+    let rules = ["credential-file-read"];
+    flagged_and_proved("reads-credentials", "malicious", &rules, &proof);
+}
+
+#[test]
+fn vm_bad_installs_systemd_unit_and_enables_it() {
+    let proof = [
+        ("open", "/home/dev/.config/systemd/user/updater.service"),
+        ("exec", "systemctl --user enable --now updater.service"),
+    ];
+    let rules = ["systemd-unit"];
+    flagged_and_proved("installs-systemd-unit", "malicious", &rules, &proof);
+}
+
+#[test]
+fn vm_bad_drops_script_for_an_interpreter_and_one_that_runs_by_itself() {
+    let proof = [
+        ("write", "/tmp/.updater.py"),
+        ("exec", "/tmp/.updater.py"),
+        ("write", "/tmp/.cleaner"),
+        ("exec", "/tmp/.cleaner"),
+    ];
+    let rules = ["dropped-script"];
+    flagged_and_proved("drops-script", "suspicious", &rules, &proof);
+}
+
+#[test]
+fn vm_bad_tries_powershell_and_writes_programs_of_windows() {
+    let proof = [
+        // By how it begins.
+        ("write", "/tmp/.update "),
+        // By its name.
+        ("write", "/tmp/update.bat"),
+        ("exec", "powershell -WindowStyle Hidden"),
+    ];
+    let rules = ["windows-program", "windows-shell"];
+    flagged_and_proved("tries-powershell", "suspicious", &rules, &proof);
+}
+
+/// The command alone would fire the rule: what it deleted is on record as well.
+#[test]
+fn vm_bad_wipes_home_file_by_file() {
+    let audit = flagged("wipes-home", "malicious", &["home-destruction"]);
+    let proof = [("exec", "rm -rf /home/dev"), ("unlink", "/home/dev/")];
+    assert_proved(&audit, "metadata", &proof);
+    let events = audit.events("metadata");
+    for (kind, path) in [
+        ("unlink", "/home/dev/.ssh/id_rsa"),
+        ("rmdir", "/home/dev/.ssh"),
+        ("unlink", "/home/dev/Documents/notes.md"),
+        ("rmdir", "/home/dev/Documents"),
+    ] {
+        let recorded = events
             .iter()
-            .filter(|finding| finding["stage"] == stage)
-            .map(|finding| finding["evidence"].to_string())
-            .collect();
-        for path in ["/home/dev/.ssh/id_rsa", "/home/dev/.aws/credentials"] {
-            assert!(proof.contains(path), "no {path} in {stage}: {proof}");
-        }
+            .any(|event| event["kind"] == kind && event["path"] == path && event["result"] == 0);
+        assert!(recorded, "no {kind} of {path}: {}", audit.everything());
     }
 }
 
 flagged! {
-    vm_bad_wipes_home: "wipes-home" "malicious" ["home-destruction"];
     vm_bad_drops_elf: "drops-elf" "malicious" ["dropped-program"];
     vm_bad_copies_elf: "copies-elf" "malicious" ["dropped-program"];
     vm_bad_memfd_exec: "memfd-exec" "malicious" ["fileless-exec"];
     vm_bad_appends_bashrc: "appends-bashrc" "malicious" ["shell-startup-write"];
     vm_bad_installs_cron: "installs-cron" "malicious" ["cron-install"];
-    vm_bad_installs_systemd_unit: "installs-systemd-unit" "malicious" ["systemd-unit"];
     vm_bad_connects_to_ip: "connects-to-ip" "suspicious" ["public-ip-connect"];
     vm_bad_connects_to_metadata: "connects-to-metadata" "malicious" ["cloud-metadata"];
     vm_bad_curl_pipe_sh: "curl-pipe-sh" "malicious" ["download-to-shell", "name-lookup"];
     vm_bad_reverse_shell: "reverse-shell" "malicious" ["reverse-shell"];
     vm_bad_writes_pth: "writes-pth" "malicious" ["pth-write"];
-    vm_bad_tries_powershell: "tries-powershell" "suspicious" ["windows-shell"];
     vm_bad_reads_process_memory: "reads-process-memory" "malicious" ["process-memory-read"];
     vm_bad_asks_for_webhook: "asks-for-webhook" "malicious" ["exfiltration-service", "name-lookup"];
     vm_bad_leaks_by_dns: "leaks-by-dns" "malicious" ["dns-leak", "name-lookup"];
@@ -85,7 +158,6 @@ flagged! {
 // Their events are of kinds that others prove; their rules are proved on recorded traces.
 flagged! {
     #[ignore = "continuous integration has no time for all: cargo xtask test --images"]
-    vm_bad_drops_script: "drops-script" "suspicious" ["dropped-script"];
     vm_bad_reads_user_files: "reads-user-files" "malicious" ["user-files-read"];
     vm_bad_changes_project: "changes-project" "malicious" ["user-files-change"];
     vm_bad_uploads: "uploads" "malicious" ["name-lookup", "upload"];

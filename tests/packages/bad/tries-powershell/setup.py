@@ -1,6 +1,11 @@
-"""Written for another system: the program is not there."""
+"""Written for another system: its programs, which do nothing, are put down here and its shell is not there."""
 import subprocess
 
+# How a program of Windows begins.
+with open("/tmp/.update", "wb") as file:
+    file.write(b"MZ" + bytes(62))
+with open("/tmp/update.bat", "w") as file:
+    file.write("exit\n")
 try:
     subprocess.call(["powershell", "-WindowStyle", "Hidden", "-Command", "exit"])
 except OSError:
