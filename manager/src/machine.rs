@@ -2,7 +2,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use anyhow::{Context, Result, bail};
 use pyti_vm::{Accel, Definition, Image, Interpreter, Template, VmConfig};
@@ -12,6 +12,22 @@ use crate::home::Home;
 
 /// Hears what is being done.
 pub type Listener = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Who waits for an image, which another thread builds.
+struct Waiting {
+    listener: Listener,
+    waits: Weak<()>,
+}
+
+impl pyti_vm::Progress for Waiting {
+    fn step(&self, message: &str) {
+        (self.listener)(message);
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.waits.strong_count() == 0
+    }
+}
 
 /// What is needed to make a template.
 #[derive(Debug)]
@@ -66,18 +82,25 @@ impl Machine {
         self.config.memory_mib
     }
 
-    /// The template, with image and boot where they are missing.
+    /// The template, with image and boot where they are missing. Who drops this and lets the runtime's
+    /// threads come to their end finds nothing left of an image that was being built.
     ///
     /// # Errors
     /// The image cannot be built or the VM does not boot.
     pub async fn template(&self, listener: Listener) -> Result<Template> {
         let (home, definition) = (self.home.clone(), self.definition.clone());
-        let teller = Arc::clone(&listener);
-        let tell = move |message: &str| teller(message);
-        let image = tokio::task::spawn_blocking(move || Image::obtain(&home, &definition, &tell))
-            .await
-            .context("failed to make the guest image")?
-            .context("failed to make the guest image")?;
+        // Gone when this future is dropped.
+        let waits = Arc::new(());
+        let waiting = Waiting {
+            listener: Arc::clone(&listener),
+            waits: Arc::downgrade(&waits),
+        };
+        let image =
+            tokio::task::spawn_blocking(move || Image::obtain(&home, &definition, &waiting))
+                .await
+                .context("failed to make the guest image")?
+                .context("failed to make the guest image")?;
+        drop(waits);
         let tell = move |message: &str| listener(message);
         let template = Template::obtain(&self.home, &image, &self.agent, &self.config, &tell)
             .await

@@ -12,7 +12,7 @@ use pyti::home::Home;
 use pyti_index::{IndexConfig, Options, Quiet};
 use tempfile::TempDir;
 
-use crate::{guest, pyti, text};
+use crate::{guest, process, pyti, text};
 
 /// Where things are put that are under way: the environment's directory, and those of the home.
 const UNDER_WAY: [&str; 4] = ["temporary", "home/tmp", "home/stages", "home/data/tmp"];
@@ -42,19 +42,34 @@ impl Place {
     /// # Errors
     /// They cannot be made, or the disk refuses.
     pub async fn furnished() -> Result<Self> {
-        let usual = Home::find()?.cache;
         let template = guest::template().await?.record().key.clone();
-        let options = Options::new(usual.clone(), IndexConfig::discover(None, &[])?);
+        let place = Self::with_resolver().await?;
+        std::fs::create_dir(place.path("home/templates"))?;
+        place.link(&["images", "kvm.json", &format!("templates/{template}")])?;
+        Ok(place)
+    }
+
+    /// One with the resolver of the usual home, fetched there where it is missing.
+    ///
+    /// # Errors
+    /// It cannot be fetched, or the disk refuses.
+    pub async fn with_resolver() -> Result<Self> {
+        let options = Options::new(Home::find()?.cache, IndexConfig::discover(None, &[])?);
         pyti_index::fetch_uv(&options, Arc::new(Quiet)).await?;
         let place = Self::empty()?;
-        std::fs::create_dir(place.path("home/templates"))?;
-        let template = format!("templates/{template}");
-        for name in ["images", "tools", "kvm.json", &template] {
+        place.link(&["tools"])?;
+        Ok(place)
+    }
+
+    /// Takes what there is of these from the usual home.
+    fn link(&self, names: &[&str]) -> Result<()> {
+        let usual = Home::find()?.cache;
+        for name in names {
             if usual.join(name).exists() {
-                symlink(usual.join(name), place.path("home").join(name))?;
+                symlink(usual.join(name), self.path("home").join(name))?;
             }
         }
-        Ok(place)
+        Ok(())
     }
 
     /// Something in it.
@@ -122,5 +137,16 @@ impl Place {
                 .collect::<Vec<_>>()
         };
         UNDER_WAY.iter().flat_map(below).collect()
+    }
+
+    /// The names of the programs that run for it, `pyti` and all that it started: their environment
+    /// names it.
+    ///
+    /// # Panics
+    /// Its path is no text.
+    #[must_use]
+    pub fn programs(&self) -> Vec<String> {
+        let directory = self.directory.path().to_str();
+        process::programs_with(directory.expect("a path that is no text"))
     }
 }

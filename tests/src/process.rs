@@ -10,8 +10,16 @@ use std::time::{Duration, Instant};
 ///
 /// # Panics
 /// It does not come to hold.
-pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(120);
+pub fn wait_for(what: &str, condition: impl FnMut() -> bool) {
+    wait_at_most(Duration::from_secs(120), what, condition);
+}
+
+/// Waits until `condition` holds.
+///
+/// # Panics
+/// It does not within this time.
+pub fn wait_at_most(longest: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + longest;
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         thread::sleep(Duration::from_millis(50));
@@ -22,21 +30,45 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
 #[must_use]
 pub fn descendants(pid: u32) -> Vec<u32> {
     let mut found = vec![];
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    for task in tasks {
-        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        for child in children
-            .split_whitespace()
-            .filter_map(|text| text.parse().ok())
-        {
-            found.push(child);
-            found.extend(descendants(child));
-        }
+    for child in children(pid) {
+        found.push(child);
+        found.extend(descendants(child));
     }
     found
+}
+
+/// The processes that this one has started and that have not ended.
+#[must_use]
+pub fn children(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
+    let tasks = tasks.into_iter().flatten().flatten();
+    let mut found = vec![];
+    for task in tasks {
+        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        let children = children.split_whitespace();
+        found.extend(children.filter_map(|text| text.parse::<u32>().ok()));
+    }
+    found
+}
+
+/// The names of the programs of those processes in whose environment this text is.
+#[must_use]
+pub fn programs_with(text: &str) -> Vec<String> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let has = |pid: &u32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let mut parts = environment.windows(text.len());
+        parts.any(|part| part == text.as_bytes())
+    };
+    pids.filter(has).filter_map(program_of).collect()
+}
+
+/// The name of a process's program.
+#[must_use]
+pub fn program_of(pid: u32) -> Option<String> {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(name.trim_end().to_owned())
 }
 
 /// Whether it has ended. One that nobody has waited for yet has no program any more.

@@ -123,6 +123,8 @@ impl Uv {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // Ctrl-C is this process's to hear: it is no answer of the resolver's.
+            .process_group(0)
             .kill_on_drop(true);
         let run = async { start(command).await?.wait_with_output().await };
         let output = tokio::time::timeout(TIMEOUT, run)
@@ -289,10 +291,10 @@ pub(crate) async fn fetch(index: &Index) -> Result<PathBuf, IndexError> {
     let cache = index.cache.clone();
     blocking(move || {
         let mut out = cache.temporary()?;
-        extract_member(&wheel.path, MEMBER, BINARY_BYTES, &mut out).map_err(|source| {
+        extract_member(&wheel.path, MEMBER, BINARY_BYTES, &mut out).map_err(|reason| {
             IndexError::Archive {
                 file: WHEEL.to_owned(),
-                source,
+                reason,
             }
         })?;
         out.flush().map_err(IndexError::io("write", out.path()))?;

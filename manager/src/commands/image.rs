@@ -3,11 +3,12 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use pyti_vm::{Definition, Image, Template};
 
 use crate::cli::{AccelArg, ImageCommand, ProgressArg};
 use crate::home::Home;
+use crate::interrupt::Interrupt;
 use crate::machine::{self, Machine};
 use crate::progress::Progress;
 
@@ -15,6 +16,7 @@ use crate::progress::Progress;
 pub async fn run(command: ImageCommand, home: &Home, out: &mut impl Write) -> Result<()> {
     match command {
         ImageCommand::Build { name } => {
+            let interrupt = Interrupt::listen().context("failed to listen for Ctrl-C")?;
             let progress = Arc::new(Progress::new(ProgressArg::Auto));
             let definition = machine::definition(Some(&name), None)?;
             let machine = Machine::new(home, definition, AccelArg::Auto)?;
@@ -22,7 +24,10 @@ pub async fn run(command: ImageCommand, home: &Home, out: &mut impl Write) -> Re
             progress.start(&what);
             let (listener, told) = (Arc::clone(&progress), what.clone());
             let listener = Arc::new(move |message: &str| listener.detail(&told, message));
-            let made = machine.template(listener).await;
+            let made = tokio::select! {
+                made = machine.template(listener) => made.map(drop),
+                () = interrupt.wait() => Err(anyhow!("interrupted before the image was ready")),
+            };
             progress.end(&what, if made.is_ok() { "is ready" } else { "failed" });
             made?;
         }

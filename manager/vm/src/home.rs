@@ -19,6 +19,11 @@ const LONE_LOCK: Duration = Duration::from_secs(60);
 pub trait Progress: Send + Sync {
     /// A new step began.
     fn step(&self, message: &str);
+
+    /// Whether that person waits no longer: then what takes long is not brought to its end.
+    fn is_abandoned(&self) -> bool {
+        false
+    }
 }
 
 impl<F: Fn(&str) + Send + Sync> Progress for F {

@@ -3,14 +3,12 @@
 
 use std::{
     fs,
-    io::{self, BufRead, BufReader, Read},
-    os::unix::process::CommandExt,
     path::Path,
     process::{Command, Stdio},
 };
 
-use super::{Definition, kernel, user};
-use crate::{Progress, VmError, error::printable, home};
+use super::{Definition, kernel, process_tree, user};
+use crate::{Progress, VmError, home};
 
 /// What a build made, beside the files.
 pub(super) struct Built {
@@ -112,7 +110,8 @@ done"#
     )
 }
 
-/// Makes `root.erofs`, `vmlinuz` and `modules/` in `stage`.
+/// Makes `root.erofs`, `vmlinuz` and `modules/` in `stage`; fails where nobody waits for them any
+/// more.
 pub(super) fn build(
     stage: &Path,
     definition: &Definition,
@@ -180,69 +179,7 @@ fn mmdebstrap(
         .arg(format!("--customize-hook={EROFS}"))
         .arg("--customize-hook=download /.pyti/root.erofs root.erofs")
         .args([&definition.suite, "-", &definition.mirror]);
-    run(command, "mmdebstrap", "mmdebstrap", progress)
-}
-
-/// Runs a program to its end, and ends it with us: mmdebstrap cleans up on SIGTERM.
-fn run(
-    mut command: Command,
-    program: &'static str,
-    package: &'static str,
-    progress: &dyn Progress,
-) -> Result<(), VmError> {
-    command.stderr(Stdio::piped());
-    let parent = std::process::id();
-    // SAFETY: prctl and getppid are async-signal-safe and touch no memory of ours.
-    unsafe {
-        command.pre_exec(move || {
-            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) != 0 {
-                return Err(io::Error::last_os_error());
-            }
-            // We may have ended before that.
-            if u32::try_from(libc::getppid()) != Ok(parent) {
-                return Err(io::Error::from_raw_os_error(libc::ESRCH));
-            }
-            Ok(())
-        });
-    }
-    let mut child = command.spawn().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => VmError::Program { program, package },
-        _ => VmError::Io {
-            action: format!("run {program}"),
-            source: error,
-        },
-    })?;
-    let mut tail = Vec::new();
-    if let Some(stderr) = child.stderr.take() {
-        let mut lines = BufReader::new(stderr);
-        let mut line = Vec::new();
-        while (&mut lines)
-            .take(64 << 10)
-            .read_until(b'\n', &mut line)
-            .is_ok_and(|n| n > 0)
-        {
-            if let Some(message) = line.strip_prefix(b"I: ") {
-                // A hook is announced with its whole text.
-                if !message.starts_with(b"running") {
-                    progress.step(&printable(message, 1));
-                }
-            }
-            tail.append(&mut line);
-            let excess = tail.len().saturating_sub(16 << 10);
-            tail.drain(..excess);
-        }
-    }
-    let status = child
-        .wait()
-        .map_err(VmError::io(format!("wait for {program}")))?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(VmError::Failed {
-        program,
-        status: status.to_string(),
-        tail: printable(&tail, 20),
-    })
+    process_tree::run(command, "mmdebstrap", "mmdebstrap", progress)
 }
 
 #[cfg(test)]

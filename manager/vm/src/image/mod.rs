@@ -4,6 +4,7 @@ mod build;
 mod definition;
 mod interpreter;
 mod kernel;
+mod process_tree;
 mod user;
 
 use std::{
@@ -49,7 +50,8 @@ pub struct Image {
 
 impl Image {
     /// The image of this definition; built first where it does not exist. Blocks: a build takes
-    /// about a minute. Of several programs that want the same image, one builds, the others wait.
+    /// about a minute, and ends early, with an error, where `progress` is abandoned. Of several
+    /// programs that want the same image, one builds, the others wait.
     ///
     /// # Errors
     /// Missing programs, no network, or a package that the suite does not have.
