@@ -3,10 +3,11 @@
 use pyti_tests::{Audit, audit};
 
 /// The package was found, nothing stands out, and exactly these stages ran, each to its end and with
-/// all of its events kept.
+/// all of its events kept. Standard error, which is no terminal, stays empty.
 fn unremarkable(audit: &Audit, stages: &[&str]) {
     assert_eq!(audit.verdict(), "unremarkable", "{}", audit.everything());
     assert_eq!(audit.status, 0);
+    assert_eq!(audit.stderr, "");
     let target = &audit.report["target"];
     assert_eq!(target["name"], "simplejson", "{target}");
     assert_eq!(target["version"], "3.19.3", "{target}");

@@ -1,6 +1,12 @@
 //! What this host has and lacks for running virtual machines.
 
-use std::{ffi::CString, io, mem, os::unix::ffi::OsStrExt, path::Path};
+use std::{
+    env,
+    ffi::CString,
+    fs, io, mem,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     Home, Image,
@@ -10,6 +16,9 @@ use crate::{
 
 /// Bytes that an image, a template and their making take.
 const DISK_NEEDED: u64 = 4 << 30;
+
+/// Who may have which subordinate ids (subuid(5), subgid(5)).
+const SUBORDINATE: [&str; 2] = ["/etc/subuid", "/etc/subgid"];
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,20 +53,31 @@ pub enum Outcome {
     Missing,
 }
 
-/// Looks at this host. Starts nothing but `--version`s.
+/// Looks at this host. Starts nothing but `--version`s and id(1).
 #[must_use]
 pub fn doctor(home: &Home) -> Vec<Check> {
+    // SAFETY: geteuid has no preconditions and cannot fail.
+    look(home, unsafe { libc::geteuid() })
+}
+
+/// Looks at this host for a user of this number.
+fn look(home: &Home, uid: u32) -> Vec<Check> {
     let qemu = program("QEMU", "qemu-system-x86_64", "--version", "qemu-system-x86");
     let kvm = kvm(home, &qemu.found);
-    vec![
+    let mut checks = vec![
         qemu,
         kvm,
         program("mmdebstrap", "mmdebstrap", "--version", "mmdebstrap"),
         program("mkfs.erofs", "mkfs.erofs", "-V", "erofs-utils"),
+        program("gpgv", "gpgv", "--version", "gpgv"),
+        program("mount", "mount", "--version", "mount"),
         keyring(),
-        disk(home.root()),
-        image(home),
-    ]
+    ];
+    if uid != 0 {
+        checks.extend(mapping(uid));
+    }
+    checks.extend([disk(home.root()), image(home)]);
+    checks
 }
 
 fn program(name: &'static str, program: &str, argument: &str, package: &str) -> Check {
@@ -135,6 +155,67 @@ fn keyring() -> Check {
     }
 }
 
+/// What mmdebstrap makes the image's owners with where it is not run by root.
+fn mapping(uid: u32) -> [Check; 2] {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let program = env::split_paths(&path)
+        .map(|directory| directory.join("newuidmap"))
+        .find(|candidate| candidate.is_file());
+    let uid = uid.to_string();
+    let user = first_line("id", "-un").unwrap_or_else(|_| uid.clone());
+    let files = SUBORDINATE.map(|file| fs::read_to_string(file).unwrap_or_default());
+    [newuidmap(program), subordinate_ids(&user, &uid, &files)]
+}
+
+/// It has no option that only asks for its version.
+fn newuidmap(program: Option<PathBuf>) -> Check {
+    let name = "newuidmap";
+    match program {
+        Some(path) => Check {
+            name,
+            outcome: Outcome::Good,
+            found: path.display().to_string(),
+            remedy: None,
+        },
+        None => Check {
+            name,
+            outcome: Outcome::Missing,
+            found: "no newuidmap on the PATH".to_owned(),
+            remedy: Some(Remedy::Type("apt-get install uidmap".to_owned())),
+        },
+    }
+}
+
+/// Whether each of the texts of [`SUBORDINATE`] gives ids to the user of this name or number.
+fn subordinate_ids(user: &str, uid: &str, texts: &[String; 2]) -> Check {
+    let gives = |text: &String| {
+        let mut owners = text.lines().filter_map(|line| line.split(':').next());
+        owners.any(|owner| owner == user || owner == uid)
+    };
+    let without: Vec<&str> = SUBORDINATE
+        .into_iter()
+        .zip(texts)
+        .filter_map(|(file, text)| (!gives(text)).then_some(file))
+        .collect();
+    let name = "subordinate ids";
+    if without.is_empty() {
+        return Check {
+            name,
+            outcome: Outcome::Good,
+            found: format!("{} give {user} some", SUBORDINATE.join(" and ")),
+            remedy: None,
+        };
+    }
+    Check {
+        name,
+        outcome: Outcome::Missing,
+        found: format!("none for {user} in {}", without.join(" and ")),
+        remedy: Some(Remedy::Type(format!(
+            "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+        ))),
+    }
+}
+
 fn disk(root: &Path) -> Check {
     let (outcome, found) = match free_bytes(root) {
         Ok(free) => (
@@ -196,4 +277,75 @@ fn free_bytes(path: &Path) -> io::Result<u64> {
         return Err(io::Error::last_os_error());
     }
     Ok(stat.f_bavail * stat.f_frsize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How a check came out, and what was found.
+    fn said(check: &Check) -> (Outcome, &str) {
+        (check.outcome, check.found.as_str())
+    }
+
+    fn typed(command: &str) -> Option<Remedy> {
+        Some(Remedy::Type(command.to_owned()))
+    }
+
+    #[test]
+    fn a_user_without_newuidmap_is_told_its_package() {
+        let there = newuidmap(Some("/usr/bin/newuidmap".into()));
+        assert_eq!(said(&there), (Outcome::Good, "/usr/bin/newuidmap"));
+        assert_eq!(there.remedy, None);
+        let missing = newuidmap(None);
+        assert_eq!(
+            said(&missing),
+            (Outcome::Missing, "no newuidmap on the PATH")
+        );
+        assert_eq!(missing.remedy, typed("apt-get install uidmap"));
+    }
+
+    #[test]
+    fn a_user_needs_subordinate_ids_of_both_kinds() {
+        let both = "alice:100000:65536\n1001:165536:65536\n";
+        let check = |user, uid, subuid: &str, subgid: &str| {
+            subordinate_ids(user, uid, &[subuid.to_owned(), subgid.to_owned()])
+        };
+        for (user, uid) in [("alice", "1000"), ("bob", "1001")] {
+            let given = check(user, uid, both, both);
+            let found = format!("/etc/subuid and /etc/subgid give {user} some");
+            assert_eq!(said(&given), (Outcome::Good, found.as_str()));
+            assert_eq!(given.remedy, None);
+        }
+        for (subuid, subgid, found) in [
+            (both, "", "none for alice in /etc/subgid"),
+            ("", both, "none for alice in /etc/subuid"),
+            (
+                "alicia:100000:65536\n",
+                "10000:100000:65536\n",
+                "none for alice in /etc/subuid and /etc/subgid",
+            ),
+        ] {
+            let missing = check("alice", "1000", subuid, subgid);
+            assert_eq!(said(&missing), (Outcome::Missing, found));
+            let remedy = "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 alice";
+            assert_eq!(missing.remedy, typed(remedy));
+        }
+    }
+
+    #[test]
+    fn only_an_ordinary_user_needs_ids_to_be_mapped() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::at(directory.path()).unwrap();
+        let names = |uid| -> Vec<&str> {
+            let checks = look(&home, uid);
+            checks.iter().map(|check| check.name).collect()
+        };
+        let (root, user) = (names(0), names(1000));
+        for name in ["newuidmap", "subordinate ids"] {
+            assert!(!root.contains(&name), "{name}: {root:?}");
+            assert!(user.contains(&name), "{name}: {user:?}");
+        }
+        assert_eq!(user.len(), root.len() + 2);
+    }
 }
