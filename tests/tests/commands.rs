@@ -28,7 +28,10 @@ fn doctor_finds_what_setup_installed_and_names_each_thing() {
         "KVM",
         "mmdebstrap",
         "mkfs.erofs",
+        "gpgv",
+        "mount",
         "disk space",
+        "certificates",
         "agent",
     ] {
         assert!(stdout.contains(name), "no {name}: {stdout}");
@@ -47,10 +50,42 @@ fn doctor_says_what_to_type_for_what_is_missing() {
         .expect("failed to start pyti");
     let stdout = text(&output.stdout);
     assert_eq!(output.status.code(), Some(2), "{stdout}");
-    for package in ["qemu-system-x86", "mmdebstrap", "erofs-utils"] {
+    let lines: Vec<&str> = stdout.lines().map(str::trim).collect();
+    for package in [
+        "qemu-system-x86",
+        "mmdebstrap",
+        "erofs-utils",
+        "gpgv",
+        "mount",
+    ] {
         let remedy = format!("type: apt-get install {package}");
-        assert!(stdout.contains(&remedy), "no `{remedy}`: {stdout}");
+        assert!(lines.contains(&remedy.as_str()), "no `{remedy}`: {stdout}");
     }
+}
+
+#[test]
+fn doctor_says_where_no_certificates_can_be_read() {
+    let home = tempfile::tempdir().expect("failed to make a directory");
+    let output = pyti()
+        .arg("doctor")
+        .env("PYTI_HOME", home.path())
+        .env("SSL_CERT_FILE", home.path().join("missing.pem"))
+        .env_remove("SSL_CERT_DIR")
+        .env("COLUMNS", "200")
+        .output()
+        .expect("failed to start pyti");
+    let stdout = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(2), "{stdout}");
+    let missing: Vec<&str> = stdout
+        .lines()
+        .filter(|line| line.contains("MISSING"))
+        .collect();
+    let reason = "failed to use SSL_CERT_FILE: no certificate of an authority can be read there; \
+                  correct or unset it";
+    assert!(
+        matches!(missing[..], [line] if line.contains("certificates") && line.trim_end().ends_with(reason)),
+        "{stdout}"
+    );
 }
 
 #[test]

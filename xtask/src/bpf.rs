@@ -197,11 +197,13 @@ pub fn find_linker() -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-fn nightly_has_source() -> bool {
+/// Whether rustup has a nightly that builds `core`.
+pub fn nightly_has_source() -> bool {
     sysroot(Command::new("rustup").args(["run", "nightly", "rustc"])).is_some_and(has_source)
 }
 
-fn debian_has_source() -> bool {
+/// Whether Debian's compiler is there and builds `core`.
+pub fn debian_has_source() -> bool {
     Path::new("/usr/bin/cargo").is_file()
         && sysroot(&mut Command::new("/usr/bin/rustc")).is_some_and(has_source)
 }

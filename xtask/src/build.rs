@@ -70,6 +70,7 @@ pub fn image() -> Result<()> {
 /// that fails.
 pub fn become_pyti(command: &str, args: &[String]) -> Result<Infallible> {
     let program = pyti();
+    say(&format!("pyti {command} {}", args.join(" ")));
     let error = Command::new(&program).arg(command).args(args).exec();
     Err(error).with_context(|| format!("failed to start {}", program.display()))
 }

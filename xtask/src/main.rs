@@ -69,8 +69,9 @@ enum Task {
 }
 
 fn main() -> ExitCode {
+    sh::began();
     let result = match Args::parse().task {
-        Task::Setup => setup::setup(),
+        Task::Setup => setup::setup().map(|()| sh::say("everything is there")),
         Task::Build => setup::setup().and_then(|()| build::build()),
         Task::Image => ready(),
         Task::Audit { args } => ready().and_then(|()| match build::become_pyti("audit", &args)? {}),

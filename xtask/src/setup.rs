@@ -79,7 +79,7 @@ fn debian_keyring() -> bool {
 }
 
 /// Newest first; bpf-linker has a feature of the same name for each.
-const LLVM: &[&str] = &["22", "21", "20"];
+const LLVM: &[&str] = &["22", "21"];
 
 /// Version of bpf-linker.
 const LINKER: &str = "0.13.0";
@@ -108,8 +108,7 @@ pub fn setup() -> Result<()> {
             let options = SUBORDINATE_IDS.join(" ");
             format!("subordinate user ids (`usermod {options} {user}`)")
         }));
-        let linker = bpf::find_linker().is_some();
-        return match by_hand(names, linker, bpf::find().is_ok()) {
+        return match by_hand(names, &ProbeTools::found()) {
             Some(list) => Err(anyhow::Error::msg(list)),
             None => Ok(()),
         };
@@ -126,18 +125,55 @@ pub fn setup() -> Result<()> {
     bpf_toolchain()
 }
 
-/// What is to be installed by hand where apt does not: just what is missing.
-fn by_hand(mut list: Vec<String>, linker: bool, toolchain: bool) -> Option<String> {
-    if !toolchain && !linker {
-        list.extend([
-            "LLVM 22 with its headers".into(),
-            "the headers of zlib and zstd".into(),
-            format!(
-                "bpf-linker (`cargo install bpf-linker --version ={LINKER} --locked --no-default-features --features llvm-22`)"
-            ),
-        ]);
+/// What there is of what builds the probes, and of what builds bpf-linker.
+struct ProbeTools {
+    linker: bool,
+    /// The version of LLVM, of those that bpf-linker takes.
+    llvm: Option<&'static str>,
+    zlib: bool,
+    zstd: bool,
+    /// A Rust that reaches the BPF target.
+    compiler: bool,
+}
+
+impl ProbeTools {
+    fn found() -> Self {
+        let header = |name: &str| Path::new("/usr/include").join(name).exists();
+        // Where bpf-linker itself looks, unless it is told of another place.
+        let version = output(Command::new("llvm-config").arg("--version"));
+        Self {
+            linker: bpf::find_linker().is_some(),
+            llvm: version.ok().as_deref().and_then(taken_llvm),
+            zlib: header("zlib.h"),
+            zstd: header("zstd.h"),
+            compiler: bpf::nightly_has_source() || bpf::debian_has_source(),
+        }
     }
-    if !toolchain {
+}
+
+/// The LLVM of this whole version, such as 22.1.8, where bpf-linker takes it.
+fn taken_llvm(version: &str) -> Option<&'static str> {
+    let major = version.trim().split('.').next();
+    newest_llvm(|taken| major == Some(taken))
+}
+
+/// What is to be installed by hand where apt does not: just what is missing.
+fn by_hand(mut list: Vec<String>, there: &ProbeTools) -> Option<String> {
+    if !there.linker {
+        let llvm = there.llvm.unwrap_or(LLVM[0]);
+        if there.llvm.is_none() {
+            list.push(format!("LLVM {llvm} with its headers and llvm-config"));
+        }
+        for (library, is_there) in [("zlib", there.zlib), ("zstd", there.zstd)] {
+            if !is_there {
+                list.push(format!("the headers of {library}"));
+            }
+        }
+        list.push(format!(
+            "bpf-linker (`cargo install bpf-linker --version ={LINKER} --locked --no-default-features --features llvm-{llvm}`)"
+        ));
+    }
+    if !there.compiler {
         list.push(
             "a nightly Rust with rust-src (`rustup toolchain install nightly --component rust-src`)"
                 .into(),
@@ -215,7 +251,7 @@ fn linker() -> Result<()> {
         None => {
             apt::update()?;
             let version = newest_llvm(|version| apt::offers(&format!("llvm-{version}-dev")))
-                .context("this system offers no llvm-20-dev or newer: add bookworm-security (Debian 12) or apt.llvm.org's repository to apt's sources, and run this again")?;
+                .context("this system offers no llvm-21-dev or llvm-22-dev: add bookworm-security (Debian 12) or apt.llvm.org's repository to apt's sources, and run this again")?;
             apt::install(&[&format!("llvm-{version}-dev")])?;
             version
         }
@@ -287,26 +323,89 @@ mod tests {
 
     #[test]
     fn what_is_installed_by_hand_is_what_is_missing() {
-        let list = |missing: &[&str], linker, toolchain| {
-            let missing = missing.iter().map(ToString::to_string).collect();
-            by_hand(missing, linker, toolchain)
+        let whole = || ProbeTools {
+            linker: true,
+            llvm: Some("22"),
+            zlib: true,
+            zstd: true,
+            compiler: true,
         };
-        assert_eq!(list(&[], true, true), None);
+        let bare = ProbeTools {
+            linker: false,
+            llvm: None,
+            zlib: false,
+            zstd: false,
+            compiler: false,
+        };
+        let list = |missing: &[&str], there: &ProbeTools| {
+            let missing = missing.iter().map(ToString::to_string).collect();
+            by_hand(missing, there)
+        };
         let begin = "this system is neither Debian nor Ubuntu, or has no apt-get: install these by \
                      hand, then run this again: ";
-        assert_eq!(
-            list(&["QEMU", "mount"], false, true).unwrap(),
-            format!("{begin}QEMU, mount")
-        );
-        assert_eq!(
-            list(&[], true, false).unwrap(),
+        let linker = |llvm: &str| {
             format!(
-                "{begin}a nightly Rust with rust-src (`rustup toolchain install nightly --component rust-src`)"
+                "bpf-linker (`cargo install bpf-linker --version =0.13.0 --locked --no-default-features --features llvm-{llvm}`)"
             )
-        );
-        let all = list(&["QEMU"], false, false).unwrap();
-        for part in ["QEMU, LLVM 22", "zlib and zstd", "bpf-linker", "nightly"] {
-            assert!(all.contains(part), "{part}: {all}");
+        };
+        let nightly = "a nightly Rust with rust-src (`rustup toolchain install nightly --component rust-src`)";
+        assert_eq!(list(&[], &whole()), None);
+        for (missing, there, expected) in [
+            (&["QEMU", "mount"][..], whole(), "QEMU, mount".to_owned()),
+            (
+                &[],
+                ProbeTools {
+                    compiler: false,
+                    ..whole()
+                },
+                nightly.to_owned(),
+            ),
+            (
+                &[],
+                ProbeTools {
+                    linker: false,
+                    ..whole()
+                },
+                linker("22"),
+            ),
+            (
+                &["QEMU"],
+                ProbeTools {
+                    linker: false,
+                    llvm: Some("21"),
+                    zstd: false,
+                    ..whole()
+                },
+                format!("QEMU, the headers of zstd, {}", linker("21")),
+            ),
+            // Nobody needs to build what is there.
+            (
+                &[],
+                ProbeTools {
+                    linker: true,
+                    ..bare
+                },
+                nightly.to_owned(),
+            ),
+            (
+                &["QEMU"],
+                bare,
+                format!(
+                    "QEMU, LLVM 22 with its headers and llvm-config, the headers of zlib, the headers of zstd, {}, {nightly}",
+                    linker("22")
+                ),
+            ),
+        ] {
+            assert_eq!(list(missing, &there), Some(format!("{begin}{expected}")));
+        }
+    }
+
+    #[test]
+    fn the_llvm_that_is_there_is_used_where_bpf_linker_takes_it() {
+        assert_eq!(taken_llvm("22.1.8\n"), Some("22"));
+        assert_eq!(taken_llvm("21.1.0-rc2\n"), Some("21"));
+        for other in ["14.0.6\n", "2.2\n", "221.0\n", ""] {
+            assert_eq!(taken_llvm(other), None, "{other}");
         }
     }
 
@@ -323,9 +422,9 @@ mod tests {
     #[test]
     fn the_newest_llvm_is_taken_that_bpf_linker_has_a_feature_for() {
         let of = |there: &[&str]| newest_llvm(|version| there.contains(&version));
-        assert_eq!(of(&["19", "20", "21", "23"]), Some("21"));
-        assert_eq!(of(&["20"]), Some("20"));
-        assert_eq!(of(&["14", "19"]), None);
+        assert_eq!(of(&["19", "21", "22", "23"]), Some("22"));
+        assert_eq!(of(&["20", "21"]), Some("21"));
+        assert_eq!(of(&["14", "20"]), None);
     }
 
     #[test]

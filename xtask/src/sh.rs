@@ -1,9 +1,10 @@
 //! Running programs and finding places.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -18,21 +19,42 @@ pub fn root() -> &'static Path {
     })
 }
 
-/// Where cargo puts what it builds.
+/// Where [`cargo`] puts what it builds, as an absolute path.
 pub fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+    let here = std::env::current_dir().unwrap_or_else(|_| root().to_owned());
+    target_from(std::env::var_os("CARGO_TARGET_DIR"), &here)
 }
 
-/// The cargo that runs this task.
+/// A relative path counts from where this was started, as it did for the cargo that runs this.
+fn target_from(variable: Option<OsString>, here: &Path) -> PathBuf {
+    variable.map_or_else(|| root().join("target"), |directory| here.join(directory))
+}
+
+/// The cargo that runs this task. It is told where to build: a file of settings or another variable
+/// may name a directory that [`target`] does not know of.
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root());
+    command
+        .current_dir(root())
+        .env("CARGO_TARGET_DIR", target());
     command
 }
 
-/// Says what is about to run.
+/// When this program began; the first call makes it so.
+pub fn began() -> Instant {
+    static BEGAN: OnceLock<Instant> = OnceLock::new();
+    *BEGAN.get_or_init(Instant::now)
+}
+
+/// Says what is about to run, and how long after this program began: the time between two lines is
+/// what the first of them took.
 pub fn say(what: &str) {
-    eprintln!("xtask: {what}");
+    eprintln!("xtask: [{}] {what}", clock(began().elapsed()));
+}
+
+fn clock(elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs();
+    format!("{:2} min {:02} s", seconds / 60, seconds % 60)
 }
 
 /// Runs a program to its end; an exit status other than 0 is an error that names the program.
@@ -125,4 +147,34 @@ pub fn line(command: &Command) -> String {
         .map(OsStr::to_string_lossy)
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_built_is_looked_for_where_cargo_is_told_to_put_it() {
+        let target = |variable: Option<&str>| {
+            target_from(variable.map(OsString::from), Path::new("/clone/tests"))
+        };
+        assert_eq!(target(None), root().join("target"));
+        assert_eq!(target(Some("/elsewhere")), Path::new("/elsewhere"));
+        assert_eq!(target(Some("out")), Path::new("/clone/tests/out"));
+
+        let cargo = cargo();
+        let told = cargo
+            .get_envs()
+            .find_map(|(name, value)| value.filter(|_| name == "CARGO_TARGET_DIR"));
+        assert_eq!(told, Some(super::target().as_os_str()));
+        assert!(super::target().is_absolute());
+    }
+
+    #[test]
+    fn a_line_begins_with_minutes_and_seconds() {
+        let clock = |seconds| clock(Duration::from_secs(seconds));
+        assert_eq!(clock(0), " 0 min 00 s");
+        assert_eq!(clock(182), " 3 min 02 s");
+        assert_eq!(clock(6005), "100 min 05 s");
+    }
 }

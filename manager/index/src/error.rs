@@ -19,7 +19,7 @@ pub enum ErrorKind {
 }
 
 /// Why a target could not be prepared. Texts from outside are escaped, addresses carry no
-/// credentials.
+/// credentials. Each says its cause itself and has none besides, or it would be told twice.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IndexError {
@@ -122,12 +122,12 @@ pub enum IndexError {
         reason: String,
     },
     /// An archive is broken or dangerous.
-    #[error("failed to read archive {file}: {source}")]
+    #[error("failed to read archive {file}: {reason}")]
     Archive {
         /// The archive.
         file: String,
         /// What is wrong with it.
-        source: ArchiveError,
+        reason: ArchiveError,
     },
     /// Metadata is broken.
     #[error("failed to read the metadata of {file}: {reason}")]
@@ -159,14 +159,14 @@ pub enum IndexError {
     #[error("failed to run the resolver: {0}")]
     Tool(String),
     /// The file system refused.
-    #[error("failed to {action} {}: {source}", path.display())]
+    #[error("failed to {action} {}: {reason}", path.display())]
     Io {
         /// What was tried.
         action: &'static str,
         /// With what.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
 }
 
@@ -191,10 +191,10 @@ impl IndexError {
     /// A function for `map_err`: wraps what the system said while doing `action` with `path`.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io {
+        move |reason| Self::Io {
             action,
             path,
-            source,
+            reason,
         }
     }
 }

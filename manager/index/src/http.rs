@@ -225,6 +225,16 @@ impl Http {
     }
 }
 
+/// Whether there are certificates of authorities, without which no index is believed: those that the
+/// environment names, else the system's.
+///
+/// # Errors
+///
+/// [`IndexError::BadSetting`] says where none can be read, and what to do.
+pub fn certificates() -> Result<(), IndexError> {
+    Http::new().map(drop)
+}
+
 /// The one thing that a client may lack is certificates to trust.
 fn no_client(error: &reqwest::Error) -> IndexError {
     tracing::debug!("no HTTP client: {error:?}");

@@ -40,6 +40,7 @@ pub use entry_points::EntryPoints;
 pub use error::{ErrorKind, IndexError};
 pub use filename::{DistFilename, DistKind, PythonPlatform};
 pub use hook::{HookError, HookRequest, MetadataHook};
+pub use http::certificates;
 pub use metadata::CoreMetadata;
 pub use name::PackageName;
 pub use pep440_rs::Version;

@@ -200,10 +200,10 @@ pub(crate) fn examine(
     limits: &Limits,
 ) -> Result<Examined, IndexError> {
     let archive =
-        archive::read(path, kind, limits, |member| wanted(kind, member)).map_err(|source| {
+        archive::read(path, kind, limits, |member| wanted(kind, member)).map_err(|reason| {
             IndexError::Archive {
                 file: printable(file, 200),
-                source,
+                reason,
             }
         })?;
     let examined = if kind.is_sdist() {

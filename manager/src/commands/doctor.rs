@@ -25,6 +25,21 @@ pub fn run(home: &Home, out: &mut impl Write) -> Result<u8> {
             remedy: Some(Remedy::Type("apt-get install python3".to_owned())),
         },
     });
+    checks.push(match pyti_index::certificates() {
+        Ok(()) => Check {
+            name: "certificates",
+            outcome: Outcome::Good,
+            found: "those of authorities can be read".to_owned(),
+            remedy: None,
+        },
+        // It says what to do.
+        Err(error) => Check {
+            name: "certificates",
+            outcome: Outcome::Missing,
+            found: error.to_string(),
+            remedy: None,
+        },
+    });
     checks.push(match crate::machine::agent() {
         Ok(path) => Check {
             name: "agent",

@@ -14,7 +14,7 @@ mod server;
 use std::sync::atomic::Ordering;
 
 use fixture::{Bench, Fixture, names, tar_gz};
-use pyti_index::{Cutoff, ErrorKind};
+use pyti_index::{Cutoff, DistKind, ErrorKind};
 
 const NO_UV: &str = "/no/uv";
 
@@ -367,6 +367,27 @@ async fn directories_and_files() {
     std::fs::copy(&prepared.target.file.path, &file).unwrap();
     let again = bench.prepare(file.to_str().unwrap()).await.unwrap();
     assert_eq!(again.target.file.sha256, prepared.target.file.sha256);
+
+    // A wheel of this machine, which no index has.
+    let wheel = fixture.wheel("local", "1.0", "").content.clone();
+    let written = |name: &str| {
+        let path = home.path().join(name);
+        std::fs::write(&path, &wheel).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let fits = written("local-1.0-py3-none-any.whl");
+    let prepared = bench.prepare(&fits).await.unwrap();
+    assert_eq!(names(&prepared), ["local-1.0-py3-none-any.whl"]);
+    assert_eq!(prepared.target.kind, DistKind::Wheel);
+    assert_eq!(std::fs::read(&prepared.target.file.path).unwrap(), wheel);
+    for tags in ["cp313-cp313-win_amd64", "py2-none-any"] {
+        let other = written(&format!("local-1.0-{tags}.whl"));
+        let refusal = "this wheel does not fit the image";
+        assert_eq!(
+            bench.refusal(&other).await,
+            format!("failed to understand target '{other}': {refusal}")
+        );
+    }
 
     std::os::unix::fs::symlink("/etc/passwd", tree.join("link")).unwrap();
     assert!(

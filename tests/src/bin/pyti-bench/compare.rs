@@ -1,5 +1,7 @@
 //! The same work, watched in several ways.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use pyti_analyzer::escape_within;
 use pyti_analyzer::store::{self, Budget};
@@ -11,6 +13,8 @@ use crate::{Bench, Run, completed, median, minimum, seconds};
 
 /// Programs that are shown of those that took the longest.
 const DEAREST: usize = 6;
+/// strace comes in one of so many turns: it takes most of the time, and lies far from the rest.
+const TURNS_OF_STRACE: usize = 3;
 /// Repetitions on the clock that counts: there is next to no noise in it.
 const COUNTED: u32 = 2;
 
@@ -28,6 +32,9 @@ pub enum Watch {
 
 impl Watch {
     const ALL: [Self; 4] = [Self::Bare, Self::Traced, Self::Strace, Self::StraceSeccomp];
+
+    /// So many of them come before those.
+    const WITHOUT_STRACE: usize = 2;
 
     fn name(self) -> &'static str {
         match self {
@@ -58,13 +65,21 @@ impl Watch {
     }
 }
 
+/// Seconds that a way took, by turn.
+type Times = BTreeMap<usize, f64>;
+
 impl Bench<'_> {
     /// The same work, watched in each way. Wall time is the work's own in the guest; CPU time is that
     /// of the whole machine on the host, which other programs disturb less.
     pub async fn compare(&self, work: &Workload, repeat: usize, no_strace: bool) -> Result<()> {
-        let ways = if no_strace { 2 } else { 4 };
+        let ways = if no_strace {
+            Watch::WITHOUT_STRACE
+        } else {
+            Watch::ALL.len()
+        };
         let ways = &Watch::ALL[..ways];
-        let mut walls: Vec<Vec<f64>> = vec![vec![]; ways.len()];
+        // By way, then by turn.
+        let mut walls = vec![BTreeMap::new(); ways.len()];
         let mut cpus = walls.clone();
         let mut events = 0;
         for turn in 0..repeat {
@@ -72,38 +87,40 @@ impl Bench<'_> {
                 // Who comes first is not always the same: what one leaves behind slows the next down.
                 let index = (place + turn) % ways.len();
                 let way = &ways[index];
+                if index >= Watch::WITHOUT_STRACE && turn % TURNS_OF_STRACE != 0 {
+                    continue;
+                }
                 let run = self.work(&self.template, work, *way).await?;
                 let usage = run.watched.usage.context("the clone ended by itself")?;
-                walls[index].push(run.watched.facts.wall_ns as f64 / 1e9);
-                cpus[index].push(seconds(usage.cpu));
+                walls[index].insert(turn, run.watched.facts.wall_ns as f64 / 1e9);
+                cpus[index].insert(turn, seconds(usage.cpu));
                 if *way == Watch::Traced {
                     events = accounts(&run)?;
                 }
             }
         }
         println!(
-            "{}, median of {repeat} (ratio to bare: median of the pairs, of the best), {events} events",
+            "{}, median of {repeat}, of strace in every third turn (ratio to bare: median of the pairs, of the best), {events} events",
             work.name
         );
         // Ratios of neighbours: what slows the machine down slows both.
-        let ratio = |times: &[Vec<f64>], index: usize| {
-            let pairs = times[index].iter().zip(&times[0]);
-            median(
-                &mut pairs
-                    .map(|(watched, bare)| watched / bare)
-                    .collect::<Vec<_>>(),
-            )
+        let ratio = |times: &[Times], index: usize| {
+            let pairs = times[index].iter();
+            let ratios = pairs.map(|(turn, watched)| watched / times[0][turn]);
+            median(&mut ratios.collect::<Vec<_>>())
         };
+        let all = |times: &Times| times.values().copied().collect::<Vec<_>>();
         // Ratios of the best: noise only ever adds.
-        let best = |times: &[Vec<f64>], index: usize| minimum(&times[index]) / minimum(&times[0]);
+        let best =
+            |times: &[Times], index: usize| minimum(&all(&times[index])) / minimum(&all(&times[0]));
         for (index, way) in ways.iter().enumerate() {
             println!(
                 "    {:<24} wall {:7.2} s ({:.3}, {:.3})   CPU {:7.2} s ({:.3}, {:.3})",
                 way.name(),
-                median(&mut walls[index].clone()),
+                median(&mut all(&walls[index])),
                 ratio(&walls, index),
                 best(&walls, index),
-                median(&mut cpus[index].clone()),
+                median(&mut all(&cpus[index])),
                 ratio(&cpus, index),
                 best(&cpus, index),
             );
@@ -186,11 +203,11 @@ impl Bench<'_> {
     }
 }
 
-/// Says whether a ratio to bare is within its bound.
-fn aim(what: &str, ratio: f64, bound: f64) {
+/// Says whether what was measured, such as a ratio to bare, is within its bound.
+pub fn aim(what: &str, measured: f64, bound: f64) {
     print!(
-        "    aim: {what} {ratio:.3} is at most {bound}: {}",
-        met(ratio <= bound)
+        "    aim: {what} {measured:.3} is at most {bound}: {}",
+        met(measured <= bound)
     );
 }
 

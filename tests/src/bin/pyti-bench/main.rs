@@ -54,6 +54,9 @@ const LIMITS: LimitArgs = LimitArgs {
     events: 5_000_000,
 };
 
+/// Seconds that may pass from asking for a clone to the release of a stage's first process.
+const CLONE_TO_STARTED: f64 = 0.15;
+
 struct Bench<'a> {
     template: Template,
     /// The same on a clock that counts instructions.
@@ -171,12 +174,14 @@ impl Bench<'_> {
             let usage = run.watched.usage.context("the clone ended by itself")?;
             memory.push(usage.private as f64 / (1 << 20) as f64);
         }
+        let started = median(&mut times);
         println!(
-            "clone to started     {:.3} s, of which the clone {:.3} s (median of {})",
-            median(&mut times),
+            "clone to started     {started:.3} s, of which the clone {:.3} s (median of {})",
             median(&mut clones),
             times.len()
         );
+        compare::aim("seconds to started,", started, CLONE_TO_STARTED);
+        println!();
         println!(
             "memory of a clone    {:.0} MiB private",
             median(&mut memory)
