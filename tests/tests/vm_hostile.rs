@@ -247,14 +247,19 @@ fn prints_escapes(stage: &str) {
     }
 }
 
-/// An ordinary user may not: each attempt is refused and on record, and the stages go on to their end. No
-/// rule speaks of it.
+/// An ordinary user may not: each attempt is refused and on record, and the stages go on to their end.
 #[test]
 fn vm_hostile_crashes_kernel() {
     let attempt = "/proc/sysrq-trigger";
     let audit = audit_package("hostile/crashes-kernel", &[]);
-    assert_eq!(audit.verdict(), "unremarkable", "{}", audit.everything());
-    assert_eq!(audit.status, 0, "{}", audit.everything());
+    assert_eq!(audit.verdict(), "suspicious", "{}", audit.everything());
+    assert_eq!(audit.status, 1, "{}", audit.everything());
+    assert_eq!(
+        audit.rules(),
+        ["privilege-attempt"],
+        "{}",
+        audit.everything()
+    );
     let kept = events(&audit);
     for stage in [METADATA, INSTALL] {
         let status = &facts(&audit, stage)["status"];
