@@ -40,7 +40,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         args: Vec<String>,
     },
-    /// Set up, build, and pass every test.
+    /// Set up, build, and pass the tests.
     Test {
         /// Only the tests that need no VM.
         #[arg(long)]

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use pyti_trace::event::{Event, Incomplete, Kind, ProcessKey};
 
-use crate::{Case, Said, escaped};
+use super::{Case, Said, escaped};
 
 pub const GROUPS: &[fn(&mut Case<'_>)] = &[
     races,

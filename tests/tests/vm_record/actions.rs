@@ -8,28 +8,8 @@ use std::sync::Arc;
 use pyti::cli::AccelArg;
 use pyti::home::Home;
 use pyti::machine::{self, Machine};
-use pyti_tests::{audit_package, run, text};
+use pyti_tests::audit_package;
 use serde_json::{Value, json};
-
-/// The events of one stage.
-fn events(name: &str) -> Vec<Value> {
-    let audit = audit_package(name, &[]);
-    let run_dir = audit.run();
-    let path = run_dir.to_string_lossy();
-    let output = run(&[
-        "show", "--events", "--format", "json", "--stage", "metadata", &path,
-    ]);
-    assert!(
-        output.status.success(),
-        "{}\n{}",
-        text(&output.stderr),
-        audit.everything()
-    );
-    text(&output.stdout)
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("a line is not JSON"))
-        .collect()
-}
 
 /// Whether all fields of `wanted` have these values in `event`; a text that ends in `…` is a
 /// beginning.
@@ -53,7 +33,7 @@ fn vm_probes_record_every_action() {
     const EEXIST: i64 = -17;
     const EACCES: i64 = -13;
     const ENETUNREACH: i64 = -101;
-    let events = events("probe/actions");
+    let events = audit_package("probe/actions", &[]).events("metadata");
     let wanted = [
         json!({"kind": "mkdir", "path": "/tmp/actions", "mode": 0o750, "result": 0}),
         json!({"kind": "open", "path": "/tmp/actions/written", "asked": "written", "created": true}),
@@ -192,7 +172,7 @@ fn credentials_are_told_before_and_after(events: &[Value]) {
 }
 
 /// Programs and the instructions that the verifier walked through, a line each.
-const COMPLEXITY: &str = include_str!("../../pyti-trace-ebpf/complexity.txt");
+const COMPLEXITY: &str = include_str!("../../../pyti-trace-ebpf/complexity.txt");
 
 /// The kernel refuses a program that takes it a million instructions to verify: one that grows by a
 /// quarter is looked at before it comes near. With `PYTI_UPDATE_COMPLEXITY` set the file is written.

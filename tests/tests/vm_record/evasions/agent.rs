@@ -3,7 +3,7 @@
 use pyti_tests::guest;
 use pyti_trace::event::{Family, Kind};
 
-use crate::Case;
+use super::Case;
 
 pub const GROUPS: &[fn(&mut Case<'_>)] =
     &[signals, traces, probes, port_and_limits, buffers, accounts];

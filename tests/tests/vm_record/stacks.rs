@@ -2,21 +2,8 @@
 
 use std::fs;
 
-use pyti_tests::{Audit, audit_package, package, run, text};
+use pyti_tests::{audit_package, package, run, text};
 use serde_json::{Value, json};
-
-fn events(audit: &Audit, stage: &str) -> Vec<Value> {
-    let run_dir = audit.run();
-    let path = run_dir.to_string_lossy();
-    let output = run(&[
-        "show", "--events", "--format", "json", "--stage", stage, &path,
-    ]);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    text(&output.stdout)
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("a line is not JSON"))
-        .collect()
-}
 
 /// The line of the fixture's file that ends in this remark, from 1.
 fn line(file: &str, remark: &str) -> usize {
@@ -39,7 +26,7 @@ fn own<'e>(event: &'e Value, file: &str) -> Option<&'e Value> {
 #[test]
 fn vm_stacks_name_the_line_that_asked() {
     let audit = audit_package("probe/stacks", &[]);
-    let events = events(&audit, "install");
+    let events = audit.events("install");
     let find = |kind: &str, field: &str, value: &str| {
         let mut found = events
             .iter()

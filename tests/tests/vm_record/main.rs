@@ -1,0 +1,6 @@
+//! What is on record of what a package did, and what is known to be missing.
+
+mod actions;
+mod evasions;
+mod matrix;
+mod stacks;

@@ -1,0 +1,6 @@
+//! The stages beyond the installation.
+
+mod one_of_each;
+mod pythons;
+mod quality;
+mod suites;
