@@ -100,7 +100,6 @@ impl Machine {
                 .await
                 .context("failed to make the guest image")?
                 .context("failed to make the guest image")?;
-        drop(waits);
         let tell = move |message: &str| listener(message);
         let template = Template::obtain(&self.home, &image, &self.agent, &self.config, &tell)
             .await

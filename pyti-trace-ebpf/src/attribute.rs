@@ -14,7 +14,7 @@ use crate::kernel::{Ptr, load, offset};
 use crate::path::{set_mode, walk_file};
 use crate::recorder::Recorder;
 use crate::track::watching;
-use crate::user::{in_32_bit_call, system_call};
+use crate::user::in_call;
 
 /// A name was looked up for a system call of this kind.
 #[inline(always)]
@@ -67,16 +67,11 @@ fn set_path(recorder: &mut Recorder, path: Ptr) {
 /// Knows the name as it was asked for.
 #[fexit(function = "user_path_at")]
 pub fn chmod_lookup(ctx: FExitContext) -> i32 {
-    // chmod, fchmodat, fchmodat2 (arch/x86/entry/syscalls).
-    if !watching()
-        || !match in_32_bit_call() {
-            false => matches!(system_call(), 90 | 268 | 452),
-            true => matches!(system_call(), 15 | 306 | 452),
-        }
-    {
-        return 0;
+    // chmod, fchmodat, fchmodat2.
+    if watching() && in_call([90, 268, 452], [15, 306, 452]) {
+        return looked_up(&ctx, kind::CHMOD);
     }
-    looked_up(&ctx, kind::CHMOD)
+    0
 }
 
 /// Resolves the path.
@@ -100,15 +95,10 @@ pub fn chmod_emit(ctx: FExitContext) -> i32 {
 #[fexit(function = "user_path_at")]
 pub fn chown_lookup(ctx: FExitContext) -> i32 {
     // chown, lchown, fchownat, and those of 16 bits.
-    if !watching()
-        || !match in_32_bit_call() {
-            false => matches!(system_call(), 92 | 94 | 260),
-            true => matches!(system_call(), 16 | 182 | 198 | 212 | 298),
-        }
-    {
-        return 0;
+    if watching() && in_call([92, 94, 260], [16, 182, 198, 212, 298]) {
+        return looked_up(&ctx, kind::CHOWN);
     }
-    looked_up(&ctx, kind::CHOWN)
+    0
 }
 
 /// Resolves the path; flags are `uid << 32 | gid`, all ones where one is left as it is.
@@ -141,15 +131,10 @@ pub fn chown_end(ctx: FExitContext) -> i32 {
 #[fexit(function = "user_path_at")]
 pub fn truncate_lookup(ctx: FExitContext) -> i32 {
     // truncate, and truncate64 of 32 bits.
-    if !watching()
-        || !match in_32_bit_call() {
-            false => system_call() == 76,
-            true => matches!(system_call(), 92 | 193),
-        }
-    {
-        return 0;
+    if watching() && in_call([76], [92, 193]) {
+        return looked_up(&ctx, kind::TRUNCATE);
     }
-    looked_up(&ctx, kind::TRUNCATE)
+    0
 }
 
 /// Truncation by path; here the kernel may be asked for the path and knows the result.

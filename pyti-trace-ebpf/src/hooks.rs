@@ -129,7 +129,7 @@ hooks! {
     STARTED: core Emits Tracepoint "sched_process_fork" fork, ALL;
     ENDED: core Emits Tracepoint "sched_process_exit" exit, ALL;
     ENDED: core Adds Tracepoint "sched_process_free" free, "a distinction from later processes of the same number";
-    EXECUTED: core Adds Lsm "bprm_check_security" exec_resolve, "working directories, and the resolved paths of scripts";
+    EXECUTED: core Adds Lsm "bprm_check_security" exec_resolve, "the resolved paths of scripts";
     EXECUTED: core Emits Tracepoint "sched_process_exec" exec_emit, ALL;
     NOT_EXECUTED: core Emits Fexit "bprm_execve" exec_fail, ALL;
     OPENED: core Adds Lsm "file_open" open_resolve, RESOLVED;

@@ -26,6 +26,7 @@ pub const S_IFSOCK: u16 = 0o140_000;
 pub const MAX_SOCKADDR: u32 = 128;
 /// An address that could not be read is none.
 pub const UNMARKED: u32 = 0;
+
 /// A socket is asked for by a program, not by the kernel.
 #[fexit(function = "__sock_create")]
 pub fn socket_create(ctx: FExitContext) -> i32 {

@@ -14,28 +14,27 @@ pub fn in_32_bit_call() -> bool {
     load::<u32>(thread_info, offset!(thread_info_status)) & TS_COMPAT != 0
 }
 
-/// Numbers of mmap(): of 64 bits, and of 32 bits the old one and the other (arch/x86/entry/syscalls).
-const MMAP: i64 = 9;
-const OLD_MMAP_32: i64 = 90;
-const MMAP2_32: i64 = 192;
-
-/// The number of the running system call, of those of its width.
+/// Whether the running system call has one of these numbers: of a call of 64 bits, or of one of 32
+/// (arch/x86/entry/syscalls).
 #[inline(always)]
-pub fn system_call() -> i64 {
+pub fn in_call<const LONG: usize, const SHORT: usize>(
+    long: [i64; LONG],
+    short: [i64; SHORT],
+) -> bool {
     // SAFETY: the running task.
     let regs = unsafe { bpf_task_pt_regs(current() as *mut _) } as Ptr;
-    peek(regs, offset!(regs_orig_ax))
+    let call: i64 = peek(regs, offset!(regs_orig_ax));
+    if in_32_bit_call() {
+        short.contains(&call)
+    } else {
+        long.contains(&call)
+    }
 }
 
-/// Whether the running system call is mmap().
+/// Whether the running system call is mmap(), of 32 bits the old one or the other.
 #[inline(always)]
 pub fn in_mmap() -> bool {
-    let call = system_call();
-    if in_32_bit_call() {
-        call == OLD_MMAP_32 || call == MMAP2_32
-    } else {
-        call == MMAP
-    }
+    in_call([9], [90, 192])
 }
 
 /// The second argument of the running system call.

@@ -24,6 +24,7 @@ use crate::view::is_foreign;
 /// The file may be written to (include/linux/fs.h).
 const FMODE_WRITE: u32 = 2;
 const MAY_WRITE: u32 = 2;
+
 /// Files that a process wrote to and has not closed.
 #[map]
 static WRITTEN: HashMap<WriteKey, Written> = HashMap::with_max_entries(1024, 0);

@@ -234,8 +234,8 @@ pub struct Event {
 
     /// Resolved absolute path of the object (file kinds, exec's executable, memfd name, unix socket).
     pub path: Option<String>,
-    /// Path as it was asked for; a unix address that begins at the working directory. What was done, of tamper; the call, of a change of credentials that was
-    /// refused.
+    /// Path as it was asked for; a unix address that begins at the working directory. What was done, of
+    /// tamper; the call, of a change of credentials that was refused.
     pub asked: Option<String>,
     /// New path of rename, link; text of symlink; interpreter of exec where it differs.
     pub target: Option<String>,

@@ -13,7 +13,7 @@ use super::paths::Last;
 const NOT_UNDERSTOOD: [i64; 2] = [-14, -38];
 /// Errors by which the kernel says that it did not come to the file: bad arguments, no such descriptor
 /// or name, names that are too long or lead nowhere. By descriptor that says nothing of any file; by name
-/// it says which one was asked for, which of modes and sizes the probes do not see.
+/// it says which one was asked for.
 const NOT_REACHED: [i64; 6] = [-2, -9, -20, -22, -36, -40];
 
 /// The result of a call, unless it asked nothing of any file.

@@ -71,7 +71,7 @@ fn run_audit(args: AuditArgs, home: &Home, out: &mut impl Write) -> Result<u8> {
         let interrupt = Interrupt::listen().context("failed to listen for Ctrl-C")?;
         audit(args, home, &rules, interrupt, progress).await
     });
-    // What still runs in the background serves nobody now.
+    // What still runs in the background serves nobody now, but clears up what it was making.
     runtime.shutdown_timeout(CLEARING);
     let Audited { report, run } = audited?;
     match format {

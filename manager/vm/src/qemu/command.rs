@@ -238,6 +238,14 @@ mod tests {
         *,
     };
 
+    /// Every device that a machine has besides its processors and its memory.
+    const KNOWN: [&str; 4] = [
+        "virtio-blk-device,drive=root,serial=root",
+        "virtio-blk-device,drive=slot,serial=in0",
+        "virtio-serial-device",
+        "virtserialport,chardev=port,name=data.0",
+    ];
+
     /// The arguments of a machine that boots, or of a clone. No file of it is a real one.
     fn arguments(engine: Engine, boots: bool) -> Vec<String> {
         let null = || File::open("/dev/null").unwrap();
@@ -263,20 +271,29 @@ mod tests {
             .collect()
     }
 
-    /// Which devices there are, a guest tells: `vm_guest_has_no_network_and_no_way_to_become_root`.
     #[test]
-    fn a_machine_has_nothing_by_default_and_a_sandbox() {
+    fn a_machine_has_the_four_known_devices_and_a_sandbox() {
         for engine in [Engine::Kvm, Engine::Tcg, Engine::Counted] {
+            let shape = Qemu::new("qemu").shape(engine, &VmConfig::default());
+            assert!(shape.ends_with(&KNOWN.map(str::to_owned)), "{shape:?}");
             for boots in [true, false] {
                 let arguments = arguments(engine, boots);
+                let values = |option: &str| {
+                    let pairs = arguments.windows(2);
+                    let of_it = pairs.filter(|pair| pair[0] == option);
+                    of_it.map(|pair| pair[1].as_str()).collect::<Vec<_>>()
+                };
+                assert_eq!(values("-device"), KNOWN, "{arguments:?}");
                 for option in ["-nodefaults", "-no-user-config"] {
                     assert!(arguments.iter().any(|argument| argument == option));
                 }
-                let mut pairs = arguments.windows(2);
-                let sandbox = pairs.find(|pair| pair[0] == "-sandbox");
-                let parts: Vec<&str> = sandbox.unwrap()[1].split(',').collect();
+                for option in ["-nic", "-net", "-netdev", "-drive", "-virtfs", "-fsdev"] {
+                    assert!(!arguments.iter().any(|argument| argument == option));
+                }
+                let sandbox = values("-sandbox").join(" ");
+                let parts: Vec<&str> = sandbox.split(',').collect();
                 for part in ["on", "spawn=deny", "elevateprivileges=deny"] {
-                    assert!(parts.contains(&part), "{parts:?}");
+                    assert!(parts.contains(&part), "{sandbox}");
                 }
             }
         }
