@@ -12,6 +12,19 @@ use crate::sh::{cargo, run, say, target};
 /// The agent is linked statically for this target, so the guest's libc does not matter.
 const AGENT_TARGET: &str = "x86_64-unknown-linux-gnu";
 
+/// Everything that is not compiled into `pyti` itself.
+const FEATURES: &str = "pyti-trace/agent,pyti-trace/host";
+
+/// What is compiled together. One choice of packages and features for `pyti`, the tests and their
+/// programs: with another one, each of our libraries, and polars too, would be compiled a second time.
+pub const TOGETHER: &[&str] = &[
+    "--quiet",
+    "--release",
+    "--workspace",
+    "--features",
+    FEATURES,
+];
+
 /// Builds the agent (with the probes in it) and `pyti`, side by side in `target/release`.
 ///
 /// Both at the same time: they share nothing, and each has long stretches on one core.
@@ -43,7 +56,7 @@ pub fn build() -> Result<()> {
             "-C target-feature=+crt-static -C strip=debuginfo",
         );
     let mut agent_building = agent_build.spawn().context("failed to start cargo")?;
-    let pyti_built = run(cargo().args(["build", "--quiet", "--release", "--package", "pyti"]));
+    let pyti_built = run(cargo().arg("build").args(TOGETHER).args(["--bin", "pyti"]));
     let agent_built = agent_building.wait().context("failed to wait for cargo")?;
     pyti_built?;
     ensure!(

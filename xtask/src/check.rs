@@ -4,15 +4,12 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::build::{agent, pyti};
+use crate::build::{TOGETHER, agent, pyti};
 use crate::sh::{cargo, run, say, target};
 
 /// Tested by itself: the virtual clock of its tests is a feature of tokio, and with it everything
 /// that stands on tokio, polars too, would be compiled a second time.
 const GRAPH: &str = "pyti-graph";
-
-/// Everything that is not compiled into `pyti` itself.
-const FEATURES: &str = "pyti-trace/agent,pyti-trace/host";
 
 /// Formatting and clippy, warnings as errors. In the release profile, so that build scripts and
 /// procedural macros are compiled once for lint, build and tests.
@@ -21,17 +18,12 @@ pub fn lint() -> Result<()> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
     say("cargo clippy");
     run(cargo()
-        .args([
-            "clippy",
-            "--quiet",
-            "--release",
-            "--workspace",
-            "--all-targets",
-        ])
-        .args(["--features", FEATURES, "--", "-D", "warnings"]))
+        .arg("clippy")
+        .args(TOGETHER)
+        .args(["--all-targets", "--", "-D", "warnings"]))
 }
 
-/// Every test that needs no VM. Release, so that what `build` compiled is compiled once.
+/// Every test that needs no VM.
 pub fn test_without_vm(filter: Option<&str>) -> Result<()> {
     say("tests without a VM");
     run(cargo()
@@ -70,16 +62,9 @@ pub fn test_with_vm(filter: Option<&str>, images: Images) -> Result<()> {
 fn test_command(filter: Option<&str>) -> Command {
     let mut command = cargo();
     command
-        .args([
-            "test",
-            "--quiet",
-            "--release",
-            "--workspace",
-            "--exclude",
-            GRAPH,
-            "--features",
-            FEATURES,
-        ])
+        .arg("test")
+        .args(TOGETHER)
+        .args(["--exclude", GRAPH])
         .args(filter.as_slice())
         .arg("--")
         .env("PYTI_BIN", pyti())
@@ -99,10 +84,7 @@ pub fn matrix() -> Result<()> {
 
 /// A program of the tests' package.
 fn program(name: &str, args: &[String]) -> Result<()> {
-    // The same packages and features as for the tests: another choice would compile polars again.
-    run(cargo()
-        .args(["build", "--quiet", "--release", "--workspace"])
-        .args(["--features", FEATURES, "--bin", name]))?;
+    run(cargo().arg("build").args(TOGETHER).args(["--bin", name]))?;
     run(Command::new(target().join("release").join(name))
         .args(args)
         .env("PYTI_BIN", pyti())

@@ -31,9 +31,19 @@ fn target_from(variable: Option<OsString>, here: &Path) -> PathBuf {
 }
 
 /// The cargo that runs this task. It is told where to build: a file of settings or another variable
-/// may name a directory that [`target`] does not know of.
+/// may name a directory that [`target`] does not know of. It is not told which package this program is:
+/// build scripts that ask would run anew, and half of all be compiled again, whenever someone types
+/// `cargo build` after a task.
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let ours = name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+        });
+        if ours {
+            command.env_remove(name);
+        }
+    }
     command
         .current_dir(root())
         .env("CARGO_TARGET_DIR", target());
