@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use procfs::{Current as _, Meminfo};
 use pyti_analyzer::{Report, RuleSet, StageFacts, StageStatus, Target};
 use pyti_graph::{Change, Execution, Options, Outcome, Plan, Resources, execute};
 use pyti_index::{IndexConfig, PythonPlatform};
@@ -16,6 +15,7 @@ use serde::Serialize;
 use crate::cli::{AuditArgs, TargetArgs};
 use crate::data_store::DataStore;
 use crate::home::Home;
+use crate::host_memory;
 use crate::interrupt::Interrupt;
 use crate::judge;
 use crate::machine::{self, Machine};
@@ -34,9 +34,6 @@ const STORE_BYTES: u64 = 8 << 30;
 const STORE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often a task is tried again that failed by its infrastructure.
 const RETRIES: u32 = 1;
-
-/// Memory of the host that VMs leave to everything else, MiB.
-const ROOM_MIB: u64 = 1024;
 
 /// Where an audit's time went; `timings.json` of the run.
 #[derive(Debug, Serialize)]
@@ -88,6 +85,7 @@ fn ask(args: &TargetArgs, out: Option<&Path>, home: &Home, interrupt: Interrupt)
     let mut options = pyti_index::Options::new(home.cache.clone(), index);
     options.wheel = args.wheel;
     options.closure_bytes = SLOT_BYTES;
+    options.build_requires.clone_from(&args.build_requires);
     let definition = machine::definition(args.image.as_deref(), args.python.as_deref())?;
     let image = definition.name.clone();
     let machine = Machine::new(home, definition, args.accel)?;
@@ -268,7 +266,7 @@ fn options(vms: u32, memory_mib: u64) -> Options {
     Options {
         resources: Resources {
             vms,
-            memory_mib: host_memory_mib().max(memory_mib),
+            memory_mib: host_memory::for_machines_mib().max(memory_mib),
             network: 4,
         },
         memo: None,
@@ -276,15 +274,6 @@ fn options(vms: u32, memory_mib: u64) -> Options {
         retries: RETRIES,
         grace: GRACE,
     }
-}
-
-/// Memory that VMs may have in all, MiB: what is available, with room for everything else. Where the
-/// host does not tell, only their number is bounded.
-fn host_memory_mib() -> u64 {
-    let available = Meminfo::current()
-        .ok()
-        .and_then(|memory| memory.mem_available);
-    available.map_or(u64::MAX, |bytes| (bytes >> 20).saturating_sub(ROOM_MIB))
 }
 
 /// Runs the plan; the times of its tasks are in the order of their ends.

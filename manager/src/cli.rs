@@ -115,6 +115,10 @@ pub struct TargetArgs {
     /// Run every stage, also those that were run before and that nothing has changed for since.
     #[arg(long)]
     pub fresh: bool,
+    /// A requirement that the package's build asks for only when it runs, such as setup_requires that
+    /// setup.py computes, to be fetched beforehand; may be given several times.
+    #[arg(long, value_name = "REQUIREMENT", value_parser = pyti_index::check_requirement)]
+    pub build_requires: Vec<String>,
     /// What runs the tests in the source's directory, where the stages test and coverage would guess
     /// wrong.
     #[arg(long, value_name = "COMMAND")]
@@ -139,14 +143,23 @@ pub struct StageArgs {
 }
 
 impl StageArgs {
-    /// Their names.
+    /// Their names, each once.
     #[must_use]
     pub fn names(&self) -> Vec<&'static str> {
         let mut names = vec![crate::order::INSTALL];
         if self.all_stages {
             names = tasks::stage_names();
         }
-        names.extend(&self.stages);
+        for &stage in &self.stages {
+            // It looks at the wheel that a build made, and waits for a build only where one is asked
+            // for, since a wheel that is audited needs none.
+            let before = (stage == "quality-wheel").then_some("build");
+            for name in before.into_iter().chain([stage]) {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
         names
     }
 }
@@ -336,6 +349,32 @@ mod tests {
         }
         for option in ["--wall", "--memory", "--pids", "--output", "--events"] {
             assert!(limits.contains(option), "{option}: {limits}");
+        }
+    }
+
+    #[test]
+    fn to_look_at_the_wheel_is_to_ask_for_its_build() {
+        let names = |words: &[&str]| {
+            let words = [&["pyti", "plan", "six"][..], words].concat();
+            match Cli::try_parse_from(words).unwrap().command {
+                Command::Plan(plan) => plan.what.stages.names(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(names(&[]), ["install"]);
+        let wheel = ["--stage", "quality-wheel"];
+        assert_eq!(names(&wheel), ["install", "build", "quality-wheel"]);
+        let before = ["--stage", "test", "--stage", "install"];
+        let after = ["--stage", "build", "--stage", "test"];
+        assert_eq!(
+            names(&[&before[..], &wheel, &after].concat()),
+            ["install", "test", "build", "quality-wheel"]
+        );
+        assert_eq!(names(&["--all-stages"]), tasks::stage_names());
+        // What is asked for so is there.
+        let all = tasks::stage_names();
+        for name in names(&wheel) {
+            assert!(all.contains(&name), "{name}");
         }
     }
 

@@ -14,6 +14,7 @@ pub mod commands;
 pub mod data_store;
 pub mod described;
 pub mod home;
+mod host_memory;
 pub mod input;
 pub mod interrupt;
 pub mod judge;

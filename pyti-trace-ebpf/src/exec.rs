@@ -119,6 +119,7 @@ pub fn exec_emit(ctx: BtfTracePointContext) -> i32 {
         count_missing(kind::EXEC);
         return 0;
     };
+    view::learn();
     walk_cwd(&mut recorder);
     let asked: Ptr = load(bprm, offset!(bprm_filename));
     recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, asked);

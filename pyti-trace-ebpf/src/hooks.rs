@@ -129,7 +129,7 @@ hooks! {
     STARTED: core Emits Tracepoint "sched_process_fork" fork, ALL;
     ENDED: core Emits Tracepoint "sched_process_exit" exit, ALL;
     ENDED: core Adds Tracepoint "sched_process_free" free, "a distinction from later processes of the same number";
-    EXECUTED: core Adds Lsm "bprm_check_security" exec_resolve, "the resolved paths of scripts";
+    EXECUTED: core Adds Lsm "bprm_check_security" exec_resolve, "the resolved paths of scripts, and Python stacks";
     EXECUTED: core Emits Tracepoint "sched_process_exec" exec_emit, ALL;
     NOT_EXECUTED: core Emits Fexit "bprm_execve" exec_fail, ALL;
     OPENED: core Adds Lsm "file_open" open_resolve, RESOLVED;
@@ -197,10 +197,12 @@ hooks! {
     ACCEPTED: extra Emits Fexit "mptcp_stream_accept" accept_mptcp, "MPTCP";
     ACCEPTED: extra Emits Fexit "unix_accept" accept_unix, "unix";
     SENT: core Begins Lsm "socket_sendmsg" send_resolve, ALL;
+    SENT: extra Adds Lsm "socket_sendmsg" send_touch, "bytes of files that nobody has read yet";
     SENT: core Emits Fexit "inet_sendmsg" send_inet, "IPv4";
     SENT: extra Emits Fexit "inet6_sendmsg" send_inet6, "IPv6";
     SENT: extra Emits Fexit "unix_stream_sendmsg" send_unix, "unix streams";
     SENT: extra Emits Fexit "unix_dgram_sendmsg" send_unix_dgram, "unix datagrams";
+    SENT: extra Emits Fexit "unix_seqpacket_sendmsg" send_unix_seqpacket, "refused ones of unix sequenced packets";
     SENT: extra Emits Fexit "packet_sendmsg" send_packet, "packets";
     SENT: extra Emits Fexit "packet_sendmsg_spkt" send_packet_old, "packets of the old kind";
     SOCKETS: extra Emits Fexit "__sock_create" socket_create, ALL;
@@ -216,6 +218,7 @@ hooks! {
     REDIRECTED: extra Emits Fexit "do_dup2" dup_file, "those by dup2";
     REDIRECTED: extra Emits Fexit "ksys_dup3" dup_failed, "those that failed";
     REDIRECTED: extra Emits Fentry "fd_install" install, "sockets by other roads than dup2";
+    REDIRECTED: extra Emits Lsm "bprm_check_security" dup_standard, "sockets that a program begins with, whoever put them there";
     SIGNALLED: extra Emits Fexit "check_kill_permission" signal, ALL;
     CREDS: extra Emits Fentry "commit_creds" creds, ALL;
     CREDS_REFUSED: extra Emits Fexit "__sys_setuid" refused_setuid, "those by setuid()";

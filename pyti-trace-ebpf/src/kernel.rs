@@ -110,11 +110,14 @@ pub fn is_backing(file: Ptr) -> bool {
 /// Whether the kernel opens or writes this file for itself, below what a program asked for: an
 /// overlay file system copies a file of its lower layer with its own credentials, through mounts
 /// that are in no namespace (`ovl_override_creds`, `clone_private_mount`). Borrowed credentials alone
-/// would be no proof, since io_uring lends a program those that it registered.
+/// would be no proof, since io_uring lends a program those that it registered: root's it has none of.
 #[inline(always)]
 pub fn is_internal(file: Ptr) -> bool {
     let task = current();
-    if load::<usize>(task, offset!(task_cred)) == load::<usize>(task, offset!(task_real_cred)) {
+    let borrowed: Ptr = load(task, offset!(task_cred));
+    if borrowed as usize == load::<usize>(task, offset!(task_real_cred))
+        || load::<u32>(borrowed, offset!(cred_euid)) != 0
+    {
         return false;
     }
     let mnt = load::<usize>(inner(file, offset!(file_path)), offset!(path_mnt));

@@ -28,11 +28,11 @@ const MAP_SHARED_VALIDATE: u64 = 3;
 const VM_SHARED: u64 = 8;
 pub const S_IFREG: u16 = 0o100_000;
 
-/// What a mapping is on record for, if for anything. Memory without a file holds no program before one
-/// was written to it: it is `filled` where that may have been done, or may be done now.
+/// What a mapping is on record for, if for anything. What cannot be written to may be by other roads,
+/// such as /proc/PID/mem.
 #[inline(always)]
-fn kind_of(prot: u64, shared: bool, anonymous: bool, filled: bool) -> Option<u16> {
-    if prot & EXEC != 0 && (!anonymous || filled) {
+fn kind_of(prot: u64, shared: bool, anonymous: bool) -> Option<u16> {
+    if prot & EXEC != 0 {
         Some(kind::MMAP_EXEC)
     } else if prot & WRITE != 0 && shared && !anonymous {
         Some(kind::WRITE)
@@ -42,14 +42,16 @@ fn kind_of(prot: u64, shared: bool, anonymous: bool, filled: bool) -> Option<u16
 }
 
 /// Whether a mapping of this file is of interest: for execution, what the system did not bring
-/// (its files are root's, and libraries are mapped by the dozen); for writing, a regular file.
+/// (its files are root's, and libraries are mapped by the dozen), or what is not the file's: a copy that is,
+/// or may be, `changed`, or a device's; for writing, a regular file.
 #[inline(always)]
-fn is_of_interest(kind: u16, file: Ptr) -> bool {
+fn is_of_interest(kind: u16, file: Ptr, changed: bool) -> bool {
     let inode: Ptr = load(file, offset!(file_inode));
+    let regular = load::<u16>(inode, offset!(inode_mode)) & S_IFMT == S_IFREG;
     if kind == kind::MMAP_EXEC {
-        load::<u32>(inode, offset!(inode_uid)) != 0
+        changed || !regular || load::<u32>(inode, offset!(inode_uid)) != 0
     } else {
-        load::<u16>(inode, offset!(inode_mode)) & S_IFMT == S_IFREG
+        regular
     }
 }
 
@@ -82,12 +84,12 @@ pub fn mmap(ctx: LsmContext) -> i32 {
     let flags: u64 = ctx.arg(3);
     let shared = matches!(flags & MAP_TYPE, MAP_SHARED | MAP_SHARED_VALIDATE);
     let anonymous = number(&ctx, 0) == 0;
-    let Some(kind) = kind_of(prot, shared, anonymous, prot & WRITE != 0) else {
+    let Some(kind) = kind_of(prot, shared, anonymous) else {
         return 0;
     };
     // Only where it is not null may it be read.
     let file: Ptr = ctx.arg(0);
-    if !watching() || !anonymous && !is_of_interest(kind, file) {
+    if !watching() || !anonymous && !is_of_interest(kind, file, prot & WRITE != 0) {
         return 0;
     }
     let result_is_told = in_mmap();
@@ -147,7 +149,7 @@ pub fn mprotect(ctx: LsmContext) -> i32 {
     let file: Ptr = load(vma, offset!(vma_file));
     // Of a copy, which is a number: with a pointer the compiler may do sums that the verifier forbids.
     let anonymous = peek_ptr(vma, offset!(vma_file)).is_null();
-    let Some(kind) = kind_of(prot, flags & VM_SHARED != 0, anonymous, true) else {
+    let Some(kind) = kind_of(prot, flags & VM_SHARED != 0, anonymous) else {
         return 0;
     };
     // What could be executed and now can be written to as well is new too.
@@ -155,7 +157,9 @@ pub fn mprotect(ctx: LsmContext) -> i32 {
     if nothing_new && kind == kind::MMAP_EXEC || !watching() {
         return 0;
     }
-    if !anonymous && !is_of_interest(kind, file) {
+    // Pages of its own, which it has since one was written to.
+    let changed = prot & WRITE != 0 || load::<usize>(vma, offset!(vma_anon)) != 0;
+    if !anonymous && !is_of_interest(kind, file, changed) {
         return 0;
     }
     let Some(mut recorder) = Recorder::hold_or_lose(kind) else {

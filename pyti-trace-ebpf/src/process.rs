@@ -1,12 +1,12 @@
 //! Fork, exit, dup and signals.
 
-use aya_ebpf::macros::{btf_tracepoint, fentry, fexit, map};
+use aya_ebpf::macros::{btf_tracepoint, fentry, fexit, lsm, map};
 use aya_ebpf::maps::HashMap;
-use aya_ebpf::programs::{BtfTracePointContext, FEntryContext, FExitContext};
+use aya_ebpf::programs::{BtfTracePointContext, FEntryContext, FExitContext, LsmContext};
 use pyti_trace_ebpf::{Process, has, kind};
 
-use crate::kernel::{Ptr, load, number, offset, process_key};
-use crate::network::{S_IFMT, S_IFSOCK, describe_file};
+use crate::kernel::{Ptr, current, load, number, offset, peek, peek_ptr, process_key};
+use crate::network::{End, S_IFMT, S_IFSOCK, address, describe, describe_file};
 use crate::recorder::{EXECS, OF_THREAD, Recorder, SLOTS, slot_key};
 use crate::track::{TRACKED, count_untracked, ids, tracked, watching};
 
@@ -193,6 +193,48 @@ pub fn install(ctx: FEntryContext) -> i32 {
     describe_file(&mut recorder, file);
     recorder.python();
     recorder.emit(kind::DUP, i64::from(fd));
+    0
+}
+
+/// What a program begins with as its standard input and output, where that is a socket: whoever put it
+/// there, such as another process that shared the descriptors. The interpreter that a `#!` line names begins
+/// with the same. It is attached later than [`crate::exec::exec_resolve`], and so runs earlier.
+#[lsm(hook = "bprm_check_security")]
+pub fn dup_standard(ctx: LsmContext) -> i32 {
+    let bprm: Ptr = ctx.arg(0);
+    if !watching() || Recorder::resume_exec(bprm as u64).is_some() {
+        return 0;
+    }
+    let files: Ptr = load(current(), offset!(task_files));
+    let table = peek_ptr(files, offset!(files_fdt));
+    let open = peek_ptr(table, offset!(fdtable_fd));
+    for fd in 0..2_i32 {
+        if peek::<u32>(table, offset!(fdtable_max)) <= fd as u32 {
+            return 0;
+        }
+        let file = peek_ptr(open, fd as usize * size_of::<usize>());
+        let inode = peek_ptr(file, offset!(file_inode));
+        let mode: u16 = peek(inode, offset!(inode_mode));
+        if mode & S_IFMT != S_IFSOCK {
+            continue;
+        }
+        let Some(mut recorder) = Recorder::begin(kind::DUP) else {
+            return 0;
+        };
+        let record = recorder.record();
+        record.fd_old = -1;
+        record.fd_new = fd;
+        record.mode = u32::from(mode);
+        record.has |= has::FDS | has::MODE;
+        let socket = peek_ptr(file, offset!(file_private));
+        describe(&mut recorder, socket);
+        address(
+            &mut recorder,
+            peek_ptr(socket, offset!(socket_sk)),
+            End::Peer,
+        );
+        recorder.emit(kind::DUP, i64::from(fd));
+    }
     0
 }
 

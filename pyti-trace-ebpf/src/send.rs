@@ -3,7 +3,7 @@
 
 use core::ptr::{read_volatile, write_volatile};
 
-use aya_ebpf::helpers::generated::bpf_probe_read_user;
+use aya_ebpf::helpers::generated::{bpf_copy_from_user, bpf_probe_read_user};
 use aya_ebpf::macros::{fexit, lsm, map};
 use aya_ebpf::maps::LruHashMap;
 use aya_ebpf::programs::{FExitContext, LsmContext};
@@ -109,6 +109,79 @@ pub fn send_resolve(ctx: LsmContext) -> i32 {
         recorder.emit(kind::SEND, 0);
     }
     0
+}
+
+/// Brings what [`send_resolve`] samples into memory, which may lie in a file that nobody has read yet:
+/// there only a program that may sleep gets at it. It is attached later, and so runs earlier.
+#[lsm(hook = "socket_sendmsg", sleepable)]
+pub fn send_touch(ctx: LsmContext) -> i32 {
+    if tracked(ids().0).is_none() {
+        return 0;
+    }
+    let iter = inner(ctx.arg(1), offset!(msg_iter));
+    let skip: u64 = peek(iter, offset!(iter_offset));
+    let pointer = peek_ptr(iter, offset!(iter_ubuf)) as u64;
+    let left = ctx.arg::<i32>(2).max(0) as u64;
+    match peek::<u8>(iter, offset!(iter_type)) {
+        ITER_UBUF => touch(pointer.wrapping_add(skip), left),
+        ITER_IOVEC => {
+            let mut touch = Touch {
+                next: pointer,
+                skip,
+                left: if left > u64::from(MAX_SAMPLE) {
+                    u64::from(MAX_SAMPLE)
+                } else {
+                    left
+                },
+            };
+            repeat(UIO_MAXIOV, touch_next, &mut touch);
+        }
+        _ => {}
+    }
+    0
+}
+
+/// A walk through the buffers of a message, which brings them into memory.
+#[repr(C)]
+struct Touch {
+    /// Address of the next `struct iovec`, which the kernel has copied.
+    next: u64,
+    /// Bytes of it that are not sent.
+    skip: u64,
+    /// Bytes that are still to be sampled.
+    left: u64,
+}
+
+unsafe extern "C" fn touch_next(_: u32, walk: *mut Touch) -> i64 {
+    // SAFETY: `send_touch` gives it its own.
+    let walk = unsafe { &mut *walk };
+    // struct iovec is user-space ABI: base, length.
+    let [base, len]: [u64; 2] = peek(walk.next as usize as Ptr, 0);
+    let len = len.saturating_sub(walk.skip);
+    let len = if len > walk.left { walk.left } else { len };
+    touch(base.wrapping_add(walk.skip), len);
+    walk.skip = 0;
+    walk.left -= len;
+    walk.next = walk.next.wrapping_add(size_of::<[u64; 2]>() as u64);
+    i64::from(walk.left == 0)
+}
+
+/// Brings the first bytes at an address into memory: a sample lies in two pages at most.
+#[inline(always)]
+fn touch(from: u64, len: u64) {
+    if len == 0 {
+        return;
+    }
+    let len = if len > u64::from(MAX_SAMPLE) {
+        u64::from(MAX_SAMPLE)
+    } else {
+        len
+    };
+    for at in [from, from.wrapping_add(len - 1)] {
+        let mut byte = 0_u8;
+        // SAFETY: the helper checks the source.
+        unsafe { bpf_copy_from_user((&raw mut byte).cast(), 1, at as usize as Ptr) };
+    }
 }
 
 /// The first bytes of a message.
@@ -271,6 +344,12 @@ pub fn send_unix(ctx: FExitContext) -> i32 {
 /// Unix datagram.
 #[fexit(function = "unix_dgram_sendmsg")]
 pub fn send_unix_dgram(ctx: FExitContext) -> i32 {
+    send(&ctx)
+}
+
+/// Sequenced packets of unix sockets, of which those that are sent have come by [`send_unix_dgram`].
+#[fexit(function = "unix_seqpacket_sendmsg")]
+pub fn send_unix_seqpacket(ctx: FExitContext) -> i32 {
     send(&ctx)
 }
 

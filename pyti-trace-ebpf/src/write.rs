@@ -39,6 +39,15 @@ fn write_key(file: u64, tgid: u32) -> WriteKey {
     WriteKey { file, tgid, pad: 0 }
 }
 
+/// What tells a file from a later one whose `struct file` lies at the same address: its inode's number
+/// and device, which has its bits elsewhere.
+#[inline(always)]
+fn identity(inode: Ptr) -> u64 {
+    let sb: Ptr = load(inode, offset!(inode_sb));
+    load::<u64>(inode, offset!(inode_ino))
+        ^ u64::from(load::<u32>(sb, offset!(sb_dev))).rotate_right(32)
+}
+
 /// Every way to write asks here first: write, writev, splice, sendfile, copy_file_range, io_uring.
 #[fentry(function = "security_file_permission")]
 pub fn write_mark(ctx: FEntryContext) -> i32 {
@@ -55,15 +64,18 @@ pub fn write_mark(ctx: FEntryContext) -> i32 {
         return 0;
     }
     let key = write_key(file as u64, tgid);
-    let number: u64 = load(inode, offset!(inode_ino));
-    if let Some(entry) = WRITTEN.get_ptr(key)
-        // SAFETY: a value of the map.
-        && unsafe { (*entry).inode } == number
-    {
+    let identity = identity(inode);
+    let before = WRITTEN.get_ptr(key);
+    // SAFETY: a value of the map.
+    if before.is_some_and(|entry| unsafe { (*entry).inode } == identity) {
         return 0;
     }
     if is_internal(file) {
         return 0;
+    }
+    // Closed by who shares this process's descriptors: nobody will tell of it any more.
+    if before.is_some() {
+        count_lost(kind::WRITE);
     }
     if let Some(unwritten) = UNWRITTEN.get(0) {
         let _ = WRITTEN.insert(key, unwritten, 0);
@@ -75,7 +87,7 @@ pub fn write_mark(ctx: FEntryContext) -> i32 {
     // close() passes no hook where the kernel may be asked for a path: it is asked here.
     // SAFETY: a value of the map; the verifier checks that the second is a path.
     unsafe {
-        (*entry).inode = number;
+        (*entry).inode = identity;
         let path = inner(file, offset!(file_path));
         let len = bpf_d_path(
             path as *mut _,
@@ -319,6 +331,12 @@ fn written(file: Ptr) -> i32 {
     let Some(entry) = WRITTEN.get_ptr(key) else {
         return 0;
     };
+    // SAFETY: a value of the map.
+    if unsafe { (*entry).inode } != identity(load(file, offset!(file_inode))) {
+        let _ = WRITTEN.remove(key);
+        count_lost(kind::WRITE);
+        return 0;
+    }
     let Some(mut recorder) = Recorder::begin(kind::WRITE) else {
         return 0;
     };

@@ -9,7 +9,7 @@ use aya_ebpf::programs::{FEntryContext, FExitContext};
 use crate::kernel::{Ptr, offset, peek, peek_ptr};
 use crate::repeat::{UIO_MAXIOV, repeat};
 use crate::track::{ids, tracked};
-use crate::write::{Memory, buffer, count, sample, sample_vector};
+use crate::write::{Memory, buffer, count, count_unseen, sample, sample_vector};
 
 /// Operations of io_uring (include/uapi/linux/io_uring.h).
 const IORING_OP_WRITEV: u8 = 2;
@@ -53,7 +53,13 @@ pub fn write_count_uring(ctx: FEntryContext) -> i32 {
     } else {
         (written, position.wrapping_sub(written as u64))
     };
-    buffers.count(peek_ptr(request, offset!(io_file)), written, at)
+    let file = peek_ptr(request, offset!(io_file));
+    if operation == IORING_OP_WRITE_FIXED {
+        // From pages that were registered, whatever lies at their address by now.
+        count_unseen(file, written, at);
+        return 0;
+    }
+    buffers.count(file, written, at)
 }
 
 /// Counts and samples what io_submit was asked to write: what came of it an interrupt may tell, later.

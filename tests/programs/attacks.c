@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/perf_event.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mount.h>
@@ -171,6 +172,26 @@ static void buffers(void) {
         say("ring", result, 0, PLACE "/ring");
         _exit(0);
     }
+    waitpid(child, NULL, 0);
+    /* A file that another one closes, who shares the descriptors: its writer's next one may lie at the same
+     * address. */
+    int ready[2], go[2];
+    char byte;
+    (void)!(pipe(ready) || pipe(go));
+    int fd = open(PLACE "/shared", O_CREAT | O_WRONLY, 0600);
+    child = syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, 0);
+    if (!child) {
+        begin("shared");
+        (void)!(write(fd, "shared", 6) + write(ready[1], "", 1) + read(go[0], &byte, 1));
+        fd = open(PLACE "/shared-2", O_CREAT | O_WRONLY, 0600);
+        long result = got(write(fd, "stored", 6));
+        close(fd);
+        say("shared", result, 0, PLACE "/shared-2");
+        _exit(0);
+    }
+    (void)!read(ready[0], &byte, 1);
+    close(fd);
+    (void)!write(go[1], "", 1);
     waitpid(child, NULL, 0);
 }
 

@@ -161,6 +161,13 @@ static void writes(void) {
     WRITE("int80-pwritev2", int80(379, fd, low(vec32, 8), 1, 0, 0, 0));
     WRITE("io_uring", uring(SQE(IORING_OP_WRITE, .fd = fd, .addr = PTR(text), .len = 9)));
     WRITE("io_uring-writev", uring(SQE(IORING_OP_WRITEV, .fd = fd, .addr = PTR(&vec), .len = 1)));
+    /* From pages that are registered, under whose address other bytes lie by now. */
+    WRITE("io_uring-fixed", ({
+        char *place = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        struct iovec fixed = {memcpy(place, text, 9), 9};
+        syscall(SYS_io_uring_register, ring.fd, IORING_REGISTER_BUFFERS, &fixed, 1);
+        mmap(place, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        uring(SQE(IORING_OP_WRITE_FIXED, .fd = fd, .addr = PTR(place), .len = 9)); }));
     /* Around the page cache, which takes whole pages. */
     char *page = aligned_alloc(4096, 4096);
     memcpy(memset(page, 0, 4096), text, 9);

@@ -281,6 +281,17 @@ static void datagrams(void) {
     int other = socket(AF_INET, SOCK_DGRAM, 0);
     a = v4("127.0.0.1", 2021);
     DO("send", "udp-long", got(sendto(other, text, sizeof text, 0, AT(a))), "addr=127.0.0.1:2021\tbytes=400\tdata=%s", hex(text, 320));
+    /* Of a file that nobody has read: only the kernel, as it copies them, brings the bytes into memory. */
+    int file = open(DIR "unread", O_CREAT | O_RDWR, 0644);
+    (void)!write(file, sent, 4);
+    a = v4("127.0.0.1", 2023);
+    DO("send", "udp-unread", got(sendto(other, mmap(NULL, 4, PROT_READ, MAP_PRIVATE, file, 0), 4, 0, AT(a))), "addr=127.0.0.1:2023\t" SENT);
+    char *unread = mmap(NULL, 4, PROT_READ, MAP_PRIVATE, file, 0);
+    struct iovec parts[] = {{unread, 1}, {mmap(NULL, 4, PROT_READ, MAP_PRIVATE, file, 0) + 1, 3}};
+    message.msg_iov = parts;
+    message.msg_iovlen = 2;
+    DO("send", "udp-unread-pieces", got(sendmsg(other, &message, 0)), "addr=127.0.0.1:2023\t" SENT);
+    close(file);
     /* To everybody, for which there is no way or no permission. */
     a = v4("255.255.255.255", 2022);
     DO("send-refused", "udp-sendto", got(sendto(other, sent, 4, 0, AT(a))), "addr=255.255.255.255:2022\tdata=73656e74");
@@ -324,6 +335,7 @@ static void locals(void) {
         DO("bind", roads[i], got(bind(s, (struct sockaddr *)&u, len)), "path=%s", paths[i]);
         DO("send", roads[i], got(sendto(from, sent, 4, 0, (struct sockaddr *)&u, len)), "family=1\tpath=%s\t" SENT, paths[i]);
     }
+    DO("send-refused", "unix-seqpacket", got(send(socket(AF_UNIX, SOCK_SEQPACKET, 0), sent, 4, 0)), "family=1\tdata=73656e74");
     socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
     DO("send", "unix-pair", got(write(pair[0], sent, 4)), "family=1\t" SENT);
     DO("send", "unix-int80", int80(369, pair[1], lows(sent), 4, 0, 0, 0), "family=1\t" SENT);

@@ -47,6 +47,16 @@ static void mappings(void) {
     *(char *)map = 1;
     DO("mmap_exec", "written", got(mprotect(map, 4096, RX)), PROT, RX);
     DO("mmap_exec", "written-again", got(mprotect(map, 4096, RWX)), PROT, RWX);
+    DO("mmap_exec", "readable", mapped(mmap(NULL, 4096, RX, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)), PROT, RX);
+    /* What is root's, and what is not that any more. */
+    int zero = open("/dev/zero", O_RDWR), system = open("/etc/passwd", O_RDONLY);
+    DO("mmap_exec", "device", mapped(mmap(NULL, 4096, RWX, MAP_PRIVATE, zero, 0)), "path=/dev/zero\t" PROT, RWX);
+    DO("mmap_exec", "system-writable", mapped(mmap(NULL, 4096, RWX, MAP_PRIVATE, system, 0)), "path=/etc/passwd\t" PROT, RWX);
+    map = mmap(NULL, 4096, RW, MAP_PRIVATE, system, 0);
+    *(char *)map = 1;
+    DO("mmap_exec", "system-changed", got(mprotect(map, 4096, RX)), "path=/etc/passwd\t" PROT, RX);
+    close(zero);
+    close(system);
     int shared = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0700);
     DO("mmap_exec", "shmat", mapped(shmat(shared, NULL, SHM_EXEC)), PROT, RWX);
     shmctl(shared, IPC_RMID, NULL);

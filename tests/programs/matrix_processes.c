@@ -282,6 +282,32 @@ static void dup_absent(void) {
     DO("dup-absent", "int80", int80(63, 1000, 0), "fds=1000:0");
 }
 
+/* By a process that shares the descriptors, before the cell begins: it is told when a program is executed. */
+static void dup_shared(void) {
+    int ready[2], go[2];
+    char byte;
+    (void)!(pipe(ready) || pipe(go));
+    fflush(stdout);
+    pid_t child = fork();
+    if (!child) {
+        announce();
+        pid_t other = syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, 0);
+        if (!other)
+            _exit(dup2(peer, 0));
+        wait_for(other);
+        (void)!write(ready[1], "", 1);
+        begin("shared");
+        (void)!read(go[0], &byte, 1);
+        execl("/bin/true", "true", NULL);
+        _exit(1);
+    }
+    (void)!read(ready[0], &byte, 1);
+    start("shared");
+    (void)!write(go[1], "", 1);
+    long ended = wait_for(child);
+    tell("dup", "shared", child, ended, "fds=-1:0\tfamily=%d\tsocktype=%d\taddr=127.0.0.1:2100", AF_INET, SOCK_STREAM);
+}
+
 static int dups(void) {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(2100), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int listener = socket(AF_INET, SOCK_STREAM, 0);
@@ -300,6 +326,7 @@ static int dups(void) {
     DUP("scm_rights", -1, pass(peer));
     DUP("pidfd_getfd", -1, ({ int pidfd = syscall(SYS_pidfd_open, getpid(), 0); close(0); got(syscall(SYS_pidfd_getfd, pidfd, peer, 0)); }));
     DUP("int80-pidfd_getfd", -1, ({ int pidfd = syscall(SYS_pidfd_open, getpid(), 0); close(0); int80(438, pidfd, peer, 0); }));
+    dup_shared();
     DUP_TO("socket", -1, "", (close(0), got(socket(AF_INET, SOCK_STREAM, 0))));
     DUP_TO("accept", -1, "", (close(0), got(accept4(listener, NULL, NULL, 0))));
     return !(in_child(dup_in_thread) && in_child(dup_absent));

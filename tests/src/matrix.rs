@@ -1,5 +1,5 @@
 //! The matrix of actions: the programs `programs/matrix_*.c` do every action that the probes record
-//! through every road that the kernel offers for it, in a clone, and say what they did; the record is
+//! through every road to it that is known here for it, in a clone, and say what they did; the record is
 //! held against that.
 
 mod compare;
@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use anyhow::{Context, Result, ensure};
 use pyti_analyzer::schema::kind_name;
 use pyti_trace::event::{Event, Kind};
+use pyti_trace::wire::StageSpec;
 
 use self::known::KNOWN;
 use self::said::{Marks, Said};
@@ -75,6 +76,15 @@ pub struct Difference {
 /// # Errors
 /// There is no machine, or a program did not come to its end, or is not on record.
 pub async fn run() -> Result<Vec<Cell>> {
+    let ran = guest::run(&stage()?).await?;
+    cells_of(&ran.said, &ran.events)
+}
+
+/// The stage that compiles the programs and runs them.
+///
+/// # Errors
+/// The host has no entropy.
+pub fn stage() -> Result<StageSpec> {
     let command: Vec<String> = PROGRAMS
         .iter()
         .map(|(name, _)| format!("/tmp/run-{name}"))
@@ -82,11 +92,14 @@ pub async fn run() -> Result<Vec<Cell>> {
     let mut spec = guest::stage(&PROGRAMS, &command.join(" && "))?;
     let header = format!("{}/matrix.h", pyti::order::HOME);
     spec.files.push((header, COMMON.to_owned()));
-    let ran = guest::run(&spec).await?;
-    cells_of(&ran.said, &ran.events)
+    Ok(spec)
 }
 
-fn cells_of(text: &str, events: &[Event]) -> Result<Vec<Cell>> {
+/// What is on record of what the programs said.
+///
+/// # Errors
+/// A program did not come to its end, or is not on record.
+pub fn cells_of(text: &str, events: &[Event]) -> Result<Vec<Cell>> {
     let marks = Marks::of(events);
     let cells = text
         .lines()

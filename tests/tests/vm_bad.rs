@@ -135,6 +135,70 @@ fn vm_bad_wipes_home_file_by_file() {
     }
 }
 
+/// Each stage opens a path that no other one does, save that of the start-up file, which every
+/// interpreter runs.
+#[test]
+fn vm_bad_bides_its_time_and_each_later_stage_has_its_own_proof() {
+    let read = "credential-file-read";
+    let deeds = [
+        ("startup", read, "/home/dev/.ssh/id_rsa"),
+        ("import", read, "/home/dev/.aws/credentials"),
+        ("scripts", read, "/home/dev/.pypirc"),
+        ("test", "credential-file-in-tests", "/home/dev/.kube/config"),
+    ];
+    let stages: Vec<&str> = deeds
+        .iter()
+        .flat_map(|(stage, ..)| ["--stage", *stage])
+        .collect();
+    let audit = audit_package("bad/later-stages", &stages);
+    let rules = ["credential-file-in-tests", read, "pth-shipped"];
+    assert_eq!(audit.rules(), rules, "{}", audit.everything());
+    assert_eq!(audit.verdict(), "malicious", "{}", audit.everything());
+    assert_eq!(audit.status, 1);
+
+    let findings = audit.report["findings"].as_array().expect("no findings");
+    let proved = |stage: &str, rule: &str, kind: &str, path: &str| {
+        let mut found = findings
+            .iter()
+            .filter(|finding| finding["stage"] == stage && finding["rule"] == rule);
+        found.any(|finding| {
+            let mut evidence = finding["evidence"].as_array().into_iter().flatten();
+            evidence.any(|event| {
+                let text = event["text"].as_str().unwrap_or_default();
+                event["kind"] == kind && text.contains(path)
+            })
+        })
+    };
+    let everything = || audit.everything();
+    let pth = "/home/dev/.local/lib/python3.13/site-packages/later_stages.pth";
+    assert!(
+        proved("install", "pth-shipped", "write", pth),
+        "{}",
+        everything()
+    );
+    for (stage, rule, path) in deeds {
+        for (other, told_by, _) in deeds {
+            let is_its_own = other == stage || path.ends_with("/id_rsa");
+            assert_eq!(
+                proved(other, told_by, "open", path),
+                is_its_own,
+                "{path} in {other}: {}",
+                everything()
+            );
+        }
+        // Before them nothing happens.
+        assert!(!proved("install", rule, "open", path), "{}", everything());
+    }
+
+    // The datum names the file whose code it was.
+    let started = audit.datum("startup");
+    let files = started["start_files"].as_array().expect("no list");
+    assert!(files.contains(&Value::from(pth)), "{started:#}");
+    let opened = started["opened"].as_array().expect("no list");
+    let deed = serde_json::json!({"what": "/home/dev/.ssh/id_rsa", "by": pth});
+    assert!(opened.contains(&deed), "{started:#}");
+}
+
 flagged! {
     vm_bad_drops_elf: "drops-elf" "malicious" ["dropped-program"];
     vm_bad_copies_elf: "copies-elf" "malicious" ["dropped-program"];

@@ -1,8 +1,10 @@
 //! Lint, test, bench.
 
+use std::convert::Infallible;
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::build::{TOGETHER, agent, pyti};
 use crate::sh::{cargo, run, say, target};
@@ -73,20 +75,23 @@ fn test_command(filter: Option<&str>) -> Command {
 }
 
 /// Runs the benchmark.
-pub fn bench(args: &[String]) -> Result<()> {
-    program("pyti-bench", args)
+pub fn bench(args: &[String]) -> Result<Infallible> {
+    become_program("pyti-bench", args)
 }
 
 /// Prints the matrix of actions.
-pub fn matrix() -> Result<()> {
-    program("pyti-matrix", &[])
+pub fn matrix() -> Result<Infallible> {
+    become_program("pyti-matrix", &[])
 }
 
-/// A program of the tests' package.
-fn program(name: &str, args: &[String]) -> Result<()> {
+/// Becomes a program of the tests' package, whose exit status is its own.
+fn become_program(name: &str, args: &[String]) -> Result<Infallible> {
     run(cargo().arg("build").args(TOGETHER).args(["--bin", name]))?;
-    run(Command::new(target().join("release").join(name))
+    let program = target().join("release").join(name);
+    let error = Command::new(&program)
         .args(args)
         .env("PYTI_BIN", pyti())
-        .env("PYTI_AGENT", agent()))
+        .env("PYTI_AGENT", agent())
+        .exec();
+    Err(error).with_context(|| format!("failed to start {}", program.display()))
 }

@@ -46,6 +46,8 @@ pub enum Shown {
         /// The other end's.
         peer: Option<(String, u16)>,
     },
+    /// A process (a pidfd), where strace knows which.
+    Process(u32),
     /// A pipe, an epoll, …
     Other,
 }
@@ -67,6 +69,11 @@ impl<'a> Arg<'a> {
             Some(digits) => digits.parse::<i64>().ok().map(|number| -number),
             None => super::names::number(word)?.try_into().ok(),
         }
+    }
+
+    /// The number of a descriptor.
+    pub fn fd(&self) -> Option<i32> {
+        self.int()?.try_into().ok()
     }
 
     /// What stands for the descriptor.
@@ -320,8 +327,11 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// `TCP:[127.0.0.1:5000->127.0.0.1:80]`, `UNIX-STREAM:[1234]`, `pipe:[5]`.
+/// `TCP:[127.0.0.1:5000->127.0.0.1:80]`, `UNIX-STREAM:[1234]`, `pipe:[5]`, `pid:1234`.
 fn other(shown: &str) -> Shown {
+    if let Some(pid) = shown.strip_prefix("pid:").and_then(|pid| pid.parse().ok()) {
+        return Shown::Process(pid);
+    }
     let Some((protocol, rest)) = shown.split_once(":[") else {
         return Shown::Other;
     };
@@ -379,6 +389,12 @@ mod tests {
         );
         assert_eq!(seen[1], Arg::Text(b"x\"\\\n\xff".to_vec(), true));
         assert_eq!(seen[2].word(), Some("O_RDONLY|O_CLOEXEC"));
+        let seen = args("8<pid:26382>, 8<pid:x>)");
+        assert_eq!(seen[0].shown(), Some(&Shown::Process(26382)));
+        assert_eq!(
+            (seen[0].fd(), seen[1].shown()),
+            (Some(8), Some(&Shown::Other))
+        );
         let seen = args("3</memfd:x>(deleted), 1</dev/null<char 1:3>>, 4<pipe:[7]>, -1)");
         assert_eq!(seen[0].shown(), Some(&file("/memfd:x", true, false)));
         assert_eq!(seen[1].shown(), Some(&file("/dev/null", false, true)));

@@ -7,7 +7,7 @@ use super::call::Call;
 use super::files::EMPTY;
 use super::import::{Importer, Who};
 use super::names::number;
-use super::paths::Last;
+use super::paths::{Last, Resolved};
 
 /// Errors of calls that asked nothing of any file: a bad address for its name, no such call.
 const NOT_UNDERSTOOD: [i64; 2] = [-14, -38];
@@ -67,6 +67,11 @@ impl Importer {
             let mode = call.word(next).and_then(number);
             draft.event.mode = mode.map(|mode| mode as u32 & 0o7777);
         }
+        if result >= 0 && kind == Kind::Truncate {
+            let at = asked.resolved.as_ref().filter(|at| at.sure);
+            let at = at.filter(|_| !self.paths.is_shifted());
+            self.offsets.shrank(at.map(|at| at.path.as_str()));
+        }
         if result >= 0
             && let Some(at) = &asked.resolved
         {
@@ -122,6 +127,19 @@ impl Importer {
                 }
                 _ => self.paths.shared(&from.path, &to.path),
             }
+        }
+        if result >= 0 && rename {
+            let sure = |one: &Option<Resolved>| one.clone().filter(|one| one.sure);
+            let both = sure(&from.resolved).zip(sure(&to.resolved));
+            // Where two change places, each has the other's.
+            let plain = call
+                .word(4)
+                .is_none_or(|flags| ["0", "RENAME_NOREPLACE"].contains(&flags));
+            let names = both.as_ref().filter(|_| plain);
+            let names = names.map(|(from, to)| (from.path.as_str(), to.path.as_str()));
+            self.offsets.renamed(names);
+        } else if result >= 0 {
+            self.offsets.linked();
         }
         self.keep(draft);
     }

@@ -48,6 +48,10 @@ pub struct Doubts {
     pub env_hidden: bool,
     /// io_uring was set up.
     pub ring: bool,
+    /// Reads and writes were queued by io_submit.
+    pub queued: bool,
+    /// A file was given the content of another one.
+    pub cloned: bool,
     /// By family, in the order of [`Family::ALL`]: a call of it is an event.
     pub told: [bool; Family::ALL.len()],
     /// A process ended by itself, and by a call that says so.
@@ -145,6 +149,18 @@ impl Doubts {
         if self.ring {
             say(
                 "a process set up io_uring, and what is done through it strace does not see"
+                    .to_owned(),
+            );
+        }
+        if self.queued {
+            say(
+                "a process queued reads and writes (io_submit), and what came of them strace does not tell"
+                    .to_owned(),
+            );
+        }
+        if self.cloned {
+            say(
+                "a file was given the content of another one (ioctl FICLONE), which strace does not show"
                     .to_owned(),
             );
         }

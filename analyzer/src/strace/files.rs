@@ -1,4 +1,4 @@
-//! Opens, writes, and what is learnt of files in passing.
+//! Files that are opened, descriptors, and what is learnt of files in passing.
 
 use std::rc::Rc;
 
@@ -8,12 +8,13 @@ use super::arg::{Arg, Shown};
 use super::call::Call;
 use super::changes::understood;
 use super::import::{Importer, Who};
-use super::names::{O_CLOEXEC, O_CREAT, O_EXCL, O_NOFOLLOW, O_TMPFILE, OPEN_FLAGS, flags, number};
+use super::names::{
+    O_CLOEXEC, O_CREAT, O_EXCL, O_NOFOLLOW, O_TMPFILE, O_TRUNC, OPEN_FLAGS, flags, number,
+};
+use super::offsets::Road;
 use super::paths::{Identity, Last, Resolved};
-use super::processes::{Descriptor, Writing};
+use super::processes::Descriptor;
 
-/// Bytes kept of what was written first, as the probes keep.
-const SAMPLE: usize = 64;
 /// Types of files (include/uapi/linux/stat.h).
 const S_IFIFO: u32 = 0o010_000;
 const S_IFCHR: u32 = 0o020_000;
@@ -72,6 +73,15 @@ impl Importer {
             draft.event.path = name_of(shown);
             incomplete.set(Incomplete::PATH_UNREADABLE, draft.event.path.is_none());
         }
+        // One that is made by this was no longer before.
+        let new = O_CREAT | O_EXCL;
+        if flags.is_none_or(|flags| flags & O_TRUNC != 0 && flags & new != new) {
+            let at = match &call.shown {
+                Some(Shown::File { path, .. }) if !self.paths.is_shifted() => Some(&**path),
+                _ => None,
+            };
+            self.offsets.shrank(at);
+        }
         let deleted = matches!(call.shown, Some(Shown::File { deleted: true, .. }));
         let device = matches!(call.shown, Some(Shown::File { device: true, .. }));
         self.nameless |= deleted;
@@ -101,6 +111,7 @@ impl Importer {
                 path: draft.event.path.as_deref().map(Rc::from),
                 nameless: deleted,
                 cloexec: has(O_CLOEXEC),
+                road: Road::opened(flags),
                 ..Descriptor::default()
             };
             // A path that was not resolved is none to tell a descriptor by.
@@ -112,88 +123,6 @@ impl Importer {
             }
         }
         self.keep(draft);
-    }
-
-    pub(super) fn write(&mut self, who: Who, call: &Call<'_>) {
-        let Some(result) = call.result else { return };
-        let (to, data) = match call.name {
-            "sendfile" | "sendfile64" => (call.arg(0), None),
-            "copy_file_range" | "splice" => (call.arg(2), None),
-            "writev" | "pwritev" | "pwritev2" => (call.arg(0), first_buffer(call.arg(1))),
-            _ => (call.arg(0), call.arg(1)),
-        };
-        let Some(to) = to else { return };
-        let Some(fd) = to.int().and_then(|fd| i32::try_from(fd).ok()) else {
-            return;
-        };
-        let known = self.processes.descriptor(who.process, fd);
-        let is_socket = match to.shown() {
-            Some(shown) => matches!(shown, Shown::Socket { .. }),
-            None => known.is_some_and(|known| known.socket.is_some()),
-        };
-        if is_socket {
-            self.sent(who, to, None, data, result);
-            return;
-        }
-        if result <= 0 {
-            return;
-        }
-        let path = match to.shown() {
-            Some(shown) if is_regular(shown) => name_of(shown),
-            Some(_) => None,
-            None => known.and_then(|known| known.path.as_deref().map(str::to_owned)),
-        };
-        let Some(path) = path else { return };
-        let most = usize::try_from(result).map_or(SAMPLE, |written| written.min(SAMPLE));
-        let bytes = match data {
-            Some(Arg::Text(bytes, _)) => Some(bytes.iter().take(most).copied().collect()),
-            _ => None,
-        };
-        let Some(process) = self.processes.get_mut(who.process) else {
-            return;
-        };
-        let writing = process.writings.entry(fd).or_insert_with(|| Writing {
-            path,
-            bytes: Some(0),
-            data: None,
-        });
-        // The sample is of the first write, or of none: what sendfile copies is not shown.
-        if writing.bytes == Some(0) {
-            writing.data = bytes;
-        }
-        let written = u64::try_from(result).unwrap_or_default();
-        writing.bytes = writing.bytes.map(|before| before.saturating_add(written));
-    }
-
-    /// A file is written to without that a call shows what: mapped, or given room.
-    pub(super) fn write_unseen(&mut self, who: Who, to: Option<&Arg<'_>>) {
-        let fd = to.and_then(Arg::int).and_then(|fd| i32::try_from(fd).ok());
-        let Some(fd) = fd else { return };
-        let path = match to.and_then(Arg::shown) {
-            Some(shown) if is_regular(shown) => name_of(shown),
-            Some(_) => None,
-            None => {
-                let known = self.processes.descriptor(who.process, fd);
-                known.and_then(|known| known.path.as_deref().map(str::to_owned))
-            }
-        };
-        let process = self.processes.get_mut(who.process);
-        if let (Some(path), Some(process)) = (path, process) {
-            let unseen = Writing {
-                path,
-                bytes: None,
-                data: None,
-            };
-            let writing = process.writings.entry(fd).or_insert(unseen);
-            writing.bytes = None;
-        }
-    }
-
-    /// `fallocate`: zeroes, or what was there before.
-    pub(super) fn give_room(&mut self, who: Who, call: &Call<'_>) {
-        if call.result == Some(0) {
-            self.write_unseen(who, call.arg(0));
-        }
     }
 
     /// `mknod`: a file is made, as by an open.
@@ -221,42 +150,6 @@ impl Importer {
         self.keep(draft);
     }
 
-    /// What was written through the descriptor is complete.
-    pub(super) fn flush(&mut self, who: Who, fd: i32) {
-        let Some(process) = self.processes.get_mut(who.process) else {
-            return;
-        };
-        let Some(writing) = process.writings.remove(&fd) else {
-            return;
-        };
-        let mut draft = self.draft(Kind::Write, who.process, who.tid, 0);
-        let event = &mut draft.event;
-        if let Some(identity) = self.paths.identity(&writing.path) {
-            (event.dev, event.inode) = (Some(identity.dev), Some(identity.inode));
-        }
-        event.path = Some(writing.path);
-        event.bytes = writing.bytes;
-        let kept = writing.data.as_ref().map(|data| data.len() as u64);
-        let whole = kept.is_some() && kept == event.bytes;
-        event.incomplete.set(Incomplete::DATA_INCOMPLETE, !whole);
-        if kept.is_some_and(|kept| kept < SAMPLE as u64 && Some(kept) < event.bytes) {
-            self.doubts.cut = true;
-        }
-        event.data = writing.data;
-        self.keep(draft);
-    }
-
-    /// Closes descriptors, those that were written to with an event each.
-    pub(super) fn flush_where(
-        &mut self,
-        who: Who,
-        is_closed: impl Fn(i32, Option<&Descriptor>) -> bool,
-    ) {
-        for fd in self.processes.close_where(who.process, is_closed) {
-            self.flush(who, fd);
-        }
-    }
-
     pub(super) fn close(&mut self, who: Who, call: &Call<'_>) {
         if call.name == "close" {
             if let Some(fd) = call.int(0).and_then(|fd| i32::try_from(fd).ok()) {
@@ -270,6 +163,8 @@ impl Importer {
             return;
         };
         let only_marks = call.word(2).is_some_and(|flags| flags.contains("CLOEXEC"));
+        let own = call.word(2).is_some_and(|flags| flags.contains("UNSHARE"));
+        self.offsets.untold |= own && call.result == Some(0);
         if call.result == Some(0) && !only_marks {
             self.flush_where(who, |fd, _| (first..=last).contains(&i64::from(fd)));
         }
@@ -288,7 +183,10 @@ impl Importer {
                 self.processes
                     .change(who.process, fd, |one| one.cloexec = cloexec);
             }
-            if !command.starts_with("F_DUPFD") {
+            if command == "F_SETFL" {
+                self.set_flags(who, call);
+            }
+            if !["F_DUPFD", "F_DUPFD_CLOEXEC"].contains(&command) {
                 return;
             }
         }
@@ -314,7 +212,7 @@ impl Importer {
             self.describe_socket(who, call.arg(0), &mut draft.event);
             draft.event.mode = match call.arg(0).and_then(Arg::shown) {
                 Some(Shown::File { device, .. }) => Some(if *device { S_IFCHR } else { S_IFREG }),
-                Some(Shown::Other) => Some(S_IFIFO),
+                Some(Shown::Process(_) | Shown::Other) => Some(S_IFIFO),
                 Some(Shown::Socket { .. }) | None => None,
             };
             self.keep(draft);
@@ -412,18 +310,10 @@ pub(super) fn name_of(shown: &Shown) -> Option<String> {
 }
 
 /// Neither a device nor what is no file at all.
-fn is_regular(shown: &Shown) -> bool {
+pub(super) fn is_regular(shown: &Shown) -> bool {
     match shown {
         Shown::File { device: true, .. } => false,
         Shown::File { path, .. } => !path.starts_with("/dev/") || path.starts_with("/dev/shm/"),
         _ => false,
-    }
-}
-
-/// The first buffer of a list of them.
-pub(super) fn first_buffer<'a, 'c>(list: Option<&'a Arg<'c>>) -> Option<&'a Arg<'c>> {
-    match list {
-        Some(Arg::List(items, _)) => items.first()?.field("iov_base"),
-        _ => None,
     }
 }

@@ -9,8 +9,10 @@ use super::call::{self, Call};
 use super::doubts::Doubts;
 use super::line::{self, What};
 use super::lines::Lines;
+use super::offsets::Offsets;
 use super::paths::Paths;
 use super::processes::{Processes, Sharing};
+use super::writes::gives_content;
 use super::{Limits, StraceError};
 
 /// Who makes a call.
@@ -37,6 +39,7 @@ pub(super) struct Importer {
     pub limits: Limits,
     pub processes: Processes,
     pub paths: Paths,
+    pub offsets: Offsets,
     pub doubts: Doubts,
     pub events: Vec<Event>,
     /// Bytes of texts in the events.
@@ -73,6 +76,7 @@ impl Importer {
             limits,
             processes: Processes::default(),
             paths: Paths::default(),
+            offsets: Offsets::default(),
             doubts: Doubts::default(),
             events: Vec::new(),
             text: 0,
@@ -204,7 +208,9 @@ impl Importer {
             self.name_first(tid);
             return Some(Who { process, tid });
         }
-        self.doubts.strangers += u64::from(self.processes.len() > 0);
+        let stranger = self.processes.len() > 0;
+        self.doubts.strangers += u64::from(stranger);
+        self.offsets.untold |= stranger;
         let process = self.processes.root(tid, self.now_ns)?;
         Some(Who { process, tid })
     }
@@ -215,7 +221,8 @@ impl Importer {
             return;
         };
         for event in &mut self.events {
-            for key in [&mut event.process, &mut event.parent] {
+            let doers = [&mut event.process, &mut event.parent].into_iter();
+            for key in doers.chain(event.other.iter_mut()) {
                 if *key == old {
                     *key = new;
                 }
@@ -311,7 +318,7 @@ impl Importer {
         if !self.doubts.any_failed {
             self.doubts.any_failed = text.windows(7).any(|part| part == b" = -1 E");
         }
-        let Some(handler) = handler(name) else {
+        let Some(handler) = handler(name).filter(|_| self.matters(who, name, text)) else {
             return;
         };
         let Ok(call) = call::parse(text) else {
@@ -321,6 +328,15 @@ impl Importer {
         self.learn(&call);
         if call.result.is_some() {
             handler(self, who, &call);
+        }
+    }
+
+    /// Whether more of a call than its name is looked at.
+    fn matters(&self, who: Who, name: &str, text: &[u8]) -> bool {
+        match name {
+            "ioctl" => gives_content(text),
+            "read" | "readv" | "preadv2" => self.has_position(who, text),
+            _ => true,
         }
     }
 
@@ -357,6 +373,10 @@ fn handler(name: &str) -> Option<Handler> {
         "open" | "openat" | "openat2" | "creat" | "open_by_handle_at" => Importer::open,
         "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2" | "sendfile" | "sendfile64"
         | "copy_file_range" | "splice" => Importer::write,
+        "read" | "readv" | "preadv2" => Importer::consume,
+        "lseek" | "_llseek" => Importer::seek,
+        "ioctl" => Importer::clone_file,
+        "io_submit" => Importer::submit,
         "close" | "close_range" => Importer::close,
         "dup" | "dup2" | "dup3" | "fcntl" | "fcntl64" => Importer::duplicate,
         "chdir" | "fchdir" => Importer::change_directory,
@@ -384,12 +404,16 @@ fn handler(name: &str) -> Option<Handler> {
         "io_uring_setup" => Importer::ring,
         "prctl" | "set_tid_address" => Importer::name_thread,
         "geteuid" | "geteuid32" | "setuid" | "setuid32" | "setreuid" | "setreuid32"
-        | "setresuid" | "setresuid32" | "capset" => Importer::credentials,
+        | "setresuid" | "setresuid32" | "setgid" | "setgid32" | "setregid" | "setregid32"
+        | "setresgid" | "setresgid32" | "setfsuid" | "setfsuid32" | "setfsgid" | "setfsgid32"
+        | "setgroups" | "setgroups32" | "capset" => Importer::credentials,
         "kill" | "tkill" | "tgkill" | "rt_sigqueueinfo" | "rt_tgsigqueueinfo"
         | "pidfd_send_signal" => Importer::signal,
         "ptrace" | "process_vm_readv" | "process_vm_writev" => Importer::ptrace,
+        "pidfd_getfd" => Importer::take_descriptor,
         "memfd_create" => Importer::memfd,
         "mmap" | "mmap2" | "mprotect" | "pkey_mprotect" => Importer::map,
+        "shmat" => Importer::attach_memory,
         _ => return None,
     })
 }

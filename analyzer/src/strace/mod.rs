@@ -19,6 +19,7 @@
 mod arg;
 mod call;
 mod changes;
+mod credentials;
 mod doubts;
 mod files;
 mod home;
@@ -26,12 +27,15 @@ mod import;
 mod line;
 mod lines;
 mod names;
+mod offsets;
 mod paths;
 mod processes;
 mod programs;
 mod record;
+mod sample;
 mod sockets;
 mod text;
+mod writes;
 
 use std::io::Read;
 

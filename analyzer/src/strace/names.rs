@@ -30,10 +30,18 @@ pub const OPEN_FLAGS: &[(&str, u64)] = &[
     ("__O_TMPFILE", 0o20_000_000),
 ];
 
+/// `O_ACCMODE`; 0 of it is reading.
+pub const O_ACCMODE: u64 = 3;
+/// `O_RDWR`.
+pub const O_RDWR: u64 = 2;
 /// `O_CREAT`.
 pub const O_CREAT: u64 = 0o100;
 /// `O_EXCL`.
 pub const O_EXCL: u64 = 0o200;
+/// `O_TRUNC`.
+pub const O_TRUNC: u64 = 0o1000;
+/// `O_APPEND`.
+pub const O_APPEND: u64 = 0o2000;
 /// `O_NOFOLLOW`.
 pub const O_NOFOLLOW: u64 = 0o400_000;
 /// `O_CLOEXEC`.
@@ -51,6 +59,8 @@ pub const PROTECTIONS: &[(&str, u64)] = &[
     ("PROT_GROWSDOWN", 0x0100_0000),
     ("PROT_GROWSUP", 0x0200_0000),
 ];
+/// `PROT_READ`.
+pub const PROT_READ: u64 = 1;
 /// `PROT_WRITE`.
 pub const PROT_WRITE: u64 = 2;
 /// `PROT_EXEC`.
@@ -64,6 +74,18 @@ pub const MEMFD_FLAGS: &[(&str, u64)] = &[
     ("MFD_NOEXEC_SEAL", 8),
     ("MFD_EXEC", 16),
 ];
+
+/// Flags of `shmat`: include/uapi/linux/shm.h.
+pub const SHM_FLAGS: &[(&str, u64)] = &[
+    ("SHM_RDONLY", SHM_RDONLY),
+    ("SHM_RND", 0o20000),
+    ("SHM_REMAP", 0o40000),
+    ("SHM_EXEC", SHM_EXEC),
+];
+/// `SHM_RDONLY`.
+pub const SHM_RDONLY: u64 = 0o10000;
+/// `SHM_EXEC`.
+pub const SHM_EXEC: u64 = 0o100_000;
 
 /// Commands of `bpf`: `enum bpf_cmd` in include/uapi/linux/bpf.h.
 pub const BPF_COMMANDS: &[(&str, u64)] = &[

@@ -5,7 +5,9 @@ use std::rc::Rc;
 
 use pyti_trace::event::ProcessKey;
 
+use super::offsets::Road;
 use super::paths::Resolved;
+use super::sample::Sample;
 
 /// Processes kept apart. What is beyond is left out, and said to be.
 const MAX_PROCESSES: usize = 100_000;
@@ -27,8 +29,10 @@ pub struct Descriptor {
     pub socket: Option<(Option<u16>, Option<u16>)>,
     /// Whom the socket talks to.
     pub peer: Option<(String, u16)>,
-    /// Something was sent since it was connected.
-    pub sent: bool,
+    /// Bytes sent since it was connected.
+    pub sent: u64,
+    /// Where what is written goes.
+    pub road: Road,
 }
 
 /// What a process wrote through a descriptor since it was opened.
@@ -39,7 +43,7 @@ pub struct Writing {
     /// Bytes so far; `None` where a call did not tell.
     pub bytes: Option<u64>,
     /// The first bytes.
-    pub data: Option<Vec<u8>>,
+    pub sample: Sample,
 }
 
 /// A process.
@@ -80,6 +84,8 @@ pub struct Processes {
     copies: usize,
     /// Some were left out.
     pub overflowed: bool,
+    /// Descriptors were left out, or cannot be told from those of another thread.
+    pub forgot: bool,
 }
 
 impl Process {
@@ -188,6 +194,7 @@ impl Processes {
                 self.overflowed = true;
                 return None;
             }
+            self.forgot |= !sharing.descriptors;
             self.all.get_mut(parent)?.threads.insert(tid);
             self.threads.insert(tid, parent);
             return Some(parent);
@@ -246,6 +253,7 @@ impl Processes {
             self.copies += table.len();
             if self.copies > MAX_COPIES {
                 *table = Rc::default();
+                self.forgot = true;
             }
         }
         Rc::make_mut(table)
@@ -278,6 +286,8 @@ impl Processes {
         let table = &self.tables[place];
         if table.len() < MAX_DESCRIPTORS || table.contains_key(&fd) {
             change(self.table(place).entry(fd).or_default());
+        } else {
+            self.forgot = true;
         }
     }
 

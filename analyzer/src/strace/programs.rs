@@ -1,13 +1,17 @@
-//! Programs that are executed, memory, credentials, signals, and what touches a watcher.
+//! Programs that are executed, memory, other processes, and what touches a watcher.
 
-use pyti_trace::event::{Event, Incomplete, Kind};
+use pyti_trace::event::{Event, Incomplete, Kind, ProcessKey};
 
 use super::arg::{Arg, Shown};
 use super::call::Call;
 use super::changes::understood;
 use super::files::name_of;
 use super::import::{Importer, Who};
-use super::names::{self, BPF_COMMANDS, MEMFD_FLAGS, PROT_EXEC, PROT_WRITE, PROTECTIONS, flags};
+use super::names::{
+    self, BPF_COMMANDS, MEMFD_FLAGS, O_RDWR, PROT_EXEC, PROT_READ, PROT_WRITE, PROTECTIONS,
+    SHM_EXEC, SHM_FLAGS, SHM_RDONLY, flags,
+};
+use super::offsets::Road;
 use super::paths::Last;
 use super::record::Asked;
 use super::text::text;
@@ -17,6 +21,12 @@ const CAP_SYS_MODULE: u64 = 16;
 const CAP_SYS_CHROOT: u64 = 18;
 const CAP_SYS_BOOT: u64 = 22;
 const EPERM: i64 = -1;
+const ESRCH: i64 = -3;
+const EBADF: i64 = -9;
+const EINVAL: i64 = -22;
+/// What the kernel asks for on behalf of all that reaches for another process: `PTRACE_MODE_ATTACH` and
+/// `PTRACE_MODE_REALCREDS` (include/linux/ptrace.h). The probes have it in the flags.
+const ATTACH: u64 = 0x12;
 /// Characters that the kernel keeps of a thread's name (`TASK_COMM_LEN`).
 const COMM: usize = 15;
 
@@ -201,6 +211,7 @@ impl Importer {
                     path: path.as_deref().map(Into::into),
                     nameless: true,
                     cloexec,
+                    road: Road::opened(Some(O_RDWR)),
                     ..Default::default()
                 };
             });
@@ -215,7 +226,7 @@ impl Importer {
             return;
         };
         if protection & PROT_WRITE != 0 && result >= 0 {
-            self.map_to_write(who, call);
+            self.map_to_write(who, call, protection);
         }
         if protection & PROT_EXEC == 0 {
             return;
@@ -236,25 +247,101 @@ impl Importer {
         self.keep(draft);
     }
 
-    /// A file whose pages others see is written to, from here on and without a call.
-    fn map_to_write(&mut self, who: Who, call: &Call<'_>) {
+    /// A mapping of a file that others see.
+    fn map_to_write(&mut self, who: Who, call: &Call<'_>, protection: u64) {
         let flags = call.word(3).unwrap_or_default();
         let shared = ["MAP_SHARED", "MAP_SHARED_VALIDATE"];
         if call.name.starts_with("mmap") && flags.split('|').any(|flag| shared.contains(&flag)) {
-            self.write_unseen(who, call.arg(4));
+            self.write_mapped(who, call.arg(4), protection);
         }
     }
 
-    /// Access to another process that is asked for.
+    /// Memory that processes share and that has no file: attached to be executed.
+    pub(super) fn attach_memory(&mut self, who: Who, call: &Call<'_>) {
+        let asked = call.word(2).and_then(|word| flags(word, SHM_FLAGS));
+        let (Some(result), Some(asked)) = (understood(call), asked) else {
+            return;
+        };
+        if asked & SHM_EXEC == 0 {
+            return;
+        }
+        let mut draft = self.draft(Kind::MmapExec, who.process, who.tid, result);
+        let write = if asked & SHM_RDONLY == 0 {
+            PROT_WRITE
+        } else {
+            0
+        };
+        draft.event.flags = Some(PROT_READ | write | PROT_EXEC);
+        // The kernel names it by its key, which this call does not say.
+        draft.event.incomplete |= Incomplete::PATH_UNREADABLE;
+        self.keep(draft);
+    }
+
+    /// Access to another process that is asked for, or given to the parent.
     pub(super) fn ptrace(&mut self, who: Who, call: &Call<'_>) {
         let Some(result) = call.result else { return };
-        let target = match call.name {
-            "ptrace" if matches!(call.word(0), Some("PTRACE_ATTACH" | "PTRACE_SEIZE")) => 1,
-            "ptrace" => return,
+        let target = match (call.name, call.word(0)) {
+            ("ptrace", Some("PTRACE_TRACEME")) => return self.let_trace(who, result),
+            ("ptrace", Some("PTRACE_ATTACH" | "PTRACE_SEIZE")) => 1,
+            ("ptrace", _) => return,
             _ => 0,
         };
         let mut draft = self.draft(Kind::Ptrace, who.process, who.tid, result);
+        draft.event.flags = Some(ATTACH);
         if self.about(&mut draft, call.int(target)) {
+            self.keep(draft);
+        }
+    }
+
+    /// `PTRACE_TRACEME`: under strace it is refused, since only one may trace.
+    fn let_trace(&mut self, who: Who, result: i64) {
+        let mut draft = self.draft(Kind::Ptrace, who.process, who.tid, result);
+        draft.event.flags = Some(0);
+        let parent = self.processes.get(who.process).and_then(|one| one.parent);
+        // An orphan's parent is somebody whom the trace does not name, as the first process's is.
+        draft.other = parent.filter(|parent| {
+            let parent = self.processes.get(*parent);
+            parent.is_some_and(|parent| parent.threads().next().is_some())
+        });
+        draft.event.other = Some(ProcessKey::default());
+        self.keep(draft);
+    }
+
+    /// `pidfd_getfd`: a descriptor of another process, to which that takes access.
+    pub(super) fn take_descriptor(&mut self, who: Who, call: &Call<'_>) {
+        // Of these nobody was asked for access.
+        let known = understood(call).filter(|result| ![ESRCH, EINVAL].contains(result));
+        let Some(result) = known else { return };
+        let process = call.arg(0).and_then(Arg::shown);
+        let (result, told) = match process {
+            // It had access, and the other process no such descriptor.
+            Some(Shown::Process(_)) if result == EBADF => (0, true),
+            Some(_) => (result, result != EBADF),
+            None if result == EBADF => return,
+            None => (result, true),
+        };
+        let mut draft = self.draft(Kind::Ptrace, who.process, who.tid, result);
+        draft.event.flags = Some(ATTACH);
+        if !told {
+            draft.event.result = 0;
+            draft.event.incomplete |= Incomplete::RESULT_UNKNOWN;
+        }
+        if self.about(&mut draft, pid(call.arg(0))) {
+            self.keep(draft);
+        }
+        let Some(new @ 0..) = call.result.and_then(|fd| i32::try_from(fd).ok()) else {
+            return;
+        };
+        // Whose open file it shares is not known.
+        self.offsets.untold = true;
+        self.flush(who, new);
+        self.processes.close(who.process, new);
+        if let (0..=2, Some(shown @ Shown::Socket { .. })) = (new, &call.shown) {
+            let mut draft = self.draft(Kind::Dup, who.process, who.tid, 0);
+            // As the probes have it: by which number another process knows it is of no interest.
+            draft.event.fds = Some((-1, new));
+            let taken = Arg::Descriptor("", shown.clone());
+            self.describe_socket(who, Some(&taken), &mut draft.event);
             self.keep(draft);
         }
     }
@@ -268,10 +355,10 @@ impl Importer {
         let (Some(result), Some(signal)) = (call.result, signal) else {
             return;
         };
-        // A descriptor of a process tells its number only with -yy, and not in every version.
-        let target = (call.name != "pidfd_send_signal")
-            .then(|| call.int(0))
-            .flatten();
+        let target = match call.name {
+            "pidfd_send_signal" => pid(call.arg(0)),
+            _ => call.int(0),
+        };
         let mut draft = self.draft(Kind::Signal, who.process, who.tid, result);
         draft.event.signal = Some(signal);
         if self.about(&mut draft, target) {
@@ -292,49 +379,13 @@ impl Importer {
             Some(other) if other == draft.process => return false,
             Some(other) => draft.other = Some(other),
             None => {
-                draft.event.other = Some(pyti_trace::event::ProcessKey {
+                draft.event.other = Some(ProcessKey {
                     tgid: tid,
                     start_ns: 0,
                 });
             }
         }
         true
-    }
-
-    /// Learns the effective user id, and keeps its changes, those too that are refused.
-    pub(super) fn credentials(&mut self, who: Who, call: &Call<'_>) {
-        let Some(result) = understood(call) else {
-            return;
-        };
-        let known = self
-            .processes
-            .get(who.process)
-            .and_then(|process| process.uid);
-        let name = call.name.trim_end_matches("32");
-        if result < 0 {
-            let mut draft = self.draft(Kind::Creds, who.process, who.tid, result);
-            draft.event.mode = known;
-            draft.event.asked = Some(name.to_owned());
-            return self.keep(draft);
-        }
-        let new = match name {
-            "geteuid" => u32::try_from(result).ok(),
-            "setuid" => call.int(0).and_then(|uid| uid.try_into().ok()),
-            // -1 leaves it as it is.
-            "setreuid" | "setresuid" if call.int(1) == Some(-1) => return,
-            "setreuid" | "setresuid" => call.int(1).and_then(|uid| uid.try_into().ok()),
-            _ => known,
-        };
-        let changes = !call.name.starts_with("geteuid")
-            && (call.name == "capset" || known.is_none() || known != new);
-        if changes {
-            let mut draft = self.draft(Kind::Creds, who.process, who.tid, 0);
-            draft.event.mode = new;
-            self.keep(draft);
-        }
-        if let Some(process) = self.processes.get_mut(who.process) {
-            process.uid = new;
-        }
     }
 
     pub(super) fn name_thread(&mut self, who: Who, call: &Call<'_>) {
@@ -361,6 +412,12 @@ impl Importer {
         let names = call
             .word(0)
             .is_some_and(|flags| flags.contains("CLONE_NEW"));
+        let own = call
+            .word(0)
+            .is_some_and(|flags| flags.contains("CLONE_FILES"));
+        if call.name == "unshare" && own && call.result == Some(0) {
+            self.offsets.untold = true;
+        }
         let shifts = !matches!(call.name, "unshare" | "setns") || names;
         if shifts && call.result == Some(0) {
             self.paths.shift();
@@ -428,6 +485,16 @@ impl Importer {
     }
 
     pub(super) fn ring(&mut self, _: Who, call: &Call<'_>) {
-        self.doubts.ring |= call.result.is_some_and(|result| result >= 0);
+        let made = call.result.is_some_and(|result| result >= 0);
+        self.doubts.ring |= made;
+        self.offsets.untold |= made;
+    }
+}
+
+/// The process that a descriptor stands for: strace says it only with -yy, and not in every version.
+fn pid(fd: Option<&Arg<'_>>) -> Option<i64> {
+    match fd?.shown()? {
+        Shown::Process(pid) => Some((*pid).into()),
+        _ => None,
     }
 }

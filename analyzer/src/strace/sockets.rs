@@ -6,11 +6,11 @@ use pyti_trace::event::{Event, Incomplete, Kind};
 
 use super::arg::{Arg, Shown};
 use super::call::Call;
-use super::files::first_buffer;
 use super::import::{Importer, Who};
 use super::names;
 use super::processes::Descriptor;
 use super::text::text;
+use super::writes::first_bytes;
 
 const AF_UNSPEC: u16 = 0;
 const AF_UNIX: u16 = 1;
@@ -18,6 +18,8 @@ const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const AF_NETLINK: u16 = 16;
 const SOCK_STREAM: u16 = 1;
+/// Bytes of a connection whose sends are recorded, as the probes record: the first one may be a decoy.
+const FIRST_BYTES: u64 = 64;
 /// Bytes kept of what is sent, as the probes keep.
 const SAMPLE: usize = 320;
 
@@ -81,7 +83,7 @@ impl Importer {
                 if known.0 != Some(AF_UNSPEC) {
                     one.socket = Some(known);
                 }
-                (one.peer, one.sent) = (peer, false);
+                (one.peer, one.sent) = (peer, 0);
             });
         }
         self.keep(draft);
@@ -127,11 +129,14 @@ impl Importer {
             "sendmsg" => {
                 let message = call.arg(1);
                 let field = |name| message.and_then(|message| message.field(name));
-                let data = first_buffer(field("msg_iov"));
-                self.sent(who, to, field("msg_name"), data, result);
+                if result >= 0 {
+                    self.lend(who, message);
+                }
+                self.sent(who, to, field("msg_name"), field("msg_iov"), result);
             }
             "sendmmsg" => {
                 let Some(Arg::List(messages, _)) = call.arg(1) else {
+                    self.lend(who, call.arg(1));
                     return self.sent(who, to, None, None, result);
                 };
                 let done = usize::try_from(result).unwrap_or(1);
@@ -139,21 +144,23 @@ impl Importer {
                     let head = message.field("msg_hdr");
                     let field = |name| head.and_then(|head| head.field(name));
                     let bytes = message.field("msg_len").and_then(Arg::int);
-                    let data = first_buffer(field("msg_iov"));
+                    if result >= 0 {
+                        self.lend(who, head);
+                    }
                     let bytes = if result < 0 {
                         result
                     } else {
                         bytes.unwrap_or(0)
                     };
-                    self.sent(who, to, field("msg_name"), data, bytes);
+                    self.sent(who, to, field("msg_name"), field("msg_iov"), bytes);
                 }
             }
             _ => self.sent(who, to, call.arg(4), call.arg(1), result),
         }
     }
 
-    /// Datagrams, sends that name a destination, and the first one of a connection, as the probes
-    /// record them.
+    /// Datagrams, sends that name a destination, and the first ones of a connection, as the probes
+    /// record them. `data` is a buffer, or a list of them.
     pub(super) fn sent(
         &mut self,
         who: Who,
@@ -179,19 +186,21 @@ impl Importer {
                 put_address(event, known.and_then(|known| known.peer.clone()));
             }
             let stream = event.socktype == Some(SOCK_STREAM);
-            if stream && known.is_some_and(|known| known.sent) {
+            if stream && known.is_some_and(|known| known.sent >= FIRST_BYTES) {
                 return;
             }
-            if let (Some(fd), true) = (fd, stream && result >= 0) {
-                self.processes
-                    .change(who.process, fd, |one| one.sent = true);
+            let bytes = u64::try_from(result).unwrap_or_default();
+            if let (Some(fd), true) = (fd, stream && bytes > 0) {
+                self.processes.change(who.process, fd, |one| {
+                    one.sent = one.sent.saturating_add(bytes);
+                });
             }
         }
         let written = u64::try_from(result).ok();
         event.bytes = written;
-        if let Some(Arg::Text(bytes, cut)) = data {
-            event.data = Some(bytes.iter().take(SAMPLE).copied().collect());
-            self.doubts.cut |= *cut;
+        if let Some((bytes, cut)) = first_bytes(data, SAMPLE) {
+            event.data = Some(bytes);
+            self.doubts.cut |= cut;
         }
         let kept = event.data.as_ref().map(|data| data.len() as u64);
         let whole = kept.is_some() && kept == event.bytes;

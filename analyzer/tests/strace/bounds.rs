@@ -98,7 +98,8 @@ mod hostile {
 
         #[test]
         fn calls_of_anything_do_no_harm(
-            name in "open|openat|execve|write|sendmsg|connect|clone3|dup2|rename|newfstatat|close_range",
+            name in "open|openat|execve|write|pwritev2|lseek|io_submit|sendmsg|connect|clone3|dup2|rename|\
+                     newfstatat|close_range|shmat|pidfd_getfd|setfsuid",
             args in r#"([a-zA-Z0-9_|"<>\[\]{}=,(). /\\-]{0,60})"#,
             result in "[-0-9?]{1,20}",
         ) {

@@ -85,3 +85,141 @@ fn what_changes_the_root_or_the_kernel_is_tampering() {
         ]
     );
 }
+
+#[test]
+fn the_first_bytes_of_a_connection_are_on_record() {
+    let socket = "4<TCP:[127.0.0.1:5->127.0.0.1:80]>";
+    let lines = format!(
+        r#"9 1.1 sendto({socket}, "", 0, 0, NULL, 0) = 0
+9 1.2 sendmsg({socket}, {{msg_name=NULL, msg_namelen=0, msg_iov=[{{iov_base="", iov_len=0}}, {{iov_base="GE", iov_len=2}}, {{iov_base="T", iov_len=1}}], msg_iovlen=3, msg_controllen=0, msg_flags=0}}, 0) = 3
+9 1.3 write({socket}, "{}", 60) = 60
+9 1.4 write({socket}, "x", 1) = 1
+9 1.5 write({socket}, "y", 1) = 1
+9 1.6 connect({socket}, {{sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("127.0.0.1")}}, 16) = 0
+9 1.7 write({socket}, "z", 1) = 1
+"#,
+        "b".repeat(60)
+    );
+    let trace = whole(&lines);
+    let sends = of(&trace, Kind::Send);
+    let bytes: Vec<_> = sends.iter().map(|send| send.bytes).collect();
+    // Once 64 are together no more are, until it is connected anew.
+    assert_eq!(bytes, [0, 3, 60, 1, 1].map(Some));
+    assert_eq!(sends[1].data.as_deref(), Some(&b"GET"[..]));
+    assert_eq!(sends[4].data.as_deref(), Some(&b"z"[..]));
+}
+
+#[test]
+fn group_ids_and_those_of_files_are_credentials_too() {
+    let trace = whole(
+        r#"9 1.1 geteuid() = 1000
+9 1.2 setgid(0) = -1 EPERM (Operation not permitted)
+9 1.2 setregid32(0, 0) = -1 EPERM (Operation not permitted)
+9 1.2 setresgid(0, 0, 0) = -1 EPERM (Operation not permitted)
+9 1.2 setgroups(1, [0]) = -1 EPERM (Operation not permitted)
+9 1.3 setfsuid(0) = 1000
+9 1.3 setfsgid(0) = 1000
+9 1.4 setfsuid(1000) = 1000
+9 1.4 setfsuid(-1) = 1000
+9 1.5 setresgid(-1, -1, -1) = 0
+9 1.5 setgroups(0, NULL) = 0
+9 1.6 setregid(-1, 100) = 0
+"#,
+    );
+    let told: Vec<_> = of(&trace, Kind::Creds)
+        .into_iter()
+        .map(|event| (event.asked.as_deref(), event.outcome(), event.mode))
+        .collect();
+    let user = Some(1000);
+    assert_eq!(
+        told,
+        [
+            (Some("setgid"), Some(-1), user),
+            (Some("setregid"), Some(-1), user),
+            (Some("setresgid"), Some(-1), user),
+            (Some("setgroups"), Some(-1), user),
+            // They return what was held before, whether they were refused or not.
+            (Some("setfsuid"), None, user),
+            (Some("setfsgid"), None, user),
+            (None, Some(0), user),
+        ]
+    );
+}
+
+#[test]
+fn shared_memory_that_is_attached_to_be_executed() {
+    let trace = whole(
+        r#"9 1.1 shmat(0, NULL, SHM_EXEC) = 0x7f0000010000
+9 1.2 shmat(0, NULL, SHM_RDONLY|SHM_EXEC) = -1 EACCES (Permission denied)
+9 1.3 shmat(0, NULL, 0) = 0x7f0000020000
+"#,
+    );
+    let maps = of(&trace, Kind::MmapExec);
+    let told: Vec<_> = maps.iter().map(|map| (map.flags, map.result)).collect();
+    assert_eq!(told, [(Some(7), 0), (Some(5), -13)]);
+    assert!(maps[0].incomplete.contains(Incomplete::PATH_UNREADABLE));
+}
+
+#[test]
+fn a_descriptor_of_another_process_is_taken() {
+    let trace = whole(
+        r#"9 1.1 fork() = 20
+9 1.2 pidfd_open(20, 0) = 8<pid:20>
+9 1.3 pidfd_getfd(8<pid:20>, 1</home/u/w/out>, 0) = 9</home/u/w/out>
+9 1.3 pidfd_getfd(8<pid:20>, 77, 0) = -1 EBADF (Bad file descriptor)
+9 1.4 pidfd_getfd(7<pid:4321>, 1, 0) = -1 EPERM (Operation not permitted)
+9 1.4 pidfd_getfd(7<anon_inode:[pidfd]>, 1, 0) = -1 EBADF (Bad file descriptor)
+9 1.5 pidfd_getfd(70, 1, 0) = -1 EBADF (Bad file descriptor)
+9 1.5 pidfd_getfd(6<pid:9>, 5, 0) = 0<TCP:[127.0.0.1:5->127.0.0.1:80]>
+9 1.6 pidfd_send_signal(8<pid:20>, SIGKILL, NULL, 0) = 0
+20 1.7 +++ killed by SIGKILL +++
+"#,
+    );
+    let child = of(&trace, Kind::Fork)[0].other;
+    let asked: Vec<_> = of(&trace, Kind::Ptrace)
+        .into_iter()
+        .map(|event| (event.other.map(|other| other.tgid), event.outcome()))
+        .collect();
+    assert_eq!(
+        asked,
+        [
+            (Some(20), Some(0)),
+            // Access was given: there was only no such descriptor.
+            (Some(20), Some(0)),
+            (Some(4321), Some(-1)),
+            (None, None),
+        ]
+    );
+    assert_eq!(of(&trace, Kind::Ptrace)[0].other, child);
+    let dup = of(&trace, Kind::Dup)[0];
+    assert_eq!(
+        (dup.fds, dup.family, dup.port),
+        (Some((-1, 0)), Some(2), Some(80))
+    );
+    assert_eq!(of(&trace, Kind::Signal)[0].other, child);
+    assert!(fired(&judge(&trace)).contains(&"process-memory-read"));
+}
+
+#[test]
+fn who_lets_itself_be_traced_names_its_parent() {
+    let trace = whole(
+        r#"9 1.1 ptrace(PTRACE_TRACEME) = -1 EPERM (Operation not permitted)
+9 1.2 fork() = 20
+20 1.3 ptrace(PTRACE_TRACEME) = -1 EPERM (Operation not permitted)
+20 1.4 +++ exited with 0 +++
+"#,
+    );
+    let ptrace = of(&trace, Kind::Ptrace);
+    let told: Vec<_> = (ptrace.iter())
+        .map(|event| (event.process.tgid, event.other, event.flags, event.result))
+        .collect();
+    let [first, child] = [ptrace[0], ptrace[1]];
+    assert_eq!(
+        told,
+        [
+            (9, Some(first.parent), Some(0), -1),
+            (20, Some(child.parent), Some(0), -1),
+        ]
+    );
+    assert_eq!(child.parent, first.process);
+}

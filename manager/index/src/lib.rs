@@ -49,6 +49,7 @@ pub use prepare::{
     metadata, prepare, resolve,
 };
 pub use progress::{Progress, Quiet, Step};
+pub use requirement::check as check_requirement;
 pub use sweep::{Scratch, sweep};
 pub use target::Target;
 pub use uv::{UV_VERSION, host_python};

@@ -39,6 +39,8 @@ pub struct Options {
     pub pre: bool,
     /// Where it is to run.
     pub platform: PythonPlatform,
+    /// What the build of the target asks for besides what it says where it can be read (PEP 508).
+    pub build_requires: Vec<String>,
     /// Take only wheels for what something requires, and the newest that has one.
     pub wheels_only: bool,
     /// Ignore files that were uploaded later.
@@ -63,6 +65,7 @@ impl Options {
             wheel: false,
             pre: false,
             platform: PythonPlatform::default(),
+            build_requires: vec![],
             wheels_only: false,
             cutoff: None,
             uv: None,
@@ -141,9 +144,24 @@ pub async fn examine(
     let (resolver, _loopback) = resolver(options, hook, progress).await?;
     let examined = resolver.examine(&local).await?;
     let ancestors = [local.sha256.clone()];
-    let closure = resolver
-        .closure_of_source(&examined, &ancestors, local.filename.as_str())
+    let what = local.filename.as_str();
+    let mut closure = resolver
+        .closure_of_source(&examined, &ancestors, what)
         .await?;
+    let besides = &options.build_requires;
+    if !besides.is_empty() {
+        let named = printable(&besides.join(", "), 200);
+        if local.filename.kind().is_sdist() {
+            // By itself: what setup.py asks for is installed beside, not with, what builds it.
+            let more = resolver.closure_of_build(besides, &ancestors, what).await?;
+            closure.files.extend(more.files);
+            resolver.note(vec![format!("build of {what}: with {named}, as was asked")]);
+        } else {
+            resolver.note(vec![format!(
+                "{what} is a wheel, which nothing builds: {named} is not fetched"
+            )]);
+        }
+    }
     let (metadata, hint) = match examined.metadata {
         Static::Known(metadata) => (Some(*metadata), None),
         Static::NeedsHook { hint } => (None, hint),

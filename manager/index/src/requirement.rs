@@ -51,6 +51,15 @@ pub(crate) fn safe(text: &str) -> Result<String, Refused> {
     parse(text).map(|requirement| requirement.to_string())
 }
 
+/// The name and the versions of a requirement (PEP 508) that leads to an index and nowhere else, in its
+/// normal form.
+///
+/// # Errors
+/// A sentence that says why it is none.
+pub fn check(text: &str) -> Result<String, String> {
+    safe(text).map_err(|refused| refused.to_string())
+}
+
 /// `text` as a requirement of the optional feature `extra`.
 pub(crate) fn of_extra(text: &str, extra: &str) -> Result<String, Refused> {
     let extra =

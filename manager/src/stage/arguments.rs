@@ -1,6 +1,8 @@
-//! What a compiler, a linker or a code generator reads and writes, told by its arguments.
+//! What a program is for, told by its name, and what a compiler, a linker or a code generator reads and
+//! writes, told by its arguments.
 
 use super::calls::Role;
+use super::unnamed::{archive, compiled, generated};
 
 /// What sources are called.
 const SOURCES: &[&str] = &[
@@ -77,8 +79,6 @@ const VALUES: &[&str] = &[
 
 /// Options that have an output at their end.
 const JOINED: [&str; 3] = ["--output-file=", "--output=", "-o"];
-/// What says that Cython is to write C++.
-const CPLUS: [&str; 2] = ["--cplus", "-+"];
 
 /// What a program of this role reads, by the ends of names, and which of [`VALUES`] it takes without
 /// a value: cc1 takes one where its driver takes none.
@@ -93,14 +93,16 @@ fn habits(role: Role) -> (&'static [&'static [&'static str]], &'static [&'static
 }
 
 /// What a program of this name and role reads and writes, by its arguments, of which the first is its
-/// name.
-pub(super) fn files(role: Role, tool: &str, arguments: &[String]) -> (Vec<String>, Vec<String>) {
+/// name; `whole` where all of them are on record. What a response file (`@file`) holds is not known: the
+/// record has its name only, so that neither the sources nor the outputs which it names are told.
+pub(super) fn files(
+    role: Role,
+    tool: &str,
+    arguments: &[String],
+    whole: bool,
+) -> (Vec<String>, Vec<String>) {
     let (read, alone) = habits(role);
-    let is_read = |path: &str| {
-        let suffix = path.rsplit_once('.').map(|(_, suffix)| suffix);
-        suffix.is_some_and(|suffix| read.iter().any(|names| names.contains(&suffix)))
-    };
-    let (mut sources, mut outputs) = (vec![], vec![]);
+    let (mut sources, mut outputs, mut objects) = (vec![], vec![], false);
     let mut rest = arguments.iter().skip(1);
     while let Some(argument) = rest.next() {
         let takes = VALUES.contains(&&**argument) && !alone.contains(&&**argument);
@@ -110,42 +112,36 @@ pub(super) fn files(role: Role, tool: &str, arguments: &[String]) -> (Vec<String
             rest.next();
         } else if let Some(output) = joined(argument) {
             outputs.push(output.to_owned());
-        } else if !argument.starts_with('-') && is_read(argument) {
-            sources.push(argument.clone());
+        } else if !argument.starts_with('-') {
+            if ends_as(argument, read) {
+                sources.push(argument.clone());
+            }
+            objects |= ends_as(argument, &[OBJECTS]);
         }
     }
     if outputs.is_empty() {
-        outputs = unnamed(tool, arguments, &mut sources);
+        // What is not known may name it.
+        let whole = whole && !arguments.iter().any(|word| word.starts_with('@'));
+        outputs = match role {
+            Role::Linker => archive(tool, arguments, &mut sources),
+            Role::Compiler if whole => compiled(tool, arguments, &sources, objects),
+            Role::Generator if whole => generated(tool, arguments, &sources),
+            _ => vec![],
+        };
     }
     (sources, outputs)
+}
+
+/// Whether a path ends as the files of these lists do.
+fn ends_as(path: &str, lists: &[&[&str]]) -> bool {
+    let suffix = path.rsplit_once('.').map(|(_, suffix)| suffix);
+    suffix.is_some_and(|suffix| lists.iter().any(|names| names.contains(&suffix)))
 }
 
 /// The output at the end of an option.
 fn joined(argument: &str) -> Option<&str> {
     let mut ends = JOINED.iter().map(|option| argument.strip_prefix(*option));
     ends.find_map(|end| end.filter(|path| path.contains('.')))
-}
-
-/// What a program writes that no option names. An archive that is written is no source.
-fn unnamed(tool: &str, arguments: &[String], sources: &mut Vec<String>) -> Vec<String> {
-    match bare(tool) {
-        // `ar rcs libx.a x.o`: the operation is a word of letters, with or without a dash.
-        name if name.ends_with("ar") => {
-            let mut words = arguments.iter().skip(1);
-            let letters = words.find(|word| !word.starts_with("--") && !word.contains(['/', '.']));
-            let writes = letters.is_some_and(|letters| letters.contains(['r', 'q', 'd', 'm']));
-            let archive = sources.iter().position(|path| path.ends_with(".a"));
-            let archive = archive.filter(|_| writes).map(|at| sources.remove(at));
-            archive.into_iter().collect()
-        }
-        "cython" | "cythonize" => {
-            let cplus = arguments.iter().any(|word| CPLUS.contains(&&**word));
-            let suffix = if cplus { "cpp" } else { "c" };
-            let stems = sources.iter().filter_map(|path| path.strip_suffix(".pyx"));
-            stems.map(|stem| format!("{stem}.{suffix}")).collect()
-        }
-        _ => vec![],
-    }
 }
 
 /// What a Python of this name was told to run: the name of a script, or of the module of `-m`.
@@ -170,19 +166,91 @@ pub(super) fn interpreted<'a>(python: &str, arguments: &'a [String]) -> Option<&
     }
 }
 
+/// What a program of this name is for. A target and a version may stand around it:
+/// `x86_64-linux-gnu-gcc-14`.
+pub(super) fn role(name: &str) -> Option<Role> {
+    let bare = bare(name);
+    let is = |names: &[&str]| {
+        names.iter().any(|wanted| {
+            [name, bare].iter().any(|name| {
+                name.strip_suffix(wanted)
+                    .is_some_and(|target| target.is_empty() || target.ends_with("linux-gnu-"))
+            })
+        })
+    };
+    Some(
+        // First, since cc1 is no first version of cc.
+        if ["cc1", "cc1plus", "cc1obj", "f951", "lto1"].contains(&name) {
+            Role::Translator
+        } else if is(&[
+            "gcc", "g++", "cc", "c++", "clang", "clang++", "gfortran", "rustc", "nvcc", "ccache",
+        ]) {
+            Role::Compiler
+        } else if is(&["as", "nasm", "yasm"]) {
+            Role::Assembler
+        } else if is(&[
+            "ld", "ld.bfd", "ld.gold", "lld", "ld.lld", "collect2", "ar", "gcc-ar",
+        ]) {
+            Role::Linker
+        } else if is(&[
+            "cython",
+            "cythonize",
+            "swig",
+            "bison",
+            "flex",
+            "yacc",
+            "lex",
+            "re2c",
+            "protoc",
+            "f2py",
+            "moc",
+            "uic",
+        ]) {
+            Role::Generator
+        } else {
+            return None;
+        },
+    )
+}
+
 /// A program's name without a version at its end: `gcc` of `gcc-14`.
 pub(super) fn bare(name: &str) -> &str {
     let bare = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
     bare.strip_suffix('-').unwrap_or(bare)
 }
 
+/// A path's last part.
+pub(super) fn name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[test]
+    fn programs_are_told_by_their_names() {
+        for (name, expected) in [
+            ("gcc", Some(Role::Compiler)),
+            ("x86_64-linux-gnu-gcc-14", Some(Role::Compiler)),
+            ("g++", Some(Role::Compiler)),
+            ("cc1", Some(Role::Translator)),
+            ("cc1plus", Some(Role::Translator)),
+            ("x86_64-linux-gnu-as", Some(Role::Assembler)),
+            ("collect2", Some(Role::Linker)),
+            ("cython", Some(Role::Generator)),
+            ("cythonize", Some(Role::Generator)),
+            ("python3.13", None),
+            ("cat", None),
+            ("cargo", None),
+        ] {
+            assert_eq!(role(name), expected, "{name}");
+        }
+    }
+
     fn of(role: Role, command: &str) -> (Vec<String>, Vec<String>) {
         let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
-        files(role, &words[0], &words)
+        files(role, &words[0], &words, true)
     }
 
     #[test]
@@ -253,51 +321,6 @@ mod tests {
             let (read, written) = of(role, command);
             assert_eq!(read, sources, "{command}");
             assert_eq!(written, [output], "{command}");
-        }
-    }
-
-    #[test]
-    fn outputs_that_no_option_names_are_told_by_the_program() {
-        for (role, command, sources, outputs) in [
-            (
-                Role::Linker,
-                "ar rcs libx.a a.o",
-                &["a.o"][..],
-                &["libx.a"][..],
-            ),
-            (
-                Role::Linker,
-                "gcc-ar-14 -rc l/x.a y.a",
-                &["y.a"],
-                &["l/x.a"],
-            ),
-            (
-                Role::Linker,
-                "x86_64-linux-gnu-ar --plugin /lib/p.so qc libx.a a.o b.o",
-                &["a.o", "b.o"],
-                &["libx.a"],
-            ),
-            (Role::Linker, "ar t libx.a", &["libx.a"], &[]),
-            (Role::Linker, "ar -x libx.a a.o", &["libx.a", "a.o"], &[]),
-            (Role::Linker, "ld a.o libx.a", &["a.o", "libx.a"], &[]),
-            (Role::Generator, "cython p/x.pyx", &["p/x.pyx"], &["p/x.c"]),
-            (
-                Role::Generator,
-                "cython3 --cplus x.pyx",
-                &["x.pyx"],
-                &["x.cpp"],
-            ),
-            (
-                Role::Generator,
-                "cythonize -i -+ x.pyx y.pyx",
-                &["x.pyx", "y.pyx"],
-                &["x.cpp", "y.cpp"],
-            ),
-            (Role::Generator, "uic x.ui", &["x.ui"], &[]),
-        ] {
-            let (read, written) = of(role, command);
-            assert_eq!(read, sources, "{command}");
-            assert_eq!(written, outputs, "{command}");
         }
     }
 }

@@ -55,7 +55,8 @@ def main():
         if len(builds) == 1 and builds[0]["wheels"]:
             first = os.path.join(builds[0]["out"], builds[0]["wheels"][0]["filename"])
             shutil.copyfile(first, os.path.join(os.path.dirname(sys.argv[2]), "built.whl"))
-        print("[end of a build]")
+        # On a line of its own: diagnostics.rs tells by it what the first build said.
+        print("\n[end of a build]")
         sys.stdout.flush()
 
 

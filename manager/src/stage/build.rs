@@ -1,13 +1,14 @@
 //! The wheel, built from the source distribution, and every compiler call on the way.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use pyti_analyzer::{amount, store};
+use pyti_analyzer::{amount, escape_within, store};
 use pyti_graph::{Failure, Inputs, Need};
 use pyti_index::{DistFilename, Prepared};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::attached::attach;
 use super::calls::{self, Call};
 use super::diagnostics::{self, Diagnostic};
 use super::failed_parts::{FailedPart, failed_parts};
@@ -30,6 +31,8 @@ const DIRECTORY: &str = "/home/dev/build";
 /// The moment that builds are told, seconds: 1980-01-01, the oldest that a wheel can hold. Without it
 /// no two wheels are equal: each holds the time of its build.
 const SOURCE_DATE_EPOCH: u64 = 315_532_800;
+/// Characters of a failed part's name, and of why it failed, in the summary.
+const SHORT: usize = 200;
 /// The compilation database as tools read it, in the stage's directory.
 const COMPILE_COMMANDS: &str = "compile_commands.json";
 
@@ -47,14 +50,16 @@ pub struct Built {
     pub reproducible: Option<bool>,
     /// What `SOURCE_DATE_EPOCH` was in both.
     pub source_date_epoch: u64,
-    /// Compilers, linkers, code generators, in the order of time.
+    /// Compilers, linkers, code generators of both builds, in the order of time, with what was said of
+    /// their sources. Code generators that run within the build back end (Cython called as a library)
+    /// execute nothing and are not among them.
     pub calls: Vec<Call>,
     /// How many others there were: too many to list, or their arguments too long.
     #[serde(default, skip_serializing_if = "super::few::is_none")]
     pub calls_cut: usize,
     /// Those that failed, and why.
     pub failed: Vec<FailedPart>,
-    /// What they said.
+    /// What was said in both builds of no source of a call.
     pub diagnostics: Vec<Diagnostic>,
     /// Bytes of the output that were not kept: diagnostics may be missing.
     pub output_dropped: u64,
@@ -153,9 +158,11 @@ impl Stage for Build {
             .map_err(Failure::infrastructure)?
             .events;
         let output = ran.output("stdout");
-        let (calls, calls_cut) = calls::calls(&events, DIRECTORY);
+        let (mut calls, calls_cut) = calls::calls(&events, DIRECTORY);
         drop(events);
-        let diagnostics = diagnostics::read(&output);
+        let said = diagnostics::read(&output);
+        let failed = failed_parts(&calls, &said, cut.is_some());
+        let diagnostics = attach(&mut calls, said);
         let (compilation_database, database_cut) = calls::database(&calls);
         let usable =
             |entry: &&Value| entry["directory"].is_string() && entry["truncated"].is_null();
@@ -175,7 +182,7 @@ impl Stage for Build {
             wheel,
             reproducible: reproducible(&builds),
             source_date_epoch: SOURCE_DATE_EPOCH,
-            failed: failed_parts(&calls, &diagnostics, cut.is_some()),
+            failed,
             output_dropped: ran.facts.stdout_dropped,
             diagnostics,
             compilation_database,
@@ -192,18 +199,11 @@ impl Stage for Build {
         source::cut_short(datum)
     }
 
+    /// Counts what the first build called and said; the second one does it again.
     fn summary(&self, datum: &Value) -> Option<String> {
         let built: Built = serde_json::from_value(datum.clone()).ok()?;
         let first = built.builds.first()?;
-        let parts = built.failed.iter();
-        let failed: BTreeSet<&str> = parts
-            .filter(|part| !part.trial)
-            .map(|part| part.part.as_str())
-            .collect();
-        let failed = match failed.first() {
-            Some(first) => format!("; native parts that failed: {} ({first})", failed.len()),
-            None => String::new(),
-        };
+        let failed = built.failed_parts();
         let cut = built.cut.as_ref().map(|why| format!("; not whole: {why}"));
         let mut cut = cut.unwrap_or_default();
         let left_out = [
@@ -215,7 +215,8 @@ impl Stage for Build {
         }
         let Some(wheel) = first.wheels.first() else {
             let status = first.exit;
-            let calls = amount(built.calls.len() as u64, "call", "calls");
+            let calls = built.first_calls().count();
+            let calls = amount(calls as u64, "call", "calls");
             return Some(format!(
                 "exit status {status}, no wheel; {calls} of compilers and the like{failed}{cut}"
             ));
@@ -226,21 +227,45 @@ impl Stage for Build {
             None => "",
         };
         let drivers = built
-            .calls
-            .iter()
+            .first_calls()
             .filter(|call| call.role == calls::Role::Compiler)
             .count();
-        let warnings = built
-            .diagnostics
-            .iter()
-            .filter(|said| said.severity == "warning")
-            .count();
+        let warnings = built.first_warnings();
         Some(format!(
             "{}{again}; {}, {}{failed}{cut}",
             wheel.filename,
             amount(drivers as u64, "compiler call", "compiler calls"),
             amount(warnings as u64, "warning", "warnings")
         ))
+    }
+}
+
+impl Built {
+    /// The calls of the first build, as the kernel's record tells them apart.
+    fn first_calls(&self) -> impl Iterator<Item = &Call> {
+        self.calls.iter().filter(|call| call.build == 1)
+    }
+
+    /// How many warnings the first build gave, as far as its output tells them apart.
+    fn first_warnings(&self) -> usize {
+        let of_calls = self.calls.iter().flat_map(|call| &call.diagnostics);
+        let all = of_calls.chain(&self.diagnostics);
+        all.filter(|said| said.build == 1 && said.severity == "warning")
+            .count()
+    }
+
+    /// How many native parts failed for the summary, with the name of one and why it failed.
+    fn failed_parts(&self) -> String {
+        let mut failed: BTreeMap<&str, &str> = BTreeMap::new();
+        for part in self.failed.iter().filter(|part| !part.trial) {
+            failed.entry(&part.part).or_insert(&part.reason);
+        }
+        let Some((first, why)) = failed.first_key_value() else {
+            return String::new();
+        };
+        let (first, why) = (escape_within(first, SHORT), escape_within(why, SHORT));
+        let count = failed.len();
+        format!("; native parts that failed: {count} ({first}: {why})")
     }
 }
 
@@ -322,6 +347,72 @@ mod tests {
             summary.ends_with("; 3 entries of the compilation database were too many to list"),
             "{summary}"
         );
+    }
+
+    #[test]
+    fn only_the_first_build_is_counted() {
+        let warning = |build: u32| -> Diagnostic {
+            let said = json!({
+                "file": "a.c", "line": 1, "column": null, "severity": "warning",
+                "message": "unused", "option": null, "build": build,
+            });
+            serde_json::from_value(said).unwrap()
+        };
+        let call = |build: u32| -> Call {
+            let call = json!({
+                "role": "compiler", "program": "/usr/bin/gcc", "arguments": [], "build": build,
+                "directory": null, "sources": ["a.c"], "outputs": [], "seconds": 0.1, "exit": 0,
+                "diagnostics": [warning(build)],
+            });
+            serde_json::from_value(call).unwrap()
+        };
+        let two = [build(0, Some("1")), build(0, Some("1"))];
+        let mut built = read(StageStatus::Completed, &two).unwrap();
+        built.calls = vec![call(1), call(2)];
+        built.diagnostics = vec![warning(1), warning(2)];
+        let summary = Build
+            .summary(&serde_json::to_value(&built).unwrap())
+            .unwrap();
+        let expected = "a-1-py3-none-any.whl, the same again; 1 compiler call, 2 warnings";
+        assert_eq!(summary, expected);
+        built.builds = vec![build(1, None)];
+        let summary = Build
+            .summary(&serde_json::to_value(&built).unwrap())
+            .unwrap();
+        let expected = "exit status 1, no wheel; 1 call of compilers and the like";
+        assert_eq!(summary, expected);
+    }
+
+    #[test]
+    fn a_part_that_failed_is_told_with_the_reason_and_drives_no_terminal() {
+        let part = |part: &str, trial: bool, reason: &str| FailedPart {
+            part: part.to_owned(),
+            call: 0,
+            build: 1,
+            trial,
+            exit: Some(1),
+            reason: reason.to_owned(),
+            diagnostics: vec![],
+        };
+        let mut built = read(StageStatus::Completed, &[build(1, None)]).unwrap();
+        built.failed = vec![
+            part("conftest.c", true, "tried"),
+            part("b.c", false, "no such type"),
+            part("a.c", false, "no\u{1b}[2J"),
+            part("a.c", false, "the same again"),
+        ];
+        let summary = Build
+            .summary(&serde_json::to_value(&built).unwrap())
+            .unwrap();
+        assert!(
+            summary.ends_with("; native parts that failed: 2 (a.c: no\\u{1b}[2J)"),
+            "{summary}"
+        );
+        built.failed[2].reason = "x".repeat(10 * SHORT);
+        let summary = Build
+            .summary(&serde_json::to_value(&built).unwrap())
+            .unwrap();
+        assert!(summary.chars().count() < 2 * SHORT, "{summary}");
     }
 
     #[test]

@@ -7,7 +7,8 @@ use pyti_trace::event::{Event, Incomplete, Kind, ProcessKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::arguments::{bare, files, interpreted};
+use super::arguments::{files, interpreted, name, role};
+use super::diagnostics::Diagnostic;
 
 /// Calls listed; the store has all.
 const MOST: usize = 20_000;
@@ -54,7 +55,8 @@ pub struct Call {
     pub directory: Option<String>,
     /// The arguments that it reads: sources; of a linker or an archiver objects and archives.
     pub sources: Vec<String>,
-    /// What it writes: the arguments that are outputs, or how it calls them by itself.
+    /// What it writes: the arguments that are outputs, or how it calls them by itself where all
+    /// arguments are known.
     pub outputs: Vec<String>,
     /// One of the others started it, such as gcc its ld, and fails with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -69,6 +71,9 @@ pub struct Call {
     /// Why it was not executed (`errno`), wherever the caller looked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errno: Option<i32>,
+    /// What was said of its sources in its build, each by one call only: see `attached`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnostics: Vec<Diagnostic>,
 }
 
 /// What may still be listed, and what was too much for that.
@@ -190,9 +195,9 @@ pub(super) fn database(calls: &[Call]) -> (Vec<Value>, usize) {
 fn database_within(calls: &[Call], mut room: Room) -> (Vec<Value>, usize) {
     let mut entries = vec![];
     for call in calls.iter().filter(|call| call.build == 1) {
-        for source in call.compiled() {
+        for (at, source) in call.compiled().iter().enumerate() {
             if room.take(&call.arguments) {
-                entries.push(call.entry(source));
+                entries.push(call.entry(source, call.outputs.get(at)));
             }
         }
     }
@@ -213,13 +218,16 @@ fn call(event: &Event, build: u32, driven: bool) -> Option<Call> {
         .ok()
         .filter(|&result| result < 0);
     let arguments = event.argv.clone().unwrap_or_default();
-    let name = program.rsplit('/').next()?;
+    let name = name(&program);
     let known = |tool| role(tool).map(|role| (tool, role));
     let (tool, role) = known(name).or_else(|| {
         // A generator written in Python runs as its interpreter's argument.
         known(interpreted(name, &arguments)?).filter(|(_, role)| *role == Role::Generator)
     })?;
-    let (sources, outputs) = files(role, tool, &arguments);
+    let truncated = event
+        .incomplete
+        .intersects(Incomplete::ARGV_TRUNCATED | Incomplete::ARGV_UNREADABLE);
+    let (sources, outputs) = files(role, tool, &arguments, !truncated);
     Some(Call {
         role,
         program,
@@ -227,63 +235,15 @@ fn call(event: &Event, build: u32, driven: bool) -> Option<Call> {
         sources,
         outputs,
         arguments,
-        truncated: event
-            .incomplete
-            .intersects(Incomplete::ARGV_TRUNCATED | Incomplete::ARGV_UNREADABLE),
+        truncated,
         build,
         driven,
         seconds: None,
         exit: None,
         signal: None,
         errno: failed.map(i32::wrapping_neg),
+        diagnostics: vec![],
     })
-}
-
-/// What a program of this name is for. A target and a version may stand around it:
-/// `x86_64-linux-gnu-gcc-14`.
-fn role(name: &str) -> Option<Role> {
-    let bare = bare(name);
-    let is = |names: &[&str]| {
-        names.iter().any(|wanted| {
-            [name, bare].iter().any(|name| {
-                name.strip_suffix(wanted)
-                    .is_some_and(|target| target.is_empty() || target.ends_with("linux-gnu-"))
-            })
-        })
-    };
-    Some(
-        // First, since cc1 is no first version of cc.
-        if ["cc1", "cc1plus", "cc1obj", "f951", "lto1"].contains(&name) {
-            Role::Translator
-        } else if is(&[
-            "gcc", "g++", "cc", "c++", "clang", "clang++", "gfortran", "rustc", "nvcc", "ccache",
-        ]) {
-            Role::Compiler
-        } else if is(&["as", "nasm", "yasm"]) {
-            Role::Assembler
-        } else if is(&[
-            "ld", "ld.bfd", "ld.gold", "lld", "ld.lld", "collect2", "ar", "gcc-ar",
-        ]) {
-            Role::Linker
-        } else if is(&[
-            "cython",
-            "cythonize",
-            "swig",
-            "bison",
-            "flex",
-            "yacc",
-            "lex",
-            "re2c",
-            "protoc",
-            "f2py",
-            "moc",
-            "uic",
-        ]) {
-            Role::Generator
-        } else {
-            return None;
-        },
-    )
 }
 
 impl Call {
@@ -298,12 +258,12 @@ impl Call {
         &self.sources
     }
 
-    fn entry(&self, source: &str) -> Value {
+    fn entry(&self, source: &str, output: Option<&String>) -> Value {
         let mut entry = Map::new();
         entry.insert("directory".to_owned(), json!(self.directory));
         entry.insert("arguments".to_owned(), json!(self.arguments));
         entry.insert("file".to_owned(), json!(source));
-        if let Some(output) = self.outputs.first() {
+        if let Some(output) = output {
             entry.insert("output".to_owned(), json!(output));
         }
         if self.truncated {
@@ -316,26 +276,6 @@ impl Call {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn programs_are_told_by_their_names() {
-        for (name, expected) in [
-            ("gcc", Some(Role::Compiler)),
-            ("x86_64-linux-gnu-gcc-14", Some(Role::Compiler)),
-            ("g++", Some(Role::Compiler)),
-            ("cc1", Some(Role::Translator)),
-            ("cc1plus", Some(Role::Translator)),
-            ("x86_64-linux-gnu-as", Some(Role::Assembler)),
-            ("collect2", Some(Role::Linker)),
-            ("cython", Some(Role::Generator)),
-            ("cythonize", Some(Role::Generator)),
-            ("python3.13", None),
-            ("cat", None),
-            ("cargo", None),
-        ] {
-            assert_eq!(role(name), expected, "{name}");
-        }
-    }
 
     fn event(kind: Kind, tgid: u32, time_ns: u64) -> Event {
         let process = ProcessKey { tgid, start_ns: 0 };
@@ -450,15 +390,19 @@ mod tests {
             .map(|call| (call.build, call.truncated))
             .collect();
         assert_eq!(builds, [(1, false), (1, false), (2, true)]);
-        let entry = |file: &str| {
+        let entry = |file: &str, output: &str| {
             json!({
                 "directory": "/home/dev/build/source/a-1",
                 "arguments": ["/usr/bin/gcc", "-c", file],
                 "file": file,
+                "output": output,
             })
         };
-        assert_eq!(database(&calls), (vec![entry("a.c"), entry("b.c")], 0));
-        assert_eq!(calls[2].entry("a.c")["truncated"], true);
+        let entries = vec![entry("a.c", "a.o"), entry("b.c", "b.o")];
+        assert_eq!(database(&calls), (entries, 0));
+        assert_eq!(calls[2].entry("a.c", None)["truncated"], true);
+        // The option that names the output may be what is missing.
+        assert!(calls[2].outputs.is_empty());
     }
 
     #[test]

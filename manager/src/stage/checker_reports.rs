@@ -44,6 +44,29 @@ impl Report {
             more: said.more,
         }
     }
+
+    /// The same with its files seen from the source's directory, or from where modules are installed,
+    /// however its checker names them. A wheel's are seen from its own root anyway.
+    pub fn seen_from(mut self, source: &str) -> Self {
+        let files = self.findings.iter_mut();
+        for file in files.filter_map(|finding| finding.file.as_mut()) {
+            *file = relative(file, source).to_owned();
+        }
+        self
+    }
+}
+
+/// A path in the guest as seen from the source's directory, which may not be known, or from where
+/// modules are installed; one that leads to neither as it stands.
+fn relative<'a>(path: &'a str, source: &str) -> &'a str {
+    if !path.starts_with('/') {
+        return path;
+    }
+    let below = Some(source)
+        .filter(|source| !source.is_empty())
+        .and_then(|source| path.strip_prefix(source)?.strip_prefix('/'));
+    let installed = || path.split_once("/site-packages/").map(|(_, rest)| rest);
+    below.or_else(installed).unwrap_or(path)
 }
 
 fn finding(
@@ -56,21 +79,11 @@ fn finding(
     CheckFinding {
         tool: String::new(),
         rule: rule.to_owned(),
-        file: file.map(shown),
+        file: file.map(str::to_owned),
         line,
         message: message.to_owned(),
         severity: severity.to_owned(),
     }
-}
-
-/// A path in the guest, relative to what was checked.
-fn shown(path: &str) -> String {
-    let roots = ["/site-packages/", "/home/dev/source/"];
-    let rest = roots
-        .iter()
-        .find_map(|root| path.split_once(root))
-        .map(|(_, rest)| rest);
-    rest.unwrap_or(path).to_owned()
 }
 
 /// <https://pylint.readthedocs.io/en/stable/user_guide/usage/output.html>, json2; or json, which is
@@ -215,7 +228,7 @@ pub(super) fn check_wheel_contents(output: &str) -> Option<Report> {
         {
             let file = text.trim().trim_start_matches("- ");
             if named == 0 {
-                finding.file = Some(shown(file));
+                finding.file = Some(file.to_owned());
             }
             if named < MOST_NAMED {
                 let joint = if named == 0 { " " } else { ", " };
@@ -261,12 +274,13 @@ pub(super) fn pyroma(output: &str) -> Option<Report> {
 mod tests {
     use super::*;
 
+    /// What is made of a report on the source distribution a-1.
     fn read(report: Option<Report>) -> (Option<String>, Vec<CheckFinding>) {
         let Report {
             score,
             findings,
             more,
-        } = report.unwrap();
+        } = report.unwrap().seen_from("/home/dev/source/a-1");
         assert_eq!(more, 0);
         (score, findings)
     }
@@ -314,6 +328,40 @@ mod tests {
     }
 
     #[test]
+    fn files_have_one_root_whatever_names_them() {
+        let source = "/home/dev/source/a-1";
+        for (path, source, seen) in [
+            ("/home/dev/source/a-1/a/b.py", source, "a/b.py"),
+            (
+                "/home/dev/source/a-1/site-packages/b.py",
+                source,
+                "site-packages/b.py",
+            ),
+            (
+                "/home/dev/source/a-10/b.py",
+                source,
+                "/home/dev/source/a-10/b.py",
+            ),
+            // An archive may have no directory that holds all of it.
+            ("/home/dev/source/a/b.py", "/home/dev/source", "a/b.py"),
+            (
+                "/home/dev/.local/lib/python3.13/site-packages/a/b.py",
+                "/tmp/work-x",
+                "a/b.py",
+            ),
+            ("/home/dev/source/a-1/b.py", "", "/home/dev/source/a-1/b.py"),
+            // In a wheel.
+            (
+                "a/site-packages/b.py",
+                "/tmp/work-x",
+                "a/site-packages/b.py",
+            ),
+        ] {
+            assert_eq!(relative(path, source), seen, "{path} {source}");
+        }
+    }
+
+    #[test]
     fn reports_are_read() {
         let (score, found) = read(pylint(
             r#"{"messages":[{"type":"convention","symbol":"line-too-long","messageId":"C0301",
@@ -357,18 +405,12 @@ mod tests {
         ));
         assert_eq!(
             found,
-            [finding(
-                "F401",
-                Some("a-1/a.py"),
-                Some(2),
-                "unused",
-                "warning"
-            )]
+            [finding("F401", Some("a.py"), Some(2), "unused", "warning")]
         );
 
         let (_, found) = read(pyflakes(
-            "/home/dev/source/a.py:2:1: 'os' imported but unused\n",
-            "/home/dev/source/b.py:3:7: invalid syntax\nprint 'x'\n      ^\n",
+            "/home/dev/source/a-1/a.py:2:1: 'os' imported but unused\n",
+            "/home/dev/source/a-1/b.py:3:7: invalid syntax\nprint 'x'\n      ^\n",
         ));
         assert_eq!(
             found,

@@ -6,7 +6,9 @@ use std::sync::LazyLock;
 use regex::{Captures, Regex};
 use serde::{Deserialize, Serialize};
 
-/// Diagnostics listed; the output has all.
+/// What `build.py` prints after each build that succeeded.
+const END: &str = "\n[end of a build]\n";
+/// Diagnostics listed of one build; the output has all.
 const MOST: usize = 5000;
 /// Lines between the halves of one that stands on several.
 const MOST_LINES: usize = 8;
@@ -28,10 +30,25 @@ pub struct Diagnostic {
     pub message: String,
     /// The option that asked for it, without `-W`, or rustc's code for it.
     pub option: Option<String>,
+    /// Which build it is of, from 1, as the output has it: see `read`.
+    pub build: u32,
 }
 
-/// The diagnostics in an output.
+/// The diagnostics in the output of both builds: what stands before the first [`END`] is of the first
+/// one, the rest of the second.
+///
+/// The package can print that mark too, and with it give what its first build says to the second, which
+/// is listed then all the same, but neither counted nor by a call of the first. It can as well print no
+/// diagnostics or false ones. So nothing is left out by their build, and whether a part failed, and why,
+/// is told without it: see `failed_parts`.
 pub(super) fn read(output: &str) -> Vec<Diagnostic> {
+    let (first, second) = output.split_once(END).unwrap_or((output, ""));
+    let mut found = of_build(1, first);
+    found.extend(of_build(2, second));
+    found
+}
+
+fn of_build(build: u32, output: &str) -> Vec<Diagnostic> {
     let mut found = vec![];
     let mut begun = None;
     for line in output.lines().filter(|line| line.len() <= LONGEST) {
@@ -44,13 +61,13 @@ pub(super) fn read(output: &str) -> Vec<Diagnostic> {
         });
         begun = match whole {
             Some(said) if said.is_whole() => {
-                found.extend(said.diagnostic(None));
+                found.extend(said.diagnostic(None, build));
                 None
             }
             Some(said) => match begun.take() {
                 // The other half of one that was begun.
                 Some(Begun { first, .. }) if said.completes(&first) => {
-                    found.extend(said.diagnostic(Some(first)));
+                    found.extend(said.diagnostic(Some(first), build));
                     None
                 }
                 _ => Some(Begun {
@@ -67,6 +84,18 @@ pub(super) fn read(output: &str) -> Vec<Diagnostic> {
         };
     }
     found
+}
+
+impl Diagnostic {
+    /// Whether it says what the other one does, in whichever build.
+    pub(super) fn repeats(&self, other: &Self) -> bool {
+        let place = |said: &Self| (said.line, said.column);
+        self.file == other.file
+            && place(self) == place(other)
+            && self.severity == other.severity
+            && self.message == other.message
+            && self.option == other.option
+    }
 }
 
 /// The forms of one line, each with what it names: of gcc and clang; of Cython; of ld, which names a
@@ -138,7 +167,7 @@ impl Said {
         first.begins.is_some() && self.arrow || plain && self.ends.is_some()
     }
 
-    fn diagnostic(self, first: Option<Self>) -> Option<Diagnostic> {
+    fn diagnostic(self, first: Option<Self>, build: u32) -> Option<Diagnostic> {
         let first = first.unwrap_or_default();
         let severity = self.severity.or(first.severity);
         let severity = severity.map_or_else(|| "error".to_owned(), |text| text.to_lowercase());
@@ -149,6 +178,7 @@ impl Said {
             severity: severity.trim_start_matches("fatal ").to_owned(),
             message: self.message.or(self.ends).or(first.begins)?,
             option: self.option.or(first.option),
+            build,
         })
     }
 }
@@ -251,5 +281,27 @@ mod tests {
             ]
         );
         assert_eq!(found[5].option.as_deref(), Some("E0425"));
+    }
+
+    #[test]
+    fn each_build_says_its_own() {
+        let builds = |output: &str| -> Vec<u32> {
+            let found = read(output);
+            found.iter().map(|said| said.build).collect()
+        };
+        let said = "a.c:1: warning: unused";
+        let one = format!("{said}\n{END}");
+        assert_eq!(builds(&format!("{one}{one}")), [1, 2]);
+        assert_eq!(builds(said), [1]);
+        // One that quotes the mark does not print it.
+        let quoted = format!("{said} [end of a build]\n  | [end of a build]\n");
+        assert_eq!(builds(&format!("{quoted}{one}{one}")), [1, 1, 2]);
+        // A forged one moves what follows, and hides nothing.
+        assert_eq!(builds(&format!("{END}{one}{one}")), [2, 2]);
+        // No diagnostic begins in one build and ends in the next.
+        let halves = format!("error[E1]: x{END}  --> src/lib.rs:2:5\n");
+        assert!(builds(&halves).is_empty());
+        let found = read(&format!("{one}{one}"));
+        assert!(found[0] != found[1] && found[0].repeats(&found[1]));
     }
 }

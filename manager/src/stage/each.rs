@@ -122,10 +122,13 @@ impl Ended {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use pyti_analyzer::StageStatus;
 
     use super::super::hostile;
     use super::*;
+    use crate::order::guest_program;
 
     const ONE: &str = r#"{"name": "a", "exit": 0, "signal": null, "timed_out": false, "seconds": 1,
         "stdout": "", "stderr": "", "cut": false}"#;
@@ -155,6 +158,57 @@ mod tests {
         assert_eq!(
             cut_short(&ended),
             ["2 of 3 commands were not watched to their end, the first of them `b`"]
+        );
+    }
+
+    /// The program itself, with commands that are no package's.
+    #[test]
+    fn a_command_without_end_is_killed_at_its_bound_and_the_next_one_runs() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let command = |name: &str, script: &str, seconds| Command {
+            name: name.to_owned(),
+            argv: ["sh", "-c", script].map(str::to_owned).to_vec(),
+            seconds,
+        };
+        let commands = [
+            // It waits for a child, which is to end with it.
+            command("serve", "sleep 600 & echo $!; wait", 1),
+            command("next", "echo next; exit 3", 60),
+        ];
+        fs::write(at("each.py"), guest_program(SOURCE)).unwrap();
+        fs::write(at("in.json"), serde_json::to_vec(&commands).unwrap()).unwrap();
+        let status = std::process::Command::new("python3")
+            .arg("-I")
+            .args(["each.py", "in.json", "out.json"].map(at))
+            .env("TMPDIR", directory.path())
+            .status()
+            .unwrap();
+        assert!(status.success(), "{status}");
+
+        let result = fs::read_to_string(at("out.json")).unwrap();
+        let ended = read(&hostile::ran(&result), &commands).unwrap();
+        let served = &ended[0];
+        assert!(served.timed_out, "{served:?}");
+        assert_eq!((served.exit, served.signal), (None, None), "{served:?}");
+        assert!((1.0..60.0).contains(&served.seconds), "{served:?}");
+        // What was killed may still be a zombie, which has no arguments.
+        let child: u32 = served.stdout.trim().parse().unwrap();
+        let arguments = || fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        for _ in 0..100 {
+            if arguments().is_empty() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        assert_eq!(String::from_utf8_lossy(&arguments()), "");
+
+        let next = &ended[1];
+        assert_eq!((next.exit, next.timed_out), (Some(3), false), "{next:?}");
+        assert_eq!(next.stdout, "next\n");
+        assert_eq!(
+            cut_short(&ended),
+            ["`serve` was cut short by its time limit"]
         );
     }
 

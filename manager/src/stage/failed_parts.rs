@@ -1,8 +1,12 @@
 //! Which native parts of a build failed, and why: a build that gives a wheel all the same (an optional
 //! extension) says it nowhere else.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
+use super::arguments::name;
+use super::attached::is_same;
 use super::calls::{Call, Role};
 use super::diagnostics::Diagnostic;
 
@@ -10,6 +14,8 @@ use super::diagnostics::Diagnostic;
 const MOST: usize = 1000;
 /// Diagnostics of one part.
 const MOST_DIAGNOSTICS: usize = 20;
+/// Sources of one part that are looked for in what was said: of those whose names are there.
+const MOST_SOURCES: usize = 64;
 /// `SIGKILL`.
 const SIGKILL: u32 = 9;
 /// What build systems call the sources that they only try a compiler with: autoconf, distutils, meson,
@@ -38,14 +44,14 @@ pub struct FailedPart {
     pub exit: Option<i32>,
     /// Why it failed, in a few words.
     pub reason: String,
-    /// What the compiler said of its sources. Of equal names in different directories nobody can tell
-    /// whose it is.
+    /// What the compiler said of its sources, in whichever build. Of equal names in different directories
+    /// nobody can tell whose it is.
     pub diagnostics: Vec<Diagnostic>,
 }
 
 /// The failed ones of these calls, with what was said of them. What a driver starts fails with it and
 /// is not told of twice. Where the build was `cut` short, whatever ran then was killed, which is no
-/// failure of its own.
+/// failure of its own. Which build something was said in is not asked: the package can forge that.
 pub(super) fn failed_parts(calls: &[Call], said: &[Diagnostic], cut: bool) -> Vec<FailedPart> {
     let failed = calls.iter().enumerate().filter(|(_, call)| {
         let bad = call.exit.is_some_and(|exit| exit != 0);
@@ -55,10 +61,47 @@ pub(super) fn failed_parts(calls: &[Call], said: &[Diagnostic], cut: bool) -> Ve
         let failed = bad || ended || call.errno.is_some();
         failed && is_part(call)
     });
+    let errors = Errors::of(said);
     failed
         .take(MOST)
-        .map(|(at, call)| part(at, call, said))
+        .map(|(at, call)| part(at, call, errors.about(call)))
         .collect()
+}
+
+/// The errors among diagnostics.
+struct Errors<'a> {
+    said: Vec<&'a Diagnostic>,
+    /// The names of their files.
+    names: HashSet<&'a str>,
+}
+
+impl<'a> Errors<'a> {
+    fn of(said: &'a [Diagnostic]) -> Self {
+        let errors = said.iter().filter(|said| said.severity == "error");
+        let said: Vec<&Diagnostic> = errors.collect();
+        Self {
+            names: said.iter().map(|said| name(&said.file)).collect(),
+            said,
+        }
+    }
+
+    /// Those about the sources of a call, each once: the second build says them again.
+    fn about(&self, call: &Call) -> Vec<Diagnostic> {
+        let named = |source: &&String| self.names.contains(name(source));
+        let sources = call.sources.iter().filter(named).take(MOST_SOURCES);
+        let sources: Vec<&String> = sources.collect();
+        let mut found: Vec<Diagnostic> = vec![];
+        for said in &self.said {
+            if found.len() >= MOST_DIAGNOSTICS {
+                break;
+            }
+            let own = sources.iter().any(|source| is_same(source, &said.file));
+            if own && !found.iter().any(|known| known.repeats(said)) {
+                found.push((*said).clone());
+            }
+        }
+        found
+    }
 }
 
 /// Whether a part of the build is missing where this fails.
@@ -73,22 +116,7 @@ fn is_part(call: &Call) -> bool {
     }
 }
 
-fn part(at: usize, call: &Call, said: &[Diagnostic]) -> FailedPart {
-    let of_its_own = |found: &&Diagnostic| {
-        let errors = found.severity == "error";
-        errors
-            && call
-                .sources
-                .iter()
-                .any(|source| is_same(source, &found.file))
-    };
-    let mut diagnostics: Vec<Diagnostic> = vec![];
-    for found in said.iter().filter(of_its_own) {
-        // Each build says it again.
-        if diagnostics.len() < MOST_DIAGNOSTICS && !diagnostics.contains(found) {
-            diagnostics.push(found.clone());
-        }
-    }
+fn part(at: usize, call: &Call, diagnostics: Vec<Diagnostic>) -> FailedPart {
     // What a linker reads are parts of their own.
     let source = call.sources.first().filter(|_| call.role != Role::Linker);
     let named = source.or(call.outputs.first());
@@ -104,15 +132,6 @@ fn part(at: usize, call: &Call, said: &[Diagnostic]) -> FailedPart {
         reason: reason(call, &diagnostics),
         diagnostics,
     }
-}
-
-/// Whether a compiler's name for a file is that of a source: it may be told relative to elsewhere.
-fn is_same(source: &str, file: &str) -> bool {
-    let ends = |long: &str, short: &str| {
-        let before = long.strip_suffix(short);
-        !short.is_empty() && before.is_some_and(|before| before.is_empty() || before.ends_with('/'))
-    };
-    ends(source, file) || ends(file, source)
 }
 
 fn reason(call: &Call, diagnostics: &[Diagnostic]) -> String {
@@ -149,6 +168,7 @@ mod tests {
             exit,
             signal: None,
             errno: None,
+            diagnostics: vec![],
         }
     }
 
@@ -160,6 +180,7 @@ mod tests {
             severity: "error".to_owned(),
             message: message.to_owned(),
             option: None,
+            build: 1,
         }
     }
 
@@ -177,7 +198,12 @@ mod tests {
             },
         ];
         let own = error("b.c", "no such type");
-        let said = [error("ab.c", "other"), own.clone(), own.clone()];
+        // The second build says it again; which one it was is not the output's to say.
+        let again = Diagnostic {
+            build: 2,
+            ..own.clone()
+        };
+        let said = [error("ab.c", "other"), own.clone(), again.clone()];
         let found = failed_parts(&calls, &said, false);
         let short: Vec<_> = found
             .iter()
@@ -197,6 +223,8 @@ mod tests {
             ]
         );
         assert_eq!(found[0].diagnostics, [own]);
+        let found = failed_parts(&calls, std::slice::from_ref(&again), false);
+        assert_eq!(found[0].reason, "no such type");
     }
 
     #[test]

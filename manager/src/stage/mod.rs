@@ -2,6 +2,7 @@
 //! in [`all`].
 
 mod arguments;
+mod attached;
 mod build;
 mod calls;
 mod checker_reports;
@@ -25,6 +26,7 @@ mod startup;
 mod subunit;
 mod test;
 mod test_plan;
+mod unnamed;
 mod wanting;
 
 use std::collections::BTreeMap;
@@ -195,7 +197,10 @@ impl Ran {
             StageStatus::Failed { exit } => {
                 let last = self.last_line().map(|line| format!(": {line}"));
                 let last = last.unwrap_or_default();
-                Err(Failure::package(format!("exit status {exit}{last}")))
+                let remedy = self.remedy().unwrap_or_default();
+                Err(Failure::package(format!(
+                    "exit status {exit}{last}{remedy}"
+                )))
             }
             StageStatus::Signaled { signal } => {
                 Err(Failure::package(format!("ended by signal {signal}")))
@@ -244,6 +249,15 @@ impl Ran {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// What to do where it failed for want of something that it asked for only when it ran.
+    fn remedy(&self) -> Option<String> {
+        let wanted = ["stderr", "stdout"]
+            .into_iter()
+            .find_map(|name| not_found(&self.output(name)))?;
+        let quoted = shlex::try_quote(&wanted).ok()?;
+        Some(format!("; --build-requires {quoted} fetches it beforehand"))
+    }
+
     /// The line of what it printed that says why it failed, for a message.
     fn last_line(&self) -> Option<String> {
         ["stderr", "stdout"].into_iter().find_map(|name| {
@@ -290,6 +304,15 @@ fn telling(text: &str) -> Option<&str> {
             .find(|line| !line.is_empty())
     };
     lines().find(is_error).or(lines().next()).or_else(whatever)
+}
+
+/// The requirement that pip found nothing for, in its normal form.
+fn not_found(text: &str) -> Option<String> {
+    const SAYS: &str = "No matching distribution found for ";
+    let mut said = text.lines().filter_map(|line| line.split_once(SAYS));
+    // pip may add who wanted it.
+    let wanted = said.next()?.1.split(" (from ").next()?;
+    pyti_index::check_requirement(wanted.trim()).ok()
 }
 
 /// An order to run one of our own programs in the guest with its Python, which may be an old one, and
@@ -351,6 +374,22 @@ mod tests {
             assert_eq!(super::telling(text), Some(line));
         }
         assert_eq!(super::telling("\n \n"), None);
+    }
+
+    #[test]
+    fn what_pip_found_nothing_for_is_told_where_it_is_a_requirement() {
+        let error = "ERROR: No matching distribution found for ";
+        for (wanted, told) in [
+            ("pbr>=2.0", Some("pbr>=2.0")),
+            ("six (from x==1)", Some("six")),
+            ("six @ https://example.org/six.whl", None),
+            ("--index-url http://example.org x", None),
+            ("\u{1b}[31m", None),
+        ] {
+            let text = format!("building\n  {error}{wanted}\nmore\n");
+            assert_eq!(super::not_found(&text).as_deref(), told, "{wanted}");
+        }
+        assert_eq!(super::not_found("building\n"), None);
     }
 }
 

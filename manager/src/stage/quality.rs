@@ -51,7 +51,8 @@ pub struct CheckFinding {
     pub tool: String,
     /// Its name for the rule, where it has one.
     pub rule: String,
-    /// The file, where there is one.
+    /// The file, where there is one: as seen from the source's directory, or from where modules are
+    /// installed, or from the root of the wheel.
     pub file: Option<String>,
     /// The line, where there is one.
     pub line: Option<u32>,
@@ -202,12 +203,13 @@ impl Stage for Quality {
             .iter()
             .find_map(|text| text.lines().rev().find(|line| !line.trim().is_empty()))
             .unwrap_or("nothing");
-        let mut parsed = parsed.ok_or_else(|| {
+        let parsed = parsed.ok_or_else(|| {
             let last: String = last.chars().take(200).collect();
             Failure::package(format!(
                 "{tool} gave no report that can be read; it said: {last}"
             ))
         })?;
+        let mut parsed = parsed.seen_from(&report.source);
         for finding in &mut parsed.findings {
             finding.tool = tool.to_owned();
         }
@@ -252,9 +254,7 @@ fn wheel_of(inputs: &Inputs) -> Result<(String, Blob), Failure> {
     let build: Option<Built> = inputs.find(tasks::BUILD).map_err(Failure::infrastructure)?;
     let none = |why: &str| Failure::NotApplicable(format!("there is no wheel: {why}"));
     let Some(build) = build else {
-        return Err(none(
-            "no build was asked for (--stage build), or it gave no result",
-        ));
+        return Err(none("its build gave no result"));
     };
     let made = build.builds.iter().any(|build| !build.wheels.is_empty());
     build.wheel.ok_or_else(|| match made {
@@ -308,6 +308,17 @@ mod tests {
     }
 
     #[test]
+    fn files_are_seen_from_the_sources_directory() {
+        let found = "/home/dev/source/a-1/b/c.py:1:1: 'os' imported but unused";
+        let ended = r#"{"exit": 1, "signal": null, "timed_out": false, "seconds": 1}"#;
+        let result = format!(
+            r#"{{"source": "/home/dev/source/a-1", "commands": [{ended}], "results": {{"output": "{found}"}}}}"#
+        );
+        let checked = read_pyflakes(&result).unwrap();
+        assert_eq!(checked["findings"][0]["file"], "b/c.py", "{checked:#}");
+    }
+
+    #[test]
     fn what_looks_at_files_needs_no_installation() {
         for checker in &CHECKERS {
             let needs = Quality(checker).needs();
@@ -336,7 +347,7 @@ mod tests {
             bytes: u64::MAX,
             sha256: String::new(),
         };
-        assert!(why(None).contains("no build was asked for"));
+        assert!(why(None).contains("its build gave no result"));
         assert!(why(Some(built(vec![]))).contains("its build made none"));
         assert!(why(Some(built(vec![wheel]))).contains("too large"));
     }

@@ -72,3 +72,27 @@ fn commands(installed: &Installed) -> Result<Vec<Command>, Failure> {
         .flat_map(|script| [call(script, &["--help"]), call(script, &[])])
         .collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_keeps_the_stage_from_being_whole() {
+        let call = |name: &str, timed_out: bool| {
+            serde_json::json!({
+                "name": name, "exit": (!timed_out).then_some(0), "signal": null,
+                "timed_out": timed_out, "seconds": 1, "stdout": "", "stderr": "", "cut": false,
+            })
+        };
+        let datum = Value::from(vec![call("serve --help", false), call("serve", true)]);
+        assert_eq!(
+            Scripts.cut_short(&datum),
+            ["`serve` was cut short by its time limit"]
+        );
+        assert_eq!(
+            Scripts.summary(&datum).as_deref(),
+            Some("2 calls, 1 with exit status 0")
+        );
+    }
+}

@@ -15,12 +15,16 @@ import sys
 import tempfile
 
 KEPT = 12 << 20  # bytes of each result
+# Bytes of all results in the report, where JSON may make six of one; the host reads no more than 40 MiB
+# of it, and the names are not counted here.
+ROOM = 32 << 20
+FILES = 1000  # of each directory, whatever they are
 GRACE = 20  # seconds that a command may take to end once it is told to
 
 
 def complete(source, site, modules):
-    """Copies what is installed beside its sources; returns what was copied."""
-    copied = []
+    """Copies what is installed beside its sources; returns how many files that were."""
+    copied = 0
     for module in modules:
         installed = os.path.join(site, module)
         roots = [source, os.path.join(source, "src"), os.path.join(source, "lib")]
@@ -38,7 +42,7 @@ def complete(source, site, modules):
                 if not os.path.isdir(os.path.dirname(beside)):
                     os.makedirs(os.path.dirname(beside))
                 shutil.copy2(path, beside)
-                copied.append(os.path.relpath(beside, source))
+                copied += 1
     return copied
 
 
@@ -90,27 +94,56 @@ def run(command, places, source):
     return ended
 
 
+def is_text(name):
+    """Whether the name of a file can stand in the report."""
+    try:
+        name.encode("utf-8")
+    except UnicodeError:
+        return False
+    return True
+
+
+def fitting(content, room):
+    """The text of a result, with the bytes that it takes in the report: no text where those are more
+    than there is room for."""
+    if len(content) > KEPT:
+        return None, 0
+    text = content.decode("utf-8", "replace")
+    # Each character takes at least one; how many it takes is known when it is written.
+    taken = len(text) if len(text) > room else len(json.dumps(text))
+    return (text, taken) if taken <= room else (None, 0)
+
+
 def results(work, names):
-    """What the commands wrote: the text of each file, or of every file in a directory; with the names
-    and sizes of those that are too long."""
-    texts, too_long = {}, []
+    """What the commands wrote: the text of each file, or of every file in a directory, where there is
+    room for it; the names and sizes of those that are too long for that; and how many files of
+    directories were left out."""
+    texts, too_long, left_out, room = {}, [], 0, ROOM
     for name in names:
-        path = os.path.join(work, name)
-        files = [path]
-        if os.path.isdir(path):
-            files = [os.path.join(path, file) for file in sorted(os.listdir(path))[:1000]]
+        files = [name]
+        if os.path.isdir(os.path.join(work, name)):
+            every = os.listdir(os.path.join(work, name))
+            files = sorted(file for file in every if is_text(file))[:FILES]
+            left_out += len(every) - len(files)
+            files = [os.path.join(name, file) for file in files]
         for file in files:
+            path = os.path.join(work, file)
+            # A pipe would never be read.
+            if not os.path.isfile(path):
+                continue
             try:
-                with open(file, "rb") as content:
+                with open(path, "rb") as content:
                     read = content.read(KEPT + 1)
                     size = os.fstat(content.fileno()).st_size
             except EnvironmentError:
                 continue
-            if len(read) > KEPT:
-                too_long.append([os.path.relpath(file, work), size])
+            text, taken = fitting(read, room)
+            if text is None:
+                too_long.append([file, size])
             else:
-                texts[os.path.relpath(file, work)] = read.decode("utf-8", "replace")
-    return texts, too_long
+                texts[file] = text
+                room -= taken
+    return texts, too_long, left_out
 
 
 def main():
@@ -120,15 +153,16 @@ def main():
     work = tempfile.mkdtemp(prefix="work-")
     for name in order.get("directories", []):
         os.makedirs(os.path.join(work, name))
-    source, copied = work, []
+    source, copied = work, 0
     if order.get("sdist"):
         source = unpack(order["sdist"], os.path.expanduser("~/source"))
         copied = complete(source, os.path.expanduser(order["site"]), order.get("modules", []))
     places = {"source": source, "work": work, "wheel": order.get("wheel") or ""}
-    report = {"source": source, "copied": copied, "commands": [], "results": {}, "too_long": []}
+    report = {"source": source if is_text(source) else "", "copied": copied, "commands": []}
     for command in order["commands"]:
         report["commands"].append(run(command, places, source))
-        report["results"], report["too_long"] = results(work, order.get("results", []))
+        found = results(work, order.get("results", []))
+        report["results"], report["too_long"], report["left_out"] = found
         with open(sys.argv[2] + ".part", "w") as file:
             json.dump(report, file)
         os.rename(sys.argv[2] + ".part", sys.argv[2])

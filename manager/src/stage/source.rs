@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pyti_analyzer::escape_within;
+use pyti_analyzer::{amount, escape_within};
 use pyti_graph::Failure;
 use pyti_vm::Interpreter;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,8 @@ const SOURCE: &str = include_str!("source.py");
 const ASIDE: u64 = 60;
 /// Names kept of what is too long.
 const MOST_NAMED: usize = 10;
+/// Bytes of one result that are brought back; as many as in `source.py`.
+const KEPT: u64 = 12 << 20;
 
 /// A command.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -79,25 +81,45 @@ impl Ended {
 /// What came of the commands.
 #[derive(Debug, Deserialize)]
 pub(super) struct Report {
+    /// The source's directory in the guest; empty where its name is no text.
+    #[serde(default)]
+    pub source: String,
     /// How they ended, in their order.
     pub commands: Vec<Ended>,
     /// What they wrote, by path in `{work}`.
     pub results: BTreeMap<String, String>,
-    /// What they wrote and is too long to be brought back: paths in `{work}`, and bytes.
+    /// What they wrote and is too long to be brought back, by itself or beside the others: paths in
+    /// `{work}`, and bytes.
     #[serde(default)]
     too_long: Few<(String, u64), MOST_NAMED>,
+    /// How many files were left out of the directories that they wrote.
+    #[serde(default)]
+    left_out: u64,
     /// Why it may not be whole, where the stage did not come to its end.
     #[serde(skip)]
     pub cut: Option<String>,
 }
 
 impl Report {
-    /// What is not kept since it is too long, one sentence each.
+    /// What is not kept since it is too long or too much, one sentence each.
     pub fn not_kept(&self) -> impl Iterator<Item = String> {
-        self.too_long.first.iter().map(|(name, bytes)| {
+        let too_long = self.too_long.first.iter().map(|(name, bytes)| {
             let name = escape_within(name, 100);
-            format!("{name} is not kept: its {bytes} bytes are more than 12 MiB")
-        })
+            match *bytes > KEPT {
+                true => format!("{name} is not kept: its {bytes} bytes are more than 12 MiB"),
+                false => format!("{name} is not kept: no room for its {bytes} bytes is left"),
+            }
+        });
+        let more = self.too_long.more as u64;
+        let more = (more > 0).then(|| {
+            let more = amount(more, "other is", "others are");
+            format!("{more} not kept, for the same reasons")
+        });
+        let left_out = (self.left_out > 0).then(|| {
+            let files = amount(self.left_out, "file is", "files are");
+            format!("{files} left out: 1000 of a directory are read, if their names are text")
+        });
+        too_long.chain(more).chain(left_out)
     }
 }
 
@@ -162,7 +184,22 @@ pub(super) fn cut_short(datum: &Value) -> Vec<String> {
 mod tests {
     use pyti_analyzer::StageStatus;
 
-    use super::super::hostile;
+    use super::super::{RESULT_BYTES, hostile};
+    use super::{KEPT, SOURCE};
+
+    #[test]
+    fn what_its_program_writes_is_not_more_than_what_is_read() {
+        let bytes = |name: &str| -> u64 {
+            let mut lines = SOURCE.lines();
+            let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
+            let value = value.unwrap().split('#').next().unwrap();
+            let (number, shift) = value.trim().split_once(" << ").unwrap();
+            number.parse::<u64>().unwrap() << shift.parse::<u32>().unwrap()
+        };
+        assert_eq!(bytes("KEPT"), KEPT);
+        // The names of a thousand files, and of those that are too long, want room as well.
+        assert!(bytes("ROOM") + (4 << 20) < RESULT_BYTES);
+    }
 
     #[test]
     fn results_that_nobody_asked_for_are_dropped() {
@@ -202,5 +239,29 @@ mod tests {
         let told: Vec<String> = report.not_kept().collect();
         let expected = "a\\u{1b}.xml is not kept: its 12582913 bytes are more than 12 MiB";
         assert_eq!(told, [expected]);
+    }
+
+    #[test]
+    fn nothing_of_what_is_too_much_is_left_out_in_silence() {
+        let told = |too_long: usize, left_out: u64| -> Vec<String> {
+            let too_long = vec![("junit/a.xml", 4_000_000); too_long];
+            let result = serde_json::json!({"commands": [], "results": {}, "too_long": too_long,
+                "left_out": left_out});
+            let ran = hostile::ran(&result.to_string());
+            let report = super::read(&ran, &["junit"], 0).unwrap();
+            report.not_kept().collect()
+        };
+        assert_eq!(told(0, 0), Vec::<String>::new());
+        let one = "junit/a.xml is not kept: no room for its 4000000 bytes is left";
+        assert_eq!(told(1, 0), [one]);
+        let many = told(13, 500);
+        assert_eq!(many[..10], [one; 10]);
+        assert_eq!(
+            many[10..],
+            [
+                "3 others are not kept, for the same reasons",
+                "500 files are left out: 1000 of a directory are read, if their names are text"
+            ]
+        );
     }
 }

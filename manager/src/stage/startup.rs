@@ -2,33 +2,45 @@
 
 use std::collections::BTreeSet;
 
-use pyti_analyzer::schema::kind_name;
+use pyti_analyzer::schema::{kind_name, result_name};
 use pyti_analyzer::{StageStatus, amount, store};
 use pyti_graph::{Failure, Inputs, Need};
 use pyti_trace::event::{Event, Kind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::relative::join;
 use super::{Installed, Ran, Stage};
 use crate::cli::LimitArgs;
-use crate::order::Order;
+use crate::order::{HOME, Order};
 use crate::tasks;
 
-/// Paths listed of each kind; the store has all.
+mod start_files;
+
+use start_files::{StartFiles, read_by};
+
+/// Listed of each kind; the store has all.
 const MOST: usize = 1000;
 
 /// See the module.
 pub(super) struct Startup;
 
-/// Where an interpreter that does nothing has its own files, and those of the C library.
-const ITS_OWN: [&str; 7] = [
-    "/usr/",
-    "/lib/",
-    "/lib64/",
-    "/proc/",
-    "/sys/",
-    "/dev/",
+/// Where an interpreter that does nothing has its own files, and those of the C library: how their
+/// paths begin. Nothing of the user's is there.
+const ITS_OWN: [&str; 3] = ["/usr/", "/lib/", "/lib64/"];
+/// Files elsewhere that interpreters and the C library open by themselves: to find libraries and the
+/// time zone, for hash seeds, when memory is shared out among threads, to count processors and to
+/// bound a stack, and to give or close a child's files. Nothing in them is anybody's secret.
+const EVERYBODYS: [&str; 9] = [
     "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/dev/null",
+    "/dev/urandom",
+    "/proc/self/fd",
+    "/proc/self/maps",
+    "/proc/sys/vm/overcommit_memory",
+    "/sys/devices/system/cpu/online",
+    "/sys/devices/system/cpu/possible",
 ];
 /// What changes files.
 const CHANGES: [Kind; 10] = [
@@ -45,20 +57,38 @@ const CHANGES: [Kind; 10] = [
 ];
 
 /// What an interpreter did that was only started: the datum `startup`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Started {
     /// How it ended, where that was not well: what hooks into the start may break it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
+    /// The `.pth` files, and those of `sitecustomize` and `usercustomize`, that were read.
+    #[serde(default)]
+    pub start_files: BTreeSet<String>,
     /// Files that it opened and that are not the interpreter's own.
-    pub opened: BTreeSet<String>,
+    pub opened: BTreeSet<Deed<String>>,
+    /// Files that it did not get: the error, and the path as it was asked for. Without those that the
+    /// interpreter itself tries where it looks for modules.
+    #[serde(default)]
+    pub looked_for: BTreeSet<Deed<String>>,
     /// What it changed: what was done, and to which path.
     #[serde(default)]
-    pub changed: BTreeSet<String>,
+    pub changed: BTreeSet<Deed<String>>,
     /// Programs that were executed, the interpreter itself apart.
-    pub executed: Vec<Vec<String>>,
-    /// Addresses that were connected to, with their ports.
-    pub connected: BTreeSet<String>,
+    pub executed: Vec<Deed<Vec<String>>>,
+    /// Addresses that were connected or sent to, with their ports; tried is enough.
+    pub connected: BTreeSet<Deed<String>>,
+}
+
+/// Something that was done.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Deed<T> {
+    /// To what.
+    pub what: T,
+    /// The start file whose code did it, or had the program started that did; as the Python stack names
+    /// it, which the package can forge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
 
 impl Stage for Startup {
@@ -84,7 +114,7 @@ impl Stage for Startup {
         Ok(order)
     }
 
-    fn read(&self, ran: &Ran, _: &Inputs) -> Result<Value, Failure> {
+    fn read(&self, ran: &Ran, inputs: &Inputs) -> Result<Value, Failure> {
         let ended = match &ran.facts.status {
             StageStatus::Failed { .. } | StageStatus::Signaled { .. } => {
                 ran.completed().err().map(|why| why.to_string())
@@ -96,9 +126,10 @@ impl Stage for Startup {
         };
         let loaded =
             store::read(&ran.directory, store::MAX_EVENTS).map_err(Failure::infrastructure)?;
+        let user_site = format!("{HOME}/{}/", tasks::python(inputs)?.user_site());
         let started = Started {
             ended,
-            ..started(&loaded.events)
+            ..started(&loaded.events, &user_site)
         };
         serde_json::to_value(started).map_err(Failure::infrastructure)
     }
@@ -107,9 +138,19 @@ impl Stage for Startup {
         let started: Started = serde_json::from_value(datum.clone()).ok()?;
         let ended = started.ended.map(|how| format!("{how}; "));
         Some(format!(
-            "{}{} opened, {}, {} executed, {} connected to",
+            "{}{} read, {} opened, {}, {}, {} executed, {} connected or sent to",
             ended.unwrap_or_default(),
+            amount(
+                started.start_files.len() as u64,
+                "start file",
+                "start files"
+            ),
             amount(started.opened.len() as u64, "file", "files"),
+            amount(
+                started.looked_for.len() as u64,
+                "open failed",
+                "opens failed"
+            ),
             amount(started.changed.len() as u64, "change", "changes"),
             amount(started.executed.len() as u64, "program", "programs"),
             amount(started.connected.len() as u64, "address", "addresses")
@@ -117,43 +158,100 @@ impl Stage for Startup {
     }
 }
 
-fn started(events: &[Event]) -> Started {
-    let of = |kind| events.iter().filter(move |event| event.kind == kind);
-    let succeeded = |event: &&Event| event.result >= 0;
-    let foreign = |path: &String| !ITS_OWN.iter().any(|own| path.starts_with(own));
-    let first = |all: BTreeSet<String>| all.into_iter().take(MOST).collect();
-    let opened = of(Kind::Open)
-        .filter(succeeded)
-        .filter_map(|event| event.path.clone());
-    let connected = of(Kind::Connect)
-        .filter_map(|event| Some(format!("{} {}", event.addr.as_ref()?, event.port?)));
-    let changed = events
-        .iter()
-        .filter(|event| CHANGES.contains(&event.kind))
-        .filter(succeeded)
-        .filter_map(|event| {
-            let path = event.path.as_ref().or(event.asked.as_ref())?;
-            Some(format!("{} {path}", kind_name(event.kind)))
-        });
-    // The first is the interpreter that the stage starts.
-    let executed = of(Kind::Exec).filter(succeeded).skip(1);
-    Started {
-        ended: None,
-        opened: first(opened.filter(foreign).collect()),
-        changed: first(changed.collect()),
-        executed: executed
-            .filter_map(|event| event.argv.clone())
-            .take(MOST)
-            .collect(),
-        connected: first(connected.collect()),
+/// What happened, given in the order of time. `user_site` is where the interpreter looks for the
+/// user's modules.
+fn started(events: &[Event], user_site: &str) -> Started {
+    let mut told = Started::default();
+    let mut start_files = StartFiles::default();
+    // The first program is the interpreter that the stage starts.
+    let mut is_first = true;
+    for event in events {
+        let by = start_files.behind(event);
+        if let Some(path) = read_by(event) {
+            told.start_files.insert(path.to_owned());
+        }
+        let succeeded = event.result >= 0;
+        match event.kind {
+            Kind::Open => {
+                let Some(file) = file(event).filter(|file| !is_ordinary(file)) else {
+                    continue;
+                };
+                if succeeded {
+                    told.opened.insert(Deed { what: file, by });
+                } else if !file.starts_with(user_site) {
+                    let what = format!("{} {file}", result_name(event.result));
+                    told.looked_for.insert(Deed { what, by });
+                }
+            }
+            Kind::Exec if succeeded => {
+                let argv = event.argv.clone().filter(|_| !is_first);
+                is_first = false;
+                if let Some(what) = argv.filter(|_| told.executed.len() < MOST) {
+                    told.executed.push(Deed { what, by });
+                }
+            }
+            Kind::Connect | Kind::Send => {
+                if let (Some(addr), Some(port)) = (&event.addr, event.port) {
+                    let what = format!("{addr} {port}");
+                    told.connected.insert(Deed { what, by });
+                }
+            }
+            kind if succeeded && CHANGES.contains(&kind) => {
+                if let Some(path) = event.path.as_ref().or(event.asked.as_ref()) {
+                    let what = format!("{} {path}", kind_name(kind));
+                    told.changed.insert(Deed { what, by });
+                }
+            }
+            _ => {}
+        }
     }
+    Started {
+        start_files: first(told.start_files),
+        opened: first(told.opened),
+        looked_for: first(told.looked_for),
+        changed: first(told.changed),
+        connected: first(told.connected),
+        ..told
+    }
+}
+
+fn first<T: Ord>(all: BTreeSet<T>) -> BTreeSet<T> {
+    all.into_iter().take(MOST).collect()
+}
+
+/// The file that an open was for. What could not be opened is known only as it was asked for, and the
+/// number of a process of the stage's own tells less than that it asked for itself.
+fn file(event: &Event) -> Option<String> {
+    let asked = event.asked.as_deref();
+    match (event.path.as_deref(), asked) {
+        (Some(path), Some(asked))
+            if path.starts_with("/proc/") && asked.starts_with("/proc/self/") =>
+        {
+            Some(plain(asked))
+        }
+        (Some(path), _) => Some(path.to_owned()),
+        (None, asked) => asked.map(plain),
+    }
+}
+
+/// An absolute path without `.` and `..`, by its text alone; any other one as it is.
+fn plain(path: &str) -> String {
+    let joined = join("", path).filter(|_| path.starts_with('/'));
+    joined.map_or_else(|| path.to_owned(), |joined| format!("/{joined}"))
+}
+
+/// Whether it says nothing that it was opened or looked for.
+fn is_ordinary(file: &str) -> bool {
+    ITS_OWN.iter().any(|own| file.starts_with(own)) || EVERYBODYS.contains(&file)
 }
 
 #[cfg(test)]
 mod tests {
-    use pyti_trace::event::ProcessKey;
+    use pyti_trace::event::{Frame, ProcessKey};
 
     use super::*;
+
+    const SITE: &str = "/home/dev/.local/lib/python3.13/site-packages/";
 
     fn event(kind: Kind, path: &str) -> Event {
         Event {
@@ -162,48 +260,156 @@ mod tests {
         }
     }
 
+    /// An open that failed with this error.
+    fn refused(asked: &str, errno: i64) -> Event {
+        Event {
+            asked: Some(asked.to_owned()),
+            result: -errno,
+            ..Event::new(Kind::Open, ProcessKey::default(), 1)
+        }
+    }
+
+    fn whats(all: &BTreeSet<Deed<String>>) -> Vec<&str> {
+        all.iter().map(|deed| &*deed.what).collect()
+    }
+
     #[test]
     fn what_hooks_into_the_start_is_told_from_the_start() {
         let exec = |words: &[&str]| Event {
             argv: Some(words.iter().map(ToString::to_string).collect()),
             ..Event::new(Kind::Exec, ProcessKey::default(), 1)
         };
-        let mut refused = event(Kind::Open, "/home/dev/none");
-        refused.result = -2;
-        let connect = Event {
-            addr: Some("192.0.2.1".into()),
-            port: Some(80),
-            ..Event::new(Kind::Connect, ProcessKey::default(), 1)
+        let address = |kind, addr: &str, port| Event {
+            addr: Some(addr.to_owned()),
+            port: Some(port),
+            ..Event::new(kind, ProcessKey::default(), 1)
         };
-        let told = started(&[
-            exec(&["python3", "-c", "pass"]),
-            event(Kind::Open, "/usr/lib/python3.13/os.py"),
-            event(
-                Kind::Open,
-                "/home/dev/.local/lib/python3.13/site-packages/x.pth",
-            ),
-            event(Kind::Open, "/tmp/x"),
-            refused,
-            event(Kind::Write, "/tmp/x"),
-            event(Kind::Unlink, "/etc/y"),
-            exec(&["sh", "-c", "true"]),
-            connect,
-        ]);
-        let texts = |all: &BTreeSet<String>| all.iter().cloned().collect::<Vec<_>>();
-        assert_eq!(
-            texts(&told.opened),
-            [
-                "/home/dev/.local/lib/python3.13/site-packages/x.pth",
-                "/tmp/x"
-            ]
+        let pth = format!("{SITE}x.pth");
+        let told = started(
+            &[
+                exec(&["python3", "-c", "pass"]),
+                event(Kind::Open, "/usr/lib/python3.13/os.py"),
+                event(Kind::Open, &pth),
+                event(Kind::Open, "/tmp/x"),
+                refused("/home/dev/none", 2),
+                event(Kind::Write, "/tmp/x"),
+                event(Kind::Unlink, "/etc/y"),
+                exec(&["sh", "-c", "true"]),
+                address(Kind::Connect, "192.0.2.1", 80),
+                address(Kind::Send, "192.0.2.1", 80),
+                address(Kind::Send, "127.0.0.53", 53),
+                Event::new(Kind::Send, ProcessKey::default(), 1),
+            ],
+            SITE,
         );
-        assert_eq!(texts(&told.changed), ["unlink /etc/y", "write /tmp/x"]);
-        assert_eq!(told.executed, [["sh", "-c", "true"]]);
-        assert_eq!(texts(&told.connected), ["192.0.2.1 80"]);
+        assert_eq!(told.start_files, BTreeSet::from([pth.clone()]));
+        assert_eq!(whats(&told.opened), [&*pth, "/tmp/x"]);
+        assert_eq!(whats(&told.looked_for), ["ENOENT /home/dev/none"]);
+        assert_eq!(whats(&told.changed), ["unlink /etc/y", "write /tmp/x"]);
+        let executed: Vec<_> = told.executed.iter().map(|deed| &deed.what).collect();
+        assert_eq!(executed, [&["sh", "-c", "true"]]);
+        assert_eq!(whats(&told.connected), ["127.0.0.53 53", "192.0.2.1 80"]);
         let datum = serde_json::to_value(&told).unwrap();
         assert_eq!(
             Startup.summary(&datum).as_deref(),
-            Some("2 files opened, 2 changes, 1 program executed, 1 address connected to")
+            Some(
+                "1 start file read, 2 files opened, 1 open failed, 2 changes, 1 program executed, \
+                 2 addresses connected or sent to"
+            )
         );
+    }
+
+    #[test]
+    fn what_is_looked_for_in_vain_is_told_from_the_search_for_modules() {
+        let cache = format!("{SITE}__pycache__/usercustomize.cpython-313.pyc");
+        let told = started(
+            &[
+                refused("/usr/bin/pyvenv.cfg", 2),
+                refused("/usr/lib/locale/locale-archive", 2),
+                refused("/etc/localtime", 2),
+                refused(&cache, 2),
+                refused("/home/dev/.aws/credentials", 2),
+                refused("/usr/../home/dev/.netrc", 2),
+                refused(&format!("{SITE}../.pypirc"), 2),
+                refused("/../usr/x", 2),
+                refused("here", 2),
+                refused("/etc/shadow", 13),
+            ],
+            SITE,
+        );
+        assert_eq!(
+            whats(&told.looked_for),
+            [
+                "EACCES /etc/shadow",
+                "ENOENT /../usr/x",
+                "ENOENT /home/dev/.aws/credentials",
+                "ENOENT /home/dev/.local/lib/python3.13/.pypirc",
+                "ENOENT /home/dev/.netrc",
+                "ENOENT here",
+            ]
+        );
+        assert!(told.opened.is_empty(), "{told:?}");
+    }
+
+    #[test]
+    fn of_what_the_kernel_tells_only_what_everybody_reads_is_left_out() {
+        let open = |asked: &str, path: &str| Event {
+            asked: Some(asked.to_owned()),
+            ..event(Kind::Open, path)
+        };
+        let told = started(
+            &[
+                open("/dev/null", "/dev/null"),
+                open("/proc/self/maps", "/proc/7/maps"),
+                open("/proc/self/environ", "/proc/7/environ"),
+                open("/proc/self/../1/environ", "/proc/1/environ"),
+                open("/proc/41/environ", "/proc/41/environ"),
+                open("/proc/41/maps", "/proc/41/maps"),
+                open("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.max"),
+                open("/dev/input/event0", "/dev/input/event0"),
+            ],
+            SITE,
+        );
+        assert_eq!(
+            whats(&told.opened),
+            [
+                "/dev/input/event0",
+                "/proc/1/environ",
+                "/proc/41/environ",
+                "/proc/41/maps",
+                "/proc/self/environ",
+                "/sys/fs/cgroup/memory.max",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_done_names_the_start_file_that_its_stack_names() {
+        let customize = format!("{SITE}usercustomize.py");
+        let python = Some(vec![Frame {
+            file: customize.clone(),
+            line: Some(1),
+            function: "<module>".to_owned(),
+        }]);
+        let told = started(
+            &[
+                Event {
+                    python,
+                    ..refused("/home/dev/.aws/credentials", 2)
+                },
+                event(Kind::Open, "/tmp/x"),
+            ],
+            SITE,
+        );
+        let datum = serde_json::to_value(&told).unwrap();
+        let wanted = serde_json::json!({
+            "start_files": [],
+            "opened": [{"what": "/tmp/x"}],
+            "looked_for": [{"what": "ENOENT /home/dev/.aws/credentials", "by": customize}],
+            "changed": [],
+            "executed": [],
+            "connected": [],
+        });
+        assert_eq!(datum, wanted);
     }
 }

@@ -1,9 +1,11 @@
 //! The package's own tests, by the framework that it uses, in its source, with the package and what
 //! its tests require installed.
 
+mod unreported;
+
 use std::collections::BTreeMap;
 
-use pyti_analyzer::{StageStatus, amount, escape_within};
+use pyti_analyzer::{amount, escape_within};
 use pyti_graph::{Failure, Inputs, Need};
 use pyti_index::Prepared;
 use pyti_vm::Interpreter;
@@ -18,6 +20,7 @@ use super::{Installed, Ran, Required, Stage, Tools, subunit, telling};
 use crate::cli::LimitArgs;
 use crate::order::{self, Order};
 use crate::tasks;
+use unreported::nothing_reported;
 
 /// Where frameworks write their reports.
 pub(super) const REPORTS: &str = "junit";
@@ -25,10 +28,6 @@ pub(super) const REPORTS: &str = "junit";
 const SUBUNIT: &str = "junit/trial.subunit";
 /// The results as JUnit XML, in the stage's directory.
 const JUNIT: &str = "junit.xml";
-
-/// Exit status of pytest and of unittest where there were none
-/// (<https://docs.pytest.org/en/stable/reference/exit-codes.html>, CPython Lib/unittest/main.py).
-const NO_TESTS: i32 = 5;
 
 /// Characters of what is quoted of a failure.
 const LONGEST: usize = 300;
@@ -222,47 +221,6 @@ fn said(result: &TestResult) -> Option<String> {
     Some(line.strip_prefix("E ").unwrap_or(line).trim().to_owned())
 }
 
-/// What it means that tests left no result: `None` where nothing more was to be had of them than how
-/// they ended.
-fn nothing_reported(
-    ran: &Ran,
-    plan: &TestPlan,
-    ended: &Ended,
-    problems: &[String],
-    cut: Option<&str>,
-) -> Option<Failure> {
-    let framework = plan.framework.name();
-    if ended.timed_out || cut.is_some() {
-        let reason = "its tests were cut short before they reported";
-        let remedy = ": --wall SECONDS gives them more time";
-        let late = ended.timed_out || ran.facts.status == StageStatus::TimedOut;
-        return Some(Failure::inconclusive(match late {
-            true => format!("{reason}{remedy}"),
-            false => reason.to_owned(),
-        }));
-    }
-    if let Some(error) = &ended.error {
-        let error = escape_within(error, LONGEST);
-        return Some(Failure::package(format!(
-            "{framework} could not be started: {error}"
-        )));
-    }
-    if plan.framework == Framework::Command {
-        return None;
-    }
-    // Before Python 3.12 unittest had no status of its own for it.
-    let none = ended.exit == Some(0) && ran.output("stderr").contains("Ran 0 tests");
-    if ended.exit == Some(NO_TESTS) || none {
-        let reason = format!("{framework} found no tests in its source");
-        return Some(Failure::NotApplicable(reason));
-    }
-    let mut reason = format!("{framework} reported no test, {}", ended.how());
-    if let Some(said) = problems.first().cloned().or_else(|| ran.last_line()) {
-        reason.push_str(&format!(": {}", escape_within(&said, LONGEST)));
-    }
-    Some(Failure::package(reason))
-}
-
 /// What of the tests of a datum was not watched to its end.
 pub(super) fn cut_short(datum: &Value) -> Vec<String> {
     let late = datum["ended"]["timed_out"] == true;
@@ -338,9 +296,12 @@ pub(super) fn order(
     let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
     let python = tasks::python(inputs)?;
     let target = &prepared.target;
+    // What the stage itself needs wins.
+    let mut env = plan.environment.clone();
+    env.extend(around.env);
     let mut commands = vec![Command {
         argv: command(&python, plan, around.before),
-        env: around.env,
+        env,
         seconds: source::seconds(limits, around.reserved),
         stdout: (plan.framework == Framework::Trial).then(|| SUBUNIT.to_owned()),
     }];
@@ -364,16 +325,18 @@ pub(super) fn order(
 
 #[cfg(test)]
 mod tests {
+    use pyti_analyzer::StageStatus;
     use pyti_graph::Datum;
 
     use super::super::hostile;
     use super::*;
 
-    fn plan(framework: Framework) -> TestPlan {
+    pub(super) fn plan(framework: Framework) -> TestPlan {
         TestPlan {
             framework,
             reason: String::new(),
             arguments: vec![],
+            environment: BTreeMap::new(),
             needed: vec![],
             wanted: vec![],
             wanted_by: vec![],
@@ -381,7 +344,7 @@ mod tests {
         }
     }
 
-    fn ended(exit: Option<i32>) -> Ended {
+    pub(super) fn ended(exit: Option<i32>) -> Ended {
         Ended {
             exit,
             signal: exit.is_none().then_some(11),
@@ -389,53 +352,6 @@ mod tests {
             error: None,
             seconds: 1.0,
         }
-    }
-
-    #[test]
-    fn tests_that_never_ran_are_not_done() {
-        let ran = hostile::ran("");
-        let failure = |framework, ended: &Ended, problems: &[String], cut| {
-            nothing_reported(&ran, &plan(framework), ended, problems, cut)
-        };
-        let pytest = |ended: &Ended| failure(Framework::Pytest, ended, &[], None);
-        assert_eq!(
-            pytest(&ended(Some(4))),
-            Some(Failure::package("pytest reported no test, exit status 4"))
-        );
-        assert_eq!(
-            pytest(&ended(None)),
-            Some(Failure::package(
-                "pytest reported no test, ended by signal 11"
-            ))
-        );
-        assert_eq!(
-            pytest(&ended(Some(NO_TESTS))),
-            Some(Failure::NotApplicable(
-                "pytest found no tests in its source".into()
-            ))
-        );
-        let unread = ["a.xml is no JUnit report".to_owned()];
-        assert_eq!(
-            failure(Framework::Nose2, &ended(Some(0)), &unread, None),
-            Some(Failure::package(
-                "nose2 reported no test, exit status 0: a.xml is no JUnit report"
-            ))
-        );
-        let cut = failure(Framework::Nose2, &ended(Some(0)), &[], Some("timed out"));
-        let inconclusive = "its tests were cut short before they reported";
-        assert_eq!(cut, Some(Failure::inconclusive(inconclusive)));
-        let command = |ended: &Ended| failure(Framework::Command, ended, &[], None);
-        assert_eq!(command(&ended(Some(NO_TESTS))), None);
-        let unknown = Ended {
-            error: Some("no such file".into()),
-            ..ended(None)
-        };
-        assert_eq!(
-            command(&unknown),
-            Some(Failure::package(
-                "command could not be started: no such file"
-            ))
-        );
     }
 
     #[test]

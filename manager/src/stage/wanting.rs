@@ -23,7 +23,9 @@ const SERVICES: [(&str, &[&str]); 9] = [
             "psycopg.OperationalError",
             "asyncpg.exceptions",
             "is the server running locally and accepting",
+            "Is the server running locally and accepting",
             "Is the server running on host",
+            "Is the server running on that host and accepting",
         ],
     ),
     (
@@ -125,9 +127,20 @@ pub(super) fn of(status: Status, message: &str) -> Option<String> {
         let name: String = name.as_str().chars().take(LONGEST).collect();
         return Some(format!("{PLUGIN}{name}"));
     }
-    let said = |words: &&[&str]| words.iter().any(|word| message.contains(word));
+    named(message).map(str::to_owned)
+}
+
+/// The service or network that was wanted by what printed this: what failed stands at its end.
+pub(super) fn service(printed: &str) -> Option<&'static str> {
+    let beyond = printed.len().saturating_sub(READ);
+    named(&printed[printed.ceil_char_boundary(beyond)..])
+}
+
+/// The service whose client speaks here.
+fn named(text: &str) -> Option<&'static str> {
+    let said = |words: &&[&str]| words.iter().any(|word| text.contains(word));
     let service = SERVICES.iter().find(|(_, words)| said(words));
-    service.map(|(service, _)| (*service).to_owned())
+    service.map(|(service, _)| *service)
 }
 
 /// Before the name of a fixture, in what a test wants.
@@ -184,5 +197,29 @@ mod tests {
             assert_eq!(of(Status::Passed, message), None);
         }
         assert_eq!(of(Status::Failed, &"é".repeat(READ)), None);
+    }
+
+    #[test]
+    fn of_an_output_its_end_tells_what_was_wanted() {
+        let refused =
+            "E   redis.exceptions.ConnectionError: Error 111 connecting to localhost:6379.";
+        let much = "é".repeat(READ);
+        for (printed, expected) in [
+            (refused.to_owned(), Some("Redis")),
+            (format!("{much}{refused}\n"), Some("Redis")),
+            (format!("{refused}{much}"), None),
+            (
+                "django.db.utils.OperationalError: connection to server at \"localhost\" (127.0.0.1), \
+                 port 5432 failed: Connection refused\n\tIs the server running on that host and \
+                 accepting TCP/IP connections?\n"
+                    .to_owned(),
+                Some("PostgreSQL"),
+            ),
+            // A plugin that is not there is no service.
+            ("E       fixture 'mocker' not found".to_owned(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(service(&printed), expected, "{printed:.200}");
+        }
     }
 }

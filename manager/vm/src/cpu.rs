@@ -12,7 +12,7 @@ use std::{
 /// reduced ACPI makes the kernel skip the PIT (arch/x86/kernel/acpi/boot.c,
 /// `acpi_generic_reduced_hw_init`), and it then waits for a tick that never comes. So it is told.
 #[cfg(target_arch = "x86_64")]
-pub(crate) fn tsc_khz() -> u64 {
+pub fn tsc_khz() -> u64 {
     use core::arch::x86_64::_rdtsc;
     // SAFETY: every x86-64 processor has the instruction, and it touches no memory.
     let read = || (Instant::now(), unsafe { _rdtsc() });

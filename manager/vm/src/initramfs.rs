@@ -14,30 +14,44 @@ const CHARACTER_DEVICE: u32 = 0o020_600;
 /// before anything of a package runs, unlike a word of the kernel's command line.
 pub(crate) fn build(agent: &[u8], interpreter: &str, modules: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut archive = Archive::default();
-    for directory in ["dev", "modules", "proc", "sys"] {
-        archive.add(directory, DIRECTORY, (0, 0), &[]);
+    for directory in ["modules", "proc", "sys"] {
+        archive.directory(directory);
     }
-    // The kernel opens it for init's standard streams, before anything is mounted.
-    archive.add("dev/console", CHARACTER_DEVICE, (5, 1), &[]);
     let mut order = String::new();
     for (name, bytes) in modules {
-        archive.add(&format!("modules/{name}"), FILE, (0, 0), bytes);
+        archive.file(&format!("modules/{name}"), bytes);
         order.push_str(name);
         order.push('\n');
     }
-    archive.add("modules/order", FILE, (0, 0), order.as_bytes());
-    archive.add("interpreter", FILE, (0, 0), interpreter.as_bytes());
-    archive.add("init", PROGRAM, (0, 0), agent);
+    archive.file("modules/order", order.as_bytes());
+    archive.file("interpreter", interpreter.as_bytes());
+    archive.program("init", agent);
     archive.finish()
 }
 
-#[derive(Default)]
-struct Archive {
+/// A newc archive that grows.
+#[derive(Debug, Default)]
+pub struct Archive {
     bytes: Vec<u8>,
     inode: u32,
 }
 
 impl Archive {
+    /// A directory. Names are relative, and what they lie in comes before them.
+    pub fn directory(&mut self, name: &str) {
+        self.add(name, DIRECTORY, (0, 0), &[]);
+    }
+
+    /// A file that may be read by all and written by root.
+    pub fn file(&mut self, name: &str, content: &[u8]) {
+        self.add(name, FILE, (0, 0), content);
+    }
+
+    /// A file that may be executed.
+    pub fn program(&mut self, name: &str, content: &[u8]) {
+        self.add(name, PROGRAM, (0, 0), content);
+    }
+
     fn add(&mut self, name: &str, mode: u32, device: (u32, u32), content: &[u8]) {
         self.inode += 1;
         let links = 1;
@@ -64,7 +78,12 @@ impl Archive {
         self.bytes.resize(self.bytes.len().next_multiple_of(to), 0);
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    /// The archive, with the console that the kernel opens for init's standard streams before anything
+    /// is mounted.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<u8> {
+        self.directory("dev");
+        self.add("dev/console", CHARACTER_DEVICE, (5, 1), &[]);
         self.add("TRAILER!!!", 0, (0, 0), &[]);
         self.pad(512);
         self.bytes

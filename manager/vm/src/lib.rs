@@ -23,10 +23,12 @@ mod template;
 mod vm;
 
 pub use accel::Accel;
+pub use cpu::tsc_khz;
 pub use doctor::{Check, Outcome, Remedy, doctor};
 pub use error::VmError;
 pub use home::{Home, Progress};
 pub use image::{Definition, Image, Interpreter, Record as ImageRecord};
+pub use initramfs::Archive as Initramfs;
 pub use qemu::{SLOT_BYTES, SLOT_SERIAL, control::Control};
 pub use shelf::TemplateRecord;
 pub use template::{StartOptions, Template, VmConfig};

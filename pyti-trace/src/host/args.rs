@@ -15,6 +15,10 @@ the schema of PyTI's store; the last line is {\"summary\": …} and holds the re
 Ctrl-C ends the command; what was recorded until then is printed. Children that outlive the command \
 are left running, told, and no longer followed.
 
+A file that is mapped for execution is recorded only where root does not own it, or where it was or may \
+be changed in memory: libraries of the system are mapped by the dozen. So a library that a command run \
+by root brings along is not seen as such; that it is written and opened is.
+
 Exit status: the command's own; 128 and the signal's number where a signal ended it; 2 where \
 pyti-trace itself failed, which standard error then says.";
 

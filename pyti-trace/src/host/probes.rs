@@ -10,6 +10,9 @@ use crate::event::Family;
 use crate::loader::{Refused, Tracer, kind, name};
 use crate::names::family_name;
 
+/// Columns of a reason that still has its hooks behind it, and not below.
+const MAX_REASON: usize = 64;
+
 /// Which probes are attached, and what is seen by them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Probes {
@@ -24,6 +27,9 @@ pub(super) struct Probes {
     unseen: Vec<Sight>,
     /// What is seen in part.
     seen_in_part: Vec<Sight>,
+    /// What is not known of the attached hooks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) doubt: Option<&'static str>,
 }
 
 /// Something to see.
@@ -41,11 +47,15 @@ struct Sight {
 impl Probes {
     /// Those of a tracer.
     pub(super) fn of(tracer: &Tracer) -> Self {
-        Self::new(
+        let probes = Self::new(
             tracer.attached().to_vec(),
             tracer.refused().to_vec(),
             tracer.missing().to_vec(),
-        )
+        );
+        Self {
+            doubt: tracer.doubt(),
+            ..probes
+        }
     }
 
     /// Those of a kernel that takes all.
@@ -91,6 +101,7 @@ impl Probes {
             missing_fields,
             unseen,
             seen_in_part,
+            doubt: None,
         }
     }
 
@@ -120,10 +131,14 @@ impl Probes {
             }
         }
         for reason in reasons {
-            out += &paragraph(
-                &format!("  {reason}: "),
-                &self.hooks_refused_for(reason).join(", "),
-            );
+            let hooks = self.hooks_refused_for(reason).join(", ");
+            let head = format!("  {reason}: ");
+            if head.chars().count() <= MAX_REASON {
+                out += &paragraph(&head, &hooks);
+            } else {
+                out += &paragraph("  ", &format!("{reason}:"));
+                out += &paragraph("    ", &hooks);
+            }
         }
         if !self.missing_fields.is_empty() {
             out += &paragraph(
@@ -308,6 +323,13 @@ mod tests {
     #[test]
     fn lsm_refused() {
         insta::assert_snapshot!(said(|hook| (hook.attach == Attach::Lsm).then_some(EPERM)));
+    }
+
+    #[test]
+    fn bpf_no_active_lsm() {
+        let reason = "bpf is not among this kernel's active LSMs \
+                      (lsm=lockdown,capability,landlock,yama,apparmor)";
+        insta::assert_snapshot!(said(|hook| (hook.attach == Attach::Lsm).then_some(reason)));
     }
 
     #[test]

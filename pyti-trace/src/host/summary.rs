@@ -159,6 +159,7 @@ impl Summary<'_> {
                 ran.join(", ")
             ));
         }
+        warnings.extend(self.probes.doubt.map(str::to_owned));
         warnings
     }
 }
@@ -167,6 +168,32 @@ impl Summary<'_> {
 mod tests {
     use super::*;
     use crate::event::FamilyCounters;
+
+    /// The warnings, and what stands in JSON.
+    fn told(doubt: Option<&'static str>) -> (Vec<String>, serde_json::Value) {
+        let mut probes = Probes::none_refused();
+        probes.doubt = doubt;
+        let summary = Summary {
+            ended: Some(Ended::Exit(0)),
+            left_behind: Vec::new(),
+            events: Vec::new(),
+            skipped_runs: 0,
+            untracked: 0,
+            before: Vec::new(),
+            python_stacks_of: None,
+            python_stacks_unread: &BTreeSet::new(),
+            probes: &probes,
+        };
+        let json = serde_json::to_value(&summary).unwrap();
+        (summary.warnings(), json["probes"]["doubt"].clone())
+    }
+
+    #[test]
+    fn what_is_not_known_of_the_probes_is_told() {
+        assert_eq!(told(None), (Vec::new(), serde_json::Value::Null));
+        let doubt = "whether LSM probes run is not known";
+        assert_eq!(told(Some(doubt)), (vec![doubt.to_owned()], doubt.into()));
+    }
 
     #[test]
     fn passes_the_status_on() {

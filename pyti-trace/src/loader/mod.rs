@@ -3,6 +3,7 @@
 mod attach;
 mod btf;
 mod error;
+mod lsm;
 mod pages;
 mod python;
 mod timing;
@@ -13,11 +14,12 @@ use std::os::fd::{AsFd as _, AsRawFd, RawFd};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
 use aya::{Ebpf, EbpfLoader, Endianness, Pod};
 use pyti_trace_ebpf::{
-    CpuCounters, HOOKS, Interpreter, MISSING, OFFSET_PATHS, Pages, Process, WriteKey, Written,
+    CpuCounters, HOOKS, Hook, Interpreter, MISSING, OFFSET_PATHS, Pages, Process, WriteKey, Written,
 };
 
 pub use self::attach::{Refused, kind, name};
 pub use self::error::LoadError;
+use self::lsm::Lsm;
 pub use self::python::interpreter;
 pub use self::timing::Timing;
 use crate::event::{Counters, Family, FamilyCounters};
@@ -57,6 +59,7 @@ pub struct Tracer {
     attached: Vec<String>,
     refused: Vec<Refused>,
     missing: Vec<&'static str>,
+    doubt: Option<&'static str>,
 }
 
 /// What is done where the kernel refuses a core hook, or lacks a field that the probes read.
@@ -80,7 +83,7 @@ impl Tracer {
 
     /// Loads and attaches what the kernel lets be attached. What it refuses is in
     /// [`Tracer::refused`], which may be everything; programs that read what this kernel does not
-    /// have ([`Tracer::missing`]) are among them.
+    /// have ([`Tracer::missing`]) are among them, and those that it would attach and never call.
     ///
     /// # Errors
     /// A kernel without BTF, or that refuses the maps.
@@ -117,15 +120,24 @@ impl Tracer {
             .override_global("PAGES", &Shared(pages), true)
             .load(PROBES)
             .map_err(|error| LoadError::Object(Box::new(error)))?;
-        let mut attached = Vec::new();
+        let lsm = match lacking {
+            // It was booted with what the probes need.
+            Lacking::Fails => Lsm::Calls,
+            Lacking::IsTold => Lsm::listed(),
+        };
+        let mut attached: Vec<&'static Hook> = Vec::new();
         let mut refused: Vec<Refused> = Vec::new();
         for hook in HOOKS {
+            if let Some(refusal) = lsm.refusal(hook) {
+                refused.push(*refusal);
+                continue;
+            }
             let loaded = match pages {
                 Pages::UNKNOWN if hook.program == READS_PAGES => Err(pages::refused(hook)),
                 _ => attach::attach(&mut ebpf, hook, &btf),
             };
             match loaded {
-                Ok(()) => attached.push(name(hook)),
+                Ok(()) => attached.push(hook),
                 Err(reason) if hook.core && lacking == Lacking::Fails => {
                     return Err(LoadError::Hook {
                         program: hook.program,
@@ -136,6 +148,7 @@ impl Tracer {
                 Err(reason) => refused.push(*reason),
             }
         }
+        let doubt = lsm.settle(&mut ebpf, &mut attached, &mut refused)?;
         let events = map(&mut ebpf, "EVENTS", RingBuf::try_from)?;
         let tracked = map(&mut ebpf, "TRACKED", HashMap::try_from)?;
         let counters = map(&mut ebpf, "COUNTERS", PerCpuArray::try_from)?;
@@ -146,9 +159,10 @@ impl Tracer {
             tracked,
             counters,
             written,
-            attached,
+            attached: attached.into_iter().map(name).collect(),
             refused,
             missing,
+            doubt,
         })
     }
 
@@ -168,6 +182,12 @@ impl Tracer {
     #[must_use]
     pub fn missing(&self) -> &[&'static str] {
         &self.missing
+    }
+
+    /// What is not known of the attached probes: whether they run.
+    #[must_use]
+    pub fn doubt(&self) -> Option<&'static str> {
+        self.doubt
     }
 
     /// Each loaded program and how many instructions the verifier walked through to accept it, by name.

@@ -54,6 +54,12 @@ pub(super) const KNOWN: &[Known] = &[
         "data",
         "a part that was sampled on its way was refused then: the sample is dropped",
     ),
+    known(
+        "write",
+        "io_uring-fixed",
+        "data",
+        "the pages were registered before: what lies at their address now may be anything",
+    ),
     known("write", "mmap", "bytes data", MEMORY),
     known("write", "mprotect", "bytes data", MEMORY),
     known("listen", "unix", "path", BOUND),

@@ -4,3 +4,4 @@ mod actions;
 mod evasions;
 mod matrix;
 mod stacks;
+mod tracer;

@@ -1,4 +1,4 @@
-//! Every action of the probes' table, through every road that the kernel offers.
+//! Every action of the probes' table, through every road to it that is known here.
 
 use std::path::Path;
 

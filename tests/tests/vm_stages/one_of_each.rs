@@ -121,11 +121,23 @@ fn vm_stages_give_their_data_and_are_remembered() {
         reason.is_some_and(|reason| reason.contains("no such machine")),
         "{built:#}"
     );
-    assert_eq!(
-        built["diagnostics"][0]["option"], "unused-variable",
-        "{}",
-        built["diagnostics"]
-    );
+    // A call has what was said of its source in its build; the second build is not counted again.
+    let of_build = |number: u64| {
+        let calls = built["calls"].as_array().into_iter().flatten();
+        calls.filter(move |call| call["build"] == number)
+    };
+    for number in [1, 2] {
+        let said = of_build(number).filter_map(|call| call["diagnostics"].as_array());
+        let said = said.flatten().filter(|said| said["build"] == number);
+        let warned = said.filter(|said| said["option"] == "unused-variable");
+        assert_eq!(warned.count(), 1, "{number}: {built:#}");
+    }
+    let said = &driver["diagnostics"][0];
+    assert_eq!(said["option"], "unused-variable", "{driver:#}");
+    let compilers = of_build(1).filter(|call| call["role"] == "compiler");
+    let counted = format!("; {} compiler calls, 1 warning;", compilers.count());
+    let summary = outcome(&audit, "build").1;
+    assert!(summary.contains(&counted), "{summary}: {counted}");
     for role in ["compiler", "translator", "assembler", "linker"] {
         let calls = built["calls"].as_array().into_iter().flatten();
         let ended = calls.filter(|call| call["role"] == role && call["exit"] == 0);
@@ -271,11 +283,27 @@ fn vm_stages_of_an_old_package_have_what_its_setup_py_asks_for() {
     assert_eq!(names, ["pyti_fixture_setup_requires"]);
 }
 
+/// What a build asks for only when it runs cannot be had then; the report says how it can.
+#[test]
+fn vm_stages_have_what_the_user_says_that_the_build_asks_for() {
+    let package = "old/setup-requires-computed";
+    let audit = audit_package(package, &[]);
+    assert_eq!(audit.verdict(), "inconclusive", "{}", audit.everything());
+    let reasons = audit.report["reasons"].to_string();
+    let remedy = "; --build-requires 'six>=1.10' fetches it beforehand";
+    assert!(reasons.contains(remedy), "{reasons}");
+    let audit = audit_package(package, &["--build-requires", "six>=1.10"]);
+    assert_eq!(audit.verdict(), "unremarkable", "{}", audit.everything());
+    assert_eq!(outcome(&audit, "install").0, "done");
+    let notes = audit.report["notes"].to_string();
+    assert!(notes.contains("with six>=1.10, as was asked"), "{notes}");
+}
+
 #[test]
 fn vm_stages_after_a_failed_install_are_skipped_with_the_chain() {
-    let stages = ["import", "quality-pyflakes", "quality-twine"];
+    let stages = ["import", "build", "quality-pyflakes", "quality-twine"];
     let stages: Vec<&str> = stages.iter().flat_map(|stage| ["--stage", stage]).collect();
-    let audit = audit_package("stages/install-fails", &stages);
+    let audit = audit_package("stages/build-fails", &stages);
     assert_eq!(audit.verdict(), "inconclusive", "{}", audit.everything());
     let (outcome_of_install, why) = outcome(&audit, "install");
     assert_eq!(outcome_of_install, "failed");
@@ -283,6 +311,21 @@ fn vm_stages_after_a_failed_install_are_skipped_with_the_chain() {
     let (outcome_of_import, why) = outcome(&audit, "import");
     assert_eq!(outcome_of_import, "skipped");
     assert_eq!(why, "install failed");
+    // A build without a wheel gives its datum all the same: which native part failed, and why.
+    let (outcome_of_build, why) = outcome(&audit, "build");
+    assert_eq!(outcome_of_build, "done", "{why}");
+    assert!(why.starts_with("exit status 1, no wheel; "), "{why}");
+    let told = "; native parts that failed: 1 (a.c: #error \"no such instruction\")";
+    assert!(why.ends_with(told), "{why}");
+    let built = audit.datum("build");
+    let failed = &built["failed"][0];
+    assert_eq!(failed["part"], "a.c", "{built:#}");
+    assert_eq!(failed["exit"], 1, "{built:#}");
+    assert_eq!(failed["diagnostics"][0]["line"], 2, "{built:#}");
+    let at = failed["call"].as_u64().expect("no call") as usize;
+    let call = &built["calls"][at];
+    assert_eq!(call["role"], "compiler", "{built:#}");
+    assert_eq!(call["diagnostics"], failed["diagnostics"], "{built:#}");
     // What looks only at its files does not wait for it.
     let (checked, why) = outcome(&audit, "quality-pyflakes");
     assert_eq!(checked, "done", "{why}");

@@ -3,6 +3,7 @@
 
 use super::files::Files;
 use super::framework::Framework;
+use super::variables::assignment;
 
 /// Commands within commands, as in `coverage run -m pytest`.
 const DEEPEST: usize = 8;
@@ -15,6 +16,8 @@ pub(super) struct Call {
     /// What it is told, options that need plugins left out; a script of the package's own first
     /// where that runs the tests.
     pub words: Vec<String>,
+    /// Variables that are assigned before it, as they are written.
+    pub variables: Vec<(String, String)>,
 }
 
 /// Options of pytest's own that say which tests are run, with whether a value follows
@@ -60,6 +63,14 @@ pub(super) fn call(words: &[String], directory: &str, files: &Files) -> Option<C
 }
 
 fn program(words: &[&str], directory: &str, files: &Files, depth: usize) -> Option<Call> {
+    let assigned = words.iter().map_while(|word| assignment(word));
+    let variables: Vec<(String, String)> = assigned.collect();
+    let mut call = named(&words[variables.len()..], directory, files, depth)?;
+    call.variables.splice(0..0, variables);
+    Some(call)
+}
+
+fn named(words: &[&str], directory: &str, files: &Files, depth: usize) -> Option<Call> {
     let (first, rest) = words.split_first()?;
     if depth > DEEPEST {
         return None;
@@ -74,13 +85,13 @@ fn program(words: &[&str], directory: &str, files: &Files, depth: usize) -> Opti
         "hatch" if rest.first() == Some(&"test") => Some(Call {
             framework: Framework::Pytest,
             words: vec![],
+            variables: vec![],
         }),
         "coverage" | "coverage3" if rest.first() == Some(&"run") => {
             let options = ["--source", "--rcfile", "--omit", "--include", "--context"];
             script(after_options(&rest[1..], &options), directory, files, depth)
         }
         _ if is_python(name) => script(after_options(rest, &["-W", "-X"]), directory, files, depth),
-        _ if name.contains('=') && !name.starts_with('-') => again(rest),
         _ => module(name, rest, directory, files, depth)
             .or_else(|| of_script(first, rest, directory, files)),
     }
@@ -122,7 +133,13 @@ fn script(words: &[&str], directory: &str, files: &Files, depth: usize) -> Optio
 }
 
 fn module(name: &str, rest: &[&str], directory: &str, files: &Files, depth: usize) -> Option<Call> {
-    let keep = |framework, words: Vec<String>| Some(Call { framework, words });
+    let keep = |framework, words: Vec<String>| {
+        Some(Call {
+            framework,
+            words,
+            variables: vec![],
+        })
+    };
     let at = |word: &str| place(word, directory, files);
     match name {
         "pytest" | "py.test" => keep(Framework::Pytest, pytest(rest, directory, files)),
@@ -159,6 +176,7 @@ fn of_script(first: &str, rest: &[&str], directory: &str, files: &Files) -> Opti
     test.then(|| Call {
         framework: Framework::Django,
         words: django(words),
+        variables: vec![],
     })
 }
 
@@ -426,5 +444,26 @@ mod tests {
         assert_eq!(inside.words, ["t/unit"]);
         let there = call(&["pytest".into()], "t", &files).unwrap();
         assert_eq!(there.words, ["t"]);
+    }
+
+    #[test]
+    fn variables_are_read_before_a_command() {
+        let files = Files::of(&[("tests/test_a.py", "")]);
+        let many = format!("{}pytest", "A=b ".repeat(100));
+        for (command, count, last) in [
+            ("A=b env C=/d/e pytest tests", 2, ("C", "/d/e")),
+            ("env -- A=b pytest", 0, ("", "")),
+            ("A-B=c A='b c' time pytest", 2, ("A", "b c")),
+            ("coverage run -m pytest A=b", 0, ("", "")),
+            (many.as_str(), 100, ("A", "b")),
+        ] {
+            let words = shlex::split(command).unwrap();
+            let found = call(&words, "", &files).map(|call| call.variables);
+            let found = found.unwrap_or_default();
+            let named = found.last().map(|(name, value)| (&**name, &**value));
+            assert_eq!((found.len(), named.unwrap_or_default()), (count, last));
+        }
+        let words = ["A=tests/pytest".to_owned(), "tests".to_owned()];
+        assert_eq!(call(&words, "", &files), None);
     }
 }

@@ -2,6 +2,7 @@
 //! `hatch` and `pdm`, read, never run.
 
 use super::files::Files;
+use super::variables::Variables;
 use super::{PythonVersion, hatch, nox, tox};
 
 /// Environments of one package that are looked at.
@@ -12,8 +13,10 @@ const MOST: usize = 64;
 pub(super) struct Environment {
     /// Where it is written, for messages.
     pub origin: String,
-    /// What is run in it, word by word.
+    /// What is run in it, word by word, after the variables that are for that command alone.
     pub commands: Vec<Vec<String>>,
+    /// Variables of all of it, and which of them are left out.
+    pub variables: Variables,
     /// Where, relative to the source; empty for the source itself.
     pub directory: String,
     /// What is installed before, each as the arguments of one `pip install`.

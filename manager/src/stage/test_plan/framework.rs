@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use pyti_analyzer::amount;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,7 @@ use super::environment::Environment;
 use super::files::Files;
 use super::ini::Ini;
 use super::invocation::arguments;
+use super::variables::Variables;
 
 /// What runs tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +69,10 @@ pub(super) struct Choice {
     pub arguments: Vec<String>,
     /// Which of the package's environments says so.
     pub environment: Option<usize>,
+    /// Variables of that environment and of its command.
+    pub variables: Variables,
+    /// What of the tests is not run, one sentence each.
+    pub notes: Vec<String>,
 }
 
 /// Where pytest is configured
@@ -101,19 +107,33 @@ pub(super) fn choose(files: &Files, environments: &[Environment]) -> Result<Choi
             reason,
             arguments: arguments(framework, words.unwrap_or_default(), files),
             environment: None,
+            variables: Variables::default(),
+            notes: vec![],
         })
     };
     for (index, environment) in environments.iter().enumerate() {
-        for command in &environment.commands {
-            if let Some(call) = call(command, &environment.directory, files) {
-                return Ok(Choice {
-                    framework: call.framework,
-                    reason: format!("{} runs `{}`", environment.origin, command.join(" ")),
-                    arguments: arguments(call.framework, call.words, files),
-                    environment: Some(index),
-                });
-            }
+        let mut calls = environment.commands.iter().filter_map(|command| {
+            let call = call(command, &environment.directory, files)?;
+            Some((command.as_slice(), call))
+        });
+        let Some((command, call)) = calls.next() else {
+            continue;
+        };
+        // The same again would tell nothing more.
+        let others = calls.filter(|(_, other)| *other != call);
+        let others: Vec<&[String]> = others.map(|(command, _)| command).collect();
+        let mut variables = environment.variables.clone();
+        for (name, value) in &call.variables {
+            variables.add(name, value);
         }
+        return Ok(Choice {
+            framework: call.framework,
+            reason: format!("{} runs `{}`", environment.origin, command.join(" ")),
+            arguments: arguments(call.framework, call.words, files),
+            environment: Some(index),
+            variables,
+            notes: not_run(&environment.origin, &others).into_iter().collect(),
+        });
     }
     for (file, mark) in PYTEST {
         if files.text(file).contains(mark) {
@@ -186,6 +206,15 @@ pub(super) fn choose(files: &Files, environments: &[Environment]) -> Result<Choi
     }
 }
 
+/// What it says that an environment tests more than is run.
+fn not_run(origin: &str, commands: &[&[String]]) -> Option<String> {
+    let first = commands.first()?.join(" ");
+    let (one, many) = ("further test command", "further test commands");
+    let count = amount(commands.len() as u64, one, many);
+    let are = if commands.len() == 1 { "is" } else { "are" };
+    Some(format!("{count} of {origin} {are} not run: `{first}`"))
+}
+
 /// The search of all modules of a package that setuptools makes of `test_suite`
 /// (`ScanningLoader`, setuptools/command/test.py before 72); `None` where the package says itself what
 /// its tests are, or is none.
@@ -241,6 +270,34 @@ mod tests {
         )
         .unwrap();
         (plan.framework, plan.reason)
+    }
+
+    #[test]
+    fn further_test_commands_of_an_environment_are_told() {
+        let notes = |commands: &str| {
+            let tox = format!("[testenv]\ncommands =\n{commands}");
+            let files = Files::of(&[("tox.ini", &tox), ("a/test_a.py", ""), ("b/test_b.py", "")]);
+            let plan = plan(&files, &CoreMetadata::default(), PythonVersion::TEST);
+            plan.unwrap().notes
+        };
+        let none = Vec::<String>::new();
+        assert_eq!(notes("    mypy a\n    pytest a\n    ruff check\n"), none);
+        // With and without its coverage.
+        assert_eq!(
+            notes("    coverage run -m pytest a\n    pytest -v a\n"),
+            none
+        );
+        assert_eq!(
+            notes("    pytest a\n    mypy a\n    python -m unittest\n"),
+            ["1 further test command of tox.ini [testenv] is not run: `python -m unittest`"]
+        );
+        let start = "2 further test commands of tox.ini [testenv] are not run: `pytest b`";
+        let more = "    pytest a\n    pytest b\n    env A=1 pytest a\n";
+        assert_eq!(notes(more), [start]);
+        let long = format!("    pytest a\n    pytest b \u{1b}{}\n", "x".repeat(9000));
+        let found = notes(&format!("{}{more}", long.repeat(9)));
+        assert!(found[0].starts_with("1"), "{found:?}");
+        assert!(found[0].chars().count() <= 200 && !found[0].contains('\u{1b}'));
     }
 
     #[test]

@@ -5,10 +5,13 @@ use toml::{Table, Value};
 
 use super::environment::Environment;
 use super::files::Files;
-use super::tox::substitute;
+use super::substitution::{self, substitute};
 
 /// Names of environments that hold tests, the likeliest first; `hatch test` runs in the first.
 const NAMES: [&str; 5] = ["hatch-test", "test", "tests", "dev", "default"];
+
+/// Variables of one environment that are looked at.
+const MOST: usize = 500;
 
 /// The environments of a package that uses hatch or PDM.
 pub(super) fn environments(files: &Files) -> Vec<Environment> {
@@ -54,6 +57,17 @@ fn of_hatch(file: &str, name: &str, table: &Table) -> Environment {
     for key in ["dependencies", "extra-dependencies"] {
         let requirements = texts(key).into_iter().map(|text| vec![text]);
         environment.installs.extend(requirements);
+    }
+    let said = table.get("env-vars").and_then(Value::as_table);
+    for (key, value) in said.into_iter().flatten().take(MOST) {
+        let variables = &mut environment.variables;
+        let value = value.as_str().ok_or_else(|| "its form".to_owned());
+        match value.and_then(|text| substitution::value(text, name, "", variables)) {
+            Ok(value) => variables.add(key, &value),
+            Err(why) => variables.skip(format!(
+                "hatch's variable `{key}` is not understood for {why}"
+            )),
+        }
     }
     if let Some(scripts) = table.get("scripts").and_then(Value::as_table) {
         add_scripts(scripts, &mut environment);
@@ -114,5 +128,26 @@ mod tests {
             [["pytest", "tests"], ["coverage", "report"]]
         );
         assert_eq!(found[1].commands, [["nose2", "-v"]]);
+    }
+
+    #[test]
+    fn variables_are_read() {
+        let found = environments(&Files::of(&[(
+            "hatch.toml",
+            "[envs.test.env-vars]\nA = '{root}/b'\nB = '{matrix:x}'\nC = 1\nHOME = 'x'\n\
+            [envs.test.scripts]\ntest = 'D=e pytest'\n",
+        )]));
+        let variables = &found[0].variables;
+        let set: Vec<String> = variables.set.values().cloned().collect();
+        assert_eq!(set, ["{source}/b"]);
+        assert_eq!(
+            variables.notes(),
+            [
+                "hatch's variable `B` is not understood for {matrix}",
+                "hatch's variable `C` is not understood for its form",
+                "the variable `HOME` is not set: the stage has its own",
+            ]
+        );
+        assert_eq!(found[0].commands, [["D=e", "pytest"]]);
     }
 }

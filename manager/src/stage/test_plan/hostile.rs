@@ -19,7 +19,7 @@ const FILES: [&str; 10] = [
     "test_a.py",
 ];
 /// What their grammars are made of.
-const WORDS: [&str; 52] = [
+const WORDS: [&str; 59] = [
     "[testenv]",
     "[testenv:",
     "[tox]",
@@ -68,6 +68,13 @@ const WORDS: [&str; 52] = [
     "def tests(session):",
     "session.run(",
     "session.install(",
+    "session.env[",
+    "session.env.update(",
+    "env={",
+    "setenv",
+    "[tool.hatch.envs.test.env-vars]",
+    "{env:A}",
+    "A=b ",
     "f'",
     "é",
     "\0",
@@ -110,6 +117,10 @@ fn long_files_of_one_word_are_read() {
             word.repeat((64 << 10) / word.len()),
             format!("[testenv]\ndeps = {}", word.repeat((60 << 10) / word.len())),
             format!("[tox]\nenvlist = {}", word.repeat((60 << 10) / word.len())),
+            format!(
+                "[testenv]\nsetenv = A = {}",
+                word.repeat((60 << 10) / word.len())
+            ),
             format!(
                 "def t(session):\n  session.run({}",
                 word.repeat((60 << 10) / word.len())

@@ -15,7 +15,11 @@ mod invocation;
 mod lists;
 mod nox;
 mod requirements;
+mod substitution;
 mod tox;
+mod variables;
+
+use std::collections::BTreeMap;
 
 use pyti_analyzer::escape_within;
 use pyti_index::CoreMetadata;
@@ -28,6 +32,7 @@ use framework::{Choice, choose};
 pub(super) use invocation::RUN_DJANGO;
 use invocation::arguments;
 use requirements::{Wanted, own, wanted};
+use variables::Variables;
 
 /// Characters kept of a reason or a note, which quote the package's files.
 const LONGEST: usize = 200;
@@ -63,13 +68,18 @@ pub struct TestPlan {
     /// Arguments of the interpreter, in the source's directory; the program itself first where
     /// [`Framework::Command`] is run.
     pub arguments: Vec<String>,
+    /// Environment variables that the package sets for them; `{source}` and `{work}` in a value stand
+    /// for places in the guest.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
     /// Requirements (PEP 508) without which the tests cannot be run.
     pub needed: Vec<String>,
     /// What the package says that its tests require.
     pub wanted: Vec<String>,
     /// Where it says so.
     pub wanted_by: Vec<String>,
-    /// What of its files is not understood or not followed, one sentence each.
+    /// What of its files is not understood or not followed, and what of its tests is not run, one
+    /// sentence each.
     pub notes: Vec<String>,
 }
 
@@ -86,8 +96,9 @@ pub(in crate::stage) fn plan(
     let mut choice = choose(files, &environments)?;
     let environment = choice.environment.and_then(|index| environments.get(index));
     let environment = environment.or_else(|| for_tests(&environments));
-    let mut wanted = wanted(files, metadata, environment);
-    wanted.notes.splice(0..0, cut(&mut choice, files));
+    let wanted = wanted(files, metadata, environment);
+    let cut = cut(&mut choice, files);
+    choice.notes.extend(cut);
     Ok(of_choice(choice, wanted, files))
 }
 
@@ -119,8 +130,14 @@ pub(super) fn of_command(
     python: PythonVersion,
 ) -> TestPlan {
     let environments = environments(files, python);
+    let mut variables = Variables::default();
     let (framework, arguments) = match command::call(command, "", files) {
-        Some(call) => (call.framework, arguments(call.framework, call.words, files)),
+        Some(call) => {
+            for (name, value) in &call.variables {
+                variables.add(name, value);
+            }
+            (call.framework, arguments(call.framework, call.words, files))
+        }
         None => (Framework::Command, command.to_vec()),
     };
     let choice = Choice {
@@ -128,6 +145,8 @@ pub(super) fn of_command(
         reason: format!("the user said `{}`", command.join(" ")),
         arguments,
         environment: None,
+        variables,
+        notes: vec![],
     };
     let wanted = wanted(files, metadata, for_tests(&environments));
     of_choice(choice, wanted, files)
@@ -135,14 +154,18 @@ pub(super) fn of_command(
 
 fn of_choice(choice: Choice, wanted: Wanted, files: &Files) -> TestPlan {
     let short = |text: &String| escape_within(text, LONGEST).to_string();
+    let left_out = choice.variables.notes();
+    let notes = choice.notes.iter().chain(&left_out).chain(&wanted.notes);
+    let notes = notes.take(MOST).map(short).collect();
     TestPlan {
         framework: choice.framework,
         reason: short(&choice.reason),
         arguments: choice.arguments,
+        environment: choice.variables.set,
         needed: own(choice.framework, files),
         wanted: wanted.requirements,
         wanted_by: wanted.by.iter().map(short).collect(),
-        notes: wanted.notes.iter().take(MOST).map(short).collect(),
+        notes,
     }
 }
 

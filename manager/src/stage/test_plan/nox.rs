@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::environment::Environment;
+use super::variables::{Variables, is_name};
 
 /// Sessions that are read.
 const MOST_SESSIONS: usize = 64;
@@ -19,6 +20,9 @@ static SESSION: LazyLock<Option<Regex>> =
 static TOP_LEVEL: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?m)^[@A-Za-z_]").ok());
 static CALL: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"\b(\w+)\.(run|install|run_always|run_install)[ \t]*\(").ok());
+/// Where a session's own variables are set, one or several.
+static VARIABLES: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"\b(\w+)\.env(?:(\[)|\.update[ \t]*\()").ok());
 
 /// The sessions of a file, those whose names tell of tests first.
 pub(super) fn environments(text: &str) -> Vec<Environment> {
@@ -56,6 +60,7 @@ pub(super) fn environments(text: &str) -> Vec<Environment> {
                 ));
             }
             environment.groups.extend(said.groups);
+            let before = environment.commands.len();
             match (what.as_str(), said.words.first().map(String::as_str)) {
                 (_, Some("uv" | "poetry" | "pdm")) if what.as_str() != "install" => {
                     synchronise(&said.words, &mut environment);
@@ -64,11 +69,112 @@ pub(super) fn environments(text: &str) -> Vec<Environment> {
                 ("install", _) => environment.installs.push(said.words),
                 _ => {}
             }
+            if let Some(command) = environment.commands.get_mut(before) {
+                let variables = &mut environment.variables;
+                let assigned = said.variables.into_iter().filter_map(|(name, value)| {
+                    if !is_name(&name) {
+                        variables.leave_out(&name, "that is no name of a variable");
+                        return None;
+                    }
+                    Some(format!("{name}={value}"))
+                });
+                command.splice(0..0, assigned.collect::<Vec<_>>());
+                not_written_out(said.unset, what.as_str(), name.as_str(), variables);
+            }
         }
+        set(
+            body,
+            own.as_str(),
+            name.as_str(),
+            &mut environment.variables,
+        );
         found.push(environment);
     }
     found.sort_by_key(|environment| !environment.origin.contains("test"));
     found
+}
+
+/// The variables that a session itself sets, on which `own` is its name for itself.
+fn set(body: &str, own: &str, name: &str, variables: &mut Variables) {
+    let mut unset = 0;
+    let found = VARIABLES.iter().flat_map(|found| found.captures_iter(body));
+    for found in found.take(MOST) {
+        let (Some(whole), Some(on)) = (found.get(0), found.get(1)) else {
+            continue;
+        };
+        if on.as_str() != own {
+            continue;
+        }
+        let rest = &body[whole.end()..];
+        let rest = &rest[..rest.floor_char_boundary(LONGEST)];
+        let (pairs, unknown) = match found.get(2) {
+            Some(_) => item(rest),
+            None => dictionary(rest),
+        };
+        unset += unknown;
+        for (name, value) in pairs {
+            variables.add(&name, &value);
+        }
+    }
+    not_written_out(unset, "env", name, variables);
+}
+
+fn not_written_out(count: usize, of: &str, name: &str, variables: &mut Variables) {
+    if count > 0 {
+        variables.skip(format!(
+            "{count} of the variables of {of} is not written out in {name} of noxfile.py"
+        ));
+    }
+}
+
+/// The variable that is set by what goes on after `session.env[`, where any is, and how many are not
+/// written out.
+fn item(rest: &str) -> (Vec<(String, String)>, usize) {
+    let line = rest.split('\n').next().unwrap_or_default();
+    let (key, _, _) = argument(line);
+    let after = line.get(key.len() + 1..).unwrap_or_default().trim_start();
+    let assigned = after.strip_prefix('=');
+    let value = match assigned.filter(|value| !value.starts_with('=')) {
+        Some(value) => literal(value.trim()),
+        None if after.starts_with("+=") => None,
+        None => return (vec![], 0),
+    };
+    match (literal(key.trim()), value) {
+        (Some((key, _)), Some((value, _))) => (vec![(key, value)], 0),
+        _ => (vec![], 1),
+    }
+}
+
+/// The entries of the dictionary at the start of `text` that are written out, and how many are not.
+fn dictionary(text: &str) -> (Vec<(String, String)>, usize) {
+    let Some(mut rest) = skip_space(text).strip_prefix('{') else {
+        return (vec![], 1);
+    };
+    let (mut found, mut unknown) = (vec![], 0);
+    for _ in 0..MOST {
+        rest = skip_space(rest);
+        let (entry, after, end) = argument(rest);
+        match entry_of(entry.trim()) {
+            Some(pair) => found.push(pair),
+            None if entry.trim().is_empty() => {}
+            None => unknown += 1,
+        }
+        if end {
+            break;
+        }
+        rest = after;
+    }
+    (found, unknown)
+}
+
+/// A name and a value that are both written out.
+fn entry_of(entry: &str) -> Option<(String, String)> {
+    if !entry.starts_with(['"', '\'']) {
+        return None;
+    }
+    let (name, rest) = quoted(entry)?;
+    let (value, _) = literal(skip_space(rest).strip_prefix(':')?.trim())?;
+    Some((name, value))
 }
 
 /// What `uv sync` and its like are told to install.
@@ -103,6 +209,10 @@ struct Arguments {
     words: Vec<String>,
     /// Dependency groups that are asked for by name.
     groups: Vec<String>,
+    /// Variables of that call.
+    variables: Vec<(String, String)>,
+    /// How many of these only running it would tell.
+    unset: usize,
     /// Those that only running it would tell.
     unknown: usize,
 }
@@ -117,7 +227,12 @@ fn arguments(text: &str) -> Arguments {
         let bare = argument.trim();
         match literal(bare) {
             Some((word, "")) => found.words.push(word),
-            _ if bare.is_empty() || is_keyword(bare) => {}
+            _ if bare.is_empty() => {}
+            _ if keyword(bare).is_some() => {
+                if let Some(("env", value)) = keyword(bare) {
+                    (found.variables, found.unset) = dictionary(value);
+                }
+            }
             _ if bare.contains("dependency_groups(") => {
                 let groups = literals(bare).into_iter();
                 found
@@ -170,10 +285,12 @@ fn argument(text: &str) -> (&str, &str, bool) {
     (text, "", true)
 }
 
-fn is_keyword(argument: &str) -> bool {
-    argument.split_once('=').is_some_and(|(name, value)| {
-        !value.starts_with('=') && name.trim().chars().all(|c| c.is_alphanumeric() || c == '_')
-    })
+/// The name and the value of a keyword argument.
+fn keyword(argument: &str) -> Option<(&str, &str)> {
+    let (name, value) = argument.split_once('=')?;
+    let name = name.trim();
+    let named = name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    (named && !value.starts_with('=')).then_some((name, value))
 }
 
 /// The string literals of an expression.
@@ -252,7 +369,7 @@ mod tests {
         let tests = &found[0];
         assert_eq!(tests.origin, "noxfile.py tests");
         assert_eq!(tests.installs, [vec!["-r", "req.txt", "a>=1"], vec![]]);
-        assert_eq!(tests.commands, [["pytest", "tests"]]);
+        assert_eq!(tests.commands, [["A=)", "pytest", "tests"]]);
         assert_eq!(tests.groups, ["test", "y"]);
         assert_eq!(tests.extras, ["x"]);
         assert_eq!(
@@ -260,6 +377,56 @@ mod tests {
             ["1 of install is not written out in tests of noxfile.py"]
         );
         assert_eq!(found[1].installs, [["ruff"]]);
+    }
+
+    #[test]
+    fn variables_are_read_where_they_are_written_out() {
+        let found = environments(
+            "def tests(session):\n    session.env['A'] = 'b' 'c'  # why\n    session.env[key] = 'd'\n    \
+            session.env['PATH'] = 'x'\n    other.env['E'] = 'f'\n    if session.env['A'] == 'g':\n        \
+            session.env.update({'H': 'i', **more,})\n    session.env['J'] += 'k'\n    \
+            session.run(\n        'pytest',\n        env={\n            'L': 'm n',  # don't\n            \
+            \"O\": str(1), '=': 'p', 'Q': f'{r}',\n        },\n    )\n    session.run('pytest', env=env)\n",
+        );
+        let variables = &found[0].variables;
+        let set: Vec<(&str, &str)> = variables
+            .set
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(set, [("A", "bc"), ("H", "i")]);
+        assert_eq!(found[0].commands, [vec!["L=m n", "pytest"], vec!["pytest"]]);
+        assert_eq!(
+            variables.notes(),
+            [
+                "the variable `=` is not set: that is no name of a variable",
+                "2 of the variables of run is not written out in tests of noxfile.py",
+                "1 of the variables of run is not written out in tests of noxfile.py",
+                "the variable `PATH` is not set: the stage has its own",
+                "3 of the variables of env is not written out in tests of noxfile.py",
+            ]
+        );
+    }
+
+    #[test]
+    fn many_variables_of_hostile_sizes_come_to_an_end() {
+        let long = "x".repeat(LONGEST * 2);
+        let many = "'A': 'b', ".repeat(10_000);
+        let texts = [
+            format!("session.env['{long}'] = '{long}'\n    "),
+            format!("session.env.update({{{many}}})\n    "),
+            format!("session.run('pytest', env={{{many}}})\n    "),
+            format!("session.run('pytest', env={{'A': '{long}'}})\n    "),
+            "session.env[".repeat(10_000),
+            "session.run(env={".repeat(10_000),
+            "session.env['A'] = ''\n    ".repeat(10_000),
+        ];
+        for text in texts {
+            let found = environments(&format!("def tests(session):\n    {text}"));
+            assert!(found[0].variables.set.len() <= 1);
+            let words = found[0].commands.iter().map(Vec::len);
+            assert!(words.max().unwrap_or_default() <= MOST + 1);
+        }
     }
 
     #[test]

@@ -9,17 +9,17 @@ use super::environment::Environment;
 use super::factors::{self, holds, likeness};
 use super::files::Files;
 use super::ini::{Ini, lines};
+use super::substitution::{self, LONGEST, substitute};
+use super::variables::Variables;
 
 /// Values that refer to values.
 const DEEPEST: usize = 8;
 /// Substitutions in one value, all together.
 const MOST: usize = 2000;
-/// Lines of one value.
+/// Lines of one value, and variables of one table.
 const MOST_LINES: usize = 500;
 /// Names that one section stands for, and sections.
 const MOST_NAMES: usize = 100;
-/// Bytes of a value after substitution.
-const LONGEST: usize = 64 << 10;
 
 /// The environments of a package that uses tox, the best first.
 pub(super) fn environments(files: &Files, python: PythonVersion) -> Vec<Environment> {
@@ -142,6 +142,17 @@ impl Old {
         found.directory = substitute(&value(&["change_dir", "changedir"]), name)
             .map(|directory| super::command::plain(&directory))
             .unwrap_or_default();
+        let variables = value(&["set_env", "setenv"]).replace("\\\n", " ");
+        for line in variables.lines() {
+            match line.split_once('=') {
+                _ if line.starts_with("file|") => found.variables.skip(elsewhere(line)),
+                Some((key, text)) => set(key, text, name, &found.directory, &mut found.variables),
+                None => {
+                    let why = "want of a value";
+                    found.variables.skip(skipped("variable", line, why));
+                }
+            }
+        }
         for line in value(&["commands"]).replace("\\\n", " ").lines() {
             let substituted = substitute(line, name);
             match substituted.as_deref().map(shlex::split) {
@@ -184,10 +195,25 @@ fn skipped(what: &str, text: &str, why: &str) -> String {
     format!("tox's {what} `{text}` is not understood for {why}")
 }
 
+/// A file of variables, which is not read.
+fn elsewhere(file: &str) -> String {
+    format!("the variables that tox reads from `{file}` are not set")
+}
+
+/// Sets a variable, where its value is known before the tests run.
+fn set(key: &str, text: &str, name: &str, directory: &str, variables: &mut Variables) {
+    let key = key.trim();
+    match substitution::value(text.trim(), name, directory, variables) {
+        Ok(value) => variables.add(key, &value),
+        Err(why) => variables.skip(skipped("variable", key, &why)),
+    }
+}
+
 /// What stands after a condition on the environment's name, where that holds.
 fn conditional<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     let Some((condition, rest)) = line.split_once(": ") else {
-        return Some(line).filter(|line| !line.ends_with(':'));
+        // The value of a variable may end so too.
+        return Some(line).filter(|line| !line.ends_with(':') || line.contains('='));
     };
     let letter = |c: char| c.is_alphanumeric() || "_{}.!,- ".contains(c);
     if !condition.chars().all(letter) || condition.trim().contains(' ') && !condition.contains(',')
@@ -208,64 +234,6 @@ fn command(mut words: Vec<String>) -> Vec<String> {
         *first = first.trim_start_matches(['-', '!']).to_owned();
     }
     words
-}
-
-/// `text` with tox's substitutions made.
-///
-/// # Errors
-/// One that is not known here.
-pub(super) fn substitute(text: &str, name: &str) -> Result<String, String> {
-    let mut out = String::new();
-    put(text, name, 0, &mut out)?;
-    Ok(out)
-}
-
-fn put(text: &str, name: &str, depth: usize, out: &mut String) -> Result<(), String> {
-    let mut rest = text;
-    while let Some((before, braced)) = rest.split_once('{') {
-        out.push_str(before);
-        let end = closing(braced).ok_or_else(|| "a brace left open".to_owned())?;
-        let (inside, after) = (&braced[..end], &braced[end + 1..]);
-        rest = after;
-        let (key, default) = inside.split_once(':').unwrap_or((inside, ""));
-        let default = match key {
-            "posargs" | "args" => default,
-            "env" => default.split_once(':').map_or("", |(_, default)| default),
-            "envpython" | "env_python" | "base_python" => "python",
-            "toxinidir" | "tox_root" | "root" | "changedir" | "change_dir" => ".",
-            "envbindir" | "env_bin_dir" => "bin",
-            "envname" | "env_name" => name,
-            "envtmpdir" | "env_tmp_dir" | "envdir" | "env_dir" | "toxworkdir" | "work_dir"
-            | "envlogdir" | "env_log_dir" | "temp_dir" => {
-                out.push_str("{work}");
-                continue;
-            }
-            "/" => "/",
-            "" => ":",
-            other => return Err(format!("{{{other}}}")),
-        };
-        if depth >= DEEPEST || out.len() > LONGEST {
-            return Err("its depth".to_owned());
-        }
-        put(default, name, depth + 1, out)?;
-    }
-    // The way of tox 1 to write `{posargs}`.
-    out.push_str(&rest.replace("[]", ""));
-    Ok(())
-}
-
-/// Where the brace is closed that was opened before `text`.
-fn closing(text: &str) -> Option<usize> {
-    let mut depth = 0_usize;
-    for (at, letter) in text.char_indices() {
-        match letter {
-            '{' => depth += 1,
-            '}' if depth == 0 => return Some(at),
-            '}' => depth -= 1,
-            _ => {}
-        }
-    }
-    None
 }
 
 /// The configuration in its TOML form.
@@ -306,6 +274,8 @@ fn new_environments(file: &str, tox: &Table, python: PythonVersion) -> Vec<Envir
         found.directory = substitute(directory.unwrap_or_default(), &name)
             .map(|directory| super::command::plain(&directory))
             .unwrap_or_default();
+        let variables = value("set_env").or_else(|| value("setenv"));
+        new_variables(variables, &name, &mut found);
         let commands = value("commands").and_then(toml::Value::as_array);
         for words in commands.into_iter().flatten() {
             let words = strings(Some(words));
@@ -325,6 +295,34 @@ fn new_environments(file: &str, tox: &Table, python: PythonVersion) -> Vec<Envir
         .take(64)
         .map(environment)
         .collect()
+}
+
+/// Sets what a table of variables has, or a list of such tables.
+fn new_variables(said: Option<&toml::Value>, name: &str, found: &mut Environment) {
+    let tables = match said {
+        Some(toml::Value::Table(table)) => vec![table],
+        Some(toml::Value::Array(items)) => items.iter().filter_map(toml::Value::as_table).collect(),
+        _ => vec![],
+    };
+    for (key, value) in tables.into_iter().flatten().take(MOST_LINES) {
+        let of = |part: &str| value.get(part).and_then(toml::Value::as_str);
+        let text = match (value.as_str(), of("replace"), of("name")) {
+            (Some(file), _, _) if key == "file" => {
+                found.variables.skip(elsewhere(file));
+                continue;
+            }
+            (Some(text), _, _) => text.to_owned(),
+            (None, Some("env"), Some(other)) => {
+                format!("{{env:{other}:{}}}", of("default").unwrap_or_default())
+            }
+            _ => {
+                let note = skipped("variable", key, "its form");
+                found.variables.skip(note);
+                continue;
+            }
+        };
+        set(key, &text, name, &found.directory, &mut found.variables);
+    }
 }
 
 /// The texts of a list; where what the user adds stands, what is taken without it.
@@ -397,6 +395,64 @@ mod tests {
         )]);
         assert_eq!(found.groups, ["tests"]);
         assert_eq!(found.commands, [["pytest", "--basetemp={work}", "tests"]]);
+    }
+
+    fn set_in(files: &[(&str, &str)]) -> (Vec<(String, String)>, Vec<String>) {
+        let variables = first(files).variables;
+        let notes = variables.notes();
+        (variables.set.into_iter().collect(), notes)
+    }
+
+    fn pair(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn variables_are_those_of_the_environment() {
+        let (set, notes) = set_in(&[(
+            "tox.ini",
+            "[tox]\nenvlist = py313-tests\n[testenv]\nchangedir = t\nsetenv =\n    \
+            # not this\n    A = b # nor this\n    PYTHONPATH={toxinidir}/src:\n    py39: OLD=1\n    \
+            tests: NEW={env:A}-{envname} \\\n      x\n    {[base]setenv}\n    HERE={changedir}\n    \
+            BIN={envbindir}/x\n    URL = a: b=c\n    PATH = x\n    nothing\n    file|.env\n\
+            [base]\nsetenv =\n    C = d\n    py27: E = f\n",
+        )]);
+        assert_eq!(
+            set,
+            [
+                pair("A", "b"),
+                pair("C", "d"),
+                pair("HERE", "{source}/t"),
+                pair("NEW", "b-py313-tests  x"),
+                pair("PYTHONPATH", "{source}/src:"),
+                pair("URL", "a: b=c"),
+            ]
+        );
+        assert_eq!(
+            notes,
+            [
+                "tox's variable `BIN` is not understood for {envbindir}",
+                "the variable `PATH` is not set: the stage has its own",
+                "tox's variable `nothing` is not understood for want of a value",
+                "the variables that tox reads from `file|.env` are not set",
+            ]
+        );
+    }
+
+    #[test]
+    fn variables_of_toml_are_read_too() {
+        let (set, notes) = set_in(&[(
+            "tox.toml",
+            "[env_run_base]\nset_env = {A = '{tox_root}/b', B = 1, file = '.env', \
+            C = {replace = 'env', name = 'X', default = '{env_tmp_dir}'}, D = {replace = 'ref'}}\n",
+        )]);
+        assert_eq!(set, [pair("A", "{source}/b"), pair("C", "{work}")]);
+        assert_eq!(notes.len(), 3, "{notes:?}");
+        let (set, _) = set_in(&[(
+            "tox.toml",
+            "[env_run_base]\nset_env.A = 'b'\n[env.tests]\nset_env.C = 'd'\n",
+        )]);
+        assert_eq!(set, [pair("C", "d")]);
     }
 
     #[test]

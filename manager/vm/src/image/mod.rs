@@ -173,16 +173,23 @@ impl Image {
             .into_owned()
     }
 
-    pub(crate) fn root(&self) -> PathBuf {
+    /// The file system that is below all that a stage sees, erofs.
+    #[must_use]
+    pub fn root(&self) -> PathBuf {
         self.directory.join("root.erofs")
     }
 
-    pub(crate) fn kernel(&self) -> PathBuf {
+    /// The kernel, bzImage.
+    #[must_use]
+    pub fn kernel(&self) -> PathBuf {
         self.directory.join("vmlinuz")
     }
 
     /// Names and contents of the modules, in load order.
-    pub(crate) fn modules(&self) -> Result<Vec<(String, Vec<u8>)>, VmError> {
+    ///
+    /// # Errors
+    /// A module cannot be read.
+    pub fn modules(&self) -> Result<Vec<(String, Vec<u8>)>, VmError> {
         let directory = self.directory.join("modules");
         let read = |name: &String| Ok((name.clone(), home::read(&directory.join(name))?));
         self.record.modules.iter().map(read).collect()

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use pyti_analyzer::escape_within;
-use pyti_analyzer::store::{self, Budget};
-use pyti_tests::guest;
 use pyti_vm::Template;
 
+use crate::aims::Aims;
 use crate::workload::Workload;
-use crate::{Bench, Run, completed, median, minimum, seconds};
+use crate::{Bench, Run, median, minimum, seconds};
 
 /// Programs that are shown of those that took the longest.
 const DEAREST: usize = 6;
@@ -46,6 +45,11 @@ impl Watch {
         }
     }
 
+    /// Whether the probes are in the kernel.
+    pub fn is_traced(self) -> bool {
+        matches!(self, Self::Traced | Self::Timed)
+    }
+
     /// What runs the command.
     pub fn before(self) -> &'static [&'static str] {
         match self {
@@ -71,7 +75,13 @@ type Times = BTreeMap<usize, f64>;
 impl Bench<'_> {
     /// The same work, watched in each way. Wall time is the work's own in the guest; CPU time is that
     /// of the whole machine on the host, which other programs disturb less.
-    pub async fn compare(&self, work: &Workload, repeat: usize, no_strace: bool) -> Result<()> {
+    pub async fn compare(
+        &self,
+        work: &Workload,
+        repeat: usize,
+        no_strace: bool,
+        aims: &mut Aims,
+    ) -> Result<()> {
         let ways = if no_strace {
             Watch::WITHOUT_STRACE
         } else {
@@ -95,7 +105,7 @@ impl Bench<'_> {
                 walls[index].insert(turn, run.watched.facts.wall_ns as f64 / 1e9);
                 cpus[index].insert(turn, seconds(usage.cpu));
                 if *way == Watch::Traced {
-                    events = accounts(&run)?;
+                    events = run.events;
                 }
             }
         }
@@ -133,28 +143,25 @@ impl Bench<'_> {
             let Some(traced) = cost(Watch::Traced) else {
                 continue;
             };
-            aim(what, traced, work.aim);
-            match cost(Watch::StraceSeccomp) {
-                Some(strace) => {
-                    println!(", and below strace's {strace:.3}: {}", met(traced < strace))
-                }
-                None => println!(),
+            let mut line = aims.at_most(work.name, what, traced, work.aim);
+            if let Some(strace) = cost(Watch::StraceSeccomp) {
+                line += &aims.below(work.name, what, traced, "strace", strace);
             }
+            println!("    {line}");
         }
-        self.count(work).await?;
-        self.price(work).await
+        self.count(work, aims).await?;
+        self.price(work, aims).await
     }
 
     async fn work(&self, template: &Template, work: &Workload, way: Watch) -> Result<Run> {
         let input = work.input(&self.python, self.scratch)?;
-        let run = self.run(template, work.argv.clone(), input, way).await?;
-        completed(&run).with_context(|| format!("{}, {}", work.name, way.name()))?;
-        Ok(run)
+        let run = self.run(template, work.argv.clone(), input, way).await;
+        run.with_context(|| format!("{}, {}", work.name, way.name()))
     }
 
     /// What tracing costs on a clock that counts the instructions of all processors: the probes, the
     /// kernel's way into them and the agent, and no noise of the host but what is waited for.
-    async fn count(&self, work: &Workload) -> Result<()> {
+    async fn count(&self, work: &Workload, aims: &mut Aims) -> Result<()> {
         let mut walls = [0.0; 2];
         for (way, wall) in [Watch::Bare, Watch::Traced].into_iter().zip(&mut walls) {
             for _ in 0..COUNTED {
@@ -164,13 +171,16 @@ impl Bench<'_> {
         }
         let [bare, traced] = walls;
         println!("    by counted instructions: bare {bare:.2} s, traced {traced:.2} s");
-        aim("by counted instructions, traced", traced / bare, work.aim);
-        println!();
+        let what = "by counted instructions, traced";
+        println!(
+            "    {}",
+            aims.at_most(work.name, what, traced / bare, work.aim)
+        );
         Ok(())
     }
 
     /// What the probes take by the kernel's own count, which no noise of the machine disturbs.
-    async fn price(&self, work: &Workload) -> Result<()> {
+    async fn price(&self, work: &Workload, aims: &mut Aims) -> Result<()> {
         let run = self.work(&self.template, work, Watch::Timed).await?;
         let runs = &run.watched.runs;
         // The VM says so, where a package has run: sums and names of its choosing.
@@ -184,12 +194,11 @@ impl Bench<'_> {
             runs.iter().map(|runs| runs.count as f64).sum::<f64>(),
             seconds(run.watched.agent),
         );
-        aim(
-            "the probes by the kernel's count,",
-            cpu / (cpu - probes),
-            work.aim,
+        let what = "the probes by the kernel's count,";
+        println!(
+            "    {}",
+            aims.at_most(work.name, what, cpu / (cpu - probes), work.aim)
         );
-        println!();
         for runs in runs.iter().take(DEAREST) {
             println!(
                 "        {:<24} {:>8.3} s {:>9} runs {:>7.1} us each",
@@ -201,22 +210,4 @@ impl Bench<'_> {
         }
         Ok(())
     }
-}
-
-/// Says whether what was measured, such as a ratio to bare, is within its bound.
-pub fn aim(what: &str, measured: f64, bound: f64) {
-    print!(
-        "    aim: {what} {measured:.3} is at most {bound}: {}",
-        met(measured <= bound)
-    );
-}
-
-fn met(met: bool) -> &'static str {
-    if met { "met" } else { "NOT MET" }
-}
-
-/// How many events the probes saw, each of which is stored or counted as lost.
-fn accounts(run: &Run) -> Result<u64> {
-    let loaded = store::read_within(run.directory.path(), &mut Budget::everything())?;
-    guest::accounts(&run.watched.facts, &loaded.events)
 }

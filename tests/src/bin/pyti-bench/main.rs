@@ -3,7 +3,11 @@
 //! Everything runs in clones of the same template; the ways of watching take turns, so that a noisy
 //! machine is noisy for all of them. What watching costs is also measured where no noise comes: on a
 //! clock that counts the instructions of all processors.
+//!
+//! What has an aim says whether it is met, and the last lines which are not. Every event of every traced
+//! run is accounted for, or the benchmark fails.
 
+mod aims;
 mod audits;
 mod compare;
 mod flood;
@@ -11,6 +15,7 @@ mod workload;
 
 use std::fs::File;
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,12 +28,23 @@ use pyti::machine::{self, Machine};
 use pyti::order;
 use pyti::watch::{Watched, watch};
 use pyti_analyzer::StageStatus;
+use pyti_analyzer::store::{self, Budget};
+use pyti_tests::guest;
 use pyti_vm::{Interpreter, StartOptions, Template};
 
+use crate::aims::Aims;
 use crate::compare::Watch;
+
+/// An aim is missed.
+const MISSED: u8 = 1;
+/// A measurement failed.
+const FAILED: u8 = 2;
 
 /// Measures.
 #[derive(Parser)]
+#[command(
+    after_help = "Exit status: 0 where every aim is met; 1 where one is missed, the last lines say which; 2 where a measurement failed, or an event is neither stored nor counted as lost."
+)]
 struct Args {
     /// Repetitions of each measurement.
     #[arg(long, default_value_t = 5)]
@@ -39,9 +55,8 @@ struct Args {
     /// Without strace, which takes most of the time.
     #[arg(long)]
     no_strace: bool,
-    /// How long the burst of events lasts; `--only burst --burst-seconds 60` measures nothing else for
-    /// a minute.
-    #[arg(long, default_value_t = 30)]
+    /// How many seconds the burst of events lasts; with `--only burst` no workload is measured.
+    #[arg(long, default_value_t = 60)]
     burst_seconds: u64,
 }
 
@@ -70,26 +85,46 @@ struct Run {
     watched: Watched,
     /// From asking for a clone to the hypervisor's word that it runs.
     cloned: Duration,
+    /// What the probes saw, all of it stored or counted as lost; 0 where there are none.
+    events: u64,
     directory: tempfile::TempDir,
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> ExitCode {
     let args = Args::parse();
+    match bench(&args).await {
+        Ok(aims) if aims.all_met() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::from(MISSED),
+        Err(error) => {
+            for line in format!("{error:#}").lines() {
+                eprintln!("pyti-bench: {}", pyti_analyzer::escape(line));
+            }
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Measures, and says what became of the aims.
+async fn bench(args: &Args) -> Result<Aims> {
     let scratch = tempfile::tempdir()?;
     let interrupt = Interrupt::listen()?;
-    tokio::select! {
-        measured = measure(&args, scratch.path()) => measured,
+    let mut aims = Aims::default();
+    let measured = tokio::select! {
+        measured = measure(args, scratch.path(), &mut aims) => measured,
         () = interrupt.wait() => {
             scratch.close()?;
             eprintln!("interrupted");
             // At once: a measurement that blocks is not waited for, and machines die with this process.
             std::process::exit(130);
         }
-    }
+    };
+    // Also where something failed: what was measured before counts.
+    println!("{aims}");
+    measured.map(|()| aims)
 }
 
-async fn measure(args: &Args, scratch: &Path) -> Result<()> {
+async fn measure(args: &Args, scratch: &Path, aims: &mut Aims) -> Result<()> {
     let home = Home::find()?;
     let machine = |accel| Machine::new(&home, machine::definition(None, None)?, accel);
     let usual = machine(AccelArg::Auto)?;
@@ -107,11 +142,11 @@ async fn measure(args: &Args, scratch: &Path) -> Result<()> {
         "cold boot to ready   {:.2} s",
         seconds(Duration::from_millis(record.boot_ms))
     );
-    bench.clones(args.repeat).await?;
+    bench.clones(args.repeat, aims).await?;
     for workload in workload::all(&home, &bench.python).await? {
         if workload.name.contains(&args.only) {
             bench
-                .compare(&workload, args.repeat, args.no_strace)
+                .compare(&workload, args.repeat, args.no_strace, aims)
                 .await?;
         }
     }
@@ -125,7 +160,7 @@ async fn measure(args: &Args, scratch: &Path) -> Result<()> {
 }
 
 impl Bench<'_> {
-    /// A stage in a fresh clone.
+    /// A stage in a fresh clone, which must complete; where it is traced, every event is accounted for.
     async fn run(
         &self,
         template: &Template,
@@ -136,7 +171,7 @@ impl Bench<'_> {
         let before = watching.before().iter().map(|&word| word.to_owned());
         let argv = before.chain(argv).collect();
         let mut order = order::order("bench", argv, &LIMITS)?;
-        order.traced = matches!(watching, Watch::Traced | Watch::Timed);
+        order.traced = watching.is_traced();
         order.timed = watching == Watch::Timed;
         if input.is_none() {
             order.slots.clear();
@@ -152,22 +187,27 @@ impl Bench<'_> {
         // Who interrupts a benchmark ends it.
         let never = Interrupt::never();
         let watched = watch(vm, &order, directory.path(), LIMITS.events, &never).await?;
-        Ok(Run {
+        let mut run = Run {
             watched,
             cloned,
+            events: 0,
             directory,
-        })
+        };
+        completed(&run)?;
+        if watching.is_traced() {
+            run.events = accounts(&run)?;
+        }
+        Ok(run)
     }
 
     /// From asking for a clone to the release of a stage's first process, and a clone's memory.
-    async fn clones(&self, repeat: usize) -> Result<()> {
+    async fn clones(&self, repeat: usize, aims: &mut Aims) -> Result<()> {
         let mut times = vec![];
         let mut clones = vec![];
         let mut memory = vec![];
         for _ in 0..repeat.max(5) {
             let argv = vec!["/usr/bin/true".into()];
             let run = self.run(&self.template, argv, None, Watch::Traced).await?;
-            completed(&run)?;
             let start = run.watched.to_start.context("the stage never started")?;
             times.push(seconds(run.cloned + start));
             clones.push(seconds(run.cloned));
@@ -180,8 +220,10 @@ impl Bench<'_> {
             median(&mut clones),
             times.len()
         );
-        compare::aim("seconds to started,", started, CLONE_TO_STARTED);
-        println!();
+        println!(
+            "    {}",
+            aims.at_most("a clone", "seconds to started,", started, CLONE_TO_STARTED)
+        );
         println!(
             "memory of a clone    {:.0} MiB private",
             median(&mut memory)
@@ -198,6 +240,12 @@ fn completed(run: &Run) -> Result<()> {
         "the stage ended as {facts:?}: {log}"
     );
     Ok(())
+}
+
+/// How many events the probes saw, each of which is stored or counted as lost.
+fn accounts(run: &Run) -> Result<u64> {
+    let loaded = store::read_within(run.directory.path(), &mut Budget::everything())?;
+    guest::accounts(&run.watched.facts, &loaded.events)
 }
 
 fn seconds(duration: Duration) -> f64 {

@@ -1,0 +1,173 @@
+//! The figures of coverage.py's report, which the package's tests may have forged, by file and of the
+//! package itself.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// coverage.py's JSON report
+/// (<https://coverage.readthedocs.io/en/latest/commands/cmd_json.html>), what is used of it.
+#[derive(Deserialize)]
+pub(super) struct Report {
+    files: BTreeMap<String, File>,
+}
+
+/// What it says of a file.
+#[derive(Deserialize)]
+struct File {
+    summary: Summary,
+}
+
+/// Numbers of a file.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub(super) struct Summary {
+    num_statements: u64,
+    covered_lines: u64,
+    #[serde(default)]
+    num_branches: u64,
+    #[serde(default)]
+    covered_branches: u64,
+}
+
+impl Summary {
+    fn covered(self) -> u64 {
+        self.covered_lines.saturating_add(self.covered_branches)
+    }
+
+    fn all(self) -> u64 {
+        self.num_statements.saturating_add(self.num_branches)
+    }
+
+    /// Both added up.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            num_statements: self.num_statements.saturating_add(other.num_statements),
+            covered_lines: self.covered_lines.saturating_add(other.covered_lines),
+            num_branches: self.num_branches.saturating_add(other.num_branches),
+            covered_branches: self.covered_branches.saturating_add(other.covered_branches),
+        }
+    }
+
+    /// As coverage.py has it: nothing is covered wholly.
+    pub fn percent(self) -> f64 {
+        match self.all() {
+            0 => 100.0,
+            all => self.covered() as f64 * 100.0 / all as f64,
+        }
+    }
+}
+
+/// The files of a report by the names that their packages give them: of one that is both in the
+/// source and installed, the copy that was run.
+pub(super) fn by_name(report: Report, modules: &[String]) -> BTreeMap<String, Summary> {
+    let mut files: BTreeMap<String, Summary> = BTreeMap::new();
+    for (path, File { summary }) in report.files {
+        let known = files.entry(named(&path, modules).to_owned());
+        let known = known.or_insert(summary);
+        if summary.covered() > known.covered() {
+            *known = summary;
+        }
+    }
+    files
+}
+
+/// A file of these top-level modules as seen from where they are imported; any other as it stands.
+fn named<'a>(path: &'a str, modules: &[String]) -> &'a str {
+    let installed = path.split_once("/site-packages/").map(|(_, rest)| rest);
+    let inside = installed.unwrap_or(path);
+    let below = ["src/", "lib/"]
+        .iter()
+        .find_map(|root| inside.strip_prefix(root));
+    below.filter(|rest| is_of(rest, modules)).unwrap_or(inside)
+}
+
+/// Whether a file is of one of these top-level modules.
+fn is_of(path: &str, modules: &[String]) -> bool {
+    let first = path.split('/').next().unwrap_or_default();
+    let first = first.strip_suffix(".py").unwrap_or(first);
+    modules.iter().any(|module| module == first)
+}
+
+/// The files of the package itself, added up.
+pub(super) fn package(files: &BTreeMap<String, Summary>, modules: &[String]) -> Option<Summary> {
+    let own = files
+        .iter()
+        .filter(|(path, _)| is_of(path, modules) && !is_test(path));
+    own.map(|(_, summary)| *summary).reduce(Summary::and)
+}
+
+/// Whether a file is one of tests, wherever it stands.
+fn is_test(path: &str) -> bool {
+    let (directories, file) = path.rsplit_once('/').unwrap_or(("", path));
+    let mut directories = directories.split('/');
+    directories.any(|directory| ["test", "tests", "testing"].contains(&directory))
+        || file.starts_with("test_")
+        || file.ends_with("_test.py")
+        || ["tests.py", "conftest.py"].contains(&file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(files: &[(&str, u64, u64)]) -> Report {
+        let files = files.iter().map(|&(path, num_statements, covered_lines)| {
+            let summary = Summary {
+                num_statements,
+                covered_lines,
+                ..Summary::default()
+            };
+            (path.to_owned(), File { summary })
+        });
+        Report {
+            files: files.collect(),
+        }
+    }
+
+    #[test]
+    fn a_file_counts_once_as_it_was_run() {
+        let modules = ["a".to_owned(), "six".to_owned()];
+        let report = report(&[
+            (
+                "/home/dev/.local/lib/python3.13/site-packages/a/b.py",
+                10,
+                5,
+            ),
+            ("src/a/b.py", 10, 0),
+            ("src/a/tests/test_b.py", 10, 10),
+            ("six.py", 10, 10),
+            ("lib/x.py", 4, 0),
+            ("tests/test_a.py", 6, 6),
+        ]);
+        let files = by_name(report, &modules);
+        let names: Vec<(&str, f64)> = files
+            .iter()
+            .map(|(name, summary)| (name.as_str(), summary.percent()))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                ("a/b.py", 50.0),
+                ("a/tests/test_b.py", 100.0),
+                ("lib/x.py", 0.0),
+                ("six.py", 100.0),
+                ("tests/test_a.py", 100.0),
+            ]
+        );
+        let own = package(&files, &modules).map(Summary::percent);
+        assert_eq!(own, Some(75.0));
+        assert!(package(&files, &["z".to_owned()]).is_none());
+        assert_eq!(Summary::default().percent(), 100.0);
+    }
+
+    #[test]
+    fn nothing_overflows_that_a_package_forges() {
+        let most = Summary {
+            num_statements: u64::MAX,
+            covered_lines: u64::MAX,
+            num_branches: u64::MAX,
+            covered_branches: u64::MAX,
+        };
+        assert_eq!(most.and(most).percent(), 100.0);
+    }
+}

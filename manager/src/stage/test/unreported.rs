@@ -1,0 +1,188 @@
+//! What it means that tests left no result.
+
+use pyti_analyzer::{StageStatus, escape_within};
+use pyti_graph::Failure;
+
+use super::LONGEST;
+use crate::stage::source::Ended;
+use crate::stage::test_plan::{Framework, TestPlan};
+use crate::stage::{Ran, wanting};
+
+/// Exit status of pytest and of unittest where there were none
+/// (<https://docs.pytest.org/en/stable/reference/exit-codes.html>, CPython Lib/unittest/main.py).
+const NO_TESTS: i32 = 5;
+
+/// How a line says that something was not imported, whatever was printed before it.
+const NOT_IMPORTED: [&str; 3] = ["ModuleNotFoundError:", "ImportError:", "SyntaxError:"];
+
+/// What it means that tests left no result: `None` where nothing more was to be had of them than how
+/// they ended.
+pub(super) fn nothing_reported(
+    ran: &Ran,
+    plan: &TestPlan,
+    ended: &Ended,
+    problems: &[String],
+    cut: Option<&str>,
+) -> Option<Failure> {
+    let framework = plan.framework.name();
+    if ended.timed_out || cut.is_some() {
+        let reason = "its tests were cut short before they reported";
+        let remedy = ": --wall SECONDS gives them more time";
+        let late = ended.timed_out || ran.facts.status == StageStatus::TimedOut;
+        return Some(Failure::inconclusive(match late {
+            true => format!("{reason}{remedy}"),
+            false => reason.to_owned(),
+        }));
+    }
+    if let Some(error) = &ended.error {
+        let error = escape_within(error, LONGEST);
+        return Some(Failure::package(format!(
+            "{framework} could not be started: {error}"
+        )));
+    }
+    if plan.framework == Framework::Command {
+        return None;
+    }
+    // Before Python 3.12 unittest had no status of its own for it.
+    let none = ended.exit == Some(0) && ran.output("stderr").contains("Ran 0 tests");
+    if ended.exit == Some(NO_TESTS) || none {
+        let reason = format!("{framework} found no tests in its source");
+        return Some(Failure::NotApplicable(reason));
+    }
+    let mut reason = format!("{framework} reported no test, {}", ended.how());
+    if let Some(said) = problems.first().cloned().or_else(|| ran.last_line()) {
+        reason.push_str(&format!(": {}", escape_within(&said, LONGEST)));
+    }
+    // A report that cannot be read, or a crash, is not for want of a service.
+    let by_itself = problems.is_empty() && ended.exit.is_some();
+    Some(match by_itself.then(|| wanted(ran)).flatten() {
+        Some(service) => Failure::inconclusive(format!(
+            "{reason}; it wants {service}, which there is none of"
+        )),
+        None => Failure::package(reason),
+    })
+}
+
+/// The service or network for want of which tests ended before the first of them, as a `conftest.py`
+/// that connects when it is imported: by what they printed, which the package's own words are part of.
+/// It changes whose fault it is, and never that there is no result.
+fn wanted(ran: &Ran) -> Option<&'static str> {
+    let last = ran.last_line()?;
+    if NOT_IMPORTED.iter().any(|error| last.contains(error)) {
+        return None;
+    }
+    ["stderr", "stdout"]
+        .into_iter()
+        .find_map(|name| wanting::service(&ran.output(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{ended, plan};
+    use super::*;
+    use crate::stage::hostile;
+
+    #[test]
+    fn tests_that_never_ran_are_not_done() {
+        let ran = hostile::ran("");
+        let failure = |framework, ended: &Ended, problems: &[String], cut| {
+            nothing_reported(&ran, &plan(framework), ended, problems, cut)
+        };
+        let pytest = |ended: &Ended| failure(Framework::Pytest, ended, &[], None);
+        assert_eq!(
+            pytest(&ended(Some(4))),
+            Some(Failure::package("pytest reported no test, exit status 4"))
+        );
+        assert_eq!(
+            pytest(&ended(None)),
+            Some(Failure::package(
+                "pytest reported no test, ended by signal 11"
+            ))
+        );
+        assert_eq!(
+            pytest(&ended(Some(NO_TESTS))),
+            Some(Failure::NotApplicable(
+                "pytest found no tests in its source".into()
+            ))
+        );
+        let unread = ["a.xml is no JUnit report".to_owned()];
+        assert_eq!(
+            failure(Framework::Nose2, &ended(Some(0)), &unread, None),
+            Some(Failure::package(
+                "nose2 reported no test, exit status 0: a.xml is no JUnit report"
+            ))
+        );
+        let cut = failure(Framework::Nose2, &ended(Some(0)), &[], Some("timed out"));
+        let inconclusive = "its tests were cut short before they reported";
+        assert_eq!(cut, Some(Failure::inconclusive(inconclusive)));
+        let command = |ended: &Ended| failure(Framework::Command, ended, &[], None);
+        assert_eq!(command(&ended(Some(NO_TESTS))), None);
+        let unknown = Ended {
+            error: Some("no such file".into()),
+            ..ended(None)
+        };
+        assert_eq!(
+            command(&unknown),
+            Some(Failure::package(
+                "command could not be started: no such file"
+            ))
+        );
+    }
+
+    /// What is made of pytest that ended so and printed this.
+    fn pytest(output: &str, text: &str, exit: Option<i32>, problems: &[String]) -> Option<Failure> {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join(output), text).unwrap();
+        let mut ran = hostile::ran("");
+        ran.directory = directory.path().to_owned();
+        nothing_reported(&ran, &plan(Framework::Pytest), &ended(exit), problems, None)
+    }
+
+    #[test]
+    fn tests_that_die_before_the_first_for_want_of_a_service_are_nobodys_fault() {
+        let conftest = "ImportError while loading conftest '/home/dev/source/a-1/tests/conftest.py'.\n\
+            tests/conftest.py:3: in <module>\n    redis.Redis().ping()\n";
+        let refused = "redis.exceptions.ConnectionError: Error 111 connecting to localhost:6379.";
+        let printed = format!("{conftest}E   {refused}\n");
+        let start = format!("pytest reported no test, exit status 4: E   {refused}");
+        assert_eq!(
+            pytest("stderr", &printed, Some(4), &[]),
+            Some(Failure::inconclusive(format!(
+                "{start}; it wants Redis, which there is none of"
+            )))
+        );
+        let internal = "INTERNALERROR> psycopg2.OperationalError: connection to server failed\n";
+        assert_eq!(
+            pytest("stdout", internal, Some(3), &[]),
+            Some(Failure::inconclusive(format!(
+                "pytest reported no test, exit status 3: {}; it wants PostgreSQL, which there is \
+                 none of",
+                internal.trim()
+            )))
+        );
+        // A crash is the package's, whatever it printed; so is a report that nobody can read.
+        let crash = format!("pytest reported no test, ended by signal 11: E   {refused}");
+        assert_eq!(
+            pytest("stderr", &printed, None, &[]),
+            Some(Failure::package(crash))
+        );
+        let unread = ["a.xml is no JUnit report".to_owned()];
+        assert_eq!(
+            pytest("stderr", &printed, Some(0), &unread),
+            Some(Failure::package(
+                "pytest reported no test, exit status 0: a.xml is no JUnit report"
+            ))
+        );
+    }
+
+    #[test]
+    fn tests_that_die_of_a_missing_module_do_not_want_what_was_logged_before() {
+        let logged = "WARNING: no cache: Connection refused\n";
+        let missing = "E   ModuleNotFoundError: No module named 'x'";
+        let expected = format!("pytest reported no test, exit status 4: {missing}");
+        assert_eq!(
+            pytest("stderr", &format!("{logged}{missing}\n"), Some(4), &[]),
+            Some(Failure::package(expected))
+        );
+    }
+}

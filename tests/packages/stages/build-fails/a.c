@@ -1,0 +1,2 @@
+/* For no machine. */
+#error "no such instruction"
