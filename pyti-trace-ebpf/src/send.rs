@@ -317,7 +317,11 @@ fn send(ctx: &FExitContext) -> i32 {
             let bytes = sent(socket, inode) + result as u64;
             let _ = SENT.insert(socket, Sent { inode, bytes }, 0);
         }
-        recorder.python();
+        // Of a connection, who made it is told by the event of that: a stack for each send is a tenth of
+        // what a program costs that does nothing else.
+        if socket == 0 {
+            recorder.python();
+        }
         recorder.emit(kind::SEND, i64::from(result));
     }
     0

@@ -168,6 +168,15 @@ static void writes(void) {
         syscall(SYS_io_uring_register, ring.fd, IORING_REGISTER_BUFFERS, &fixed, 1);
         mmap(place, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
         uring(SQE(IORING_OP_WRITE_FIXED, .fd = fd, .addr = PTR(place), .len = 9)); }));
+    /* By credentials that the ring was lent, to a file on a mount of the kernel's own: no sign of the kernel's
+     * own doing. */
+    int lent = syscall(SYS_io_uring_register, ring.fd, IORING_REGISTER_PERSONALITY, NULL, 0);
+    prctl(PR_SET_KEEPCAPS, 1);
+    int anonymous = memfd_create("lent", 0);
+    start("io_uring-lent");
+    long done = uring(SQE(IORING_OP_WRITE, .fd = anonymous, .addr = PTR(text), .len = 9, .personality = lent));
+    close(anonymous);
+    say("write", "io_uring-lent", done, "bytes=%ld\tdata=%s", done, hex(text, 9));
     /* Around the page cache, which takes whole pages. */
     char *page = aligned_alloc(4096, 4096);
     memcpy(memset(page, 0, 4096), text, 9);

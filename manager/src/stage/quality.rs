@@ -149,6 +149,7 @@ impl Stage for Quality {
             .collect();
         argv.extend(modules);
         let commands = Commands {
+            converted: false,
             sdist: source,
             wheel,
             commands: vec![Command {

@@ -1,7 +1,7 @@
 """Runs commands in the unpacked source of a package, each bounded, and brings back what they wrote.
 
-Usage: source.py INPUT RESULT, both JSON. INPUT: {"sdist", "wheel", "site", "modules", "commands",
-"directories", "results"}. In arguments {source} stands for the source's directory and {work} for one
+Usage: source.py INPUT RESULT, both JSON. INPUT: {"sdist", "wheel", "site", "modules", "converted",
+"commands", "directories", "results"}. In arguments {source} stands for the source's directory and {work} for one
 that commands may write to, with DIRECTORIES in it; {wheel} for the file that WHEEL names. What an
 installation has and the source has not, such as compiled modules, is copied beside its sources, so
 that the source can be imported. Runs on Python 2.7 and later.
@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 
@@ -18,12 +19,14 @@ KEPT = 12 << 20  # bytes of each result
 # Bytes of all results in the report, where JSON may make six of one; the host reads no more than 40 MiB
 # of it, and the names are not counted here.
 ROOM = 32 << 20
+CONVERTED = 1000  # files
 FILES = 1000  # of each directory, whatever they are
 GRACE = 20  # seconds that a command may take to end once it is told to
 
 
-def complete(source, site, modules):
-    """Copies what is installed beside its sources; returns how many files that were."""
+def complete(source, site, modules, converted):
+    """Copies what is installed beside its sources, and in their place where it was CONVERTED from them;
+    returns how many files that were."""
     copied = 0
     for module in modules:
         installed = os.path.join(site, module)
@@ -37,13 +40,23 @@ def complete(source, site, modules):
             for name in names:
                 path = os.path.join(directory, name)
                 beside = os.path.join(root, os.path.relpath(path, site))
-                if os.path.lexists(beside):
+                if os.path.lexists(beside) and not (converted and name.endswith(".py")):
                     continue
                 if not os.path.isdir(os.path.dirname(beside)):
                     os.makedirs(os.path.dirname(beside))
                 shutil.copy2(path, beside)
                 copied += 1
     return copied
+
+
+def convert(source, modules):
+    """Makes Python 3 of the sources that were not installed, such as tests that lie beside the package, as
+    setuptools' own command for tests did."""
+    files = []
+    for directory, below, names in os.walk(source):
+        below[:] = [name for name in below if name not in modules]
+        files += [os.path.join(directory, name) for name in names if name.endswith(".py")]
+    subprocess.call([sys.executable, "-m", "lib2to3", "-w", "-n", "--no-diffs"] + files[:CONVERTED])
 
 
 def run(command, places, source):
@@ -156,7 +169,10 @@ def main():
     source, copied = work, 0
     if order.get("sdist"):
         source = unpack(order["sdist"], os.path.expanduser("~/source"))
-        copied = complete(source, os.path.expanduser(order["site"]), order.get("modules", []))
+        modules, converted = order.get("modules", []), order.get("converted", False)
+        copied = complete(source, os.path.expanduser(order["site"]), modules, converted)
+        if converted:
+            convert(source, modules)
     places = {"source": source, "work": work, "wheel": order.get("wheel") or ""}
     report = {"source": source if is_text(source) else "", "copied": copied, "commands": []}
     for command in order["commands"]:

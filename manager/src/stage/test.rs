@@ -307,6 +307,7 @@ pub(super) fn order(
     }];
     commands.extend(around.after);
     let commands = Commands {
+        converted: plan.converted,
         sdist: Some(format!("{}/{}", order::WHEELHOUSE, target.file.filename)),
         wheel: None,
         commands,
@@ -337,6 +338,7 @@ mod tests {
             reason: String::new(),
             arguments: vec![],
             environment: BTreeMap::new(),
+            converted: false,
             needed: vec![],
             wanted: vec![],
             wanted_by: vec![],

@@ -74,16 +74,30 @@ fn vm_image_python_2_7_runs_what_only_it_reads() {
 #[test]
 #[ignore = "builds one more image: cargo xtask test --images"]
 fn vm_image_python_3_9_makes_it_a_python_3_package() {
-    let audit = audit_package(
-        "old/two-to-three",
-        &["--python", "3.9", "--stage", "import"],
-    );
+    let stages = [
+        "import",
+        "test",
+        "build",
+        "scripts",
+        "startup",
+        "quality-ruff",
+    ];
+    let stages = stages.iter().flat_map(|stage| ["--stage", stage]);
+    let arguments: Vec<&str> = ["--python", "3.9"].into_iter().chain(stages).collect();
+    let audit = audit_package("old/two-to-three", &arguments);
     assert_eq!(audit.verdict(), "unremarkable", "{}", audit.everything());
     assert!(installed_below(
         &audit,
         "python3.9/site-packages/two_to_three"
     ));
     assert_eq!(imported(&audit), [("two_to_three".to_owned(), true)]);
+    // Of the sources as they stand Python 3 would read nothing; that they divide otherwise 2to3 leaves alone.
+    let tests = audit.datum("test");
+    let counts = json!({"passed": 1, "failed": 2, "errors": 0, "skipped": 0});
+    assert_eq!(tests["counts"], counts, "{tests:#}");
+    let built = audit.datum("build");
+    let wheels = |build: usize| built["builds"][build]["wheels"].as_array().map(Vec::len);
+    assert_eq!([wheels(0), wheels(1)], [Some(1); 2], "{built:#}");
 }
 
 #[test]

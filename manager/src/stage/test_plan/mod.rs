@@ -72,6 +72,10 @@ pub struct TestPlan {
     /// for places in the guest.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+    /// Its setup.py has its sources made Python 3 of where they are installed (2to3), and this Python
+    /// is one.
+    #[serde(default)]
+    pub converted: bool,
     /// Requirements (PEP 508) without which the tests cannot be run.
     pub needed: Vec<String>,
     /// What the package says that its tests require.
@@ -99,7 +103,7 @@ pub(in crate::stage) fn plan(
     let wanted = wanted(files, metadata, environment);
     let cut = cut(&mut choice, files);
     choice.notes.extend(cut);
-    Ok(of_choice(choice, wanted, files))
+    Ok(of_choice(choice, wanted, files, python))
 }
 
 /// Cuts a command that names too many files, and says what is not tested for that.
@@ -149,10 +153,10 @@ pub(super) fn of_command(
         notes: vec![],
     };
     let wanted = wanted(files, metadata, for_tests(&environments));
-    of_choice(choice, wanted, files)
+    of_choice(choice, wanted, files, python)
 }
 
-fn of_choice(choice: Choice, wanted: Wanted, files: &Files) -> TestPlan {
+fn of_choice(choice: Choice, wanted: Wanted, files: &Files, python: PythonVersion) -> TestPlan {
     let short = |text: &String| escape_within(text, LONGEST).to_string();
     let left_out = choice.variables.notes();
     let notes = choice.notes.iter().chain(&left_out).chain(&wanted.notes);
@@ -162,6 +166,7 @@ fn of_choice(choice: Choice, wanted: Wanted, files: &Files) -> TestPlan {
         reason: short(&choice.reason),
         arguments: choice.arguments,
         environment: choice.variables.set,
+        converted: python.major >= 3 && files.text("setup.py").contains("use_2to3"),
         needed: own(choice.framework, files),
         wanted: wanted.requirements,
         wanted_by: wanted.by.iter().map(short).collect(),
