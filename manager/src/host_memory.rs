@@ -30,14 +30,15 @@ fn own_group() -> Option<String> {
 }
 
 /// Bytes that a control group, and each that it lies in, lets its processes have besides what they use:
-/// `memory.max` and `memory.current` without the files that the kernel would give up first
+/// the smaller of `memory.max` and `memory.high`, and `memory.current` without the files that the kernel would give up first
 /// (Documentation/admin-guide/cgroup-v2.rst). `None` where none has a limit.
 fn left_in(mount: &Path, group: &str) -> Option<u64> {
     let group = Path::new(group.trim_start_matches('/'));
     let left = group.ancestors().filter_map(|group| {
         let read = |name: &str| fs::read_to_string(mount.join(group).join(name)).ok();
         let number = |name: &str| read(name)?.trim().parse::<u64>().ok();
-        let limit = number("memory.max")?;
+        let limits = ["memory.max", "memory.high"].into_iter();
+        let limit = limits.filter_map(number).min()?;
         let stat = read("memory.stat").unwrap_or_default();
         let files = stat
             .lines()
@@ -71,6 +72,9 @@ mod tests {
         assert_eq!(of("/outer/inner"), Some(900));
         fs::write(inner.join("memory.max"), "4\n").unwrap();
         assert_eq!(of("/outer/inner"), Some(0));
+        fs::write(outer.join("memory.high"), "200\n").unwrap();
+        assert_eq!(of("/outer"), Some(100));
+        fs::write(outer.join("memory.high"), "max\n").unwrap();
         assert_eq!(of("/outer"), Some(900));
         assert_eq!(of("/"), None);
     }

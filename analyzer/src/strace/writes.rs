@@ -245,12 +245,12 @@ pub(super) fn gives_content(text: &[u8]) -> bool {
 /// The first bytes that a call hands over, of one buffer or of a list of them, up to `most`; and whether
 /// strace cut them before. `None`: it does not show them.
 pub(super) fn first_bytes(data: Option<&Arg<'_>>, most: usize) -> Option<(Vec<u8>, bool)> {
-    let buffers = match data? {
+    let (buffers, more) = match data? {
         Arg::Text(bytes, cut) => {
             let first = bytes.iter().take(most).copied().collect();
             return Some((first, *cut && bytes.len() < most));
         }
-        Arg::List(buffers, _) => buffers,
+        Arg::List(buffers, more) => (buffers, *more),
         _ => return None,
     };
     let mut first: Vec<u8> = Vec::new();
@@ -268,7 +268,7 @@ pub(super) fn first_bytes(data: Option<&Arg<'_>>, most: usize) -> Option<(Vec<u8
             return Some((first, cut));
         }
     }
-    Some((first, false))
+    Some((first, more))
 }
 
 #[cfg(test)]
@@ -296,6 +296,8 @@ mod tests {
         let unseen = r#"[{iov_base="ab", iov_len=2}, {iov_base=0x7f00, iov_len=2}]"#;
         assert_eq!(shown(unseen), some("ab", false));
         assert_eq!(shown("[{iov_base=0x7f00, iov_len=2}]"), None);
+        let more = r#"[{iov_base="ab", iov_len=2}, ...]"#;
+        assert_eq!(shown(more), some("ab", true));
         assert_eq!(shown(r#"[{iov_base="", iov_len=0}]"#), some("", false));
     }
 

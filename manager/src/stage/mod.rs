@@ -249,8 +249,12 @@ impl Ran {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// What to do where it failed for want of something that it asked for only when it ran.
+    /// What to do where a build failed for want of something that it asked for only when it ran.
     fn remedy(&self) -> Option<String> {
+        let stage = self.facts.name.as_str();
+        if !matches!(stage, "install" | "build") && !stage.starts_with("metadata") {
+            return None;
+        }
         let wanted = ["stderr", "stdout"]
             .into_iter()
             .find_map(|name| not_found(&self.output(name)))?;
@@ -306,13 +310,19 @@ fn telling(text: &str) -> Option<&str> {
     lines().find(is_error).or(lines().next()).or_else(whatever)
 }
 
-/// The requirement that pip found nothing for, in its normal form.
+/// The requirement that pip says it found nothing for, in its normal form. One with a marker, or a long
+/// one, is nothing to advise.
 fn not_found(text: &str) -> Option<String> {
-    const SAYS: &str = "No matching distribution found for ";
-    let mut said = text.lines().filter_map(|line| line.split_once(SAYS));
+    const SAYS: &str = "ERROR: No matching distribution found for ";
+    const LONGEST: usize = 100;
+    let mut said = text.lines().rev().map(str::trim_start);
+    let wanted = said.find_map(|line| line.strip_prefix(SAYS))?;
     // pip may add who wanted it.
-    let wanted = said.next()?.1.split(" (from ").next()?;
-    pyti_index::check_requirement(wanted.trim()).ok()
+    let wanted = wanted.split(" (from ").next()?.trim();
+    if wanted.len() > LONGEST || wanted.contains(';') {
+        return None;
+    }
+    pyti_index::check_requirement(wanted).ok()
 }
 
 /// An order to run one of our own programs in the guest with its Python, which may be an old one, and
@@ -385,6 +395,8 @@ mod tests {
             ("six @ https://example.org/six.whl", None),
             ("--index-url http://example.org x", None),
             ("\u{1b}[31m", None),
+            ("six; os_name == '\u{1b}[2J'", None),
+            (&"x".repeat(101), None),
         ] {
             let text = format!("building\n  {error}{wanted}\nmore\n");
             assert_eq!(super::not_found(&text).as_deref(), told, "{wanted}");

@@ -7,11 +7,11 @@ installation has and the source has not, such as compiled modules, is copied bes
 that the source can be imported. Runs on Python 2.7 and later.
 """
 
+import filecmp
 import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 
@@ -19,15 +19,15 @@ KEPT = 12 << 20  # bytes of each result
 # Bytes of all results in the report, where JSON may make six of one; the host reads no more than 40 MiB
 # of it, and the names are not counted here.
 ROOM = 32 << 20
-CONVERTED = 1000  # files
+CONVERTING = 40  # seconds
 FILES = 1000  # of each directory, whatever they are
 GRACE = 20  # seconds that a command may take to end once it is told to
 
 
 def complete(source, site, modules, converted):
-    """Copies what is installed beside its sources, and in their place where it was CONVERTED from them;
-    returns how many files that were."""
-    copied = 0
+    """Copies what is installed beside its sources, and in their place where it is CONVERTED and differs;
+    returns how many files that were, and how many of them took the place of another."""
+    copied = replaced = 0
     for module in modules:
         installed = os.path.join(site, module)
         roots = [source, os.path.join(source, "src"), os.path.join(source, "lib")]
@@ -40,23 +40,34 @@ def complete(source, site, modules, converted):
             for name in names:
                 path = os.path.join(directory, name)
                 beside = os.path.join(root, os.path.relpath(path, site))
-                if os.path.lexists(beside) and not (converted and name.endswith(".py")):
-                    continue
+                if os.path.lexists(beside):
+                    plain = os.path.isfile(beside) and not os.path.islink(beside)
+                    if not (converted and plain and name.endswith(".py")):
+                        continue
+                    if filecmp.cmp(path, beside, shallow=False):
+                        continue
+                    replaced += 1
                 if not os.path.isdir(os.path.dirname(beside)):
                     os.makedirs(os.path.dirname(beside))
                 shutil.copy2(path, beside)
                 copied += 1
-    return copied
+    return copied, replaced
 
 
 def convert(source, modules):
     """Makes Python 3 of the sources that were not installed, such as tests that lie beside the package, as
-    setuptools' own command for tests did."""
+    setuptools' own command for tests did; as many as there is time for."""
     files = []
     for directory, below, names in os.walk(source):
         below[:] = [name for name in below if name not in modules]
         files += [os.path.join(directory, name) for name in names if name.endswith(".py")]
-    subprocess.call([sys.executable, "-m", "lib2to3", "-w", "-n", "--no-diffs"] + files[:CONVERTED])
+    until = CLOCK() + CONVERTING
+    while files and CLOCK() < until:
+        some, files = files[:50], files[50:]
+        argv = [sys.executable, "-m", "lib2to3", "-w", "-n", "--no-diffs"] + some
+        run({"argv": argv, "seconds": until - CLOCK()}, {}, source)
+    if files:
+        sys.stderr.write("%d files were not made Python 3\n" % len(files))
 
 
 def run(command, places, source):
@@ -170,8 +181,9 @@ def main():
     if order.get("sdist"):
         source = unpack(order["sdist"], os.path.expanduser("~/source"))
         modules, converted = order.get("modules", []), order.get("converted", False)
-        copied = complete(source, os.path.expanduser(order["site"]), modules, converted)
-        if converted:
+        site = os.path.expanduser(order["site"])
+        copied, replaced = complete(source, site, modules, converted)
+        if replaced:
             convert(source, modules)
     places = {"source": source, "work": work, "wheel": order.get("wheel") or ""}
     report = {"source": source if is_text(source) else "", "copied": copied, "commands": []}

@@ -41,7 +41,7 @@ pub(super) struct Command {
 pub(super) struct Commands<'a> {
     /// Path of the source distribution in the guest; nothing is unpacked without it.
     pub sdist: Option<String>,
-    /// The installation made Python 3 of its sources, which are Python 2: it is run instead of them.
+    /// The installation may have made Python 3 of its sources: then that is run instead of them.
     pub converted: bool,
     /// Path of a wheel.
     pub wheel: Option<String>,

@@ -67,8 +67,8 @@ pub struct Started {
     pub start_files: BTreeSet<String>,
     /// Files that it opened and that are not the interpreter's own.
     pub opened: BTreeSet<Deed<String>>,
-    /// Files that it did not get: the error, and the path as it was asked for. Without those that the
-    /// interpreter itself tries where it looks for modules.
+    /// Files that it did not get: the error, and the path as it was asked for. Without those where the
+    /// interpreter itself looks for modules, unless a start file is known to have asked.
     #[serde(default)]
     pub looked_for: BTreeSet<Deed<String>>,
     /// What it changed: what was done, and to which path.
@@ -178,7 +178,7 @@ fn started(events: &[Event], user_site: &str) -> Started {
                 };
                 if succeeded {
                     told.opened.insert(Deed { what: file, by });
-                } else if !file.starts_with(user_site) {
+                } else if by.is_some() || !file.starts_with(user_site) {
                     let what = format!("{} {file}", result_name(event.result));
                     told.looked_for.insert(Deed { what, by });
                 }

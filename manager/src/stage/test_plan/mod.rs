@@ -72,8 +72,8 @@ pub struct TestPlan {
     /// for places in the guest.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
-    /// Its setup.py has its sources made Python 3 of where they are installed (2to3), and this Python
-    /// is one.
+    /// Its setup.py names `use_2to3`, and this Python's setuptools still does what that asks for: what is
+    /// installed may be Python 3 that was made of the sources.
     #[serde(default)]
     pub converted: bool,
     /// Requirements (PEP 508) without which the tests cannot be run.
@@ -166,7 +166,10 @@ fn of_choice(choice: Choice, wanted: Wanted, files: &Files, python: PythonVersio
         reason: short(&choice.reason),
         arguments: choice.arguments,
         environment: choice.variables.set,
-        converted: python.major >= 3 && files.text("setup.py").contains("use_2to3"),
+        // setuptools 58, which came after Python 3.9's images, does it no more.
+        converted: python.major == 3
+            && python.minor < 10
+            && files.text("setup.py").contains("use_2to3"),
         needed: own(choice.framework, files),
         wanted: wanted.requirements,
         wanted_by: wanted.by.iter().map(short).collect(),
@@ -185,6 +188,20 @@ mod tests {
             &CoreMetadata::default(),
             PythonVersion::TEST,
         )
+    }
+
+    #[test]
+    fn sources_are_converted_where_setuptools_still_does_that() {
+        let converted = |setup: &str, minor| {
+            let files = Files::of(&[("setup.py", setup), ("test_a.py", "import unittest")]);
+            let python = PythonVersion { major: 3, minor };
+            plan(&files, &CoreMetadata::default(), python)
+                .unwrap()
+                .converted
+        };
+        assert!(converted("setup(use_2to3=True)", 9));
+        assert!(!converted("setup(use_2to3=True)", 11));
+        assert!(!converted("setup()", 9));
     }
 
     #[test]

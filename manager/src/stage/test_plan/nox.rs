@@ -122,7 +122,7 @@ fn set(body: &str, own: &str, name: &str, variables: &mut Variables) {
 fn not_written_out(count: usize, of: &str, name: &str, variables: &mut Variables) {
     if count > 0 {
         variables.skip(format!(
-            "{count} of the variables of {of} is not written out in {name} of noxfile.py"
+            "variables of {of} that are not written out in {name} of noxfile.py: {count}"
         ));
     }
 }
@@ -400,10 +400,10 @@ mod tests {
             variables.notes(),
             [
                 "the variable `=` is not set: that is no name of a variable",
-                "2 of the variables of run is not written out in tests of noxfile.py",
-                "1 of the variables of run is not written out in tests of noxfile.py",
+                "variables of run that are not written out in tests of noxfile.py: 2",
+                "variables of run that are not written out in tests of noxfile.py: 1",
                 "the variable `PATH` is not set: the stage has its own",
-                "3 of the variables of env is not written out in tests of noxfile.py",
+                "variables of env that are not written out in tests of noxfile.py: 3",
             ]
         );
     }
