@@ -30,8 +30,8 @@ fn own_group() -> Option<String> {
 }
 
 /// Bytes that a control group, and each that it lies in, lets its processes have besides what they use:
-/// the smaller of `memory.max` and `memory.high`, and `memory.current` without the files that the kernel would give up first
-/// (Documentation/admin-guide/cgroup-v2.rst). `None` where none has a limit.
+/// the smaller of `memory.max` and `memory.high`, less `memory.current` without the files that the kernel
+/// would give up first (Documentation/admin-guide/cgroup-v2.rst). `None` where none has a limit.
 fn left_in(mount: &Path, group: &str) -> Option<u64> {
     let group = Path::new(group.trim_start_matches('/'));
     let left = group.ancestors().filter_map(|group| {

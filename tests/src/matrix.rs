@@ -143,8 +143,12 @@ fn is_of(said: &Said<'_>, event: &Event) -> bool {
         && (event.kind != Kind::Tamper || event.asked.as_deref() == said.field("asked"))
 }
 
+/// The programs do more than so many actions.
+const LEAST: usize = 300;
+
 /// Cells that are not on record as they should be and that nobody has explained; explained ones that
-/// are, or are in another way; explanations of no cell; cells that stand there twice.
+/// are, or are in another way; explanations of no cell; cells that stand there twice; and that there are
+/// too few, where a program stopped early.
 #[must_use]
 pub fn unexpected(cells: &[Cell]) -> Vec<String> {
     let mut times: HashMap<(&str, &str), usize> = HashMap::new();
@@ -170,5 +174,6 @@ pub fn unexpected(cells: &[Cell]) -> Vec<String> {
         .iter()
         .filter(|(_, times)| **times > 1)
         .map(|((action, road), times)| format!("{action} by {road}: {times} cells"));
-    wrong.chain(idle).chain(doubled).collect()
+    let few = (cells.len() <= LEAST).then(|| format!("only {} cells", cells.len()));
+    wrong.chain(idle).chain(doubled).chain(few).collect()
 }

@@ -249,10 +249,10 @@ impl Ran {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// What to do where a build failed for want of something that it asked for only when it ran.
+    /// What to do where a build failed for want of something that it asked for only when it ran. Not where
+    /// the metadata of requirements are asked for: what the user names is fetched for the target's build.
     fn remedy(&self) -> Option<String> {
-        let stage = self.facts.name.as_str();
-        if !matches!(stage, "install" | "build") && !stage.starts_with("metadata") {
+        if !matches!(self.facts.name.as_str(), "metadata" | "install" | "build") {
             return None;
         }
         let wanted = ["stderr", "stdout"]

@@ -1,8 +1,8 @@
 """Runs commands in the unpacked source of a package, each bounded, and brings back what they wrote.
 
 Usage: source.py INPUT RESULT, both JSON. INPUT: {"sdist", "wheel", "site", "modules", "converted",
-"commands", "directories", "results"}. In arguments {source} stands for the source's directory and {work} for one
-that commands may write to, with DIRECTORIES in it; {wheel} for the file that WHEEL names. What an
+"commands", "directories", "results"}. In arguments {source} stands for the source's directory and {work} for
+one that commands may write to, with DIRECTORIES in it; {wheel} for the file that WHEEL names. What an
 installation has and the source has not, such as compiled modules, is copied beside its sources, so
 that the source can be imported. Runs on Python 2.7 and later.
 """

@@ -20,11 +20,6 @@ async fn vm_matrix_is_on_record() {
     let unexpected = matrix::unexpected(&cells);
     assert!(unexpected.is_empty(), "{unexpected:#?}");
     assert!(
-        cells.len() > 300,
-        "the programs stopped early: {}",
-        cells.len()
-    );
-    assert!(
         DOCUMENT.ends_with(&table) || std::env::var_os("PYTI_UPDATE_MATRIX").is_some(),
         "docs/probes.md has another table; now\n{table}"
     );
