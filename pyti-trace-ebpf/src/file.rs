@@ -10,7 +10,6 @@ use crate::exec::words_asked;
 use crate::kernel::{Ptr, inner, is_backing, is_internal, load, number, offset};
 use crate::path::walk_cwd;
 use crate::recorder::Recorder;
-use crate::track::watching;
 
 const MAX_ERRNO: u64 = 4095;
 const EAGAIN: i64 = -11;
@@ -28,7 +27,6 @@ const O_CREAT_OR_TMPFILE: u32 = 0o100 | 0o20_000_000;
 pub fn open_resolve(ctx: LsmContext) -> i32 {
     let file: Ptr = ctx.arg(0);
     if load::<u32>(file, offset!(file_flags)) & FMODE_EXEC != 0
-        || !watching()
         || is_backing(file)
         || is_internal(file)
     {
@@ -49,9 +47,6 @@ pub fn open_resolve(ctx: LsmContext) -> i32 {
 /// Every open by name ends here, also those of 32-bit calls and io_uring, also failed ones.
 #[fexit(function = "do_filp_open")]
 pub fn open_emit(ctx: FExitContext) -> i32 {
-    if !watching() {
-        return 0;
-    }
     let name: Ptr = load(ctx.arg(1), offset!(filename_name));
     opened(&ctx, name)
 }
@@ -59,9 +54,6 @@ pub fn open_emit(ctx: FExitContext) -> i32 {
 /// Opens by handle, and those that the kernel makes below a directory.
 #[fexit(function = "do_file_open_root")]
 pub fn open_root_emit(ctx: FExitContext) -> i32 {
-    if !watching() {
-        return 0;
-    }
     opened(&ctx, ctx.arg(1))
 }
 

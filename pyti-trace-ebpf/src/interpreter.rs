@@ -22,14 +22,17 @@ interpreter! {
     thread_next: "`PyThreadState.next`.",
     native_thread_id: "`PyThreadState.native_thread_id`.",
     current_frame: "`PyThreadState.current_frame`.",
+    thread_bytes: "Bytes of a `PyThreadState` that hold these three.",
     frame_previous: "`_PyInterpreterFrame.previous`.",
     frame_executable: "`_PyInterpreterFrame.f_executable`.",
     frame_instruction: "`_PyInterpreterFrame.instr_ptr`.",
     frame_owner: "`_PyInterpreterFrame.owner`.",
+    frame_bytes: "Bytes of a `_PyInterpreterFrame` that hold these four.",
     code_filename: "`PyCodeObject.co_filename`.",
     code_qualname: "`PyCodeObject.co_qualname`.",
     code_linetable: "`PyCodeObject.co_linetable`.",
     code_firstlineno: "`PyCodeObject.co_firstlineno`.",
+    code_bytes: "Bytes of a `PyCodeObject` that hold these four.",
     code_instructions: "`PyCodeObject.co_code_adaptive`.",
     bytes_size: "`PyBytesObject.ob_size`.",
     bytes_value: "`PyBytesObject.ob_sval`.",
@@ -49,6 +52,8 @@ pub const MAX_FILE: u32 = 256;
 pub const MAX_FUNCTION: u32 = 128;
 /// A line is looked for in so many bytes of a function's table of lines: some 2,000 lines of code.
 pub const MAX_LINE_TABLE: usize = 8192;
+/// Bytes of a structure that are copied at most, to look at its fields: all bits of such a number set.
+pub const MAX_BLOCK: usize = 255;
 /// Zeroes behind a table's copy, so that it can be read by so many bytes at once.
 pub const AFTER_LINE_TABLE: usize = 32;
 /// Size of what stands before a name in a text: [`FrameHead`].

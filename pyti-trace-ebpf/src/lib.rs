@@ -13,7 +13,7 @@ mod record;
 
 pub use hooks::{Attach, HOOKS, Hook, Role, Subject};
 pub use interpreter::{
-    AFTER_LINE_TABLE, COOKIE, FRAME_HEAD, FrameHead, Interpreter, MAX_FILE, MAX_FRAMES,
+    AFTER_LINE_TABLE, COOKIE, FRAME_HEAD, FrameHead, Interpreter, MAX_BLOCK, MAX_FILE, MAX_FRAMES,
     MAX_FUNCTION, MAX_LINE_TABLE,
 };
 pub use offsets::{MISSING, OFFSET_PATHS, Offsets, Pages};

@@ -9,7 +9,7 @@
 //! whatever calls it from where and how often. Such a function is given numbers only, and finds the
 //! record again by itself.
 
-use core::ptr::{read_unaligned, read_volatile, write_unaligned};
+use core::ptr::{read_unaligned, read_volatile};
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use aya_ebpf::macros::map;
@@ -68,11 +68,11 @@ fn number_inside(task: Ptr) -> u32 {
 struct Search {
     interpreter: u64,
     thread: u64,
-    /// Of the running thread, and of the one that forked it.
-    own: u32,
-    forker: u32,
+    /// Number of the thread that is looked for.
+    number: u64,
     found: u64,
-    forked_from: u64,
+    /// Has room for a copy.
+    recorder: Recorder,
 }
 
 /// Appends the innermost frames to the record that the running thread fills, as far as they can be
@@ -85,41 +85,55 @@ extern "C" fn append_python_stack(place: u32) -> u32 {
     if python.runtime == 0 {
         return 0;
     }
-    let Some(recorder) = &mut Recorder::running(place) else {
+    let Some(mut recorder) = Recorder::running(place) else {
         return 0;
     };
-    let mm: Ptr = load(current(), offset!(task_mm));
-    let code: u64 = load(mm, offset!(mm_start_code));
-    let runtime = code
-        .wrapping_sub(python.code_start)
-        .wrapping_add(python.runtime);
-    if read::<u64>(runtime) != COOKIE {
-        return 0;
+    if recorder.known().number == 0 {
+        recorder.known().number = number_inside(current());
     }
-    let interpreter: u64 = read(runtime.wrapping_add(python.interpreters_head));
-    let mut search = Search {
-        interpreter,
-        thread: read(interpreter.wrapping_add(python.threads_head)),
-        own: number_inside(current()),
-        forker: number_inside(load::<usize>(current(), offset!(task_real_parent)) as Ptr),
-        found: 0,
-        forked_from: 0,
-    };
-    repeat(MAX_THREADS, look_at_thread, &mut search);
-    // SAFETY: a local; the compiler does not see that the loop writes it.
-    let search = unsafe { read_volatile(&raw const search) };
-    // Between fork and exec the interpreter's memory is still as the thread left it that forked.
-    let thread = if search.found != 0 {
-        search.found
-    } else {
-        search.forked_from
-    };
-    if thread == 0 {
-        return 0;
+    let number = recorder.known().number;
+    let known = recorder.known().state;
+    if known == 0 || number_of_thread(&mut recorder, python, known) != number {
+        // Another program may run by now, or none in Python.
+        recorder.known().state = 0;
+        let mm: Ptr = load(current(), offset!(task_mm));
+        let code: u64 = load(mm, offset!(mm_start_code));
+        let runtime = code
+            .wrapping_sub(python.code_start)
+            .wrapping_add(python.runtime);
+        if read::<u64>(runtime) != COOKIE {
+            return 0;
+        }
+        let interpreter: u64 = read(runtime.wrapping_add(python.interpreters_head));
+        let mut search = Search {
+            interpreter,
+            thread: read(interpreter.wrapping_add(python.threads_head)),
+            number: u64::from(number),
+            found: 0,
+            recorder: recorder.clone(),
+        };
+        let first = search.thread;
+        repeat(MAX_THREADS, look_at_thread, &mut search);
+        // SAFETY: a local; the compiler does not see that the loop writes it.
+        let found = unsafe { read_volatile(&raw const search.found) };
+        recorder.known().state = found;
+        if found == 0 {
+            // Between fork and exec the interpreter's memory is still as the thread left it that forked.
+            let forker = load::<usize>(current(), offset!(task_real_parent)) as Ptr;
+            search.number = u64::from(number_inside(forker));
+            search.interpreter = interpreter;
+            search.thread = first;
+            repeat(MAX_THREADS, look_at_thread, &mut search);
+            // SAFETY: as above.
+            if unsafe { read_volatile(&raw const search.found) } == 0 {
+                return 0;
+            }
+        }
     }
+    // The thread was the last thing that was copied.
     let mut walk = Walk {
-        place,
-        frame: read(thread.wrapping_add(python.current_frame)),
+        frame: recorder.field(python.current_frame),
+        recorder: recorder.clone(),
     };
     repeat(MAX_FRAMES as u32, append_frame, &mut walk);
     // SAFETY: as above.
@@ -127,6 +141,13 @@ extern "C" fn append_python_stack(place: u32) -> u32 {
         recorder.mark(incomplete::PYTHON_INCOMPLETE);
     }
     1
+}
+
+/// Copies the thread at this address, and gives its number.
+#[inline(always)]
+fn number_of_thread(recorder: &mut Recorder, python: &Interpreter, thread: u64) -> u32 {
+    recorder.copy_block(thread, python.thread_bytes);
+    recorder.field(python.native_thread_id)
 }
 
 /// Looks at one thread, or goes on to the next interpreter.
@@ -144,25 +165,22 @@ unsafe extern "C" fn look_at_thread(_: u32, search: *mut Search) -> i64 {
         search.thread = read(search.interpreter.wrapping_add(python.threads_head));
         return 0;
     }
-    let native = read::<u64>(search.thread.wrapping_add(python.native_thread_id)) as u32;
-    if native == search.own {
+    let recorder = &mut search.recorder;
+    if u64::from(number_of_thread(recorder, python, search.thread)) == search.number {
         search.found = search.thread;
         return 1;
     }
-    if native == search.forker {
-        search.forked_from = search.thread;
-    }
-    search.thread = read(search.thread.wrapping_add(python.thread_next));
+    search.thread = recorder.field(python.thread_next);
     0
 }
 
 /// A walk from the innermost frame outwards.
 #[repr(C)]
 struct Walk {
-    /// Which record it goes into: see [`Recorder::running`].
-    place: u32,
     /// The next frame; 0 after the outermost one.
     frame: u64,
+    /// What the frames go into.
+    recorder: Recorder,
 }
 
 /// Appends one frame.
@@ -172,37 +190,54 @@ unsafe extern "C" fn append_frame(_: u32, walk: *mut Walk) -> i64 {
     let Some(python) = INTERPRETER.get(0) else {
         return 1;
     };
-    let frame = walk.frame;
-    if frame == 0 {
+    if walk.frame == 0 {
         return 1;
     }
-    if read::<u8>(frame.wrapping_add(python.frame_owner)) != OWNED_BY_C {
-        let code: u64 = read(frame.wrapping_add(python.frame_executable));
-        let at: u64 = read(frame.wrapping_add(python.frame_instruction));
+    let recorder = &mut walk.recorder;
+    recorder.copy_block(walk.frame, python.frame_bytes);
+    let previous: u64 = recorder.field(python.frame_previous);
+    if recorder.field::<u8>(python.frame_owner) != OWNED_BY_C {
+        let code: u64 = recorder.field(python.frame_executable);
+        let at: u64 = recorder.field(python.frame_instruction);
         // An instruction has two bytes.
         let begin = code.wrapping_add(python.code_instructions);
         let instruction = (at.wrapping_sub(begin) / 2) as u32;
-        let line = python_line(walk.place, code, instruction);
-        let file: u64 = read(code.wrapping_add(python.code_filename));
-        let function: u64 = read(code.wrapping_add(python.code_qualname));
-        if append_python_name(walk.place, tag::FRAME_FILE, file, line) == 0
-            || append_python_name(walk.place, tag::FRAME_FUNCTION, function, 0) == 0
+        recorder.copy_block(code, python.code_bytes);
+        let file: u64 = recorder.field(python.code_filename);
+        let function: u64 = recorder.field(python.code_qualname);
+        let table: u64 = recorder.field(python.code_linetable);
+        let first: u32 = recorder.field(python.code_firstlineno);
+        let line = line_of(recorder, python, table, first, instruction);
+        if !append_name(recorder, python, tag::FRAME_FILE, MAX_FILE, file, line)
+            || !append_name(
+                recorder,
+                python,
+                tag::FRAME_FUNCTION,
+                MAX_FUNCTION,
+                function,
+                0,
+            )
         {
             return 1;
         }
     }
-    walk.frame = read(frame.wrapping_add(python.frame_previous));
+    walk.frame = previous;
     0
 }
 
-/// Appends a `str` (PEP 393) with the line that stands before it. Returns 0 if it cannot be read.
-#[unsafe(no_mangle)]
-extern "C" fn append_python_name(place: u32, tag: u16, text: u64, line: u32) -> u32 {
-    let (Some(python), Some(recorder)) = (INTERPRETER.get(0), &mut Recorder::running(place)) else {
-        return 0;
-    };
-    let state: u32 = read(text.wrapping_add(python.text_state));
-    let length: u64 = read(text.wrapping_add(python.text_length));
+/// Appends a `str` (PEP 393) with the line that stands before it, and says whether it can be read.
+#[inline(always)]
+fn append_name(
+    recorder: &mut Recorder,
+    python: &Interpreter,
+    tag: u16,
+    max: u32,
+    text: u64,
+    line: u32,
+) -> bool {
+    recorder.copy_block(text, python.text_ascii_size);
+    let state: u32 = recorder.field(python.text_state);
+    let length: u64 = recorder.field(python.text_length);
     // Bit fields: interned 2, kind 3, compact 1, ascii 1 (Include/cpython/unicodeobject.h).
     let width = state >> 2 & 7;
     let is_ascii = state >> 6 & 1 != 0;
@@ -210,12 +245,7 @@ extern "C" fn append_python_name(place: u32, tag: u16, text: u64, line: u32) -> 
     let more = if is_ascii { 0 } else { 16 };
     let from = text.wrapping_add(python.text_ascii_size).wrapping_add(more);
     let bytes = length.wrapping_mul(u64::from(width));
-    let max = if tag == tag::FRAME_FILE {
-        MAX_FILE
-    } else {
-        MAX_FUNCTION
-    };
-    u32::from(recorder.frame_name(tag, max, FrameHead { line, width }, from, bytes))
+    recorder.frame_name(tag, max, FrameHead { line, width }, from, bytes)
 }
 
 /// A table of lines and how far it was read (Objects/locations.md in CPython's sources).
@@ -238,35 +268,36 @@ struct Lines {
     without: u32,
 }
 
-/// The line of an instruction; 0 where it has none or it cannot be read.
-#[unsafe(no_mangle)]
-extern "C" fn python_line(place: u32, code: u64, instruction: u32) -> u32 {
-    let (Some(python), Some(recorder)) = (INTERPRETER.get(0), &mut Recorder::running(place)) else {
-        return 0;
-    };
-    let from: u64 = read(code.wrapping_add(python.code_linetable));
-    let size: u64 = read(from.wrapping_add(python.bytes_size));
+/// The line of an instruction by a function's table; 0 where it has none or it cannot be read.
+#[inline(always)]
+fn line_of(
+    recorder: &mut Recorder,
+    python: &Interpreter,
+    table: u64,
+    first: u32,
+    instruction: u32,
+) -> u32 {
+    let size: u64 = read(table.wrapping_add(python.bytes_size));
     let len = if size > MAX_LINE_TABLE as u64 {
         MAX_LINE_TABLE as u32
     } else {
         size as u32
     };
-    let table = recorder.scratch();
+    let copy = recorder.scratch();
+    for word in 0..=AFTER_LINE_TABLE / 8 {
+        // SAFETY: the scratch has this room behind the word in which the longest table ends.
+        unsafe { copy.add(len as usize / 8 + word).write(0) };
+    }
     // SAFETY: the scratch has this room, the helper checks the source.
     let failed = unsafe {
-        let from = from.wrapping_add(python.bytes_value) as usize as Ptr;
-        bpf_probe_read_user(table.cast(), len, from)
+        let from = table.wrapping_add(python.bytes_value) as usize as Ptr;
+        bpf_probe_read_user(copy.cast(), len, from)
     };
     if failed != 0 {
         return 0;
     }
-    for word in 0..AFTER_LINE_TABLE / 8 {
-        // SAFETY: the scratch has this room behind the longest table.
-        unsafe { write_unaligned(table.add(len as usize).cast::<u64>().add(word), 0) };
-    }
-    let first: u32 = read(code.wrapping_add(python.code_firstlineno));
     let mut lines = Lines {
-        table,
+        table: copy.cast(),
         mixed: mix(u64::from(first) << 32 | u64::from(instruction), size),
         len,
         at: 0,
@@ -309,7 +340,7 @@ const fn mix(with: u64, number: u64) -> u64 {
 
 /// Mixes the next [`AFTER_LINE_TABLE`] bytes of a table.
 unsafe extern "C" fn mix_lines(index: u32, lines: *mut Lines) -> i64 {
-    // SAFETY: `python_line` gives it its own.
+    // SAFETY: `line_of` gives it its own.
     let lines = unsafe { &mut *lines };
     let at = index as usize * AFTER_LINE_TABLE & (MAX_LINE_TABLE - 1);
     let mut mixed = lines.mixed;
@@ -328,7 +359,7 @@ unsafe extern "C" fn mix_lines(index: u32, lines: *mut Lines) -> i64 {
 ///
 /// Sums instead of branches: of what a branch sets to a number, the verifier tries each.
 unsafe extern "C" fn read_entry(_: u32, lines: *mut Lines) -> i64 {
-    // SAFETY: `python_line` gives it its own.
+    // SAFETY: `line_of` gives it its own.
     let lines = unsafe { &mut *lines };
     if lines.at >= lines.len {
         return 1;

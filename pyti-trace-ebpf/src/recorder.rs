@@ -21,8 +21,8 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, RingBuf};
 use pyti_trace_ebpf::{
-    AFTER_LINE_TABLE, FRAME_HEAD, FrameHead, MAX_LINE_TABLE, Process, RECORD_SIZE, Record,
-    TEXT_MAX, TextHead, VERSION, WAKE_BYTES, incomplete, kind,
+    AFTER_LINE_TABLE, FRAME_HEAD, FrameHead, MAX_BLOCK, MAX_LINE_TABLE, Process, RECORD_SIZE,
+    Record, TEXT_MAX, TextHead, VERSION, WAKE_BYTES, incomplete, kind,
 };
 
 use crate::kernel::{Ptr, current, load, offset};
@@ -34,8 +34,10 @@ use crate::view::{is_foreign, unresolved};
 const LAST_TEXT: usize = 28 * 1024;
 /// Bytes of a slot behind the fixed record.
 const TEXTS: usize = LAST_TEXT + size_of::<TextHead>() + TEXT_MAX - RECORD_SIZE;
-/// Bytes of a slot that are no part of the record.
-const SCRATCH: usize = MAX_LINE_TABLE + AFTER_LINE_TABLE;
+/// Words of a slot that are no part of the record: a table that ends within one, and what is behind.
+const SCRATCH: usize = (MAX_LINE_TABLE + 8 + AFTER_LINE_TABLE) / 8;
+/// Words of a block: any of its bytes may begin one.
+const BLOCK: usize = (MAX_BLOCK + 1) / 8 + 1;
 /// No record is held. (A new slot is all zeroes.)
 const NOTHING: u32 = 0;
 
@@ -61,7 +63,21 @@ pub struct Slot {
     record: Record,
     texts: [u8; TEXTS],
     /// A copy of what is looked through on the way.
-    scratch: [u8; SCRATCH],
+    scratch: [u64; SCRATCH],
+    /// What the interpreter knows of the thread: see [`crate::python`].
+    known: KnownThread,
+    /// A copy of the structure that is looked at.
+    block: [u64; BLOCK],
+}
+
+/// What does not change from one stack of a thread to the next. (All zeroes: nothing is known.)
+#[repr(C)]
+pub struct KnownThread {
+    /// Address of its `PyThreadState`, as found before.
+    pub state: u64,
+    /// Its number in its own PID namespace.
+    pub number: u32,
+    pad: u32,
 }
 
 /// One slot per thread that made an event, freed with the thread; and one more while it needs it.
@@ -82,9 +98,10 @@ static EMPTY: Array<Slot> = Array::with_max_entries(1, 0);
 static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 
 /// A record that the running thread fills.
+#[derive(Clone)]
+#[repr(transparent)]
 pub struct Recorder {
     slot: *mut Slot,
-    process: *const Process,
 }
 
 impl Recorder {
@@ -146,9 +163,13 @@ impl Recorder {
             (*slot).record.kind = kind;
             (*slot).record.has = 0;
             (*slot).record.incomplete = 0;
+            (*slot).record.start_ns = (*process).start_ns;
+            (*slot).record.parent_tgid = (*process).parent_tgid;
+            (*slot).record.parent_start_ns = (*process).parent_start_ns;
+            (*slot).record.tree = (*process).tree;
             write_volatile(&raw mut (*slot).record.size, RECORD_SIZE as u32);
         }
-        Self { slot, process }
+        Self { slot }
     }
 
     /// The record of this kind that an earlier hook of this thread holds.
@@ -170,16 +191,15 @@ impl Recorder {
     /// The record that is filled at this place.
     #[inline(always)]
     pub fn running(place: u32) -> Option<Self> {
-        let process = tracked(ids().0)?;
         let slot = find_slot(place)?;
-        Some(Self { slot, process })
+        Some(Self { slot })
     }
 
     /// When the running process began, nanoseconds of boot time: with its number, which one it is.
     #[inline(always)]
     pub fn process_start(&self) -> u64 {
         // SAFETY: a value of the map.
-        unsafe { (*self.process).start_ns }
+        unsafe { (*self.slot).record.start_ns }
     }
 
     /// Where it is filled: see [`Recorder::running`].
@@ -333,12 +353,43 @@ impl Recorder {
         !failed
     }
 
-    /// Room for a table of lines, and [`AFTER_LINE_TABLE`] bytes behind it, that is no part of the
-    /// record.
+    /// Room for a table of lines, and a word and [`AFTER_LINE_TABLE`] bytes behind it, that is no part
+    /// of the record.
     #[inline(always)]
-    pub fn scratch(&mut self) -> *mut u8 {
+    pub fn scratch(&mut self) -> *mut u64 {
         // SAFETY: a value of the map.
         unsafe { (&raw mut (*self.slot).scratch).cast() }
+    }
+
+    /// What is known of the thread whose slot this is.
+    #[inline(always)]
+    pub fn known(&mut self) -> &mut KnownThread {
+        // SAFETY: a value of the map, this thread's own.
+        unsafe { &mut (*self.slot).known }
+    }
+
+    /// Copies a structure of user memory, of at most [`MAX_BLOCK`] bytes, to where [`Recorder::field`]
+    /// looks for its fields, which are 0 where it cannot be read.
+    #[inline(always)]
+    pub fn copy_block(&mut self, from: u64, len: u64) {
+        // SAFETY: the verifier checks the room, the helper the source.
+        unsafe {
+            bpf_probe_read_user(
+                (&raw mut (*self.slot).block).cast(),
+                len as u32 & MAX_BLOCK as u32,
+                from as usize as Ptr,
+            );
+        }
+    }
+
+    /// A field, at this offset, of the structure that was copied last.
+    #[inline(always)]
+    pub fn field<T: Copy>(&self, offset: u64) -> T {
+        // SAFETY: a value of the map; there is a word of room behind the last of these offsets.
+        unsafe {
+            let block = (&raw const (*self.slot).block).cast::<u8>();
+            read_volatile(block.add(offset as usize & MAX_BLOCK).cast())
+        }
     }
 
     /// The first bytes of the first text, as a little-endian number.
@@ -394,16 +445,11 @@ impl Recorder {
         // SAFETY: values of maps, this thread's and this CPU's own; helpers without preconditions.
         unsafe {
             let record = &raw mut (*self.slot).record;
-            let process = self.process;
             (*record).version = VERSION;
             (*record).cpu = bpf_get_smp_processor_id();
             (*record).time_ns = bpf_ktime_get_boot_ns();
             (*record).tgid = tgid;
             (*record).tid = tid;
-            (*record).start_ns = (*process).start_ns;
-            (*record).parent_tgid = (*process).parent_tgid;
-            (*record).parent_start_ns = (*process).parent_start_ns;
-            (*record).tree = (*process).tree;
             (*record).uid = uid;
             (*record).caps = caps;
             bpf_get_current_comm((&raw mut (*record).comm).cast(), 16);

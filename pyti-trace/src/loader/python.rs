@@ -8,7 +8,7 @@ use std::path::Path;
 use object::elf::PF_X;
 use object::read::elf::ElfFile64;
 use object::{Object as _, ObjectSection as _, ObjectSegment as _, ReadCache, SegmentFlags};
-use pyti_trace_ebpf::{COOKIE, Interpreter};
+use pyti_trace_ebpf::{COOKIE, Interpreter, MAX_BLOCK};
 
 /// Holds `_PyRuntime`, and it alone (`GENERATE_DEBUG_SECTION` in Python/pylifecycle.c).
 const SECTION: &str = ".PyRuntime";
@@ -121,6 +121,21 @@ fn of_words(words: &[u64], runtime: u64, code_start: u64) -> Option<Interpreter>
     else {
         return None;
     };
+    let thread_bytes = bytes_of([thread_next, current_frame, native_thread_id])?;
+    let frame_bytes = bytes_of([
+        frame_previous,
+        frame_executable,
+        frame_instruction,
+        frame_owner,
+    ])?;
+    let code_bytes = bytes_of([
+        code_filename,
+        code_qualname,
+        code_linetable,
+        code_firstlineno,
+    ])?;
+    // It begins with both.
+    bytes_of([text_state, text_length, text_ascii_size])?;
     let known = cookie == COOKIE && version >> 16 == VERSION && free_threaded == 0;
     known.then_some(Interpreter {
         runtime,
@@ -131,14 +146,17 @@ fn of_words(words: &[u64], runtime: u64, code_start: u64) -> Option<Interpreter>
         thread_next,
         native_thread_id,
         current_frame,
+        thread_bytes,
         frame_previous,
         frame_executable,
         frame_instruction,
         frame_owner,
+        frame_bytes,
         code_filename,
         code_qualname,
         code_linetable,
         code_firstlineno,
+        code_bytes,
         code_instructions,
         bytes_size,
         bytes_value,
@@ -146,6 +164,12 @@ fn of_words(words: &[u64], runtime: u64, code_start: u64) -> Option<Interpreter>
         text_length,
         text_ascii_size,
     })
+}
+
+/// How much of a structure holds all of these words; `None` where the probes have no room for it.
+fn bytes_of<const WORDS: usize>(offsets: [u64; WORDS]) -> Option<u64> {
+    let bytes = offsets.into_iter().max()?.checked_add(8)?;
+    (bytes <= MAX_BLOCK as u64).then_some(bytes)
 }
 
 #[cfg(test)]
@@ -173,6 +197,26 @@ mod tests {
         assert_eq!((found.code_filename, found.code_instructions), (35, 43));
         assert_eq!((found.bytes_size, found.bytes_value), (65, 66));
         assert_eq!((found.text_state, found.text_ascii_size), (68, 70));
+        let bytes = [found.thread_bytes, found.frame_bytes, found.code_bytes];
+        assert_eq!(bytes, [25 + 8, 33 + 8, 39 + 8]);
+    }
+
+    #[test]
+    fn structures_without_room_are_not_understood() {
+        let mut words = words();
+        words[37] = MAX_BLOCK as u64 - 8;
+        let found = of_words(&words, 1, 1).expect("there is room");
+        assert_eq!(found.code_bytes, MAX_BLOCK as u64);
+        for (word, offset) in [
+            (37, MAX_BLOCK as u64 - 7),
+            (37, u64::MAX),
+            (25, 300),
+            (69, 300),
+        ] {
+            let mut words = words.clone();
+            words[word] = offset;
+            assert_eq!(of_words(&words, 1, 1), None, "{word}: {offset}");
+        }
     }
 
     #[test]

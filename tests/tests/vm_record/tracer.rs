@@ -148,7 +148,7 @@ fn boot(lsm: &str, script: &str, planted: Vec<&str>) -> Back {
             "-accel",
             "tcg,thread=multi",
             "-cpu",
-            "max,-cx16",
+            "max,-cx16,-erms",
             "-smp",
             "2",
             "-m",

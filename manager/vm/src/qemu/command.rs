@@ -166,8 +166,10 @@ fn machine(engine: Engine, config: &VmConfig) -> Vec<String> {
     let cpu = match engine {
         Engine::Kvm => "host",
         // QEMU 7.2's parallel emulation of cmpxchg16b brought guest kernels down in their slab
-        // allocator; without the instruction the kernel takes its other road.
-        Engine::Tcg | Engine::Counted => "max,-cx16",
+        // allocator; without the instruction the kernel takes its other road. What is fast on a
+        // processor, copying byte by byte, is slow where each byte is emulated: without `erms` kernel
+        // and C library copy by words.
+        Engine::Tcg | Engine::Counted => "max,-cx16,-erms",
     };
     let mut arguments = [
         "-no-user-config",
