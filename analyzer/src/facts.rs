@@ -160,6 +160,18 @@ impl StageFacts {
         }
     }
 
+    /// What kind of stage it is, as rules name it: its name, without the number by which those differ
+    /// that run more than once: `metadata` of `metadata-2`.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        let is_number =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        match self.name.rsplit_once('-') {
+            Some((kind, number)) if is_number(number) => kind,
+            _ => &self.name,
+        }
+    }
+
     /// A stage as the agent reported it; `started_ns` from its `Started` frame.
     #[must_use]
     pub fn from_result(name: &str, started_ns: u64, result: &StageResult) -> Self {

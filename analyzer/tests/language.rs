@@ -1,7 +1,7 @@
 //! The rule language: what it refuses and how it says so, and its three-valued logic.
 
 use pyti_analyzer::rules::Source;
-use pyti_analyzer::{RuleSet, Vars};
+use pyti_analyzer::{RuleSet, StageFacts, StageRecord, StageStatus, Target, Vars};
 
 fn load(body: &str) -> Result<RuleSet, String> {
     let rule = format!(
@@ -138,6 +138,50 @@ fn unknown_is_never_false() {
     );
 }
 
+/// A message that is cut before its name may be a question or none.
+#[test]
+fn a_question_that_is_not_on_record_is_neither_asked_nor_not() {
+    let none = "match: {kind: send, where: {not: {query: {matches: '^'}}}}";
+    let told = |sent: &str, data: &str, cut: bool| {
+        let cut = if cut {
+            ", incomplete: DATA_INCOMPLETE"
+        } else {
+            ""
+        };
+        fire(none, &format!(r#"{{send: {sent}, data: "{data}"{cut}}}"#))
+    };
+    let datagram = r#""8.8.8.8:53", socktype: 2"#;
+    let head = r"\x12\x34\x01\0\0\x01\0\0\0\0\0\0";
+    for (behind, cut, whole) in [
+        ("", None, true),
+        (r"\x05", None, true),
+        (r"\x05f", Some(false), false),
+        (r"\x05files", Some(false), false),
+        // The root's name is empty.
+        (r"\0\0\x02\0\x01", Some(false), false),
+        // No label is as long.
+        (r"\xff", Some(true), true),
+    ] {
+        let data = format!("{head}{behind}");
+        assert_eq!(told(datagram, &data, true), cut, "{data}, cut");
+        assert_eq!(told(datagram, &data, false), Some(whole), "{data}");
+    }
+    assert_eq!(told(datagram, "", true), None);
+    assert_eq!(told(datagram, r"\x12\x34", true), None);
+    assert_eq!(told(datagram, r"\x12\x34", false), Some(true));
+    // An answer, what is no message at all, and another port.
+    assert_eq!(told(datagram, r"\x12\x34\x81", true), Some(true));
+    assert_eq!(told(datagram, "secret", true), Some(true));
+    let other = r#""8.8.8.8:443", socktype: 2"#;
+    assert_eq!(told(other, r"\x12\x34", true), Some(true));
+    // By a stream the length comes first, often by itself.
+    let stream = r#""8.8.8.8:53", socktype: 1"#;
+    assert_eq!(told(stream, r"\0\x21", true), None);
+    assert_eq!(told(stream, r"\0\x21secret", true), Some(true));
+    let unseen = "{send: \"8.8.8.8:53\", socktype: 2, incomplete: DATA_INCOMPLETE}";
+    assert_eq!(fire(none, unseen), None);
+}
+
 /// A call that may have been refused is neither a success nor a failure.
 #[test]
 fn a_result_that_is_not_known_is_neither() {
@@ -226,6 +270,58 @@ fn ancestors_and_variables() {
         fire(body, "{pid: 1, exec: [/usr/bin/pip]}\n{open: ~/x/y}"),
         Some(false)
     );
+}
+
+/// Back ends are asked for metadata as often as need be, each time in a stage of its own.
+#[test]
+fn a_rule_judges_every_stage_of_a_kind() {
+    let rules = load("stages: [metadata]\nmatch: {kind: open, where: {path: /x}}").unwrap();
+    let cases = rules.cases("t.yaml", "- case: c\n  events: [{open: /x}]");
+    let events = cases.unwrap().remove(0).events;
+    let fired_in = |stage: &str| {
+        let facts = StageFacts::new(stage, StageStatus::Completed);
+        let record = StageRecord {
+            facts: &facts,
+            events: &events,
+        };
+        let findings = rules.judge(&Target::default(), &[record]).findings;
+        let stages = findings.into_iter().map(|finding| finding.stage);
+        stages.collect::<Vec<String>>()
+    };
+    for stage in ["metadata", "metadata-2", "metadata-17"] {
+        assert_eq!(fired_in(stage), [stage]);
+    }
+    for stage in ["install", "metadata-", "metadata-x", "metadata-2-x", "2"] {
+        assert_eq!(fired_in(stage), [""; 0], "{stage}");
+    }
+}
+
+#[test]
+fn stages_that_nobody_runs_are_refused() {
+    let rules = |stages: &str| load(&format!("stages: {stages}\nmatch: {{kind: open}}")).unwrap();
+    let known = ["metadata", "install", "quality-pylint"];
+    for stages in ["[]", "install", "[install, quality-pylint]"] {
+        assert_eq!(rules(stages).check_stages(&known), Ok(()), "{stages}");
+    }
+    for (stages, errors) in [
+        (
+            "[install, instal]",
+            "rules/r.yaml:7:19: no stage is called `instal` (did you mean `install`?)",
+        ),
+        // All of a kind are meant, or none.
+        (
+            "metadata-2",
+            "rules/r.yaml:7:9: no stage is called `metadata-2` (did you mean `metadata`?)",
+        ),
+        (
+            "[x, y]",
+            "rules/r.yaml:7:10: no stage is called `x` (known: metadata, install, quality-pylint)\n\
+             rules/r.yaml:7:13: no stage is called `y` (known: metadata, install, quality-pylint)",
+        ),
+    ] {
+        let refused = rules(stages).check_stages(&known).unwrap_err();
+        assert_eq!(refused.to_string(), errors);
+    }
 }
 
 #[test]

@@ -71,8 +71,8 @@ const COMPANIONS: &[(&str, &[&str])] = &[
     ("dropped-program", &["windows-program"]),
     ("exfiltration-service", &["name-lookup"]),
     ("home-destruction", &["settings-write", "user-files-change"]),
-    ("public-ip-connect", &["public-ip-in-tests"]),
-    ("public-ip-in-tests", &["public-ip-connect"]),
+    ("public-ip-connect", &["public-ip-in-tests", "name-lookup"]),
+    ("public-ip-in-tests", &["public-ip-connect", "name-lookup"]),
     ("stored-secret-read", &["home-destruction"]),
 ];
 
@@ -140,4 +140,27 @@ fn what_tests_do_convicts_nobody() {
                 .any(|name| lenient.stages.contains(name))
         );
     }
+}
+
+/// What an installation is judged by, a trace made elsewhere is too, but where a rule stands on what is
+/// known of our VM alone: that no name is answered, what is the user's, what was installed before.
+#[test]
+fn a_trace_is_judged_like_an_installation() {
+    let rules = rules();
+    let of_installs: Vec<&str> = rules
+        .rules()
+        .iter()
+        .filter(|rule| {
+            let is_for = |name: &str| rule.stages.iter().any(|stage| stage == name);
+            is_for("install") && !is_for("trace")
+        })
+        .map(|rule| rule.id.as_str())
+        .collect();
+    let known = [
+        "package-change",
+        "public-ip-connect",
+        "user-files-change",
+        "user-files-read",
+    ];
+    assert_eq!(of_installs, known);
 }

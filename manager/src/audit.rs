@@ -30,7 +30,8 @@ use crate::tasks;
 const GRACE: Duration = Duration::from_secs(30);
 /// What all stages that were ever run may keep for later ones, bytes.
 const STORE_BYTES: u64 = 8 << 30;
-/// What is younger may be another audit's, which still runs.
+/// What was used in this time stays, whatever it takes: it may be another audit's, which still runs, where
+/// the file system has no locks that tell.
 const STORE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often a task is tried again that failed by its infrastructure.
 const RETRIES: u32 = 1;
@@ -168,7 +169,7 @@ pub async fn audit(
         stages,
         memo,
     } = asked;
-    let _working = memo.store.enter()?;
+    let working = memo.store.enter()?;
     let _held = run_dir.make()?;
     run_dir.write_record(&stages.record())?;
 
@@ -232,6 +233,8 @@ pub async fn audit(
             .push(format!("this report is not kept: {error:#}"));
     }
     progress.end("judge", "done");
+    // Nobody but other audits works in the store now.
+    drop(working);
     let swept = tokio::task::block_in_place(|| memo.store.sweep(STORE_BYTES, STORE_AGE));
     if let Err(error) = swept {
         tracing::warn!("{error:#}");

@@ -1,10 +1,10 @@
 //! What stages leave, by its hash: states that later stages start from, and what was done before.
 
-use std::fs::File;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use cacache::{Integrity, SyncReader, WriteOpts};
@@ -46,7 +46,7 @@ impl DataStore {
     }
 
     /// Begins to work in it, until what this gives is dropped: what killed runs left unfinished there
-    /// goes.
+    /// goes, and nothing is swept meanwhile.
     ///
     /// # Errors
     /// The disk refuses.
@@ -77,11 +77,13 @@ impl DataStore {
         self.put(file)
     }
 
-    /// Whether it is there.
+    /// Whether it is there; who asks is about to use it.
     #[must_use]
     pub fn has(&self, blob: &Blob) -> bool {
-        blob.address()
-            .is_ok_and(|address| cacache::exists_sync(&self.directory, &address))
+        blob.address().is_ok_and(|address| {
+            self.used(&address);
+            cacache::exists_sync(&self.directory, &address)
+        })
     }
 
     /// Reads something stored.
@@ -89,7 +91,9 @@ impl DataStore {
     /// # Errors
     /// It is not there.
     pub fn open(&self, blob: &Blob) -> Result<impl Read + use<>> {
-        SyncReader::open_hash(&self.directory, blob.address()?)
+        let address = blob.address()?;
+        self.used(&address);
+        SyncReader::open_hash(&self.directory, address)
             .with_context(|| format!("{} is not in the data store", blob.integrity))
     }
 
@@ -98,7 +102,9 @@ impl DataStore {
     /// # Errors
     /// It is not there or was damaged, or the disk refuses.
     pub fn copy_to(&self, blob: &Blob, path: &Path) -> Result<()> {
-        cacache::copy_hash_sync(&self.directory, &blob.address()?, path)
+        let address = blob.address()?;
+        self.used(&address);
+        cacache::copy_hash_sync(&self.directory, &address, path)
             .with_context(|| format!("failed to copy {} to {}", blob.integrity, path.display()))?;
         Ok(())
     }
@@ -115,18 +121,44 @@ impl DataStore {
     /// What was kept under the key, if it is there and whole.
     #[must_use]
     pub fn recall(&self, key: &str) -> Option<Vec<u8>> {
-        cacache::read_sync(&self.directory, key).ok()
+        let kept = cacache::metadata_sync(&self.directory, key).ok()??;
+        self.used(&kept.integrity);
+        cacache::read_hash_sync(&self.directory, &kept.integrity).ok()
     }
 
-    /// Removes the oldest contents that are older than `age`, until no more than `most` bytes are
-    /// left. What was kept under a key and is gone is simply not recalled.
+    /// Removes the contents that were not used for longest and for more than `age`, until no more than
+    /// `most` bytes are left; none of them while somebody works here, see [`Self::enter`]. What was kept
+    /// under a key and is gone is simply not recalled.
     ///
     /// # Errors
     /// The disk refuses.
     pub fn sweep(&self, most: u64, age: Duration) -> Result<()> {
+        let unfinished = self.directory.join(UNFINISHED);
+        fs::create_dir_all(&unfinished).with_context(|| self.failed())?;
+        // Until this is dropped, who comes waits. Where the file system has no locks, age alone protects.
+        let alone = File::open(&unfinished).with_context(|| self.failed())?;
+        if let Err(TryLockError::WouldBlock) = alone.try_lock() {
+            return Ok(());
+        }
         let contents = self.directory.join(CONTENT);
         pyti_index::sweep(&contents, most, age)
             .with_context(|| format!("failed to make room in {}", contents.display()))
+    }
+
+    /// What was used last is swept last.
+    fn used(&self, address: &Integrity) {
+        let path = self.content(address);
+        let marked = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        if let Err(error) = marked {
+            tracing::debug!("{} looks unused: {error}", path.display());
+        }
+    }
+
+    /// Where cacache has a content.
+    fn content(&self, address: &Integrity) -> PathBuf {
+        let (algorithm, hex) = address.to_hex();
+        let contents = self.directory.join(CONTENT).join(algorithm.to_string());
+        contents.join(&hex[..2]).join(&hex[2..4]).join(&hex[4..])
     }
 
     fn failed(&self) -> String {
@@ -136,10 +168,10 @@ impl DataStore {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::time::Duration;
+    use std::fs::{self, File};
+    use std::time::{Duration, SystemTime};
 
-    use super::{DataStore, UNFINISHED};
+    use super::{DataStore, Integrity, UNFINISHED};
 
     #[test]
     fn what_is_stored_is_found_by_its_address() {
@@ -173,6 +205,48 @@ mod tests {
         );
         store.sweep(3, Duration::ZERO).unwrap();
         assert_eq!(blobs.iter().filter(|blob| store.has(blob)).count(), 1);
+    }
+
+    #[test]
+    fn what_was_used_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = DataStore::at(directory.path().join("data"));
+        let blobs = [b"one", b"two", b"six", b"ten"];
+        let blobs = blobs.map(|content| store.put(&content[..]).unwrap());
+        store.keep("key", b"kept").unwrap();
+        let key = cacache::metadata_sync(&store.directory, "key");
+        let kept = key.unwrap().unwrap().integrity;
+        let day = Duration::from_secs(24 * 3600);
+        let long_ago = |address: &Integrity| {
+            let content = File::open(store.content(address)).unwrap();
+            content.set_modified(SystemTime::now() - 2 * day).unwrap();
+        };
+        let addresses = blobs.each_ref().map(|blob| blob.address().unwrap());
+        addresses.iter().for_each(long_ago);
+        long_ago(&kept);
+
+        assert!(store.has(&blobs[0]));
+        drop(store.open(&blobs[1]).unwrap());
+        let copy = directory.path().join("copy");
+        store.copy_to(&blobs[2], &copy).unwrap();
+        assert!(store.recall("key").is_some());
+        store.sweep(0, day).unwrap();
+        let there = addresses.map(|address| store.content(&address).exists());
+        assert_eq!(there, [true, true, true, false]);
+        assert!(store.recall("key").is_some());
+    }
+
+    #[test]
+    fn nothing_goes_while_somebody_works_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = DataStore::at(directory.path().to_owned());
+        let blob = store.put(&b"content"[..]).unwrap();
+        let working = store.enter().unwrap();
+        store.sweep(0, Duration::ZERO).unwrap();
+        assert!(store.has(&blob));
+        drop(working);
+        store.sweep(0, Duration::ZERO).unwrap();
+        assert!(!store.has(&blob));
     }
 
     #[test]

@@ -108,7 +108,10 @@ pub fn known(run_dir: &RunDir, record: &RunRecord) -> Result<Vec<StageFacts>> {
         }
     }
     // As planned, not as they happened to end.
-    let place = |stage: &StageFacts| record.tasks.iter().position(|end| end.task == stage.name);
+    let place = |stage: &StageFacts| {
+        let mut tasks = record.tasks.iter();
+        tasks.position(|end| end.task == stage.kind())
+    };
     all.sort_by_key(place);
     Ok(all)
 }
@@ -219,16 +222,19 @@ mod tests {
     fn stages_are_in_the_order_of_the_plan() {
         let (_directory, run_dir, mut record) = emptied(StageStatus::Completed);
         let ended = |name: &str| StageFacts::new(name, StageStatus::Completed);
-        record.facts.stages = ["test", "build", "install"].map(ended).to_vec();
+        let names = ["test", "build", "metadata", "install", "metadata-2"];
+        record.facts.stages = names.map(ended).to_vec();
         let planned = |name: &str| TaskEnd {
             task: name.to_owned(),
             outcome: Outcome::Done { remembered: false },
             summary: None,
         };
-        record.tasks = ["fetch", "install", "build", "test"].map(planned).to_vec();
+        let tasks = ["fetch", "metadata", "install", "build", "test"];
+        record.tasks = tasks.map(planned).to_vec();
         let facts = known(&run_dir, &record).unwrap();
         let names: Vec<&str> = facts.iter().map(|facts| facts.name.as_str()).collect();
-        assert_eq!(names, ["install", "build", "test"]);
+        let sorted = ["metadata", "metadata-2", "install", "build", "test"];
+        assert_eq!(names, sorted);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use pyti_analyzer::{StageFacts, StageStatus};
 use pyti_graph::{Memo, MemoKey, Outputs};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::data_store::{Blob, DataStore};
 use crate::stages::Stages;
@@ -49,7 +50,9 @@ impl StageMemo {
     pub fn recall(&self, stage: &str, key: &str) -> Option<Outputs> {
         let kept: Kept = serde_json::from_slice(&self.store.recall(key)?).ok()?;
         let Done { files, state, .. } = &kept.stage;
-        if !files.values().chain(state).all(|blob| self.store.has(blob)) {
+        let named = named(&kept.outputs);
+        let mut blobs = files.values().chain(state).chain(&named);
+        if !blobs.all(|blob| self.store.has(blob)) {
             return None;
         }
         self.stages
@@ -78,6 +81,22 @@ impl StageMemo {
     }
 }
 
+/// What data name of the data store, in fields of their own or in a list there: a state, a wheel.
+fn named(outputs: &Outputs) -> Vec<Blob> {
+    let objects = outputs.values();
+    let objects = objects.filter_map(|datum| datum.value().as_object());
+    let fields = objects.flat_map(|object| object.values());
+    let values = fields.flat_map(|field| match field {
+        Value::Array(items) => items.as_slice(),
+        one => std::slice::from_ref(one),
+    });
+    values
+        // A list of a text and a number would be read as one, too.
+        .filter(|value| value.is_object())
+        .filter_map(|value| Blob::deserialize(value).ok())
+        .collect()
+}
+
 /// Whether nothing would be won by running it again: a stage that was cut short, or of which events
 /// were lost, may do better.
 fn is_whole(facts: &StageFacts) -> bool {
@@ -98,5 +117,33 @@ impl Memo for StageMemo {
 
     fn keep(&self, task: &str, key: &MemoKey, outputs: &Outputs) {
         self.keep(task, key.as_str(), outputs);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pyti_graph::{Datum, Kind};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn contents_that_data_name_are_found() {
+        let blob = |number: u64| Blob {
+            integrity: format!("sha256-{number}"),
+            bytes: number,
+        };
+        let data = [
+            ("installed", json!({"state": blob(1), "name": "a"})),
+            (
+                "build",
+                json!({"wheel": ["a.whl", blob(2)], "builds": [{"exit": 0}], "too_long": [["a", 1]]}),
+            ),
+            ("imports", json!([{"module": "a"}])),
+        ];
+        let data = data.map(|(kind, value)| (Kind::new(kind), Datum::of(&value).unwrap()));
+        let mut found = named(&Outputs::from(data));
+        found.sort_by_key(|blob| blob.bytes);
+        assert_eq!(found, [blob(1), blob(2)]);
     }
 }

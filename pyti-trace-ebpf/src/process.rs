@@ -106,10 +106,12 @@ pub fn free(ctx: BtfTracePointContext) -> i32 {
     let task: Ptr = ctx.arg(0);
     let tid: u32 = load(task, offset!(task_pid));
     let tgid: u32 = load(task, offset!(task_tgid));
+    // Whatever is tracked: the processors let go in their own time, and the leader perhaps before this
+    // one.
+    let _ = SLOTS.remove(slot_key(tid, OF_THREAD));
     let Some(process) = TRACKED.get_ptr(tgid) else {
         return 0;
     };
-    let _ = SLOTS.remove(slot_key(tid, OF_THREAD));
     // SAFETY: a value of the map.
     if tid == tgid && unsafe { (*process).start_ns } == load::<u64>(task, offset!(task_start)) {
         let _ = EXECS.remove(tgid);

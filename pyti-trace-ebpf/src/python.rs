@@ -92,15 +92,20 @@ extern "C" fn append_python_stack(place: u32) -> u32 {
         recorder.known().number = number_inside(current());
     }
     let number = recorder.known().number;
+    let mm: Ptr = load(current(), offset!(task_mm));
+    let code: u64 = load(mm, offset!(mm_start_code));
+    let runtime = code
+        .wrapping_sub(python.code_start)
+        .wrapping_add(python.runtime);
     let known = recorder.known().state;
-    if known == 0 || number_of_thread(&mut recorder, python, known) != number {
+    // A thread has a state for each interpreter that it runs code of; new ones come first.
+    let is_known = known != 0
+        && read::<u64>(runtime.wrapping_add(python.interpreters_head))
+            == recorder.known().interpreter
+        && number_of_thread(&mut recorder, python, known) == number;
+    if !is_known {
         // Another program may run by now, or none in Python.
         recorder.known().state = 0;
-        let mm: Ptr = load(current(), offset!(task_mm));
-        let code: u64 = load(mm, offset!(mm_start_code));
-        let runtime = code
-            .wrapping_sub(python.code_start)
-            .wrapping_add(python.runtime);
         if read::<u64>(runtime) != COOKIE {
             return 0;
         }
@@ -116,7 +121,6 @@ extern "C" fn append_python_stack(place: u32) -> u32 {
         repeat(MAX_THREADS, look_at_thread, &mut search);
         // SAFETY: a local; the compiler does not see that the loop writes it.
         let found = unsafe { read_volatile(&raw const search.found) };
-        recorder.known().state = found;
         if found == 0 {
             // Between fork and exec the interpreter's memory is still as the thread left it that forked.
             let forker = load::<usize>(current(), offset!(task_real_parent)) as Ptr;
@@ -128,6 +132,9 @@ extern "C" fn append_python_stack(place: u32) -> u32 {
             if unsafe { read_volatile(&raw const search.found) } == 0 {
                 return 0;
             }
+        } else if read::<u64>(interpreter.wrapping_add(python.interpreter_next)) == 0 {
+            recorder.known().interpreter = interpreter;
+            recorder.known().state = found;
         }
     }
     // The thread was the last thing that was copied.

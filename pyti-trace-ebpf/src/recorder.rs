@@ -7,6 +7,7 @@
 //! An event without a slot is counted as lost once: by the hook that would have emitted it, or by the
 //! first one where the second cannot know ([`Recorder::hold_or_lose`]).
 
+mod copies;
 mod credentials;
 mod words;
 
@@ -21,9 +22,11 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, RingBuf};
 use pyti_trace_ebpf::{
-    AFTER_LINE_TABLE, FRAME_HEAD, FrameHead, MAX_BLOCK, MAX_LINE_TABLE, Process, RECORD_SIZE,
-    Record, TEXT_MAX, TextHead, VERSION, WAKE_BYTES, incomplete, kind,
+    AFTER_LINE_TABLE, MAX_BLOCK, MAX_LINE_TABLE, Process, RECORD_SIZE, Record, TEXT_MAX, TextHead,
+    VERSION, WAKE_BYTES, kind,
 };
+
+use copies::KnownThread;
 
 use crate::kernel::{Ptr, current, load, offset};
 use crate::lost::{count_lost, count_missing, count_overwritten};
@@ -68,16 +71,6 @@ pub struct Slot {
     known: KnownThread,
     /// A copy of the structure that is looked at.
     block: [u64; BLOCK],
-}
-
-/// What does not change from one stack of a thread to the next. (All zeroes: nothing is known.)
-#[repr(C)]
-pub struct KnownThread {
-    /// Address of its `PyThreadState`, as found before.
-    pub state: u64,
-    /// Its number in its own PID namespace.
-    pub number: u32,
-    pad: u32,
 }
 
 /// One slot per thread that made an event, freed with the thread; and one more while it needs it.
@@ -321,75 +314,6 @@ impl Recorder {
                 error => error,
             }
         });
-    }
-
-    /// Appends the first `max` of `len` bytes of user memory after `head`, and says whether they
-    /// could be read. A cut is marked.
-    #[inline(always)]
-    pub fn frame_name(&mut self, tag: u16, max: u32, head: FrameHead, from: u64, len: u64) -> bool {
-        let cut = if len > u64::from(max) {
-            u64::from(max)
-        } else {
-            len
-        };
-        let mut failed = true;
-        self.text(tag, incomplete::PYTHON_INCOMPLETE, |at| {
-            // SAFETY: the verifier checks the room at `at`; the helper checks the source.
-            let error = unsafe {
-                write_volatile(at.cast(), head);
-                let at = at.cast::<u8>().add(FRAME_HEAD).cast();
-                bpf_probe_read_user(at, cut as u32, from as usize as Ptr)
-            };
-            failed = error != 0;
-            if failed {
-                error
-            } else {
-                cut as i64 + FRAME_HEAD as i64
-            }
-        });
-        if len > u64::from(max) {
-            self.mark(incomplete::PYTHON_INCOMPLETE);
-        }
-        !failed
-    }
-
-    /// Room for a table of lines, and a word and [`AFTER_LINE_TABLE`] bytes behind it, that is no part
-    /// of the record.
-    #[inline(always)]
-    pub fn scratch(&mut self) -> *mut u64 {
-        // SAFETY: a value of the map.
-        unsafe { (&raw mut (*self.slot).scratch).cast() }
-    }
-
-    /// What is known of the thread whose slot this is.
-    #[inline(always)]
-    pub fn known(&mut self) -> &mut KnownThread {
-        // SAFETY: a value of the map, this thread's own.
-        unsafe { &mut (*self.slot).known }
-    }
-
-    /// Copies a structure of user memory, of at most [`MAX_BLOCK`] bytes, to where [`Recorder::field`]
-    /// looks for its fields, which are 0 where it cannot be read.
-    #[inline(always)]
-    pub fn copy_block(&mut self, from: u64, len: u64) {
-        // SAFETY: the verifier checks the room, the helper the source.
-        unsafe {
-            bpf_probe_read_user(
-                (&raw mut (*self.slot).block).cast(),
-                len as u32 & MAX_BLOCK as u32,
-                from as usize as Ptr,
-            );
-        }
-    }
-
-    /// A field, at this offset, of the structure that was copied last.
-    #[inline(always)]
-    pub fn field<T: Copy>(&self, offset: u64) -> T {
-        // SAFETY: a value of the map; there is a word of room behind the last of these offsets.
-        unsafe {
-            let block = (&raw const (*self.slot).block).cast::<u8>();
-            read_volatile(block.add(offset as usize & MAX_BLOCK).cast())
-        }
     }
 
     /// The first bytes of the first text, as a little-endian number.

@@ -62,6 +62,8 @@ fn the_index_that_pip_uses_is_asked_and_named() {
         "UV_INDEX",
         "UV_EXTRA_INDEX_URL",
         "PIP_EXTRA_INDEX_URL",
+        "UV_NO_INDEX",
+        "PIP_NO_INDEX",
     ] {
         pyti.env_remove(other);
     }

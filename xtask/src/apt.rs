@@ -52,7 +52,10 @@ pub fn install(packages: &[&str]) -> Result<()> {
     say(&format!("installing {}", packages.join(" ")));
     let mut install = install_command(rights(), packages)?;
     install.stdout(Stdio::null());
-    // The package lists of a fresh machine are empty or old.
+    // The package lists of a fresh machine are empty, or old.
+    if !packages.iter().all(|package| offers(package)) {
+        update()?;
+    }
     run(&mut install).or_else(|_| {
         update()?;
         run(&mut install)

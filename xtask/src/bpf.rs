@@ -2,6 +2,7 @@
 //! the standard library only.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -22,6 +23,11 @@ const NOT_INHERITED: &[&str] = &[
     "RUSTFLAGS",
     "RUSTUP_TOOLCHAIN",
 ];
+
+/// Older ones do not link what these compilers write: major and minor number.
+const OLDEST_LINKER: [u32; 2] = [0, 13];
+/// Older ones do not compile the probes.
+const OLDEST_COMPILER: [u32; 2] = [1, 95];
 
 /// A compiler that reaches the BPF target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,7 +200,20 @@ pub fn find_linker() -> Option<PathBuf> {
         .into_iter()
         .chain(env::split_paths(&paths))
         .map(|directory| directory.join("bpf-linker"))
-        .find(|candidate| candidate.is_file())
+        .find(|candidate| candidate.is_file() && is_new(candidate.as_ref(), OLDEST_LINKER))
+}
+
+/// Whether a program says that it is of this version or a later one.
+fn is_new(program: &OsStr, oldest: [u32; 2]) -> bool {
+    let said = said(Command::new(program).arg("--version"));
+    said.and_then(|said| version(&said)) >= Some(oldest)
+}
+
+/// Major and minor number in what a program says of itself: its name, then its version.
+fn version(said: &str) -> Option<[u32; 2]> {
+    let mut numbers = said.split_whitespace().nth(1)?.split('.');
+    let mut number = || numbers.next()?.parse().ok();
+    Some([number()?, number()?])
 }
 
 /// Whether rustup has a nightly that builds `core`.
@@ -205,6 +224,7 @@ pub fn nightly_has_source() -> bool {
 /// Whether Debian's compiler is there and builds `core`.
 pub fn debian_has_source() -> bool {
     Path::new("/usr/bin/cargo").is_file()
+        && is_new("/usr/bin/rustc".as_ref(), OLDEST_COMPILER)
         && sysroot(&mut Command::new("/usr/bin/rustc")).is_some_and(has_source)
 }
 
@@ -212,13 +232,15 @@ fn sysroot(rustc: &mut Command) -> Option<PathBuf> {
     for name in NOT_INHERITED {
         rustc.env_remove(name);
     }
-    let output = rustc
-        .args(["--print", "sysroot"])
-        .stderr(Stdio::null())
-        .output()
-        .ok()
-        .filter(|output| output.status.success())?;
-    Some(PathBuf::from(String::from_utf8(output.stdout).ok()?.trim()))
+    let said = said(rustc.args(["--print", "sysroot"]))?;
+    Some(PathBuf::from(said.trim()))
+}
+
+/// What a program says; nothing where it fails.
+fn said(program: &mut Command) -> Option<String> {
+    let output = program.stderr(Stdio::null()).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then_some(text)
 }
 
 fn has_source(sysroot: PathBuf) -> bool {
@@ -239,6 +261,28 @@ mod tests {
         assert_eq!(routes(true, true), [Compiler::Nightly, Compiler::Debian]);
         assert_eq!(routes(true, false), [Compiler::Nightly]);
         assert_eq!(routes(false, true), [Compiler::Debian]);
+    }
+
+    #[test]
+    fn old_tools_are_as_good_as_none() {
+        for (said, expected) in [
+            ("bpf-linker 0.13.0\n", Some([0, 13])),
+            (
+                "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
+                Some([1, 96]),
+            ),
+            ("rustc 1.97.0-nightly (e50aa6fba 2026-05-19)", Some([1, 97])),
+            ("rustc", None),
+            ("rustc x.y", None),
+            ("", None),
+        ] {
+            assert_eq!(version(said), expected, "{said}");
+        }
+        // It says another thing first.
+        assert!(!is_new("/bin/true".as_ref(), [0, 0]));
+        assert!(!is_new("/nonexistent/bpf-linker".as_ref(), [0, 0]));
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        assert!(is_new(&cargo, [1, 95]) && !is_new(&cargo, [1000, 0]));
     }
 
     #[test]

@@ -31,9 +31,10 @@ pub fn judge_stage(
     origins: &Origins,
     today: &str,
 ) -> (Vec<Finding>, Vec<Undecided>) {
+    let kind = facts.kind();
     let rules: Vec<&Rule> = rules
         .iter()
-        .filter(|rule| rule.stages.is_empty() || rule.stages.contains(&facts.name))
+        .filter(|rule| rule.stages.is_empty() || rule.stages.iter().any(|stage| stage == kind))
         .collect();
     let outcomes = run(&rules, view, today);
     let mut findings = Vec::new();

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::condition::{Condition, Scope, Shared, Vars};
 use super::error::{Place, RuleError, suggestion};
+use super::exception::Exception;
 use super::template::Template;
 use super::yaml::{Entry, Node};
 use crate::schema::{self, Field};
@@ -127,7 +128,7 @@ impl Detection {
     }
 
     /// Name and kinds of the steps that fire it.
-    fn scope(&self) -> Vec<(String, Vec<Kind>)> {
+    pub(super) fn scope(&self) -> Vec<(String, Vec<Kind>)> {
         match self {
             Self::Match(step) | Self::Count { step, .. } => {
                 vec![(step.name.clone(), step.kinds.clone())]
@@ -138,20 +139,6 @@ impl Detection {
                 .collect(),
         }
     }
-}
-
-/// A known false alarm, with the reason and the day on which it must be looked at again.
-#[derive(Debug, Clone)]
-pub struct Exception {
-    /// Why it is harmless.
-    pub reason: String,
-    /// Last day, `YYYY-MM-DD`.
-    pub expires: String,
-    /// Where it stands.
-    pub place: Place,
-    /// By detection: what it excludes, of the last event that would fire the rule. `None` where it
-    /// makes no sense for the detection's events.
-    pub conditions: Vec<Option<Condition>>,
 }
 
 /// A rule.
@@ -170,8 +157,10 @@ pub struct Rule {
     pub description: String,
     /// Where it was seen.
     pub references: Vec<String>,
-    /// Stages it is for; empty: all.
+    /// Kinds of stages it is for; empty: all.
     pub stages: Vec<String>,
+    /// By stage: where its name stands.
+    pub(super) stage_places: Vec<Place>,
     /// Known false alarms.
     pub exceptions: Vec<Exception>,
     /// What fires it, each with the sentence that says so.
@@ -247,11 +236,12 @@ impl Rule {
             Some(list) => list
                 .items()
                 .iter()
-                .map(|item| exception(item, &detections, shared, vars))
+                .map(|item| Exception::parse(item, &detections, shared, vars))
                 .collect::<Result<_, _>>()?,
             None => Vec::new(),
         };
         let texts = |key| node.get(key).map_or(Ok(Vec::new()), Node::texts);
+        let stages = node.get("stages").map(Node::items).unwrap_or_default();
         Ok(Self {
             id: id_text.to_owned(),
             severity: one_of(need(node, "severity")?)?,
@@ -260,6 +250,7 @@ impl Rule {
             description: need(node, "description")?.text()?.trim().to_owned(),
             references: texts("references")?,
             stages: texts("stages")?,
+            stage_places: stages.iter().map(|stage| stage.place.clone()).collect(),
             exceptions,
             detections,
             place: node.place.clone(),
@@ -293,13 +284,14 @@ fn is_technique(text: &str) -> bool {
         })
 }
 
-fn need<'n>(node: &'n Node, key: &str) -> Result<&'n Node, RuleError> {
+/// The value of a key that must be there.
+pub(super) fn need<'n>(node: &'n Node, key: &str) -> Result<&'n Node, RuleError> {
     node.get(key)
         .ok_or_else(|| node.place.error(format!("`{key}` is missing")))
 }
 
 /// The mapping has no other keys than these.
-fn only(node: &Node, known: &[&str]) -> Result<(), RuleError> {
+pub(super) fn only(node: &Node, known: &[&str]) -> Result<(), RuleError> {
     match node
         .map()?
         .iter()
@@ -457,43 +449,4 @@ pub(super) fn duration(node: &Node) -> Result<u64, RuleError> {
             number.checked_mul(*ns)
         })
         .ok_or_else(|| node.place.error("a time looks like 500ms, 10s or 5m"))
-}
-
-fn exception(
-    node: &Node,
-    detections: &[(Detection, Template)],
-    shared: &Shared,
-    vars: &Vars,
-) -> Result<Exception, RuleError> {
-    only(node, &["reason", "expires", "where"])?;
-    let expires = need(node, "expires")?;
-    let date = expires.text()?;
-    let shape: Vec<usize> = date.split('-').map(str::len).collect();
-    if shape != [4, 2, 2] || !date.bytes().all(|b| b.is_ascii_digit() || b == b'-') {
-        return Err(expires.place.error("a date looks like 2027-06-01"));
-    }
-    let condition = need(node, "where")?;
-    let parsed: Vec<Result<Condition, RuleError>> = detections
-        .iter()
-        .map(|(detection, _)| {
-            let steps = detection.scope();
-            let (last, before) = steps
-                .split_last()
-                .ok_or_else(|| node.place.error("nothing to except from"))?;
-            Condition::parse(condition, Scope::new(shared, vars, &last.1, before))
-        })
-        .collect();
-    // It must make sense for one of the detections.
-    if parsed.iter().all(Result::is_err) {
-        for result in parsed {
-            result?;
-        }
-        return Err(node.place.error("nothing to except from"));
-    }
-    Ok(Exception {
-        reason: need(node, "reason")?.text()?.to_owned(),
-        expires: date.to_owned(),
-        place: node.place.clone(),
-        conditions: parsed.into_iter().map(Result::ok).collect(),
-    })
 }

@@ -121,6 +121,30 @@ impl RuleSet {
         }
     }
 
+    /// Refuses rules for stages that are not among `known`, which would never fire. Whoever runs stages
+    /// knows what there is; rules alone do not tell.
+    ///
+    /// # Errors
+    /// Every name of no stage, with file, line and column.
+    pub fn check_stages(&self, known: &[&str]) -> Result<(), RuleErrors> {
+        let named = self
+            .rules
+            .iter()
+            .flat_map(|rule| rule.stages.iter().zip(&rule.stage_places));
+        let errors: Vec<RuleError> = named
+            .filter(|(stage, _)| !known.contains(&stage.as_str()))
+            .map(|(stage, place)| {
+                let close = suggestion(stage, known);
+                place.error(format!("no stage is called `{stage}`{close}"))
+            })
+            .collect();
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(RuleErrors(errors))
+        }
+    }
+
     /// The rules, by the names of their files.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {

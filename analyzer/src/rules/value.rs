@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use pyti_trace::dns;
 use pyti_trace::event::{Event, Incomplete, Kind, ProcessKey};
 
 use super::changed::changed;
@@ -12,6 +11,7 @@ use super::credentials::{Unexplained, unexplained};
 use super::descriptors::Descriptors;
 use super::executed::executed;
 use super::places::Places;
+use super::query::query;
 use crate::schema::Field;
 use crate::tree::{Image, Tree, base_name};
 
@@ -326,17 +326,6 @@ fn is_socket(event: &Event) -> bool {
 /// Something else than a socket was duplicated.
 fn is_no_socket(event: &Event) -> bool {
     event.kind == Kind::Dup && event.mode.is_some_and(|mode| mode & S_IFMT != S_IFSOCK)
-}
-
-/// [`Field::Query`].
-fn query(event: &Event) -> Value<'_> {
-    match dns::query(event) {
-        Some(query) => Value::Text(query.name.into(), query.whole),
-        None if event.data.is_none() && event.incomplete.contains(Incomplete::DATA_INCOMPLETE) => {
-            Value::Unknown
-        }
-        None => Value::Absent,
-    }
 }
 
 /// The path that a successful event brought into being.

@@ -34,8 +34,8 @@ pub enum Shown {
         path: String,
         /// The file has lost this name.
         deleted: bool,
-        /// It is a device.
-        device: bool,
+        /// It is a device, of this kind and number: `char 1:3`.
+        device: Option<String>,
     },
     /// A socket.
     Socket {
@@ -48,7 +48,9 @@ pub enum Shown {
     },
     /// A process (a pidfd), where strace knows which.
     Process(u32),
-    /// A pipe, an epoll, …
+    /// A pipe without a name: one that has one is shown as a file.
+    Pipe,
+    /// An epoll, a timer, …
     Other,
 }
 
@@ -169,7 +171,8 @@ impl<'a> Cursor<'a> {
                     self.skip();
                     self.arg(depth)?;
                 }
-                Some(_) if self.take(b"...") => cut = true,
+                // What the kernel would have filled in, of a call that never returned.
+                Some(_) if self.take(b"...") || self.take(b"<unfinished ...>") => cut = true,
                 Some(_) => items.push(self.arg(depth)?),
             }
         }
@@ -286,7 +289,7 @@ impl<'a> Cursor<'a> {
     fn shown(&mut self) -> Result<Shown, ArgError> {
         let is_path = self.peek() == Some(b'/');
         let mut bytes = Vec::new();
-        let mut device = false;
+        let mut device = None;
         loop {
             let byte = self.peek().ok_or(ArgError)?;
             self.at += 1;
@@ -295,8 +298,9 @@ impl<'a> Cursor<'a> {
                 b'<' => {
                     let rest = self.rest();
                     let end = rest.iter().position(|byte| *byte == b'>');
-                    self.at += end.ok_or(ArgError)? + 1;
-                    device = true;
+                    let end = end.ok_or(ArgError)?;
+                    self.at += end + 1;
+                    device = rest.get(..end).map(|kind| text(kind).0);
                 }
                 b'\\' => {
                     let (byte, length) = unescape(self.rest()).ok_or(ArgError)?;
@@ -335,6 +339,9 @@ fn other(shown: &str) -> Shown {
     let Some((protocol, rest)) = shown.split_once(":[") else {
         return Shown::Other;
     };
+    if protocol == "pipe" {
+        return Shown::Pipe;
+    }
     let sockets = [
         "TCP", "UDP", "UNIX", "NETLINK", "RAW", "PING", "PACKET", "SCTP", "DCCP",
     ];
@@ -372,11 +379,11 @@ mod tests {
         args
     }
 
-    fn file(path: &str, deleted: bool, device: bool) -> Shown {
+    fn file(path: &str, deleted: bool, device: Option<&str>) -> Shown {
         Shown::File {
             path: path.to_owned(),
             deleted,
-            device,
+            device: device.map(str::to_owned),
         }
     }
 
@@ -385,7 +392,7 @@ mod tests {
         let seen = args(r#"AT_FDCWD</tmp/a\74b\76>, "x\"\\\n\377"..., O_RDONLY|O_CLOEXEC)"#);
         assert_eq!(
             seen[0],
-            Arg::Descriptor("AT_FDCWD", file("/tmp/a<b>", false, false))
+            Arg::Descriptor("AT_FDCWD", file("/tmp/a<b>", false, None))
         );
         assert_eq!(seen[1], Arg::Text(b"x\"\\\n\xff".to_vec(), true));
         assert_eq!(seen[2].word(), Some("O_RDONLY|O_CLOEXEC"));
@@ -396,9 +403,10 @@ mod tests {
             (Some(8), Some(&Shown::Other))
         );
         let seen = args("3</memfd:x>(deleted), 1</dev/null<char 1:3>>, 4<pipe:[7]>, -1)");
-        assert_eq!(seen[0].shown(), Some(&file("/memfd:x", true, false)));
-        assert_eq!(seen[1].shown(), Some(&file("/dev/null", false, true)));
-        assert_eq!(seen[2].shown(), Some(&Shown::Other));
+        assert_eq!(seen[0].shown(), Some(&file("/memfd:x", true, None)));
+        let null = file("/dev/null", false, Some("char 1:3"));
+        assert_eq!(seen[1].shown(), Some(&null));
+        assert_eq!(seen[2].shown(), Some(&Shown::Pipe));
         assert_eq!((seen[2].int(), seen[3].int()), (Some(4), Some(-1)));
     }
 

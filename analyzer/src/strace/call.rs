@@ -3,7 +3,7 @@
 use super::arg::{Arg, ArgError, Cursor, Shown};
 use super::names::errno;
 
-/// A call that returned.
+/// A call, whether it returned or not.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Call<'a> {
     /// The system call.
@@ -114,6 +114,7 @@ mod tests {
             of("poll() = ? ERESTART_RESTARTBLOCK (Interrupted)"),
             Ok(None)
         );
+        assert_eq!(of("accept4(3<TCP:[7]>,  <unfinished ...>) = ?"), Ok(None));
         assert_eq!(
             of("mmap(NULL) = 0x7fc8ceea4720"),
             Ok(Some(0x7fc8_ceea_4720))

@@ -72,7 +72,15 @@ impl Importer {
             let at = at.filter(|_| !self.paths.is_shifted());
             self.offsets.shrank(at.map(|at| at.path.as_str()));
         }
-        if result >= 0
+        if self.unknown {
+            match kind {
+                Kind::Unlink | Kind::Rmdir | Kind::Mkdir => {
+                    self.paths.doubt(asked.resolved.as_ref());
+                }
+                Kind::Truncate => self.offsets.shrank(None),
+                _ => {}
+            }
+        } else if result >= 0
             && let Some(at) = &asked.resolved
         {
             if kind == Kind::Chmod
@@ -115,33 +123,46 @@ impl Importer {
         let mut draft = self.draft(kind, who.process, who.tid, result);
         from.apply(&mut draft.event);
         to.apply_target(&mut draft.event);
-        if result >= 0
-            && let (Some(from), Some(to)) = (&from.resolved, &to.resolved)
-        {
-            let exchange = call.word(4).is_some_and(|flags| flags.contains("EXCHANGE"));
-            match (rename, exchange) {
-                (true, false) => self.paths.renamed(&from.path, to),
-                (true, true) => {
-                    self.paths.removed(&from.path);
-                    self.paths.removed(&to.path);
-                }
-                _ => self.paths.shared(&from.path, &to.path),
-            }
-        }
-        if result >= 0 && rename {
-            let sure = |one: &Option<Resolved>| one.clone().filter(|one| one.sure);
-            let both = sure(&from.resolved).zip(sure(&to.resolved));
+        if result >= 0 || self.unknown {
             // Where two change places, each has the other's.
             let plain = call
                 .word(4)
                 .is_none_or(|flags| ["0", "RENAME_NOREPLACE"].contains(&flags));
-            let names = both.as_ref().filter(|_| plain);
-            let names = names.map(|(from, to)| (from.path.as_str(), to.path.as_str()));
-            self.offsets.renamed(names);
-        } else if result >= 0 {
-            self.offsets.linked();
+            let plain = !self.unknown && (plain || !rename);
+            self.name_anew(from.resolved, to.resolved, rename, plain);
         }
         self.keep(draft);
+    }
+
+    /// A name was changed, or given once more; where that is not `plain`, nobody knows what stands at either.
+    fn name_anew(
+        &mut self,
+        from: Option<Resolved>,
+        to: Option<Resolved>,
+        rename: bool,
+        plain: bool,
+    ) {
+        match (&from, &to) {
+            (Some(from), Some(to)) if plain && rename => self.paths.renamed(from, to),
+            (Some(from), Some(to)) if plain => self.paths.shared(&from.path, to),
+            _ => {
+                self.paths.shared |= !rename;
+                self.paths.doubt(to.as_ref());
+                if rename {
+                    self.paths.doubt(from.as_ref());
+                }
+            }
+        }
+        if rename {
+            let sure = |one: Option<Resolved>| one.filter(|one| one.sure && plain);
+            let both = sure(from).zip(sure(to));
+            let names = both
+                .as_ref()
+                .map(|(from, to)| (from.path.as_str(), to.path.as_str()));
+            self.offsets.renamed(names);
+        } else {
+            self.offsets.linked();
+        }
     }
 
     pub(super) fn symlink(&mut self, who: Who, call: &Call<'_>) {
@@ -155,6 +176,9 @@ impl Importer {
         let asked = self.asked(who.process, at, path, Last::Itself);
         let mut draft = self.draft(Kind::Symlink, who.process, who.tid, result);
         asked.apply(&mut draft.event);
+        if self.unknown {
+            self.paths.doubt(asked.resolved.as_ref());
+        }
         match call.arg(0) {
             Some(Arg::Text(bytes, cut)) => {
                 let (target, escaped) = super::text::text(bytes);

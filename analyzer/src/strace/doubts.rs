@@ -42,6 +42,8 @@ pub struct Doubts {
     pub any_exec: bool,
     /// The lines stood among other output.
     pub mixed: bool,
+    /// Lines did not name their process.
+    pub unnumbered: bool,
     /// Arguments of a program, or bytes, were cut.
     pub cut: bool,
     /// Environments were not shown.
@@ -70,6 +72,8 @@ pub struct Doubts {
     pub unended: u64,
     /// Calls for which no process could be told.
     pub unassigned: u64,
+    /// Calls that may have been done, and are no event for that.
+    pub unended_calls: u64,
     /// Why the rest of the trace was not read.
     pub limit: Option<String>,
 }
@@ -117,6 +121,13 @@ impl Doubts {
                  of its own: record with -o FILE"
                     .to_owned(),
             );
+        } else if self.unnumbered {
+            say(
+                "lines of the trace name no process: it was recorded without -f, where children are \
+                 missing, or without -o FILE, where the traced program can write lines of its own: record \
+                 with -f and -o FILE"
+                    .to_owned(),
+            );
         }
         if self.unfollowed > 0 {
             say(format!(
@@ -144,6 +155,12 @@ impl Doubts {
             say(format!(
                 "{} could not be told from whom: record with -f and -o FILE",
                 amount(self.unassigned, "line", "lines")
+            ));
+        }
+        if self.unended_calls > 0 {
+            say(format!(
+                "what came of {} the trace does not tell",
+                amount(self.unended_calls, "call", "calls")
             ));
         }
         if self.ring {

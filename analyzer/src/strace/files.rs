@@ -18,7 +18,11 @@ use super::processes::Descriptor;
 /// Types of files (include/uapi/linux/stat.h).
 const S_IFIFO: u32 = 0o010_000;
 const S_IFCHR: u32 = 0o020_000;
-const S_IFREG: u32 = 0o100_000;
+/// `/dev/null`, as every system has it.
+const NULL: u32 = S_IFCHR | 0o666;
+/// No socket, and no more is told: a named pipe looks like a file, and a block device's type has the bit of
+/// a character device's in it.
+const NO_SOCKET: u32 = 0;
 const ENOENT: i64 = -2;
 const EINVAL: i64 = -22;
 
@@ -62,6 +66,14 @@ impl Importer {
             {
                 self.paths.missed(&resolved.path);
             }
+            let may = |bit: u64| self.unknown && flags.is_none_or(|flags| flags & bit != 0);
+            let (may_make, may_cut) = (may(O_CREAT), may(O_TRUNC));
+            if may_make {
+                self.paths.doubt(asked.resolved.as_ref());
+            }
+            if may_cut {
+                self.offsets.shrank(None);
+            }
             self.keep(draft);
             return;
         }
@@ -83,7 +95,13 @@ impl Importer {
             self.offsets.shrank(at);
         }
         let deleted = matches!(call.shown, Some(Shown::File { deleted: true, .. }));
-        let device = matches!(call.shown, Some(Shown::File { device: true, .. }));
+        let device = matches!(
+            call.shown,
+            Some(Shown::File {
+                device: Some(_),
+                ..
+            })
+        );
         self.nameless |= deleted;
         let path = draft.event.path.clone().filter(|_| !deleted);
         draft.event.created = match (&path, flags) {
@@ -146,12 +164,18 @@ impl Importer {
             if let Some(at) = &asked.resolved {
                 self.paths.saw(&at.path);
             }
+        } else if self.unknown {
+            self.paths.doubt(asked.resolved.as_ref());
         }
         self.keep(draft);
     }
 
     pub(super) fn close(&mut self, who: Who, call: &Call<'_>) {
         if call.name == "close" {
+            // What is written there goes on as one, if it was not closed.
+            if self.unknown {
+                return;
+            }
             if let Some(fd) = call.int(0).and_then(|fd| i32::try_from(fd).ok()) {
                 self.flush(who, fd);
                 self.processes.close(who.process, fd);
@@ -191,11 +215,16 @@ impl Importer {
             }
         }
         let old = call.int(0).and_then(|fd| i32::try_from(fd).ok());
-        let new = call.result.and_then(|fd| i32::try_from(fd).ok());
+        let new = match call.name {
+            "dup2" | "dup3" if self.unknown => call.int(1),
+            _ => call.result,
+        };
+        let new = new.and_then(|fd| i32::try_from(fd).ok());
         let (Some(old), Some(new)) = (old, new.filter(|new| *new >= 0)) else {
+            self.doubts.unended_calls += u64::from(self.unknown);
             return;
         };
-        if old != new {
+        if old != new && !self.unknown {
             self.flush(who, new);
             let mut copy = self
                 .processes
@@ -210,11 +239,7 @@ impl Importer {
             let mut draft = self.draft(Kind::Dup, who.process, who.tid, 0);
             draft.event.fds = Some((old, new));
             self.describe_socket(who, call.arg(0), &mut draft.event);
-            draft.event.mode = match call.arg(0).and_then(Arg::shown) {
-                Some(Shown::File { device, .. }) => Some(if *device { S_IFCHR } else { S_IFREG }),
-                Some(Shown::Process(_) | Shown::Other) => Some(S_IFIFO),
-                Some(Shown::Socket { .. }) | None => None,
-            };
+            draft.event.mode = call.arg(0).and_then(Arg::shown).and_then(mode);
             self.keep(draft);
         }
     }
@@ -224,8 +249,9 @@ impl Importer {
             "chdir" => self.asked(who.process, None, call.arg(0), Last::Followed),
             _ => self.asked(who.process, call.arg(0), Some(&EMPTY), Last::Followed),
         };
-        if call.result == Some(0) {
-            self.processes.set_directory(who.process, to.resolved);
+        if call.result == Some(0) || self.unknown {
+            let to = to.resolved.filter(|_| !self.unknown);
+            self.processes.set_directory(who.process, to);
             if let Some(process) = self.processes.get_mut(who.process) {
                 process.here = None;
             }
@@ -309,10 +335,27 @@ pub(super) fn name_of(shown: &Shown) -> Option<String> {
     }
 }
 
+/// Type and permissions of what is no socket, as far as they are told.
+fn mode(shown: &Shown) -> Option<u32> {
+    let (path, device) = match shown {
+        Shown::File { path, device, .. } => (path.as_str(), device.as_deref()),
+        Shown::Pipe => return Some(S_IFIFO),
+        Shown::Process(_) | Shown::Other => return Some(NO_SOCKET),
+        Shown::Socket { .. } => return None,
+    };
+    Some(match device {
+        Some("char 1:3") if path == "/dev/null" => NULL,
+        Some(kind) if kind.starts_with("char ") => S_IFCHR,
+        _ => NO_SOCKET,
+    })
+}
+
 /// Neither a device nor what is no file at all.
 pub(super) fn is_regular(shown: &Shown) -> bool {
     match shown {
-        Shown::File { device: true, .. } => false,
+        Shown::File {
+            device: Some(_), ..
+        } => false,
         Shown::File { path, .. } => !path.starts_with("/dev/") || path.starts_with("/dev/shm/"),
         _ => false,
     }

@@ -59,7 +59,9 @@ pub(super) struct Importer {
     /// Some file without a name was there to be executed.
     pub nameless: bool,
     /// By thread: the beginning of a call that has not returned.
-    pending: HashMap<u32, Vec<u8>>,
+    pub pending: HashMap<u32, Vec<u8>>,
+    /// What came of the call that is looked at the trace does not tell.
+    pub unknown: bool,
     /// By child, in the order of their return.
     births: HashMap<u32, VecDeque<Birth>>,
     /// Children of which no line has told yet.
@@ -88,6 +90,7 @@ impl Importer {
             command: None,
             nameless: false,
             pending: HashMap::new(),
+            unknown: false,
             births: births(text),
             silent: HashSet::new(),
             line: 0,
@@ -131,6 +134,7 @@ impl Importer {
     }
 
     fn finish(&mut self) {
+        self.all_unfinished();
         let doubts = &mut self.doubts;
         doubts.unfollowed = self.silent.len() as u64;
         doubts.unended = self
@@ -150,6 +154,7 @@ impl Importer {
         self.first_ns.get_or_insert(line.time_ns);
         self.now_ns = self.now_ns.max(line.time_ns);
         self.doubts.mixed |= line.mixed;
+        self.doubts.unnumbered |= line.tid.is_none();
         let Some(who) = self.who(line.tid) else {
             self.doubts.unassigned += u64::from(!self.processes.overflowed);
             return;
@@ -159,7 +164,10 @@ impl Importer {
             What::Call(text) => self.call(who, text),
             What::Begun(text, moved) => {
                 self.began(who, text);
-                self.pending.insert(moved.unwrap_or(who.tid), text.to_vec());
+                let tid = moved.unwrap_or(who.tid);
+                // What the thread did whose number it takes has no end.
+                self.unfinished(Who { tid, ..who });
+                self.pending.insert(tid, text.to_vec());
             }
             What::Rest(name, rest) => {
                 if let Some(mut text) = self.pending.remove(&who.tid) {
@@ -173,7 +181,14 @@ impl Importer {
             }
             What::Exited(status) => self.ended(who, Ok(status)),
             What::Killed(signal) => self.ended(who, Err(signal)),
-            What::Superseded(_) => self.processes.alone(who.process, who.tid),
+            What::Superseded(by) => {
+                // What that one executes goes on under this number.
+                if let Some(text) = self.pending.remove(&by) {
+                    self.unfinished(who);
+                    self.pending.insert(who.tid, text);
+                }
+                self.alone(who);
+            }
             What::Remark => {}
         }
     }
@@ -281,7 +296,7 @@ impl Importer {
 
     fn ended(&mut self, who: Who, end: Result<i32, u32>) {
         self.doubts.any_end |= end.is_ok();
-        self.pending.remove(&who.tid);
+        self.unfinished(who);
         let Some((process, true)) = self.processes.ended(who.tid) else {
             return;
         };
@@ -308,7 +323,7 @@ impl Importer {
         }
     }
 
-    fn call(&mut self, who: Who, text: &[u8]) {
+    pub(super) fn call(&mut self, who: Who, text: &[u8]) {
         let Some(name) = call::name(text) else {
             self.unreadable += 1;
             return;
@@ -328,6 +343,8 @@ impl Importer {
         self.learn(&call);
         if call.result.is_some() {
             handler(self, who, &call);
+        } else {
+            self.uncertain(who, call, handler);
         }
     }
 
@@ -362,8 +379,8 @@ impl Importer {
     }
 }
 
-/// What is made of a call that returned.
-type Handler = for<'c> fn(&mut Importer, Who, &Call<'c>);
+/// What is made of a call.
+pub(super) type Handler = for<'c> fn(&mut Importer, Who, &Call<'c>);
 
 /// Which calls are looked at, and by what.
 fn handler(name: &str) -> Option<Handler> {

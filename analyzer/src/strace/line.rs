@@ -154,8 +154,9 @@ fn what(text: &[u8]) -> Option<What<'_>> {
         && let Some(at) = begun
             .windows(16)
             .rposition(|part| part == b"<pid changed to ")
+        // Else a file is called like this.
+        && let Some(tid) = digits(&begun[at + 16..])
     {
-        let tid = digits(&begun[at + 16..])?;
         return Some(What::Begun(begun[..at].trim_ascii_end(), Some(tid)));
     }
     Some(What::Call(text))
@@ -217,6 +218,11 @@ mod tests {
         assert_eq!(
             what_of("7 1.5 execve(\"/x\", [\"x\"], 0x1 /* 2 vars */ <pid changed to 6 ...>"),
             What::Begun(b"execve(\"/x\", [\"x\"], 0x1 /* 2 vars */", Some(6))
+        );
+        let file = r#"open("<pid changed to 6 ...", O_RDONLY) = 3</tmp/\74pid changed to ...>"#;
+        assert_eq!(
+            what_of(&format!("7 1.5 {file}")),
+            What::Call(file.as_bytes())
         );
         assert_eq!(
             what_of("1 1.5 <... read resumed>\"\", 1) = 0"),

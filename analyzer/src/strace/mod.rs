@@ -8,7 +8,8 @@
 //!
 //! What strace does not tell is unknown, never false: fields are `None` and marked
 //! ([`pyti_trace::event::Incomplete`]), and a path that was only asked for, and may lead elsewhere,
-//! is one name of a file that may have others. A trace that was cut, recorded with a filter, or
+//! is one name of a file that may have others. A call whose end is not shown may have been done: it is
+//! an event without a result. A trace that was cut, recorded with a filter, or
 //! without some of its processes is no whole record, and [`Trace::facts`] say so.
 //!
 //! The forms are those of strace 4.26 to 6.x; <https://strace.io> has its manual. The text is
@@ -34,7 +35,9 @@ mod programs;
 mod record;
 mod sample;
 mod sockets;
+mod tamper;
 mod text;
+mod unknown;
 mod writes;
 
 use std::io::Read;

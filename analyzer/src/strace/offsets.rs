@@ -265,8 +265,25 @@ impl Importer {
         }
     }
 
+    /// How far the positions moved on that a call uses nobody knows.
+    pub(super) fn lose_positions(&self, who: Who, call: &Call<'_>) {
+        let behind = match call.name {
+            "sendfile" | "sendfile64" => [call.arg(0), call.arg(1)],
+            "copy_file_range" | "splice" => [call.arg(0), call.arg(2)],
+            _ => [call.arg(0), None],
+        };
+        for fd in behind {
+            if let Some(road) = self.road(who, fd) {
+                road.change(|file| file.at = None);
+            }
+        }
+    }
+
     /// read and its kin.
     pub(super) fn consume(&mut self, who: Who, call: &Call<'_>) {
+        if self.unknown {
+            return self.lose_positions(who, call);
+        }
         let Some(result) = call.result.filter(|result| *result > 0) else {
             return;
         };
@@ -295,6 +312,10 @@ impl Importer {
     }
 
     pub(super) fn seek(&mut self, who: Who, call: &Call<'_>) {
+        if self.unknown {
+            self.offsets.moved();
+            return self.lose_positions(who, call);
+        }
         let Some(result) = call.result.filter(|result| *result >= 0) else {
             return;
         };

@@ -6,7 +6,7 @@
 //! with the directories above it, and directories made during the trace. Symbolic links made during
 //! the trace are followed. A path with any other name on it is not sure.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Paths kept of each kind of knowledge. What is beyond is not learned, so less is sure.
 const MAX_KNOWN: usize = 400_000;
@@ -16,7 +16,7 @@ const MAX_LINKS: usize = 65_536;
 const MAX_FOLLOWED: usize = 40;
 /// `PATH_MAX` in include/uapi/linux/limits.h, with room: a longer path is not followed further.
 const MAX_LENGTH: usize = 8192;
-/// Links looked at for renames of directories above them. Beyond, no text is sure any more.
+/// Links renamed with directories above them. Beyond, no text is sure any more.
 const MAX_MOVES: usize = 20_000_000;
 
 /// Device and number of a file, as a stat of it told.
@@ -52,14 +52,18 @@ pub enum Last {
 #[derive(Debug, Default)]
 pub struct Paths {
     /// No symbolic link stands there.
-    real: HashSet<String>,
+    real: BTreeSet<String>,
     /// Symbolic links made during the trace.
-    links: HashMap<String, String>,
+    links: BTreeMap<String, String>,
     /// Nothing was there when last looked.
-    absent: HashSet<String>,
+    absent: BTreeSet<String>,
     /// Directories made during the trace.
-    made: HashSet<String>,
-    identities: HashMap<String, Identity>,
+    made: BTreeSet<String>,
+    /// Names in those where something stands, or may, that is not known.
+    taken: BTreeSet<String>,
+    identities: BTreeMap<String, Identity>,
+    /// Files may have been given further names.
+    pub shared: bool,
     /// A root directory or a mount changed, or there were too many links: no text is sure any more.
     shifted: bool,
     /// See [`MAX_MOVES`].
@@ -119,6 +123,7 @@ impl Paths {
     /// The kernel resolved something to this path.
     pub fn saw(&mut self, path: &str) {
         self.absent.remove(path);
+        self.taken.remove(path);
         let mut rest = path;
         while !rest.is_empty() && self.real.len() < MAX_KNOWN && !self.real.contains(rest) {
             self.links.remove(rest);
@@ -129,7 +134,9 @@ impl Paths {
 
     /// A lookup of it found nothing.
     pub fn missed(&mut self, path: &str) {
-        if self.absent.len() < MAX_KNOWN && !self.real.contains(path) {
+        let is_sure = !self.shifted && !self.real.contains(path);
+        if is_sure && self.absent.len() < MAX_KNOWN {
+            self.taken.remove(path);
             self.absent.insert(path.to_owned());
         }
     }
@@ -143,16 +150,19 @@ impl Paths {
 
     /// Which file it is, where something told.
     pub fn identity(&self, path: &str) -> Option<Identity> {
-        self.identities.get(path).copied()
+        let known = self.identities.get(path).filter(|_| !self.shifted);
+        known.copied()
     }
 
     /// Whether an open that may create `path` makes it; `None`: not known.
     pub fn is_new(&self, path: &str) -> Option<bool> {
+        if self.shifted || self.taken.contains(path) || self.links.contains_key(path) {
+            return None;
+        }
         if self.real.contains(path) {
             return Some(false);
         }
-        let above = path.rfind('/').map(|at| &path[..at]).unwrap_or_default();
-        (self.absent.contains(path) || self.made.contains(above)).then_some(true)
+        (self.absent.contains(path) || self.made.contains(above(path))).then_some(true)
     }
 
     /// A directory was made.
@@ -174,22 +184,43 @@ impl Paths {
         }
     }
 
-    /// A file has a further name.
-    pub fn shared(&mut self, from: &str, to: &str) {
-        self.absent.remove(to);
-        match self.identity(from) {
-            // Its number of links has changed.
-            Some(identity) => {
-                let identity = Identity {
-                    nlink: None,
-                    ..identity
-                };
-                self.identify(from, identity);
-                self.identify(to, identity);
+    /// What stands there, if anything, is not known any more; without a path it may be any.
+    pub fn doubt(&mut self, at: Option<&Resolved>) {
+        if let Some(at) = at {
+            self.forget(&at.path);
+        }
+        match at.filter(|at| at.sure) {
+            Some(at) if self.made.contains(above(&at.path)) => {
+                if self.taken.len() < MAX_KNOWN {
+                    self.taken.insert(at.path.clone());
+                } else {
+                    self.shifted = true;
+                }
             }
+            Some(_) => {}
             None => {
-                self.identities.remove(to);
+                self.absent.clear();
+                self.made.clear();
             }
+        }
+    }
+
+    /// A file has a further name.
+    pub fn shared(&mut self, from: &str, to: &Resolved) {
+        self.shared = true;
+        let is_real = self.real.contains(from);
+        // Its number of links has changed.
+        let identity = self.identity(from).map(|identity| Identity {
+            nlink: None,
+            ..identity
+        });
+        self.doubt(Some(to));
+        if is_real && to.sure {
+            self.saw(&to.path);
+        }
+        if let Some(identity) = identity {
+            self.identify(from, identity);
+            self.identify(&to.path, identity);
         }
     }
 
@@ -200,17 +231,30 @@ impl Paths {
     }
 
     /// It has another name now.
-    pub fn renamed(&mut self, from: &str, to: &Resolved) {
-        let (real, made) = (self.real.contains(from), self.made.contains(from));
-        let identity = self.identity(from);
-        let link = self.links.get(from).cloned();
-        self.forget(from);
-        self.forget(&to.path);
-        if real && to.sure {
-            self.real.insert(to.path.clone());
+    pub fn renamed(&mut self, from: &Resolved, to: &Resolved) {
+        let is_real = self.real.contains(&from.path);
+        let identity = self.identity(&from.path);
+        let link = self.links.get(&from.path).cloned();
+        // Links below a directory move with it.
+        let begin = format!("{}/", from.path);
+        let moved = below(self.links.range(begin.clone()..).map(first), &begin);
+        let moved: Vec<(String, String)> = moved
+            .into_iter()
+            .filter_map(|path| {
+                let target = self.links.remove(&path)?;
+                Some((format!("{}/{}", to.path, &path[begin.len()..]), target))
+            })
+            .collect();
+        self.moves += moved.len();
+        if self.shared {
+            // Two names of one file both stay.
+            self.doubt(Some(from));
+        } else {
+            self.removed(&from.path);
         }
-        if made && to.sure {
-            self.made.insert(to.path.clone());
+        self.doubt(Some(to));
+        if is_real && to.sure {
+            self.saw(&to.path);
         }
         if let Some(identity) = identity {
             self.identify(&to.path, identity);
@@ -218,26 +262,11 @@ impl Paths {
         if let Some(target) = link {
             self.links.insert(to.path.clone(), target);
         }
-        // Links below a directory move with it.
-        self.moves += self.links.len();
+        self.links.extend(moved);
         if self.moves > MAX_MOVES {
             self.links.clear();
             self.shifted = true;
         }
-        let below = format!("{from}/");
-        let moved: Vec<String> = self
-            .links
-            .keys()
-            .filter(|path| path.starts_with(&below))
-            .cloned()
-            .collect();
-        for path in moved {
-            if let Some(target) = self.links.remove(&path) {
-                self.links
-                    .insert(format!("{}/{}", to.path, &path[below.len()..]), target);
-            }
-        }
-        self.missed(from);
     }
 
     /// From now on the same text may mean another file: chroot, mount, another mount namespace.
@@ -255,13 +284,44 @@ impl Paths {
         self.real.contains(path)
     }
 
+    /// Forgets what stood there, and below.
     fn forget(&mut self, path: &str) {
-        self.real.remove(path);
-        self.made.remove(path);
+        let begin = format!("{path}/");
+        for names in [
+            &mut self.real,
+            &mut self.made,
+            &mut self.absent,
+            &mut self.taken,
+        ] {
+            names.remove(path);
+            for name in below(names.range(begin.clone()..), &begin) {
+                names.remove(&name);
+            }
+        }
         self.links.remove(path);
-        self.absent.remove(path);
+        for name in below(self.links.range(begin.clone()..).map(first), &begin) {
+            self.links.remove(&name);
+        }
         self.identities.remove(path);
+        for name in below(self.identities.range(begin.clone()..).map(first), &begin) {
+            self.identities.remove(&name);
+        }
     }
+}
+
+/// The directory that a path is in.
+fn above(path: &str) -> &str {
+    path.rfind('/').map(|at| &path[..at]).unwrap_or_default()
+}
+
+/// The names below a directory, of ordered ones from `begin` on: its path with a slash.
+fn below<'a>(names: impl Iterator<Item = &'a String>, begin: &str) -> Vec<String> {
+    let below = names.take_while(|name| name.starts_with(begin));
+    below.cloned().collect()
+}
+
+fn first<'a, V>((name, _): (&'a String, &'a V)) -> &'a String {
+    name
 }
 
 #[cfg(test)]
@@ -312,7 +372,8 @@ mod tests {
         );
         assert_eq!(at(&paths, "d/l", Last::Itself), ("/tmp/w/d/l".into(), true));
         let to = paths.resolve(None, "/tmp/w/e", Last::Itself).unwrap();
-        paths.renamed("/tmp/w/d", &to);
+        let from = paths.resolve(None, "/tmp/w/d", Last::Itself).unwrap();
+        paths.renamed(&from, &to);
         assert_eq!(
             at(&paths, "e/l/.ssh", Last::Itself),
             ("/home/u/.ssh".into(), true)
@@ -334,5 +395,45 @@ mod tests {
         let made = paths.resolve(None, "/tmp/w/d", Last::Itself).unwrap();
         paths.made_directory(&made);
         assert_eq!(paths.is_new("/tmp/w/d/any"), Some(true));
+        paths.shift();
+        assert_eq!(paths.is_new("/tmp/w/d/any"), None);
+        assert_eq!(paths.is_new("/tmp/w/old"), None);
+    }
+
+    #[test]
+    fn names_that_are_given_to_what_is_there() {
+        let sure = |path: &str| Resolved {
+            path: path.to_owned(),
+            sure: true,
+        };
+        let mut paths = Paths::default();
+        for path in ["/w/real", "/w/dir/old", "/w/x/y"] {
+            paths.saw(path);
+        }
+        paths.made_directory(&sure("/w/d"));
+        paths.renamed(&sure("/w/other"), &sure("/w/d/other"));
+        paths.renamed(&sure("/w/real"), &sure("/w/d/real"));
+        assert_eq!(paths.is_new("/w/d/other"), None);
+        assert_eq!(paths.is_new("/w/d/real"), Some(false));
+        assert_eq!(paths.is_new("/w/real"), Some(true));
+        // With the directory comes what is in it.
+        paths.missed("/w/e/old");
+        paths.renamed(&sure("/w/dir"), &sure("/w/e"));
+        assert_eq!(paths.is_new("/w/e/old"), None);
+        assert_eq!(paths.is_new("/w/dir/old"), None);
+        paths.renamed(&sure("/w/d"), &sure("/w/f"));
+        assert_eq!(paths.is_new("/w/f/other"), None);
+        // Both names of one file stay where one is given the other.
+        paths.shared("/w/x/y", &sure("/w/x/z"));
+        assert_eq!(paths.is_new("/w/x/z"), Some(false));
+        paths.renamed(&sure("/w/x/y"), &sure("/w/x/z"));
+        assert_eq!(paths.is_new("/w/x/y"), None);
+        // Where the name leads is not known.
+        paths.missed("/w/g");
+        paths.doubt(Some(&Resolved {
+            path: "/w/maybe-a-link/g".to_owned(),
+            sure: false,
+        }));
+        assert_eq!(paths.is_new("/w/g"), None);
     }
 }

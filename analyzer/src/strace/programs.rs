@@ -1,4 +1,4 @@
-//! Programs that are executed, memory, other processes, and what touches a watcher.
+//! Programs that are executed, memory, and other processes.
 
 use pyti_trace::event::{Event, Incomplete, Kind, ProcessKey};
 
@@ -8,19 +8,14 @@ use super::changes::understood;
 use super::files::name_of;
 use super::import::{Importer, Who};
 use super::names::{
-    self, BPF_COMMANDS, MEMFD_FLAGS, O_RDWR, PROT_EXEC, PROT_READ, PROT_WRITE, PROTECTIONS,
-    SHM_EXEC, SHM_FLAGS, SHM_RDONLY, flags,
+    self, MEMFD_FLAGS, O_RDWR, PROT_EXEC, PROT_READ, PROT_WRITE, PROTECTIONS, SHM_EXEC, SHM_FLAGS,
+    SHM_RDONLY, flags,
 };
 use super::offsets::Road;
 use super::paths::Last;
 use super::record::Asked;
 use super::text::text;
 
-/// Capabilities: include/uapi/linux/capability.h.
-const CAP_SYS_MODULE: u64 = 16;
-const CAP_SYS_CHROOT: u64 = 18;
-const CAP_SYS_BOOT: u64 = 22;
-const EPERM: i64 = -1;
 const ESRCH: i64 = -3;
 const EBADF: i64 = -9;
 const EINVAL: i64 = -22;
@@ -89,7 +84,7 @@ impl Importer {
             .incomplete
             .set(Incomplete::COMM_UNKNOWN, comm.is_none());
         self.note_cut(&draft.event);
-        self.processes.alone(who.process, who.tid);
+        self.alone(who);
         if let Some(process) = self.processes.get_mut(who.process) {
             process.comm = comm;
             // The program may be one that runs as its owner.
@@ -185,7 +180,8 @@ impl Importer {
     }
 
     pub(super) fn memfd(&mut self, who: Who, call: &Call<'_>) {
-        let Some(result) = call.result.filter(|result| *result >= 0) else {
+        let done = |result: &i64| *result >= 0 || self.unknown;
+        let Some(result) = call.result.filter(done) else {
             return;
         };
         self.nameless = true;
@@ -199,7 +195,7 @@ impl Importer {
         }
         draft.event.flags = call.word(1).and_then(|word| flags(word, MEMFD_FLAGS));
         let name = draft.event.path.clone();
-        if let Ok(fd) = i32::try_from(result) {
+        if let Ok(fd @ 0..) = i32::try_from(result) {
             let path = call.shown.as_ref().and_then(name_of);
             let path = path.or_else(|| name.map(|name| format!("/{name} (deleted)")));
             let cloexec = call
@@ -402,92 +398,6 @@ impl Importer {
         {
             process.comm = (!cut).then(|| text(name).0.chars().take(COMM).collect());
         }
-    }
-
-    /// What makes paths mean something else, and mounts.
-    pub(super) fn mount(&mut self, who: Who, call: &Call<'_>) {
-        if call.name == "chroot" && call.result == Some(EPERM) {
-            return self.govern(who, call);
-        }
-        let names = call
-            .word(0)
-            .is_some_and(|flags| flags.contains("CLONE_NEW"));
-        let own = call
-            .word(0)
-            .is_some_and(|flags| flags.contains("CLONE_FILES"));
-        if call.name == "unshare" && own && call.result == Some(0) {
-            self.offsets.untold = true;
-        }
-        let shifts = !matches!(call.name, "unshare" | "setns") || names;
-        if shifts && call.result == Some(0) {
-            self.paths.shift();
-        }
-        let (what, at, path) = match call.name {
-            "mount" => ("sb_mount", None, call.arg(1)),
-            "chroot" => ("path_chroot", None, call.arg(0)),
-            "pivot_root" => ("sb_pivotroot", None, call.arg(0)),
-            "move_mount" => ("move_mount", call.arg(2), call.arg(3)),
-            _ => return,
-        };
-        let Some(result) = call.result else { return };
-        let asked = self.asked(who.process, at, path, Last::Followed);
-        let mut draft = self.draft(Kind::Tamper, who.process, who.tid, 0);
-        asked.apply(&mut draft.event);
-        // Where it failed the probes have the path as well.
-        draft.event.result = result.min(0);
-        // The probes put the kind of tampering there.
-        draft.event.asked = Some(what.to_owned());
-        draft.event.incomplete.remove(Incomplete::ASKED_UNREADABLE);
-        draft.event.incomplete.remove(Incomplete::ASKED_TRUNCATED);
-        // What is mounted there.
-        let source = matches!(call.name, "mount" | "move_mount");
-        draft
-            .event
-            .incomplete
-            .set(Incomplete::TARGET_UNREADABLE, source);
-        self.keep(draft);
-    }
-
-    /// What needs a capability that an ordinary user lacks: refused, it is recorded as the probes
-    /// record it, by the capability; else by its name.
-    pub(super) fn govern(&mut self, who: Who, call: &Call<'_>) {
-        let Some(result) = call.result else { return };
-        let mut draft = self.draft(Kind::Tamper, who.process, who.tid, result);
-        let what = if result < 0 {
-            let capability = match call.name {
-                "delete_module" => CAP_SYS_MODULE,
-                "chroot" => CAP_SYS_CHROOT,
-                _ => CAP_SYS_BOOT,
-            };
-            draft.event.flags = Some(capability);
-            "capable"
-        } else {
-            call.name
-        };
-        draft.event.asked = Some(what.to_owned());
-        self.keep(draft);
-    }
-
-    pub(super) fn tamper(&mut self, who: Who, call: &Call<'_>) {
-        let Some(result) = call.result else { return };
-        let mut draft = self.draft(Kind::Tamper, who.process, who.tid, result);
-        let what = match call.name {
-            "bpf" => {
-                draft.event.flags = call.word(0).and_then(|word| flags(word, BPF_COMMANDS));
-                "bpf"
-            }
-            "perf_event_open" => "perf_event_open",
-            "init_module" | "kexec_load" => "kernel_load_data",
-            _ => "kernel_read_file",
-        };
-        draft.event.asked = Some(what.to_owned());
-        self.keep(draft);
-    }
-
-    pub(super) fn ring(&mut self, _: Who, call: &Call<'_>) {
-        let made = call.result.is_some_and(|result| result >= 0);
-        self.doubts.ring |= made;
-        self.offsets.untold |= made;
     }
 }
 

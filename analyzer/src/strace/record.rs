@@ -6,6 +6,7 @@ use super::arg::{Arg, Shown};
 use super::import::Importer;
 use super::paths::{Last, Resolved};
 use super::text::text;
+use super::unknown;
 
 /// Bytes of texts in all events together: a working directory of 4 KiB stands in every exec.
 const MAX_TEXT: usize = 1 << 30;
@@ -30,6 +31,7 @@ impl Importer {
         let uid = doer.and_then(|doer| doer.uid);
         incomplete.set(Incomplete::COMM_UNKNOWN, comm.is_none());
         incomplete.set(Incomplete::UID_UNKNOWN, uid.is_none());
+        incomplete.set(Incomplete::RESULT_UNKNOWN, self.unknown);
         Draft {
             event: Event {
                 tid,
@@ -52,6 +54,7 @@ impl Importer {
             process,
             other,
         } = draft;
+        unknown::finish(&mut event);
         self.text += size(&event);
         if self.events.len() >= self.limits.events || self.text > MAX_TEXT {
             let number = self.events.len();
@@ -231,8 +234,11 @@ impl Asked {
         incomplete.set(Incomplete::PATH_UNRESOLVED, adrift);
         if event.result < 0 {
             event.cwd = self.base.clone().filter(|_| relative);
-            return;
+            if !unknown::has_path(event) {
+                return;
+            }
         }
+        let incomplete = &mut event.incomplete;
         incomplete.set(Incomplete::PATH_UNREADABLE, self.resolved.is_none());
         if let Some(resolved) = &self.resolved {
             event.path = Some(resolved.path.clone());

@@ -129,7 +129,7 @@ impl Importer {
             "sendmsg" => {
                 let message = call.arg(1);
                 let field = |name| message.and_then(|message| message.field(name));
-                if result >= 0 {
+                if result >= 0 || self.unknown {
                     self.lend(who, message);
                 }
                 self.sent(who, to, field("msg_name"), field("msg_iov"), result);
@@ -139,12 +139,15 @@ impl Importer {
                     self.lend(who, call.arg(1));
                     return self.sent(who, to, None, None, result);
                 };
-                let done = usize::try_from(result).unwrap_or(1);
+                let done = match usize::try_from(result) {
+                    Err(_) if self.unknown => messages.len(),
+                    done => done.unwrap_or(1),
+                };
                 for message in messages.iter().take(done) {
                     let head = message.field("msg_hdr");
                     let field = |name| head.and_then(|head| head.field(name));
                     let bytes = message.field("msg_len").and_then(Arg::int);
-                    if result >= 0 {
+                    if result >= 0 || self.unknown {
                         self.lend(who, head);
                     }
                     let bytes = if result < 0 {

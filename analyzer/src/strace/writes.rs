@@ -60,6 +60,13 @@ impl Importer {
                 known.is_some_and(|known| known.socket.is_some())
             }
         };
+        if self.unknown {
+            self.lose_positions(who, call);
+            let target = self.target(who, Some(to)).filter(|_| !is_socket);
+            if let Some(target) = target {
+                self.add(who, target, Some((place, UNSEEN)), None);
+            }
+        }
         if is_socket {
             self.sent(who, to, None, data, result);
             return;
@@ -132,7 +139,7 @@ impl Importer {
     pub(super) fn give_room(&mut self, who: Who, call: &Call<'_>) {
         let Some(target) = self
             .target(who, call.arg(0))
-            .filter(|_| call.result == Some(0))
+            .filter(|_| call.result == Some(0) || self.unknown)
         else {
             return;
         };
@@ -147,7 +154,7 @@ impl Importer {
 
     /// `ioctl`, where it gives a file the content of another: see [`gives_content`].
     pub(super) fn clone_file(&mut self, who: Who, call: &Call<'_>) {
-        if call.result.is_none_or(|result| result < 0) {
+        if call.result.is_none_or(|result| result < 0) && !self.unknown {
             return;
         }
         let asks = |names: [&str; 3]| {
@@ -168,7 +175,7 @@ impl Importer {
 
     /// `io_submit`: what came of it another call tells, if any.
     pub(super) fn submit(&mut self, who: Who, call: &Call<'_>) {
-        if call.result.is_none_or(|result| result <= 0) {
+        if call.result.is_none_or(|result| result <= 0) && !self.unknown {
             return;
         }
         self.doubts.queued = true;

@@ -30,6 +30,25 @@ fn bad_input_is_told_by_its_line() {
 }
 
 #[test]
+fn a_file_may_be_called_like_what_strace_says() {
+    let trace = whole(
+        r#"9 1.1 openat(AT_FDCWD</tmp>, "<pid changed to ...", O_RDONLY|O_CREAT, 0666) = 3</tmp/\74pid changed to ...>
+9 1.2 openat(AT_FDCWD</tmp>, "<pid changed to 7 ...", O_RDONLY|O_CREAT, 0666) = 4</tmp/\74pid changed to 7 ...>
+"#,
+    );
+    let opens = of(&trace, Kind::Open);
+    let paths: Vec<_> = opens.iter().map(|open| open.path.as_deref()).collect();
+    assert_eq!(
+        paths[1..],
+        [
+            Some("/tmp/<pid changed to ..."),
+            Some("/tmp/<pid changed to 7 ...")
+        ]
+    );
+    assert_eq!(trace.facts.decode_errors, 0);
+}
+
+#[test]
 fn limits_cut_and_say_so() {
     let few = Limits {
         events: 2,

@@ -223,3 +223,56 @@ fn who_lets_itself_be_traced_names_its_parent() {
     );
     assert_eq!(child.parent, first.process);
 }
+
+#[test]
+fn what_is_duplicated_is_of_the_type_that_is_told() {
+    let shown = [
+        ("</dev/null<char 1:3>>", Some(0o020_666)),
+        ("</dev/pts/3<char 136:3>>", Some(0o020_000)),
+        ("</dev/loop0<block 7:0>>", Some(0)),
+        // It may be a named pipe.
+        ("</home/u/w/in>", Some(0)),
+        ("<pipe:[7]>", Some(0o010_000)),
+        ("<anon_inode:[eventfd]>", Some(0)),
+        ("<TCP:[7]>", None),
+    ];
+    for (shown, mode) in shown {
+        let trace = whole(&format!("9 1.1 dup2(5{shown}, 0) = 0{shown}\n"));
+        assert_eq!(of(&trace, Kind::Dup)[0].mode, mode, "{shown}");
+    }
+}
+
+#[test]
+fn a_shell_of_a_server_has_no_terminal_but_where_it_is_given_one() {
+    let served = |input: &str| {
+        let socket = "<TCP:[127.0.0.1:80->127.0.0.1:5]>";
+        let peer = r#"{sa_family=AF_INET, sin_port=htons(5), sin_addr=inet_addr("127.0.0.1")}"#;
+        judge(&whole(&format!(
+            r#"9 1.1 accept4(3<TCP:[127.0.0.1:80]>, {peer}, [16], 0) = 4{socket}
+9 1.2 fork() = 20
+20 1.3 dup2(4{socket}, 0) = 0{socket}
+20 1.4 dup2(4{socket}, 1) = 1{socket}
+20 1.5 dup2(5{input}, 0) = 0{input}
+20 1.6 execve("/bin/sh", ["sh"], []) = 0
+20 1.7 +++ exited with 0 +++
+"#
+        )))
+    };
+    let of_shell = |report: &Report| {
+        let undecided = report.undecided.iter().map(|one| &*one.rule);
+        (
+            fired(report).contains(&"reverse-shell"),
+            undecided.collect::<Vec<&str>>().contains(&"reverse-shell"),
+        )
+    };
+    let terminal = served("</dev/pts/3<char 136:3>>");
+    assert_eq!(of_shell(&terminal), (true, false));
+    for input in [
+        "</dev/null<char 1:3>>",
+        "</home/u/w/in>",
+        "</dev/loop0<block 7:0>>",
+        "<pipe:[7]>",
+    ] {
+        assert_eq!(of_shell(&served(input)), (false, false), "{input}");
+    }
+}

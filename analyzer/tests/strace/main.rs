@@ -4,6 +4,7 @@
 mod bounds;
 mod calls;
 mod paths;
+mod unknown;
 mod writes;
 
 use pyti_analyzer::strace::{Home, Limits, StraceError, Trace, read};
@@ -200,6 +201,14 @@ fn what_is_missing_makes_it_inconclusive() {
         (
             format!("{BEGIN}{END}").replace("9 1.", "[pid 9] 1."),
             "written to standard error",
+        ),
+        (
+            format!("\n{BEGIN}{END}").replace("\n9 ", "\n"),
+            "recorded without -f",
+        ),
+        (
+            format!("{BEGIN}9 1.5 dup(4</home/u/w/a>) = ?\n{END}"),
+            "what came of 1 call the trace does not tell",
         ),
         (
             format!("{BEGIN}{END}")

@@ -121,3 +121,113 @@ fn a_count_is_undecided_only_where_it_may_be_reached() {
     assert!(undecided(&judged(2, 0)));
     assert_eq!(fired(&judged(1, 5)), ["home-destruction"]);
 }
+
+/// Whether the last open made its file.
+fn created(lines: &str) -> Option<bool> {
+    let trace = whole(lines);
+    let open = *of(&trace, Kind::Open).last().unwrap();
+    assert_eq!(open.result, 0, "{lines}");
+    open.created
+}
+
+fn opens(asked: &str, path: &str) -> String {
+    format!(
+        "9 1.8 openat(AT_FDCWD</home/u/w>, \"{asked}\", O_WRONLY|O_CREAT|O_TRUNC, 0666) = 4<{path}>\n"
+    )
+}
+
+#[test]
+fn what_was_looked_for_below_another_root_is_not_absent() {
+    let looks = |root: &str| {
+        format!(
+            "9 1.1 fork() = 20\n{root}\
+             20 1.3 stat(\"/home/u/Documents/a\", 0x7f00) = -1 ENOENT (No such file or directory)\n\
+             20 1.4 +++ exited with 0 +++\n"
+        ) + &opens("/home/u/Documents/a", "/home/u/Documents/a")
+    };
+    assert_eq!(created(&looks("")), Some(true));
+    for root in [
+        "20 1.2 unshare(CLONE_NEWUSER) = 0\n20 1.2 chroot(\"/home/u/w/e\") = 0\n",
+        "20 1.2 mount(\"tmpfs\", \"/home/u/Documents\", \"tmpfs\", 0, NULL) = 0\n",
+        "20 1.2 setns(5</run/netns/x>, CLONE_NEWNS) = 0\n",
+        "20 1.2 chroot(\"/home/u/w/e\") = ?\n",
+    ] {
+        assert_eq!(created(&looks(root)), None, "{root}");
+    }
+}
+
+#[test]
+fn which_file_it_is_is_not_known_below_another_root() {
+    let inode = |root: &str| {
+        let trace = whole(&format!(
+            "9 1.1 openat(AT_FDCWD</home/u/w>, \"a\", O_WRONLY) = 4</home/u/w/a>\n\
+             9 1.2 fstat(4</home/u/w/a>, {{st_dev=makedev(0xfe, 0), st_ino=7, st_mode=S_IFREG|0644, st_nlink=1}}) = 0\n\
+             {root}9 1.4 write(4</home/u/w/a>, \"x\", 1) = 1\n9 1.5 close(4</home/u/w/a>) = 0\n"
+        ));
+        of(&trace, Kind::Write)[0].inode
+    };
+    assert_eq!(inode(""), Some(7));
+    assert_eq!(inode("9 1.3 chroot(\"/home/u/w/e\") = 0\n"), None);
+}
+
+#[test]
+fn what_is_given_a_name_was_there_before() {
+    let bashrc = opens("/home/u/.bashrc", "/home/u/.bashrc");
+    let below = opens("d/x", "/home/u/w/d/x");
+    let mkdir = "9 1.1 mkdir(\"d\", 0777) = 0\n";
+    let absent = "9 1.1 stat(\"d/x\", 0x7f00) = -1 ENOENT (No such file or directory)\n";
+    let cases = [
+        (format!("{mkdir}{below}"), Some(true)),
+        (format!("{absent}{below}"), Some(true)),
+        (
+            format!("9 1.2 rename(\"/home/u/.bashrc\", \"x\") = 0\n{bashrc}"),
+            Some(true),
+        ),
+        (
+            format!("{mkdir}9 1.2 link(\"/home/u/.bashrc\", \"d/x\") = 0\n{below}"),
+            None,
+        ),
+        (
+            format!("{mkdir}9 1.2 rename(\"/home/u/.bashrc\", \"d/x\") = 0\n{below}"),
+            None,
+        ),
+        // It is known to be there, and no symbolic link.
+        (
+            format!(
+                "{mkdir}{bashrc}9 1.9 link(\"/home/u/.bashrc\", \"d/x\") = 0\n{}",
+                below.replace("9 1.8", "9 1.91")
+            ),
+            Some(false),
+        ),
+        // With the directory that it is in.
+        (
+            format!("{absent}9 1.2 rename(\"/home/u/Documents\", \"d\") = 0\n{below}"),
+            None,
+        ),
+        // Whatever name that leads to.
+        (
+            format!(
+                "{absent}9 1.2 link(\"/home/u/.bashrc\", \"/home/u/maybe-a-link/x\") = 0\n{below}"
+            ),
+            None,
+        ),
+        (
+            format!(
+                "{absent}9 1.2 renameat2(AT_FDCWD</home/u/w>, \"/home/u/Documents/a\", \
+                 AT_FDCWD</home/u/w>, \"d/x\", RENAME_EXCHANGE) = 0\n{below}"
+            ),
+            None,
+        ),
+        // Two names of one file both stay.
+        (
+            format!(
+                "9 1.1 link(\"/home/u/.bashrc\", \"x\") = 0\n\
+                 9 1.2 rename(\"/home/u/.bashrc\", \"x\") = 0\n{bashrc}"
+            ),
+            None,
+        ),
+    ];
+    for (lines, expected) in cases {
+        assert_eq!(created(&lines), expected, "{lines}");
+    }
+}

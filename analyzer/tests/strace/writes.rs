@@ -116,6 +116,28 @@ fn what_is_copied_is_not_known() {
 }
 
 #[test]
+fn how_much_was_written_by_what_was_cut_short_is_not_known() {
+    let first = "9 1.2 write(4</tmp/x>, \"harmless\", 8) = 8\n";
+    let cut = "9 1.3 write(4</tmp/x>, \"body\", 4) = ? ERESTARTSYS (To be restarted if SA_RESTART is set)\n";
+    let [(_, harmless)] = told(8, "harmless");
+    assert_eq!(
+        written(NEW, &format!("{first}{cut}")),
+        [(None, harmless.clone())]
+    );
+    // Where the next piece goes is not known.
+    let more = "9 1.4 write(4</tmp/x>, \"MZ\", 2) = 2\n";
+    assert_eq!(written(NEW, &format!("{first}{cut}{more}")), unknown(None));
+    let child = "9 1.3 fork() = 20\n20 1.3 write(4</tmp/x>, \"body\", 4 <unfinished ...>\n\
+                 20 1.3 +++ killed by SIGKILL +++\n";
+    assert_eq!(
+        written(NEW, &format!("{first}{child}{more}")),
+        [(None, None), (Some(10), None)]
+    );
+    let cloned = "9 1.3 ioctl(4</tmp/x>, BTRFS_IOC_CLONE or FICLONE, 5) = ?\n";
+    assert_eq!(written(NEW, &format!("{first}{cloned}")), unknown(None));
+}
+
+#[test]
 fn what_is_appended_lies_behind_unless_the_file_was_made_shorter() {
     let append = "O_WRONLY|O_APPEND";
     let (first, more) = (

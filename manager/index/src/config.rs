@@ -42,12 +42,13 @@ impl IndexConfig {
     }
 
     /// The index that was typed, and no other; else the one of `UV_DEFAULT_INDEX`, `UV_INDEX_URL`,
-    /// `PIP_INDEX_URL`, pip's configuration files, else PyPI, after those of `UV_INDEX`,
-    /// `UV_EXTRA_INDEX_URL`, `PIP_EXTRA_INDEX_URL` or pip's configuration files.
+    /// `PIP_INDEX_URL`, pip's configuration files, else PyPI, after those of `UV_INDEX` and
+    /// `UV_EXTRA_INDEX_URL`, else of `PIP_EXTRA_INDEX_URL` or pip's configuration files.
     ///
     /// # Errors
     ///
-    /// [`IndexError::BadSetting`] names the setting that is wrong.
+    /// [`IndexError::BadSetting`] names the setting that is wrong, or that forbids every index:
+    /// `UV_NO_INDEX`, `PIP_NO_INDEX`, or `no-index` in pip's configuration files.
     pub fn discover(index: Option<&str>, extra: &[String]) -> Result<Self, IndexError> {
         Self::discover_in(index, extra, &|name| std::env::var_os(name), Path::new("/"))
     }
@@ -62,31 +63,31 @@ impl IndexConfig {
         if let Some(index) = index {
             return Self::new(index, extra);
         }
-        let text = |name: &str| {
-            let value = environment(name)?.into_string().ok()?;
-            (!value.trim().is_empty()).then_some(value)
-        };
-        // The first of the variables and of pip's files that says it, and where it was said.
-        let setting = |variables: &[&str], key: &str| -> Result<_, IndexError> {
-            for name in variables {
-                if let Some(value) = text(name) {
-                    return Ok(Some((value, (*name).to_owned())));
-                }
-            }
-            pip_conf::setting(key, &text, root)
-        };
+        let settings = Settings { environment, root };
+        let switch = settings.first(&["UV_NO_INDEX", "PIP_NO_INDEX"], "no-index")?;
+        if let Some((_, place)) = switch.filter(|(value, _)| !is_off(value)) {
+            let reason = "no-index leaves no index to ask; name one by --index-url";
+            return Err(bad(&place, reason));
+        }
         let mut urls: Vec<Url> = extra
             .iter()
             .map(|url| parse(url, "--extra-index-url"))
             .collect::<Result<_, _>>()?;
-        let variables = ["UV_INDEX", "UV_EXTRA_INDEX_URL", "PIP_EXTRA_INDEX_URL"];
-        if let Some((value, place)) = setting(&variables, "extra-index-url")? {
+        // Uv asks those of both, in this order.
+        let mut further = Vec::new();
+        for name in ["UV_INDEX", "UV_EXTRA_INDEX_URL"] {
+            further.extend(settings.variable(name)?);
+        }
+        if further.is_empty() {
+            further.extend(settings.first(&["PIP_EXTRA_INDEX_URL"], "extra-index-url")?);
+        }
+        for (value, place) in further {
             for address in value.split_whitespace() {
                 urls.push(parse(unnamed(address), &place)?);
             }
         }
         let variables = ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"];
-        urls.push(match setting(&variables, "index-url")? {
+        urls.push(match settings.first(&variables, "index-url")? {
             Some((value, place)) => parse(unnamed(&value), &place)?,
             None => parse(PYPI, "the default index")?,
         });
@@ -110,6 +111,50 @@ impl IndexConfig {
     }
 }
 
+/// Where settings are looked for.
+struct Settings<'a> {
+    environment: &'a dyn Fn(&str) -> Option<OsString>,
+    /// Pip's configuration files of the system are below it.
+    root: &'a Path,
+}
+
+impl Settings<'_> {
+    /// What a variable says, and its name; `None` where it is unset or blank.
+    fn variable(&self, name: &str) -> Result<Option<(String, String)>, IndexError> {
+        let Some(value) = (self.environment)(name) else {
+            return Ok(None);
+        };
+        let value = value
+            .into_string()
+            .map_err(|_| bad(name, "its value is not UTF-8; correct or unset it"))?;
+        Ok((!value.trim().is_empty()).then(|| (value, name.to_owned())))
+    }
+
+    /// What the first of these variables says that is set, else what pip's configuration files say of
+    /// `key`; and where that was said.
+    fn first(&self, variables: &[&str], key: &str) -> Result<Option<(String, String)>, IndexError> {
+        for name in variables {
+            if let Some(found) = self.variable(name)? {
+                return Ok(Some(found));
+            }
+        }
+        pip_conf::setting(key, self.environment, self.root)
+    }
+}
+
+/// Whether a switch is off, in one of the words that pip has for it.
+fn is_off(value: &str) -> bool {
+    let words = ["n", "no", "f", "false", "off", "0"];
+    words.contains(&value.trim().to_ascii_lowercase().as_str())
+}
+
+fn bad(setting: &str, reason: &str) -> IndexError {
+    IndexError::BadSetting {
+        setting: setting.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
 /// The address of an index that uv lets be named: `name=https://…`.
 fn unnamed(value: &str) -> &str {
     match value.split_once('=') {
@@ -119,14 +164,13 @@ fn unnamed(value: &str) -> &str {
 }
 
 fn parse(text: &str, setting: &str) -> Result<Url, IndexError> {
-    let bad = |reason: &str| IndexError::BadSetting {
-        setting: setting.to_owned(),
-        reason: reason.to_owned(),
-    };
-    let mut url = Url::parse(text.trim())
-        .map_err(|error| bad(&format!("the index address is not a URL: {error}")))?;
+    let mut url = Url::parse(text.trim()).map_err(|error| {
+        let reason = format!("the index address is not a URL: {error}");
+        bad(setting, &reason)
+    })?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(bad("the index address must begin with https:// or http://"));
+        let reason = "the index address must begin with https:// or http://";
+        return Err(bad(setting, reason));
     }
     if !url.path().ends_with('/') {
         url.set_path(&format!("{}/", url.path()));
@@ -136,6 +180,8 @@ fn parse(text: &str, setting: &str) -> Result<Url, IndexError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
     use super::*;
 
     fn asked(typed: Option<&str>, variables: &[(&str, &str)], root: &Path) -> String {
@@ -196,6 +242,11 @@ mod tests {
         let root = root.path();
         assert_eq!(
             asked(None, &variables, root),
+            "https://uv-new/simple/, https://more/, https://uv/simple/, https://pip/simple/"
+        );
+        let [new, _, further, usual] = variables;
+        assert_eq!(
+            asked(None, &[new, further, usual], root),
             "https://uv-new/simple/, https://more/, https://pip/simple/"
         );
         assert_eq!(
@@ -237,6 +288,59 @@ mod tests {
         let message = asked(None, &[], root.path());
         let begin = format!("failed to use {file}: the index address is not a URL: ");
         assert!(message.starts_with(&begin), "{message}");
+    }
+
+    #[test]
+    fn where_no_index_is_allowed_none_is_asked_but_a_typed_one() {
+        let refused = |place: &str| {
+            format!(
+                "failed to use {place}: no-index leaves no index to ask; name one by --index-url"
+            )
+        };
+        let usual = ("PIP_INDEX_URL", "https://pip/simple");
+        let bare = tempfile::tempdir().unwrap();
+        let root = root_with_pip_conf("[global]\nno-index = true\n");
+        let file = root.path().join("etc/pip.conf").display().to_string();
+        assert_eq!(asked(None, &[usual], root.path()), refused(&file));
+        let typed = asked(Some("https://typed"), &[], root.path());
+        assert_eq!(typed, "https://typed/");
+        for name in ["UV_NO_INDEX", "PIP_NO_INDEX"] {
+            for on in ["1", "true", "whatever"] {
+                let variables = [(name, on), usual];
+                assert_eq!(asked(None, &variables, bare.path()), refused(name));
+                let typed = asked(Some("https://typed"), &variables, bare.path());
+                assert_eq!(typed, "https://typed/");
+            }
+            for off in ["0", "False", "no "] {
+                let asked = asked(None, &[(name, off), usual], root.path());
+                assert_eq!(asked, "https://pip/simple/", "{name}={off}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_variable_that_is_not_text_is_not_passed_over() {
+        let root = tempfile::tempdir().unwrap();
+        for name in [
+            "UV_NO_INDEX",
+            "PIP_NO_INDEX",
+            "UV_INDEX",
+            "UV_EXTRA_INDEX_URL",
+            "PIP_EXTRA_INDEX_URL",
+            "UV_DEFAULT_INDEX",
+            "UV_INDEX_URL",
+            "PIP_INDEX_URL",
+        ] {
+            let value = OsString::from_vec(b"https://corp\xff/simple".to_vec());
+            let environment = |asked: &str| (asked == name).then(|| value.clone());
+            let found = |typed| IndexConfig::discover_in(typed, &[], &environment, root.path());
+            assert_eq!(
+                found(None).unwrap_err().to_string(),
+                format!("failed to use {name}: its value is not UTF-8; correct or unset it")
+            );
+            let typed = found(Some("https://typed/")).unwrap();
+            assert_eq!(typed.shown(), "https://typed/");
+        }
     }
 
     #[test]

@@ -73,16 +73,16 @@ pub enum IndexError {
         /// What happened.
         reason: String,
     },
-    /// The index may not be the one it says it is.
+    /// What answers may not be the index.
     #[error("failed to trust {url}: {reason}")]
     Untrusted {
         /// Where from.
         url: String,
-        /// Why its certificate is not believed, and what to do.
+        /// Why its certificate, or where it leads, is not believed, and what to do.
         reason: String,
     },
     /// The index answered with an error.
-    #[error("failed to fetch {url}: the server answered {status}")]
+    #[error("failed to fetch {url}: the server answered {status}{}", advice(*status))]
     Status {
         /// Where from.
         url: String,
@@ -168,6 +168,16 @@ pub enum IndexError {
         /// What the system said.
         reason: std::io::Error,
     },
+}
+
+/// What to do about a status, where something can be done.
+fn advice(status: u16) -> &'static str {
+    match status {
+        401 | 403 => {
+            "; if it wants a password, give it as in --index-url https://user:password@host/…"
+        }
+        _ => "",
+    }
 }
 
 impl IndexError {

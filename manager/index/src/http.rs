@@ -13,6 +13,7 @@ use crate::cache::hex;
 use crate::error::IndexError;
 use crate::progress::{Progress, Step};
 use crate::redact::redact;
+use crate::redirect;
 use crate::retry::Failure;
 use crate::text::printable;
 
@@ -67,6 +68,7 @@ impl Http {
         let build = |files: bool| {
             let builder = Client::builder()
                 .user_agent(concat!("pyti/", env!("CARGO_PKG_VERSION")))
+                .redirect(redirect::policy())
                 .connect_timeout(CONNECT_TIMEOUT)
                 .read_timeout(READ_TIMEOUT)
                 .timeout(if files { FILE_TIMEOUT } else { PAGE_TIMEOUT });

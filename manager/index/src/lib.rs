@@ -24,6 +24,7 @@ mod prepare;
 pub mod progress;
 mod pyproject;
 mod redact;
+mod redirect;
 mod requirement;
 mod resolve;
 mod retry;

@@ -1,5 +1,6 @@
 //! Pip's configuration files (<https://pip.pypa.io/en/stable/topics/configuration/>).
 
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -10,10 +11,10 @@ use crate::text::printable;
 /// for all of them, in whichever file.
 const SECTIONS: [&str; 3] = ["install", "download", "global"];
 
-/// The environment, as far as it is text.
-type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+/// The environment, where paths need not be text.
+type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// A line of a file.
+/// An option of a file.
 struct Value {
     section: String,
     key: String,
@@ -58,18 +59,22 @@ pub(crate) fn setting(
 
 /// The files, the one that wins first.
 fn paths(environment: Environment<'_>, root: &Path) -> Vec<PathBuf> {
-    let directory = |name: &str| environment(name).map(PathBuf::from);
+    let path = |name: &str| {
+        let value = environment(name)?;
+        let blank = value.to_string_lossy().trim().is_empty();
+        (!blank).then(|| PathBuf::from(value))
+    };
     let mut files = Vec::new();
-    match environment("PIP_CONFIG_FILE") {
+    match path("PIP_CONFIG_FILE") {
         // Pip's own way to say "none".
-        Some(file) if file == "/dev/null" => return files,
-        Some(file) => files.push(PathBuf::from(file)),
+        Some(file) if file == Path::new("/dev/null") => return files,
+        Some(file) => files.push(file),
         None => {}
     }
-    files.extend(directory("VIRTUAL_ENV").map(|environment| environment.join("pip.conf")));
-    let home = directory("HOME");
+    files.extend(path("VIRTUAL_ENV").map(|environment| environment.join("pip.conf")));
+    let home = path("HOME");
     files.extend(
-        directory("XDG_CONFIG_HOME")
+        path("XDG_CONFIG_HOME")
             .or(home.as_ref().map(|home| home.join(".config")))
             .map(|config| config.join("pip/pip.conf")),
     );
@@ -79,28 +84,35 @@ fn paths(environment: Environment<'_>, root: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// What a file says, in its order. As in all files of this form, a value goes on in the lines below
-/// that are indented.
+/// What a file says, in its order, read as Python's `configparser` reads it for pip: a value goes on in
+/// the lines below that are indented deeper than the option's own, whatever they look like, and a
+/// section's header ends at its last `]`. (The crate of that name takes an indented `[…` for a header,
+/// and refuses one without `]` with the whole file.)
 fn values(text: &str) -> Vec<Value> {
     let mut section = "";
     let mut values: Vec<Value> = Vec::new();
+    // By how many characters the option is indented whose value may go on; a header ends it.
+    let mut open: Option<usize> = None;
     for line in text.lines() {
         let trimmed = line.trim();
         if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
             continue;
         }
+        let indent = line.chars().take_while(|c| c.is_whitespace()).count();
+        let continued = values
+            .last_mut()
+            .filter(|_| open.is_some_and(|option| indent > option));
         let header = trimmed
             .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'));
-        if let Some(name) = header {
-            section = name;
-        } else if let Some(value) = values
-            .last_mut()
-            .filter(|value| value.section == section && line.starts_with([' ', '\t']))
-        {
+            .and_then(|rest| rest.rsplit_once(']'));
+        if let Some(value) = continued {
             value.text.push(' ');
             value.text.push_str(trimmed);
+        } else if let Some((name, _)) = header {
+            section = name;
+            open = None;
         } else if let Some((key, value)) = trimmed.split_once(['=', ':']) {
+            open = Some(indent);
             values.push(Value {
                 section: section.to_owned(),
                 key: key.trim().to_lowercase().replace('_', "-"),
@@ -113,13 +125,16 @@ fn values(text: &str) -> Vec<Value> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     /// What is said where these variables are set, each to a path below `root`.
     fn said(variables: &[(&str, &str)], root: &Path) -> Option<String> {
         let environment = |name: &str| {
             let (_, path) = variables.iter().find(|(key, _)| *key == name)?;
-            Some(root.join(path).to_str()?.to_owned())
+            Some(root.join(path).into_os_string())
         };
         let found = setting("index-url", &environment, root).unwrap();
         found.map(|(value, _)| value)
@@ -187,6 +202,59 @@ mod tests {
             "[download]\nindex-url = download\n[install]\nindex-url =\n  install\n",
         );
         assert_eq!(said(&home, root).as_deref(), Some("install"));
+    }
+
+    #[test]
+    fn a_value_goes_on_only_where_a_line_is_indented_deeper() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        for (text, expected) in [
+            (
+                "[global]\n  timeout = 60\n  index-url = corp\n",
+                Some("corp"),
+            ),
+            (
+                "[global]\n    timeout = 60\n  index-url = corp\n",
+                Some("corp"),
+            ),
+            (
+                "  [global]\n  index-url =\n\n  # ours\n    corp\n  timeout = 6\n",
+                Some("corp"),
+            ),
+            ("[global]\ntimeout = 60\n  index-url = corp\n", None),
+            (
+                "[global]\ntimeout = 60\n  [list]\nindex-url = corp\n",
+                Some("corp"),
+            ),
+            (
+                "[list]\ntimeout = 60\n  [global]\n[global]\n  index-url = corp\n",
+                Some("corp"),
+            ),
+        ] {
+            write(&root.join("etc/pip.conf"), text);
+            assert_eq!(said(&[], root).as_deref(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_header_may_have_a_comment() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        for header in ["[global]  # ours", "[global] ; ours", "[global]ours"] {
+            let text = format!("[list]\nindex-url = list\n{header}\nindex-url = corp\n");
+            write(&root.join("etc/pip.conf"), &text);
+            assert_eq!(said(&[], root).as_deref(), Some("corp"), "{header}");
+        }
+    }
+
+    #[test]
+    fn a_path_need_not_be_text() {
+        let root = tempfile::tempdir().unwrap();
+        let home = root.path().join(OsStr::from_bytes(b"home\xff"));
+        write(&home.join(".pip/pip.conf"), "[global]\nindex-url = home\n");
+        let environment = |name: &str| (name == "HOME").then(|| home.clone().into_os_string());
+        let found = setting("index-url", &environment, root.path()).unwrap();
+        assert_eq!(found.map(|(value, _)| value).as_deref(), Some("home"));
     }
 
     #[test]

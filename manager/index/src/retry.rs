@@ -12,6 +12,7 @@ use url::Url;
 use crate::error::IndexError;
 use crate::progress::{Progress, Step};
 use crate::redact::redact;
+use crate::redirect::Unprotected;
 use crate::text::printable;
 
 /// How long to wait between tries.
@@ -127,8 +128,11 @@ fn asked(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     }
 }
 
-/// Why the server's certificate is not believed, where it is not.
+/// Why the server's certificate, or where it leads, is not believed, where it is not.
 fn distrust(cause: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(unprotected) = cause.downcast_ref::<Unprotected>() {
+        return Some(unprotected.to_string());
+    }
     match cause.downcast_ref::<rustls::Error>()? {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => Some(
             "this system does not know the authority that signed its certificate; add that one's \

@@ -126,6 +126,21 @@ fn parse_purl(text: &str) -> Result<Target, String> {
     if purl.ty() != "pypi" || purl.namespace().is_some() {
         return Err("only package URLs of the form pkg:pypi/name@version are supported".to_owned());
     }
+    // They may name another file than the one that would be audited.
+    if purl.qualifiers().contains_key("repository_url") {
+        return Err(
+            "the index that repository_url names is not asked; leave it away and name the index by \
+             --index-url"
+                .to_owned(),
+        );
+    }
+    if !purl.qualifiers().is_empty() || purl.subpath().is_some() {
+        return Err(
+            "only package URLs of the form pkg:pypi/name@version are supported; leave away what \
+             comes after '?' or '#'"
+                .to_owned(),
+        );
+    }
     let name = purl.name().parse().map_err(|error| format!("{error}"))?;
     let version = purl.version().map(parse_version).transpose()?;
     Ok(Target::Package {
@@ -205,6 +220,17 @@ mod tests {
             ("git+ssh:a", "URLs are not taken"),
             ("a @ https://example.org/a-1.0.tar.gz", "URLs are not taken"),
             ("pkg:npm/a@1", "pkg:pypi/name@version"),
+            (
+                "pkg:pypi/corp-lib@1.2?repository_url=https://corp/simple",
+                "leave it away and name the index by --index-url",
+            ),
+            (
+                "pkg:pypi/a?Repository_URL=corp&file_name=a-1.tar.gz#a/b",
+                "leave it away and name the index by --index-url",
+            ),
+            ("pkg:pypi/a@1?file_name=a-1.tar.gz", "after '?' or '#'"),
+            ("pkg:pypi/a@1#src/a", "after '?' or '#'"),
+            ("pkg:pypi/a@1?x=\x1b[2J", "after '?' or '#'"),
             ("a\x1b[2J", "no end"),
         ] {
             let message = Target::parse(text)

@@ -8,12 +8,12 @@ use anyhow::{Context, Result};
 use pyti_analyzer::report::{RunInfo, render};
 use pyti_analyzer::store::StoreWriter;
 use pyti_analyzer::strace::{self, Home, Limits, Trace};
-use pyti_analyzer::{Report, StageRecord, Target, Vars};
+use pyti_analyzer::{Report, RuleSet, StageRecord, Target, Vars};
 use sha2::{Digest, Sha256};
 
 use super::style;
 use crate::cli::{AnalyzeArgs, Format};
-use crate::order::{HOME, WORK};
+use crate::order::{HOME, INSTALL, WORK};
 use crate::run_dir::{REPORT, RunDir, RunRecord, State};
 
 /// Characters of the command that the report calls the trace by.
@@ -42,6 +42,7 @@ pub fn run(args: &AnalyzeArgs, out: &mut impl Write) -> Result<u8> {
     };
     let mut report = rules.judge(&target, &[record]);
     report.notes.push(said);
+    report.notes.extend(of_installs_alone(&rules));
     report.notes.extend(trace.notes.iter().cloned());
     let id = reserved.as_ref().map_or("", |(_, id)| id);
     let record = RunRecord::new(id.to_owned(), target);
@@ -66,6 +67,26 @@ pub fn run(args: &AnalyzeArgs, out: &mut impl Write) -> Result<u8> {
     }
     out.flush()?;
     Ok(report.verdict.exit_status())
+}
+
+/// The rules that judge an installation in the VM and no trace, as they stand on what is known of it
+/// alone: that no name is answered there, and which files are the user's and which the package's.
+fn of_installs_alone(rules: &RuleSet) -> Option<String> {
+    let names: Vec<&str> = rules
+        .rules()
+        .iter()
+        .filter(|rule| {
+            let is_for = |name: &str| rule.stages.iter().any(|stage| stage == name);
+            is_for(INSTALL) && !is_for(strace::STAGE)
+        })
+        .map(|rule| rule.id.as_str())
+        .collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "not asked, since they stand on what is known of PyTI's own VM: {}",
+            names.join(", ")
+        )
+    })
 }
 
 /// The trace and the SHA-256 of what was read of it; `-` is standard input.

@@ -6,11 +6,11 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use pyti_analyzer::report::Grid;
 use pyti_analyzer::rules::Source;
-use pyti_analyzer::{RuleSet, Vars, amount};
+use pyti_analyzer::{RuleSet, Vars, amount, strace};
 
 use super::style;
 use crate::cli::RulesCommand;
-use crate::order;
+use crate::{order, stage, tasks};
 
 /// Checks, tests or lists; exit status 2 where a test fails.
 pub fn run(command: &RulesCommand, out: &mut impl Write) -> Result<u8> {
@@ -65,8 +65,22 @@ pub fn run(command: &RulesCommand, out: &mut impl Write) -> Result<u8> {
 /// The rules of a directory, that of one file with what stands beside it for it, or the built-in ones.
 ///
 /// # Errors
-/// There is no such place, or something is wrong with its rules.
+/// There is no such place, or something is wrong with its rules, such as the name of a stage.
 pub(super) fn load(path: Option<&Path>, vars: &Vars) -> Result<RuleSet> {
+    let rules = read(path, vars)?;
+    rules.check_stages(&stage_kinds())?;
+    Ok(rules)
+}
+
+/// What rules may be for: every stage, those that ask build back ends for metadata, and a trace that was
+/// made elsewhere.
+fn stage_kinds() -> Vec<&'static str> {
+    let mut kinds: Vec<_> = stage::all().iter().map(|stage| stage.name()).collect();
+    kinds.extend([tasks::METADATA, strace::STAGE]);
+    kinds
+}
+
+fn read(path: Option<&Path>, vars: &Vars) -> Result<RuleSet> {
     let Some(path) = path else {
         return Ok(RuleSet::load(None, vars)?);
     };
@@ -117,6 +131,28 @@ mod tests {
         assert_eq!(names, ["reverse-shell"]);
         let summary = rules.test().unwrap();
         assert!(summary.fires > 0 && summary.failures.is_empty());
+    }
+
+    #[test]
+    fn rules_are_for_stages_that_there_are() {
+        load(None, &Vars::default()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("r.yaml");
+        let loaded = |stages: &str| {
+            let rule = format!(
+                "id: r\nsummary: s\nseverity: low\nconfidence: low\nattack: T1059\ndescription: d\n\
+                 stages: {stages}\nmatch: {{kind: open}}\n"
+            );
+            std::fs::write(&path, rule).unwrap();
+            load(Some(&path), &Vars::default()).map_err(|error| error.to_string())
+        };
+        assert!(loaded("[metadata, install, quality-pylint, trace]").is_ok());
+        let refused = loaded("[import, instal]").unwrap_err();
+        let expected = format!(
+            "{}:7:18: no stage is called `instal` (did you mean `install`?)",
+            path.display()
+        );
+        assert_eq!(refused, expected);
     }
 
     #[test]

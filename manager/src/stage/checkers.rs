@@ -30,6 +30,10 @@ pyroma.ratings.rate = marked
 pyroma.main()
 ";
 
+/// Options of bandit, in a file of ours: without one it takes those of a `.bandit` in the source, which
+/// may have it skip what there is to be found.
+const BANDIT_INI: &str = "/home/dev/.cache/build/bandit.ini";
+
 /// What a checker looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subject {
@@ -57,12 +61,15 @@ pub(super) struct Checker {
     pub argv: &'static [&'static str],
     /// Its command on Python 2, where its last version there has other options.
     pub python2: Option<&'static [&'static str]>,
+    /// Files that it is given: their paths in the guest, and what they hold.
+    pub files: &'static [(&'static str, &'static str)],
     /// What it looks at.
     pub subject: Subject,
     /// It asks the package's build back end, which wants what building requires.
     pub builds: bool,
-    /// Reads its standard output and standard error; `None` where that is no report.
-    pub read: fn(&str, &str) -> Option<Report>,
+    /// Reads its standard output and standard error, where it ended with this exit status; `None` where
+    /// that is no report.
+    pub read: fn(&str, &str, Option<i32>) -> Option<Report>,
 }
 
 /// Every checker.
@@ -91,9 +98,10 @@ pub(super) static CHECKERS: [Checker; 7] = [
             "--persistent=n",
             "-j1",
         ]),
+        files: &[],
         subject: Subject::Modules,
         builds: false,
-        read: pylint,
+        read: |out, errors, _| pylint(out, errors),
     },
     Checker {
         tool: "ruff",
@@ -110,9 +118,10 @@ pub(super) static CHECKERS: [Checker; 7] = [
             "{source}",
         ],
         python2: None,
+        files: &[],
         subject: Subject::Source,
         builds: false,
-        read: |out, _| ruff(out),
+        read: |out, _, _| ruff(out),
     },
     Checker {
         tool: "pyflakes",
@@ -121,9 +130,10 @@ pub(super) static CHECKERS: [Checker; 7] = [
         requirements: |_| packages(&["pyflakes"]),
         argv: &[PYTHON, "-m", "pyflakes", "{source}"],
         python2: None,
+        files: &[],
         subject: Subject::Source,
         builds: false,
-        read: pyflakes,
+        read: |out, errors, _| pyflakes(out, errors),
     },
     Checker {
         tool: "bandit",
@@ -138,6 +148,8 @@ pub(super) static CHECKERS: [Checker; 7] = [
             "--quiet",
             "--exit-zero",
             "--format=json",
+            "--ini",
+            BANDIT_INI,
             "{source}",
         ],
         // 1.6. With findings its exit status is 1.
@@ -148,11 +160,14 @@ pub(super) static CHECKERS: [Checker; 7] = [
             "--recursive",
             "--quiet",
             "--format=json",
+            "--ini",
+            BANDIT_INI,
             "{source}",
         ]),
+        files: &[(BANDIT_INI, "[bandit]\n")],
         subject: Subject::Source,
         builds: false,
-        read: |out, _| bandit(out),
+        read: |out, _, _| bandit(out),
     },
     Checker {
         tool: "check-wheel-contents",
@@ -167,9 +182,10 @@ pub(super) static CHECKERS: [Checker; 7] = [
             "{wheel}",
         ],
         python2: None,
+        files: &[],
         subject: Subject::Wheel,
         builds: false,
-        read: |out, _| check_wheel_contents(out),
+        read: |out, _, _| check_wheel_contents(out),
     },
     Checker {
         tool: "twine",
@@ -179,9 +195,10 @@ pub(super) static CHECKERS: [Checker; 7] = [
         argv: &[PYTHON, "-m", "twine", "--no-color", "check", "{file}"],
         // 1.15.
         python2: Some(&[PYTHON, "-m", "twine", "check", "{file}"]),
+        files: &[],
         subject: Subject::File,
         builds: false,
-        read: |out, _| twine(out),
+        read: |out, _, exit| twine(out, exit),
     },
     Checker {
         tool: "pyroma",
@@ -196,9 +213,10 @@ pub(super) static CHECKERS: [Checker; 7] = [
         },
         argv: &[PYTHON, "-c", PYROMA, "--min=1", "{source}"],
         python2: None,
+        files: &[],
         subject: Subject::Source,
         builds: true,
-        read: |out, _| pyroma(out),
+        read: |out, _, _| pyroma(out),
     },
 ];
 
@@ -209,11 +227,24 @@ fn packages(names: &[&str]) -> Result<Required, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::order::WORK;
+
+    #[test]
+    fn bandits_options_are_ours_and_no_part_of_the_source() {
+        assert!(BANDIT_INI.starts_with(&format!("{WORK}/")));
+        let checker = CHECKERS.iter().find(|checker| checker.tool == "bandit");
+        let checker = checker.unwrap();
+        for argv in [Some(checker.argv), checker.python2] {
+            let argv = argv.unwrap();
+            assert!(argv.windows(2).any(|two| two == ["--ini", BANDIT_INI]));
+        }
+        assert_eq!(checker.files, [(BANDIT_INI, "[bandit]\n")]);
+    }
 
     #[test]
     fn what_is_no_report_is_none() {
         for checker in &CHECKERS {
-            let read = (checker.read)("Traceback (most recent call last):", "");
+            let read = (checker.read)("Traceback (most recent call last):", "", Some(1));
             assert!(
                 read.is_none() || checker.tool == "pyflakes",
                 "{}",

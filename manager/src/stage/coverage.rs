@@ -162,7 +162,11 @@ impl Stage for Coverage {
         let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
         let mut places = installed.target()?.top_level;
         places.truncate(MOST_MODULES);
-        places.push(".".to_owned());
+        // The source's own directory, wherever the tests run.
+        places.push(match plan.cwd() {
+            Some(_) => "{source}".to_owned(),
+            None => ".".to_owned(),
+        });
         let source = format!("--source={}", places.join(","));
         let run = ["-m", "coverage", "run", &source];
         let before = [&run, options].concat();
@@ -293,7 +297,16 @@ mod tests {
             output_kib: 1024,
             events: 1,
         };
-        for (path, version) in [("/usr/bin/python3", "3.13"), ("/usr/bin/python2", "2.7")] {
+        for (path, version, directory, cwd, source) in [
+            ("/usr/bin/python3", "3.13", "", Value::Null, "a,."),
+            (
+                "/usr/bin/python2",
+                "2.7",
+                "t",
+                json!("{source}/t"),
+                "a,{source}",
+            ),
+        ] {
             let python = Interpreter::new(path, version, "2.41").unwrap();
             let target = json!({"filename": "a-1.tar.gz", "path": "/a-1.tar.gz", "sha256": "",
                 "bytes": 0, "name": "a", "version": "1", "kind": "sdist-tar-gz", "extras": [],
@@ -309,7 +322,8 @@ mod tests {
                 (
                     tasks::TEST_PLAN,
                     json!({"framework": "pytest", "reason": "", "arguments": ["-m", "pytest"],
-                        "needed": [], "wanted": [], "wanted_by": [], "notes": []}),
+                        "directory": directory, "needed": [], "wanted": [], "wanted_by": [],
+                        "notes": []}),
                 ),
             ];
             let inputs = inputs.map(|(kind, datum)| (kind.into(), Datum::of(&datum).unwrap()));
@@ -323,6 +337,11 @@ mod tests {
                 serde_json::from_str(&files["/home/dev/.cache/build/coverage.json"]).unwrap();
             let commands = input["commands"].as_array().unwrap();
             assert_eq!(commands.len(), COMMANDS);
+            // The tests run where they are told to, and nothing else does.
+            assert_eq!(commands[0]["cwd"], cwd);
+            assert!(commands[1..].iter().all(|command| command["cwd"].is_null()));
+            let measured = format!("--source={source}");
+            assert_eq!(commands[0]["argv"][4], json!(measured));
             let of_coverage = commands
                 .iter()
                 .map(|command| &command["argv"])

@@ -1,17 +1,23 @@
 """Runs commands one after the other, each bounded, and writes how each of them ended.
 
 Usage: each.py COMMANDS RESULT, both JSON. The commands run in sessions of their own, without a
-terminal, in an empty directory. Runs on Python 2.7 and later.
+terminal, in an empty directory. {answer} in arguments stands for a file that may take a list of texts,
+as JSON. Runs on Python 2.7 and later.
 """
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
 import tempfile
 
 KEPT = 16384  # bytes of each output
+ANSWER = 1 << 20  # bytes of each answer
+TEXT = type(u"")
+# The host reads no text with half a character in it.
+HALF = re.compile(u"[\ud800-\udfff]")
 # How bytes that are no text are shown; the decoder of Python 2 has no other way.
 UNREADABLE = "replace" if sys.version_info[0] == 2 else "backslashreplace"
 
@@ -21,6 +27,24 @@ def text(file):
     file.seek(0)
     data = file.read(KEPT + 1)
     return data[:KEPT].decode("utf-8", UNREADABLE), len(data) > KEPT
+
+
+def answered(path):
+    """The list of texts in a file; None where it is something else, whatever the package made of it."""
+    # A pipe would never be read.
+    if not os.path.isfile(path):
+        return None
+    try:
+        with open(path, "rb") as file:
+            answer = json.loads(file.read(ANSWER).decode("utf-8"))
+    # What is nested too deeply is a RuntimeError.
+    except (EnvironmentError, ValueError, RuntimeError):
+        return None
+    if not isinstance(answer, list):
+        return None
+    if any(not isinstance(item, TEXT) or HALF.search(item) for item in answer):
+        return None
+    return answer
 
 
 def run(command):
@@ -58,11 +82,8 @@ def run_in(directory, command, out, error):
     ended["stdout"], cut_out = text(out)
     ended["stderr"], cut_error = text(error)
     ended["cut"] = cut_out or cut_error
-    try:
-        with open(answer, "rb") as file:
-            ended["answer"] = json.loads(file.read(1 << 20).decode("utf-8"))
-    except (EnvironmentError, ValueError):
-        pass
+    if "{answer}" in command["argv"]:
+        ended["answer"] = answered(answer)
     return ended
 
 

@@ -20,7 +20,7 @@ const SOURCE: &str = include_str!("each.py");
 pub(super) struct Command {
     /// What its outcome is called.
     pub name: String,
-    /// Program and arguments; `{answer}` stands for a file that it may write JSON to.
+    /// Program and arguments; `{answer}` stands for a file that it may write a list of texts to, as JSON.
     pub argv: Vec<String>,
     /// Wall time that it may take.
     pub seconds: u64,
@@ -161,11 +161,70 @@ mod tests {
         );
     }
 
-    /// The program itself, with commands that are no package's.
-    #[test]
-    fn a_command_without_end_is_killed_at_its_bound_and_the_next_one_runs() {
+    /// What the program itself says of commands that are no package's.
+    fn run(commands: &[Command]) -> Vec<Ended> {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
+        fs::write(at("each.py"), guest_program(SOURCE)).unwrap();
+        fs::write(at("in.json"), serde_json::to_vec(commands).unwrap()).unwrap();
+        let status = std::process::Command::new("python3")
+            .arg("-I")
+            .args(["each.py", "in.json", "out.json"].map(at))
+            .env("TMPDIR", directory.path())
+            .status()
+            .unwrap();
+        assert!(status.success(), "{status}");
+        let result = fs::read_to_string(at("out.json")).unwrap();
+        read(&hostile::ran(&result), commands).unwrap()
+    }
+
+    #[test]
+    fn an_answer_that_is_no_list_of_texts_is_none_and_harms_no_other() {
+        let command = |script: &str, words: &[&str]| Command {
+            name: script.to_owned(),
+            argv: [&["sh", "-c", script], words]
+                .concat()
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+            seconds: 60,
+        };
+        let deep = "[".repeat(100_000);
+        let long = format!(r#"["{}"]"#, "x".repeat(100_000));
+        let answers = [
+            "1",
+            r#"["a", 1]"#,
+            r#"{"a": "b"}"#,
+            r#"["\ud800"]"#,
+            "[\"a\"",
+            "",
+            &deep,
+            "[]",
+            r#"["a", "\u00e9"]"#,
+            &long,
+        ];
+        let says = r#"printf %s "$1" > "$0""#;
+        let answers = answers.map(|text| command(says, &["{answer}", text]));
+        let mut commands = answers.to_vec();
+        commands.push(command(r#"mkfifo "$0""#, &["{answer}"]));
+        commands.push(command(r#"mkdir "$0""#, &["{answer}"]));
+        commands.push(command(r#"ln -s /dev/zero "$0""#, &["{answer}"]));
+        // Nobody asked this one.
+        commands.push(command("echo '[]' > answer", &[]));
+        let ended = run(&commands);
+        assert!(ended.iter().all(|ended| ended.exit == Some(0)), "{ended:?}");
+        let told: Vec<Option<usize>> = ended
+            .iter()
+            .map(|ended| Some(ended.answer.as_ref()?.first.len()))
+            .collect();
+        let mut expected = vec![None; ended.len()];
+        expected[7..10].copy_from_slice(&[Some(0), Some(2), Some(1)]);
+        assert_eq!(told, expected);
+        assert_eq!(ended[8].answer.as_ref().unwrap().first, ["a", "é"]);
+    }
+
+    #[test]
+    fn a_command_without_end_is_killed_at_its_bound_and_the_next_one_runs() {
         let command = |name: &str, script: &str, seconds| Command {
             name: name.to_owned(),
             argv: ["sh", "-c", script].map(str::to_owned).to_vec(),
@@ -176,18 +235,7 @@ mod tests {
             command("serve", "sleep 600 & echo $!; wait", 1),
             command("next", "echo next; exit 3", 60),
         ];
-        fs::write(at("each.py"), guest_program(SOURCE)).unwrap();
-        fs::write(at("in.json"), serde_json::to_vec(&commands).unwrap()).unwrap();
-        let status = std::process::Command::new("python3")
-            .arg("-I")
-            .args(["each.py", "in.json", "out.json"].map(at))
-            .env("TMPDIR", directory.path())
-            .status()
-            .unwrap();
-        assert!(status.success(), "{status}");
-
-        let result = fs::read_to_string(at("out.json")).unwrap();
-        let ended = read(&hostile::ran(&result), &commands).unwrap();
+        let ended = run(&commands);
         let served = &ended[0];
         assert!(served.timed_out, "{served:?}");
         assert_eq!((served.exit, served.signal), (None, None), "{served:?}");

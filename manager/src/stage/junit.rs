@@ -4,16 +4,17 @@
 use std::collections::BTreeMap;
 
 use junit_parser::{TestStatus, TestSuite};
+use pyti_analyzer::amount;
 use quick_xml::Writer;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesCData, Event};
 use serde::{Deserialize, Serialize};
 
-use super::wanting;
+use super::{subunit, wanting};
 
 /// Results kept.
 const MOST: usize = 100_000;
-/// Characters kept of a message.
+/// Characters kept of a name or a message.
 const LONGEST: usize = 2000;
 /// Suites within suites.
 const DEEPEST: usize = 16;
@@ -83,9 +84,10 @@ impl Counts {
     }
 }
 
-/// The results of all files; with what could not be read.
+/// The results of all files of this kind; with what could not be read or is not kept, of [`subunit`]'s
+/// results too.
 pub(super) fn read(files: &BTreeMap<String, String>) -> (Vec<TestResult>, Vec<String>) {
-    let (mut results, mut problems) = (vec![], vec![]);
+    let (mut results, mut problems, mut beyond) = (vec![], vec![], 0_usize);
     for (name, text) in files.iter().filter(|(name, _)| name.ends_with(".xml")) {
         let Some(text) = prepared(text) else {
             problems.push(format!("{name} is no JUnit report, or too deep a one"));
@@ -95,9 +97,17 @@ pub(super) fn read(files: &BTreeMap<String, String>) -> (Vec<TestResult>, Vec<St
             Ok(suites) => suites
                 .suites
                 .iter()
-                .for_each(|suite| add(suite, 0, &mut results)),
+                .for_each(|suite| beyond += add(suite, 0, &mut results)),
             Err(error) => problems.push(format!("{name} is no JUnit report: {error}")),
         }
+    }
+    let streams = files.iter().filter(|(name, _)| name.ends_with(".subunit"));
+    beyond += streams
+        .map(|(_, text)| subunit::beyond(text))
+        .sum::<usize>();
+    if beyond > 0 {
+        let more = amount(beyond as u64, "result is", "results are");
+        problems.push(format!("{more} not kept: more than {MOST}"));
     }
     (results, problems)
 }
@@ -208,11 +218,10 @@ fn prepared(text: &str) -> Option<Vec<u8>> {
     }
 }
 
-fn add(suite: &TestSuite, depth: usize, results: &mut Vec<TestResult>) {
-    for case in &suite.cases {
-        if results.len() >= MOST {
-            return;
-        }
+/// Adds the results of a suite and of those within it; returns how many were too many.
+fn add(suite: &TestSuite, depth: usize, results: &mut Vec<TestResult>) -> usize {
+    let (room, all) = (MOST.saturating_sub(results.len()), suite.cases.len());
+    for case in suite.cases.iter().take(room) {
         let (status, message) = match &case.status {
             TestStatus::Success => (Status::Passed, None),
             TestStatus::Failure(failure) => {
@@ -232,26 +241,33 @@ fn add(suite: &TestSuite, depth: usize, results: &mut Vec<TestResult>) {
             None => (None, None),
         };
         results.push(TestResult {
-            class: case.classname.clone().unwrap_or_default(),
-            name: case.original_name.clone(),
+            class: first(case.classname.as_deref().unwrap_or_default()),
+            name: first(&case.original_name),
             status,
             seconds: if case.time.is_finite() {
                 case.time
             } else {
                 0.0
             },
-            message: message.map(|text| text.chars().take(LONGEST).collect()),
+            message: message.map(|text| first(text)),
             // What failed stands at its end.
             traceback: traceback.filter(|text| !text.is_empty()).map(last),
             wants,
         });
     }
+    let mut beyond = all.saturating_sub(room);
     if depth < DEEPEST {
-        suite
-            .suites
-            .iter()
-            .for_each(|suite| add(suite, depth + 1, results));
+        let within = suite.suites.iter();
+        beyond += within
+            .map(|suite| add(suite, depth + 1, results))
+            .sum::<usize>();
     }
+    beyond
+}
+
+/// The first characters of a name or a message.
+fn first(text: &str) -> String {
+    text.chars().take(LONGEST).collect()
 }
 
 #[cfg(test)]
@@ -264,6 +280,27 @@ mod tests {
         let (results, problems) = read(&files);
         assert!(results.is_empty());
         assert_eq!(problems, ["a.xml is no JUnit report, or too deep a one"]);
+    }
+
+    #[test]
+    fn what_is_too_much_is_counted_and_what_is_too_long_is_cut() {
+        let case = r#"<testcase classname="a" name="b" time="0"/>"#.repeat(MOST);
+        let long = "é".repeat(LONGEST + 1);
+        let long = format!(r#"<testcase classname="{long}" name="{long}" time="0"/>"#);
+        let suite = |inside: &str| format!(r#"<testsuite name="s">{inside}</testsuite>"#);
+        let within = suite(&format!("{}{}", suite(&case), suite(&long.repeat(2))));
+        let xml = |suites: &str| format!("<testsuites>{suites}</testsuites>");
+        let stream = "success: a.b\n".repeat(MOST + 1);
+        let files = BTreeMap::from([
+            ("junit/a.xml".to_owned(), xml(&suite(&long))),
+            ("junit/b.xml".to_owned(), xml(&within)),
+            ("junit/trial.subunit".to_owned(), stream),
+        ]);
+        let (results, problems) = read(&files);
+        assert_eq!(results.len(), MOST);
+        let lengths = [&results[0].class, &results[0].name].map(|text| text.chars().count());
+        assert_eq!(lengths, [LONGEST; 2]);
+        assert_eq!(problems, ["4 results are not kept: more than 100000"]);
     }
 
     #[test]

@@ -174,6 +174,9 @@ impl Stage for Quality {
         }
         order.keep_to_wheelhouse();
         order.blobs.extend(built);
+        let files = self.0.files.iter();
+        let files = files.map(|&(path, content)| (path.to_owned(), content.to_owned()));
+        order.spec.files.extend(files);
         Ok(order)
     }
 
@@ -197,7 +200,7 @@ impl Stage for Quality {
             .map(String::as_str)
             .unwrap_or_default();
         let said = ran.output("stderr");
-        let parsed = (self.0.read)(output, &said)
+        let parsed = (self.0.read)(output, &said, ended.exit)
             // Silence is no report of one that says by its exit status that something is wrong.
             .filter(|report| ended.exit == Some(0) || !report.findings.is_empty());
         let last = [said.as_str(), output]

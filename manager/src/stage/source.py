@@ -2,7 +2,8 @@
 
 Usage: source.py INPUT RESULT, both JSON. INPUT: {"sdist", "wheel", "site", "modules", "converted",
 "commands", "directories", "results"}. In arguments {source} stands for the source's directory and {work} for
-one that commands may write to, with DIRECTORIES in it; {wheel} for the file that WHEEL names. What an
+one that commands may write to, with DIRECTORIES in it; {wheel} for the file that WHEEL names. A command
+runs in its "cwd", which is made where it is not there, else in the source's directory. What an
 installation has and the source has not, such as compiled modules, is copied beside its sources, so
 that the source can be imported. Runs on Python 2.7 and later.
 """
@@ -90,8 +91,11 @@ def run(command, places, source):
         out = open(path, "wb")
     began = CLOCK()
     try:
-        process = start(argv, stdout=out, env=env, cwd=put(command.get("cwd", source)))
-    except (OSError, ValueError) as failure:
+        cwd = put(command["cwd"]) if "cwd" in command else source
+        if not os.path.isdir(cwd):
+            os.makedirs(cwd)
+        process = start(argv, stdout=out, env=env, cwd=cwd)
+    except (OSError, ValueError, TypeError) as failure:
         return dict(ended, error=str(failure), seconds=0.0)
     finally:
         if out:

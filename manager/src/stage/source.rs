@@ -29,6 +29,10 @@ pub(super) struct Command {
     pub argv: Vec<String>,
     /// Variables besides the stage's own.
     pub env: BTreeMap<String, String>,
+    /// Where it runs, made where it is not there; else in the source's directory. `{source}` and `{work}`
+    /// stand for places.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
     /// Wall time that it may take; then it is interrupted.
     pub seconds: u64,
     /// The file in `{work}` that takes its standard output; else the stage's output does.

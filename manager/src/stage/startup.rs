@@ -1,6 +1,6 @@
 //! A bare interpreter after the installation: what `.pth` files and `sitecustomize` do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pyti_analyzer::schema::{kind_name, result_name};
 use pyti_analyzer::{StageStatus, amount, store};
@@ -76,8 +76,12 @@ pub struct Started {
     pub changed: BTreeSet<Deed<String>>,
     /// Programs that were executed, the interpreter itself apart.
     pub executed: Vec<Deed<Vec<String>>>,
-    /// Addresses that were connected or sent to, with their ports; tried is enough.
+    /// Addresses that were connected or sent to, with their ports; `unix` and the path of Unix sockets.
+    /// Tried is enough.
     pub connected: BTreeSet<Deed<String>>,
+    /// By the name of a list of these: how many were too many for it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cut: BTreeMap<String, usize>,
 }
 
 /// Something that was done.
@@ -136,24 +140,42 @@ impl Stage for Startup {
 
     fn summary(&self, datum: &Value) -> Option<String> {
         let started: Started = serde_json::from_value(datum.clone()).ok()?;
-        let ended = started.ended.map(|how| format!("{how}; "));
+        let ended = started.ended.as_ref().map(|how| format!("{how}; "));
+        let cut: usize = started.cut.values().sum();
+        let cut = (cut > 0).then(|| {
+            let cut = amount(cut as u64, "of these is", "of these are");
+            format!("; {cut} not listed")
+        });
+        let all = |list: &str, listed: usize| {
+            let cut = started.cut.get(list).copied().unwrap_or_default();
+            (listed + cut) as u64
+        };
         Some(format!(
-            "{}{} read, {} opened, {}, {}, {} executed, {} connected or sent to",
+            "{}{} read, {} opened, {}, {}, {} executed, {} connected or sent to{}",
             ended.unwrap_or_default(),
             amount(
-                started.start_files.len() as u64,
+                all("start_files", started.start_files.len()),
                 "start file",
                 "start files"
             ),
-            amount(started.opened.len() as u64, "file", "files"),
+            amount(all("opened", started.opened.len()), "file", "files"),
             amount(
-                started.looked_for.len() as u64,
+                all("looked_for", started.looked_for.len()),
                 "open failed",
                 "opens failed"
             ),
-            amount(started.changed.len() as u64, "change", "changes"),
-            amount(started.executed.len() as u64, "program", "programs"),
-            amount(started.connected.len() as u64, "address", "addresses")
+            amount(all("changed", started.changed.len()), "change", "changes"),
+            amount(
+                all("executed", started.executed.len()),
+                "program",
+                "programs"
+            ),
+            amount(
+                all("connected", started.connected.len()),
+                "address",
+                "addresses"
+            ),
+            cut.unwrap_or_default()
         ))
     }
 }
@@ -186,13 +208,21 @@ fn started(events: &[Event], user_site: &str) -> Started {
             Kind::Exec if succeeded => {
                 let argv = event.argv.clone().filter(|_| !is_first);
                 is_first = false;
-                if let Some(what) = argv.filter(|_| told.executed.len() < MOST) {
-                    told.executed.push(Deed { what, by });
+                match argv {
+                    Some(what) if told.executed.len() < MOST => {
+                        told.executed.push(Deed { what, by });
+                    }
+                    Some(_) => *told.cut.entry("executed".to_owned()).or_default() += 1,
+                    None => {}
                 }
             }
             Kind::Connect | Kind::Send => {
-                if let (Some(addr), Some(port)) = (&event.addr, event.port) {
-                    let what = format!("{addr} {port}");
+                let what = match (&event.addr, event.port) {
+                    (Some(addr), Some(port)) => Some(format!("{addr} {port}")),
+                    // Of these sockets, those of Unix alone have a path.
+                    _ => event.path.as_ref().map(|path| format!("unix {path}")),
+                };
+                if let Some(what) = what {
                     told.connected.insert(Deed { what, by });
                 }
             }
@@ -205,18 +235,22 @@ fn started(events: &[Event], user_site: &str) -> Started {
             _ => {}
         }
     }
-    Started {
-        start_files: first(told.start_files),
-        opened: first(told.opened),
-        looked_for: first(told.looked_for),
-        changed: first(told.changed),
-        connected: first(told.connected),
-        ..told
-    }
+    let cut = &mut told.cut;
+    keep_first("start_files", &mut told.start_files, cut);
+    keep_first("opened", &mut told.opened, cut);
+    keep_first("looked_for", &mut told.looked_for, cut);
+    keep_first("changed", &mut told.changed, cut);
+    keep_first("connected", &mut told.connected, cut);
+    told
 }
 
-fn first<T: Ord>(all: BTreeSet<T>) -> BTreeSet<T> {
-    all.into_iter().take(MOST).collect()
+/// Keeps the first ones of a list, and tells by its name how many others there were.
+fn keep_first<T: Ord>(list: &str, all: &mut BTreeSet<T>, cut: &mut BTreeMap<String, usize>) {
+    let more = all.len().saturating_sub(MOST);
+    if more > 0 {
+        *all = std::mem::take(all).into_iter().take(MOST).collect();
+        cut.insert(list.to_owned(), more);
+    }
 }
 
 /// The file that an open was for. What could not be opened is known only as it was asked for, and the
@@ -298,6 +332,8 @@ mod tests {
                 address(Kind::Connect, "192.0.2.1", 80),
                 address(Kind::Send, "192.0.2.1", 80),
                 address(Kind::Send, "127.0.0.53", 53),
+                event(Kind::Connect, "/run/docker.sock"),
+                event(Kind::Send, "@hidden"),
                 Event::new(Kind::Send, ProcessKey::default(), 1),
             ],
             SITE,
@@ -308,13 +344,47 @@ mod tests {
         assert_eq!(whats(&told.changed), ["unlink /etc/y", "write /tmp/x"]);
         let executed: Vec<_> = told.executed.iter().map(|deed| &deed.what).collect();
         assert_eq!(executed, [&["sh", "-c", "true"]]);
-        assert_eq!(whats(&told.connected), ["127.0.0.53 53", "192.0.2.1 80"]);
+        assert_eq!(
+            whats(&told.connected),
+            [
+                "127.0.0.53 53",
+                "192.0.2.1 80",
+                "unix /run/docker.sock",
+                "unix @hidden"
+            ]
+        );
         let datum = serde_json::to_value(&told).unwrap();
         assert_eq!(
             Startup.summary(&datum).as_deref(),
             Some(
                 "1 start file read, 2 files opened, 1 open failed, 2 changes, 1 program executed, \
-                 2 addresses connected or sent to"
+                 4 addresses connected or sent to"
+            )
+        );
+    }
+
+    #[test]
+    fn of_what_is_too_much_to_list_the_rest_is_counted() {
+        let files = 0..MOST + 2;
+        let opens = files.map(|number| event(Kind::Open, &format!("/tmp/{number}")));
+        let exec = Event {
+            argv: Some(vec!["true".to_owned()]),
+            ..Event::new(Kind::Exec, ProcessKey::default(), 1)
+        };
+        // The first one is the interpreter.
+        let execs = std::iter::repeat_n(exec, MOST + 2);
+        let told = started(&opens.chain(execs).collect::<Vec<_>>(), SITE);
+        assert_eq!((told.opened.len(), told.executed.len()), (MOST, MOST));
+        let cut = [("executed", 1), ("opened", 2)].map(|(list, count)| (list.to_owned(), count));
+        assert_eq!(told.cut, BTreeMap::from(cut));
+        assert_eq!(
+            Startup
+                .summary(&serde_json::to_value(&told).unwrap())
+                .as_deref(),
+            Some(
+                "0 start files read, 1002 files opened, 0 opens failed, 0 changes, \
+                 1001 programs executed, 0 addresses connected or sent to; \
+                 3 of these are not listed"
             )
         );
     }

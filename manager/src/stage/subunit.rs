@@ -11,37 +11,43 @@ const LONGEST: usize = 2000;
 /// Bytes kept of a message while it is read.
 const LONGEST_BYTES: usize = 64 << 10;
 
-/// The results in a stream.
+/// The results in a stream, the first ones of too many.
 pub(super) fn read(text: &str) -> Vec<TestResult> {
-    let mut results = vec![];
+    outcomes(text).take(MOST).map(result).collect()
+}
+
+/// How many results of a stream are not kept.
+pub(super) fn beyond(text: &str) -> usize {
+    outcomes(text).skip(MOST).count()
+}
+
+/// What a stream says of tests: how one ended, which, and its details.
+fn outcomes(text: &str) -> impl Iterator<Item = (Status, &str, Option<String>)> {
     let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        if results.len() >= MOST {
-            break;
-        }
-        let Some((status, test)) = outcome(line) else {
-            continue;
-        };
-        let (test, message) = match test.strip_suffix(" [") {
-            Some(test) => (test, Some(details(&mut lines))),
-            None => (test, None),
-        };
-        let (class, name) = test.rsplit_once('.').unwrap_or(("", test));
-        let message = message.filter(|_| status != Status::Passed);
-        let text = message.unwrap_or_default();
-        results.push(TestResult {
-            class: class.chars().take(LONGEST).collect(),
-            name: name.chars().take(LONGEST).collect(),
-            status,
-            // trial does not say.
-            seconds: 0.0,
-            wants: super::wanting::of(status, &text),
-            // What failed stands at the end of a traceback.
-            message: (!text.is_empty()).then(|| last(&text)),
-            traceback: None,
-        });
+    std::iter::from_fn(move || {
+        let (status, test) = lines.find_map(outcome)?;
+        Some(match test.strip_suffix(" [") {
+            Some(test) => (status, test, Some(details(&mut lines))),
+            None => (status, test, None),
+        })
+    })
+}
+
+fn result((status, test, message): (Status, &str, Option<String>)) -> TestResult {
+    let (class, name) = test.rsplit_once('.').unwrap_or(("", test));
+    let message = message.filter(|_| status != Status::Passed);
+    let text = message.unwrap_or_default();
+    TestResult {
+        class: class.chars().take(LONGEST).collect(),
+        name: name.chars().take(LONGEST).collect(),
+        status,
+        // trial does not say.
+        seconds: 0.0,
+        wants: super::wanting::of(status, &text),
+        // What failed stands at the end of a traceback.
+        message: (!text.is_empty()).then(|| last(&text)),
+        traceback: None,
     }
-    results
 }
 
 /// What a line says of a test, and which.
@@ -117,5 +123,12 @@ mod tests {
             ]
         );
         assert_eq!(results[2].wants.as_deref(), Some("a network"));
+    }
+
+    #[test]
+    fn of_a_stream_without_end_the_rest_is_counted() {
+        let text = "success: a.T.test_x\nskip: a.T.test_y [\nwhy\n]\n".repeat(MOST / 2 + 1);
+        assert_eq!((read(&text).len(), beyond(&text)), (MOST, 2));
+        assert_eq!(beyond("success: a.T.test_x\n"), 0);
     }
 }

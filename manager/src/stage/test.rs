@@ -302,6 +302,7 @@ pub(super) fn order(
     let mut commands = vec![Command {
         argv: command(&python, plan, around.before),
         env,
+        cwd: plan.cwd(),
         seconds: source::seconds(limits, around.reserved),
         stdout: (plan.framework == Framework::Trial).then(|| SUBUNIT.to_owned()),
     }];
@@ -336,7 +337,9 @@ mod tests {
         TestPlan {
             framework,
             reason: String::new(),
+            seen: None,
             arguments: vec![],
+            directory: String::new(),
             environment: BTreeMap::new(),
             converted: false,
             needed: vec![],

@@ -87,6 +87,11 @@ fn vm_stacks_name_the_line_that_asked() {
             "in a lambda: <lambda>",
         ),
         (
+            find("open", "path", "/tmp/outside"),
+            setup,
+            "in this one again: in_another_interpreter",
+        ),
+        (
             find("open", "path", "/home/dev/.docker/config.json"),
             module,
             "not ASCII: стащить",
@@ -124,6 +129,10 @@ fn vm_stacks_name_the_line_that_asked() {
         assert_eq!(frame["line"], line(file, remark), "{remark}: {event:#}");
         assert_eq!(frame["function"], function, "{event:#}");
     }
+    // A thread runs what the interpreter does that it entered last.
+    let inside = &find("open", "path", "/tmp/inside")["python"];
+    let frame = json!({"file": "<string>", "line": 2, "function": "<module>"});
+    assert_eq!(*inside, json!([frame]));
     // Of programs: of what the child of a vfork executes, also by a shell.
     for (argument, remark) in [
         ("ran", "a program: run"),

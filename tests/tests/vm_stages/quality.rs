@@ -35,6 +35,7 @@ const EXPECTED: [Expected; 7] = [
         Some(2),
         "warning",
     ),
+    // Though the package's own settings want bandit to be silent.
     (
         "quality-bandit",
         "",

@@ -100,6 +100,32 @@ fn vm_suites_of_nose2_report_and_what_is_installed_is_covered() {
 }
 
 #[test]
+fn vm_suites_run_in_the_directory_that_tox_says() {
+    let stages = ["--stage", "test", "--stage", "coverage"];
+    let audit = audit_package("stages/changed-directory", &stages);
+    let tests = audit.datum("test");
+    let command = "pytest --cov rooms --every-door {source}/checks";
+    let reason = format!("tox.ini [testenv] runs `{command}` in checks");
+    assert_eq!(tests["reason"], reason, "{tests:#}");
+    let expected = BTreeMap::from([
+        ("test_it_runs_where_tox_says", "passed"),
+        ("test_what_lies_beside_it_is_there", "passed"),
+    ]);
+    assert_eq!(statuses(&tests), expected, "{tests:#}");
+    let notes = audit.report["notes"].to_string();
+    assert!(
+        notes.contains("1 option of the test command is left out: `--every-door`"),
+        "{notes}"
+    );
+    let covered = audit.datum("coverage");
+    let measured = covered["package"].as_f64();
+    assert!(
+        measured.is_some_and(|percent| percent > 90.0),
+        "{covered:#}"
+    );
+}
+
+#[test]
 fn vm_suites_of_a_users_command_report_where_their_framework_is_known() {
     let command = [
         "--stage",
@@ -138,6 +164,16 @@ fn vm_suites_that_never_ran_are_failures_that_say_why() {
     let start = "pytest reported no test, exit status 4: ";
     assert!(summary.starts_with(start), "{summary}");
     assert!(summary.contains("no_such_module"), "{summary}");
+}
+
+#[test]
+fn vm_suites_that_end_as_if_there_were_none_are_not_believed() {
+    let audit = audit_package("stages/suite-hides", &["--stage", "test"]);
+    assert_eq!(audit.verdict(), "inconclusive", "{}", audit.everything());
+    let (outcome, summary) = outcome(&audit);
+    assert_eq!(outcome, "failed", "{summary}");
+    let start = "pytest reported no test, exit status 5, though its source has `tests/test_it.py`";
+    assert!(summary.starts_with(start), "{summary}");
 }
 
 /// How the stage ended, and in what words.

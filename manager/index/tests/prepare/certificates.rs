@@ -1,4 +1,5 @@
-//! Whose certificates are believed: those of the authorities that the system names, no others.
+//! Whose certificates are believed: those of the authorities that the system names, no others. And
+//! what they protect, no redirect gives up.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +9,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::server::{PAGE, Server, bench};
+use super::server::{FILE, PAGE, Server, Trouble, answer, bench};
 
 /// What the client in another process is told: the index, and where to write what came of it.
 const INDEX: &str = "PYTI_TEST_TLS_INDEX";
@@ -67,6 +68,48 @@ async fn an_authority_is_known_by_the_system_or_not_at_all() {
         "failed to use SSL_CERT_FILE: no certificate of an authority can be read there; correct or \
          unset it"
     );
+}
+
+/// Where nobody who is asked would answer.
+const ELSEWHERE: &str = "http://127.0.0.1:9/elsewhere/";
+
+fn elsewhere() -> Vec<u8> {
+    let location = format!("Location: {ELSEWHERE}\r\n");
+    answer("302 Found", &location, b"")
+}
+
+#[test]
+fn https_leads_to_https_only() {
+    let home = tempfile::tempdir().unwrap();
+    let file = make_authority(home.path(), "known").join("ca.pem");
+    let certified = certified_by("known", home.path());
+    let start = |trouble: Trouble| {
+        let server = Server::start(Some(Arc::clone(&certified)), trouble);
+        let index = format!("https://127.0.0.1:{}/simple/", server.port);
+        (outcome(&index, &[("SSL_CERT_FILE", &file)]), server)
+    };
+
+    let troubles: [(&str, Trouble); 2] = [
+        (PAGE, |path, _, _| (path == PAGE).then(elsewhere)),
+        (FILE, |path, _, _| (path == FILE).then(elsewhere)),
+    ];
+    for (path, trouble) in troubles {
+        let (told, server) = start(trouble);
+        let expected = format!(
+            "failed to trust https://127.0.0.1:{}{path}: it leads to {ELSEWHERE}, and without https \
+             anyone on the way may answer; check the index address",
+            server.port
+        );
+        assert_eq!(told, expected);
+        assert!(server.pauses(path).is_empty(), "asking again is no use");
+    }
+
+    let (told, server) = start(|path, before, _| {
+        let itself = format!("Location: {path}\r\n");
+        (before == 0).then(|| answer("302 Found", &itself, b""))
+    });
+    assert_eq!(told, "fetched target-1.0.tar.gz");
+    assert_eq!(server.connections(), 4);
 }
 
 /// What comes of fetching from `index` where the environment names these certificates.

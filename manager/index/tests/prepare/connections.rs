@@ -107,12 +107,21 @@ async fn a_busy_server_is_left_alone_as_long_as_it_asks() {
 
 #[tokio::test]
 async fn a_refusal_is_believed_at_once() {
-    let server = Server::start(None, |_, _, _| {
-        Some(answer("403 Forbidden", "Retry-After: 1\r\n", b""))
+    let server = Server::start(None, |_, before, _| {
+        let status = match before {
+            0 => "401 Unauthorized",
+            1 => "403 Forbidden",
+            _ => "402 Payment Required",
+        };
+        Some(answer(status, "Retry-After: 1\r\n", b""))
     });
-    let message = server.bench().refusal("target").await;
-    assert!(message.ends_with("the server answered 403"), "{message}");
-    assert_eq!(server.connections(), 1);
+    let advice = "; if it wants a password, give it as in --index-url https://user:password@host/…";
+    for (asked, status, advice) in [(1, 401, advice), (2, 403, advice), (3, 402, "")] {
+        let message = server.bench().refusal("target").await;
+        let end = format!("the server answered {status}{advice}");
+        assert!(message.ends_with(&end), "{message}");
+        assert_eq!(server.connections(), asked);
+    }
 }
 
 #[tokio::test]

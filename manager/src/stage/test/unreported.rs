@@ -12,6 +12,10 @@ use crate::stage::{Ran, wanting};
 /// (<https://docs.pytest.org/en/stable/reference/exit-codes.html>, CPython Lib/unittest/main.py).
 const NO_TESTS: i32 = 5;
 
+/// Runners that end with status 0 where there were none, and say so: those that are unittest's, which had
+/// no status for it before Python 3.12 (nose2 and Django have none to this day).
+const SAY_NONE: [Framework; 3] = [Framework::Unittest, Framework::Nose2, Framework::Django];
+
 /// How a line says that something was not imported, whatever was printed before it.
 const NOT_IMPORTED: [&str; 3] = ["ModuleNotFoundError:", "ImportError:", "SyntaxError:"];
 
@@ -43,13 +47,24 @@ pub(super) fn nothing_reported(
     if plan.framework == Framework::Command {
         return None;
     }
-    // Before Python 3.12 unittest had no status of its own for it.
-    let none = ended.exit == Some(0) && ran.output("stderr").contains("Ran 0 tests");
-    if ended.exit == Some(NO_TESTS) || none {
-        let reason = format!("{framework} found no tests in its source");
-        return Some(Failure::NotApplicable(reason));
-    }
+    let none = ended.exit == Some(NO_TESTS)
+        || ended.exit == Some(0)
+            && SAY_NONE.contains(&plan.framework)
+            && ran.output("stderr").contains("Ran 0 tests");
     let mut reason = format!("{framework} reported no test, {}", ended.how());
+    if none {
+        let doctest = plan.framework == Framework::Doctest;
+        let Some(seen) = &plan.seen else {
+            let what = if doctest { "examples" } else { "tests" };
+            let reason = format!("{framework} found no {what} in its source");
+            return Some(Failure::NotApplicable(reason));
+        };
+        // Any code of the package's can end the process so.
+        reason.push_str(&match doctest {
+            true => format!(", though its source has lines after >>> in `{seen}`"),
+            false => format!(", though its source has `{seen}`"),
+        });
+    }
     if let Some(said) = problems.first().cloned().or_else(|| ran.last_line()) {
         reason.push_str(&format!(": {}", escape_within(&said, LONGEST)));
     }
@@ -59,6 +74,8 @@ pub(super) fn nothing_reported(
         Some(service) => Failure::inconclusive(format!(
             "{reason}; it wants {service}, which there is none of"
         )),
+        // They may be for other systems, or all left out.
+        None if none => Failure::inconclusive(reason),
         None => Failure::package(reason),
     })
 }
@@ -126,6 +143,62 @@ mod tests {
             Some(Failure::package(
                 "command could not be started: no such file"
             ))
+        );
+    }
+
+    #[test]
+    fn tests_that_are_seen_are_not_none_whatever_the_package_says() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("stderr"), "Ran 0 tests in 0.000s\n").unwrap();
+        let mut ran = hostile::ran("");
+        ran.directory = directory.path().to_owned();
+        let made = |framework, exit, seen: Option<&str>| {
+            let mut plan = plan(framework);
+            plan.seen = seen.map(str::to_owned);
+            nothing_reported(&ran, &plan, &ended(Some(exit)), &[], None)
+        };
+        let said = "Ran 0 tests in 0.000s";
+        for (framework, exit) in [
+            (Framework::Pytest, NO_TESTS),
+            (Framework::Unittest, NO_TESTS),
+            (Framework::Unittest, 0),
+            (Framework::Django, 0),
+            (Framework::Nose2, 0),
+        ] {
+            let name = framework.name();
+            let none = format!("{name} found no tests in its source");
+            assert_eq!(
+                made(framework, exit, None),
+                Some(Failure::NotApplicable(none))
+            );
+            assert_eq!(
+                made(framework, exit, Some("tests/test_a.py")),
+                Some(Failure::inconclusive(format!(
+                    "{name} reported no test, exit status {exit}, though its source has \
+                     `tests/test_a.py`: {said}"
+                )))
+            );
+        }
+        // These have a status for it.
+        assert_eq!(
+            made(Framework::Pytest, 0, None),
+            Some(Failure::package(format!(
+                "pytest reported no test, exit status 0: {said}"
+            )))
+        );
+        let doctest = |seen| made(Framework::Doctest, NO_TESTS, seen);
+        assert_eq!(
+            doctest(None),
+            Some(Failure::NotApplicable(
+                "doctest found no examples in its source".into()
+            ))
+        );
+        assert_eq!(
+            doctest(Some("a.py")),
+            Some(Failure::inconclusive(format!(
+                "doctest reported no test, exit status 5, though its source has lines after >>> in \
+                 `a.py`: {said}"
+            )))
         );
     }
 

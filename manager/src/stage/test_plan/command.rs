@@ -1,9 +1,19 @@
 //! Which framework a command runs, and on what: the words of a command that a package's configuration
 //! has, as far as they are ours to keep.
 
+mod options;
+mod others;
+mod place;
+mod pytest;
+
 use super::files::Files;
 use super::framework::Framework;
 use super::variables::assignment;
+pub(super) use options::{Kept, left_out};
+use others::{django, doctest, nose, nose2, trial, unittest};
+use place::{inside, place};
+pub(super) use place::{is_directory, plain};
+pub(super) use pytest::pytest;
 
 /// Commands within commands, as in `coverage run -m pytest`.
 const DEEPEST: usize = 8;
@@ -16,44 +26,24 @@ pub(super) struct Call {
     /// What it is told, options that need plugins left out; a script of the package's own first
     /// where that runs the tests.
     pub words: Vec<String>,
+    /// Options that may matter and that it is not told.
+    pub left_out: Vec<String>,
     /// Variables that are assigned before it, as they are written.
     pub variables: Vec<(String, String)>,
 }
 
-/// Options of pytest's own that say which tests are run, with whether a value follows
-/// (<https://docs.pytest.org/en/stable/reference/reference.html#command-line-flags>).
-const PYTEST: [(&str, bool); 9] = [
-    ("-k", true),
-    ("-m", true),
-    ("--ignore", true),
-    ("--ignore-glob", true),
-    ("--deselect", true),
-    ("--import-mode", true),
-    ("--doctest-glob", true),
-    ("--doctest-modules", false),
-    ("--pyargs", false),
-];
-/// Options of pytest and common plugins that are left out with the value that follows them.
-const PYTEST_VALUES: [&str; 18] = [
-    "-c",
-    "-n",
-    "-o",
-    "-p",
-    "-r",
-    "-W",
-    "--basetemp",
-    "--cov-config",
-    "--cov-report",
-    "--dist",
-    "--durations",
-    "--junitxml",
-    "--junit-xml",
-    "--log-level",
-    "--maxfail",
-    "--numprocesses",
-    "--rootdir",
-    "--tb",
-];
+impl Call {
+    /// Whether both come to the same as far as they are kept.
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        (self.framework, &self.words, &self.variables)
+            == (other.framework, &other.words, &other.variables)
+    }
+
+    /// What it says that options are left out, where any are.
+    pub(super) fn note(&self) -> Option<String> {
+        left_out(&self.left_out, "the test command")
+    }
+}
 
 /// What a command runs, where that is a framework that is known here. `directory` is where it runs,
 /// relative to the source.
@@ -85,6 +75,7 @@ fn named(words: &[&str], directory: &str, files: &Files, depth: usize) -> Option
         "hatch" if rest.first() == Some(&"test") => Some(Call {
             framework: Framework::Pytest,
             words: vec![],
+            left_out: rest[1..].iter().map(|&word| word.to_owned()).collect(),
             variables: vec![],
         }),
         "coverage" | "coverage3" if rest.first() == Some(&"run") => {
@@ -133,26 +124,22 @@ fn script(words: &[&str], directory: &str, files: &Files, depth: usize) -> Optio
 }
 
 fn module(name: &str, rest: &[&str], directory: &str, files: &Files, depth: usize) -> Option<Call> {
-    let keep = |framework, words: Vec<String>| {
+    let keep = |framework, kept: Kept| {
         Some(Call {
             framework,
-            words,
+            words: kept.words,
+            left_out: kept.left_out,
             variables: vec![],
         })
     };
-    let at = |word: &str| place(word, directory, files);
     match name {
         "pytest" | "py.test" => keep(Framework::Pytest, pytest(rest, directory, files)),
         "coverage" => program(&[&["coverage"], rest].concat(), directory, files, depth + 1),
-        "nosetests" | "nosetests3" | "nose" | "nose.core" => keep(
-            Framework::Nose,
-            rest.iter().filter_map(|word| at(word)).collect(),
-        ),
-        "doctest" => keep(
-            Framework::Doctest,
-            rest.iter().filter_map(|word| at(word)).collect(),
-        ),
-        "nose2" => keep(Framework::Nose2, start(rest, directory, files)),
+        "nosetests" | "nosetests3" | "nose" | "nose.core" => {
+            keep(Framework::Nose, nose(rest, directory, files))
+        }
+        "doctest" => keep(Framework::Doctest, doctest(rest, directory, files)),
+        "nose2" => keep(Framework::Nose2, nose2(rest, directory, files)),
         "unittest" | "unittest2" | "unit2" | "xmlrunner" => {
             keep(Framework::Unittest, unittest(rest))
         }
@@ -168,187 +155,21 @@ fn module(name: &str, rest: &[&str], directory: &str, files: &Files, depth: usiz
 
 /// A script of the package's own: Django's `manage.py test` and the `runtests.py` of applications.
 fn of_script(first: &str, rest: &[&str], directory: &str, files: &Files) -> Option<Call> {
-    let path = place(first, directory, files)?;
+    let word = place(first, directory, files)?;
+    let path = inside(first, directory)?;
     let name = path.rsplit('/').next()?;
     let test = name == "manage.py" && rest.first() == Some(&"test")
         || ["runtests.py", "run_tests.py"].contains(&name) && files.text(&path).contains("django");
-    let words = [path.as_str()].into_iter().chain(rest.iter().copied());
-    test.then(|| Call {
-        framework: Framework::Django,
-        words: django(words),
-        variables: vec![],
+    let words = [word.as_str()].into_iter().chain(rest.iter().copied());
+    test.then(|| {
+        let kept = django(words);
+        Call {
+            framework: Framework::Django,
+            words: kept.words,
+            left_out: kept.left_out,
+            variables: vec![],
+        }
     })
-}
-
-/// The words after pytest that say which tests are run.
-pub(super) fn pytest(words: &[&str], directory: &str, files: &Files) -> Vec<String> {
-    let packages = words.contains(&"--pyargs");
-    let mut kept = vec![];
-    let mut words = words.iter().copied();
-    while let Some(word) = words.next() {
-        if let Some(rest) = word.strip_prefix('-')
-            && !rest.is_empty()
-        {
-            let (option, joined) = match word.split_once('=') {
-                Some((option, value)) if word.starts_with("--") => (option, Some(value)),
-                _ => (word, None),
-            };
-            let known = PYTEST.iter().find(|(known, _)| *known == option);
-            match known {
-                Some((_, false)) => kept.push(option.to_owned()),
-                Some((_, true)) => {
-                    let Some(value) = joined.or_else(|| words.next()) else {
-                        break;
-                    };
-                    // Joined, so that a value is never taken for an option.
-                    let value = if option.starts_with("--ignore") || option == "--deselect" {
-                        plain(value)
-                    } else {
-                        value.to_owned()
-                    };
-                    if option.starts_with("--") {
-                        kept.push(format!("{option}={value}"));
-                    } else {
-                        kept.extend([option.to_owned(), value]);
-                    }
-                }
-                None if joined.is_none() && PYTEST_VALUES.contains(&option) => {
-                    if option == "-p"
-                        && let Some(value) = words.next()
-                        && value.starts_with("no:")
-                    {
-                        kept.push(format!("-p{value}"));
-                    } else if option != "-p" {
-                        words.next();
-                    }
-                }
-                None => {}
-            }
-        } else if let Some(path) = place(word, directory, files) {
-            kept.push(path);
-        } else if packages && is_dotted(word) {
-            kept.push(word.to_owned());
-        }
-    }
-    let directories = kept.iter().any(|word| !word.starts_with('-'));
-    if !directories && !directory.is_empty() {
-        kept.extend(place(".", directory, files));
-    }
-    kept
-}
-
-/// Where nose2 is told to start.
-fn start(words: &[&str], directory: &str, files: &Files) -> Vec<String> {
-    let mut kept = vec![];
-    let mut words = words.iter().copied();
-    while let Some(word) = words.next() {
-        let (option, joined) = match word.split_once('=') {
-            Some((option, value)) => (option, Some(value)),
-            None => (word, None),
-        };
-        let starts = ["-s", "--start-dir", "-t", "--top-level-directory"];
-        if starts.contains(&option) {
-            let value = joined.or_else(|| words.next()).unwrap_or_default();
-            if let Some(value) = place(value, directory, files) {
-                kept.extend([option.to_owned(), value]);
-            }
-        } else if ["--plugin", "-c", "--config", "-N", "--log-level"].contains(&option) {
-            if joined.is_none() {
-                words.next();
-            }
-        } else if !word.starts_with('-') && is_dotted(word) {
-            kept.push(word.to_owned());
-        }
-    }
-    kept
-}
-
-/// What unittest is told, save how much it says.
-fn unittest(words: &[&str]) -> Vec<String> {
-    let told = words.iter().filter(|word| {
-        !["-v", "-q", "-b", "-vv", "--verbose", "--quiet", "--buffer"].contains(word)
-    });
-    told.map(|word| match word.contains('/') {
-        true => plain(word),
-        false => (*word).to_owned(),
-    })
-    .collect()
-}
-
-/// The files, modules and packages that trial is told to run.
-fn trial(words: &[&str], directory: &str, files: &Files) -> Vec<String> {
-    let values = [
-        "-j",
-        "--jobs",
-        "-r",
-        "--reactor",
-        "--reporter",
-        "--random",
-        "-z",
-        "--temp-directory",
-        "-l",
-        "--logfile",
-        "--order",
-        "-o",
-    ];
-    let mut kept = vec![];
-    let mut words = words.iter().copied();
-    while let Some(word) = words.next() {
-        if values.contains(&word) {
-            words.next();
-        } else if word.starts_with('-') {
-        } else if is_dotted(word) {
-            kept.push(word.to_owned());
-        } else {
-            kept.extend(place(word, directory, files));
-        }
-    }
-    kept
-}
-
-/// What Django's runner is told, save by whom it is run and how much it says.
-fn django<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut kept = vec![];
-    let mut words = words;
-    while let Some(word) = words.next() {
-        if ["-v", "--verbosity", "--testrunner", "--parallel"].contains(&word) {
-            words.next();
-        } else if !["--testrunner=", "--parallel=", "--verbosity=", "-v"]
-            .iter()
-            .any(|left_out| word.starts_with(left_out))
-        {
-            kept.push(word.to_owned());
-        }
-    }
-    kept
-}
-
-/// The path of a word as seen from the source, where something is there.
-fn place(word: &str, directory: &str, files: &Files) -> Option<String> {
-    let (word, node) = match word.split_once("::") {
-        Some((word, node)) => (word, format!("::{node}")),
-        None => (word, String::new()),
-    };
-    let path = plain(&format!("{directory}/{word}"));
-    let path = path.trim_start_matches('/').to_owned();
-    (files.has(&path) || files.has_directory(&path)).then(|| path + &node)
-}
-
-/// A path without `.` and repeated or ending slashes.
-pub(super) fn plain(path: &str) -> String {
-    let start = if path.starts_with('/') { "/" } else { "" };
-    let parts = path
-        .split('/')
-        .filter(|part| !part.is_empty() && *part != ".");
-    format!("{start}{}", parts.collect::<Vec<_>>().join("/"))
-}
-
-fn is_dotted(word: &str) -> bool {
-    let part = |part: &str| {
-        part.starts_with(|c: char| c.is_alphabetic() || c == '_')
-            && part.chars().all(|c| c.is_alphanumeric() || c == '_')
-    };
-    word.split('.').all(part) && !word.ends_with(".py")
 }
 
 #[cfg(test)]
@@ -362,10 +183,30 @@ mod tests {
             ("tests/test_a.py", ""),
             ("t/unit/test_b.py", ""),
             ("manage.py", ""),
+            ("mypkg/__init__.py", ""),
             ("runtests.py", "import django"),
         ]);
         for (command, framework, words) in [
             ("pytest -n auto --cov=x tests", Pytest, "tests"),
+            ("pytest --cov mypkg", Pytest, ""),
+            ("pytest --cov mypkg tests", Pytest, "tests"),
+            ("pytest --cov --cov-report term -- ./tests", Pytest, "tests"),
+            (
+                "pytest --ds tests.settings --asyncio-mode=auto --dc=Dev .",
+                Pytest,
+                "-o|DJANGO_SETTINGS_MODULE=tests.settings|-o|asyncio_mode=auto|\
+                    -o|DJANGO_CONFIGURATION=Dev|.",
+            ),
+            (
+                "pytest -W error -Wignore::X --pythonwarnings=once -p no:a -pno:b -p c",
+                Pytest,
+                "-Werror|-Wignore::X|-Wonce|-pno:a|-pno:b",
+            ),
+            (
+                "pytest -vvs -n4 -ra '-mnot slow' -k=x",
+                Pytest,
+                "-m|not slow|-k|x",
+            ),
             (
                 "coverage run -p -m pytest {work} -k 'not x' --tb short ./tests/",
                 Pytest,
@@ -393,6 +234,14 @@ mod tests {
                 "",
             ),
             ("nosetests -v --with-doctest tests missing", Nose, "tests"),
+            ("nosetests --cover-package mypkg", Nose, ""),
+            (
+                "nosetests --with-coverage --cover-package -v --where=tests",
+                Nose,
+                "tests",
+            ),
+            ("nose2 --coverage mypkg", Nose2, ""),
+            ("nose2 -C --coverage -v mypkg", Nose2, "mypkg"),
             (
                 "coverage run bin/nose2 -v --plugin nose2.plugins.mp -s tests",
                 Nose2,
@@ -413,6 +262,16 @@ mod tests {
                 "django-admin test --settings s",
                 Django,
                 "-m|django|test|--settings|s",
+            ),
+            (
+                "python manage.py test --parallel --settings=tests.settings",
+                Django,
+                "manage.py|test|--settings=tests.settings",
+            ),
+            (
+                "django-admin test --parallel auto -v2 --testrunner a.B app",
+                Django,
+                "-m|django|test|app",
             ),
             (
                 "python ./runtests.py --parallel 1 x",
@@ -440,10 +299,87 @@ mod tests {
             let words = shlex::split(command).unwrap();
             assert_eq!(call(&words, "", &files), None, "{command}");
         }
-        let inside = call(&["pytest".into(), "unit".into()], "t", &files).unwrap();
-        assert_eq!(inside.words, ["t/unit"]);
-        let there = call(&["pytest".into()], "t", &files).unwrap();
-        assert_eq!(there.words, ["t"]);
+    }
+
+    #[test]
+    fn words_are_seen_from_where_the_command_runs() {
+        let files = Files::of(&[
+            ("tests/test_a.py", ""),
+            ("t/unit/test_b.py", ""),
+            ("manage.py", ""),
+            ("t/runtests.py", "import django"),
+        ]);
+        for (command, directory, words) in [
+            ("pytest", "t", ""),
+            ("pytest unit tests", "t", "unit"),
+            (
+                "pytest -k x ../tests {source}/t",
+                "t",
+                "-k|x|../tests|{source}/t",
+            ),
+            (
+                "pytest --pyargs a {source}/tests t",
+                "{work}",
+                "--pyargs|a|{source}/tests|t",
+            ),
+            ("nosetests unit/test_b.py", "t", "unit/test_b.py"),
+            (
+                "python -m unittest discover -s ./unit",
+                "t",
+                "discover|-s|unit",
+            ),
+            ("nose2 -s unit", "t", "-s|unit"),
+            ("python runtests.py x", "t", "runtests.py|x"),
+            ("{source}/manage.py test", "t", "{source}/manage.py|test"),
+        ] {
+            let words_of = shlex::split(command).unwrap();
+            let found = call(&words_of, directory, &files).unwrap_or_else(|| panic!("{command}"));
+            assert_eq!(found.words.join("|"), words, "{command}");
+        }
+        let not_there = ["manage.py".to_owned(), "test".to_owned()];
+        assert_eq!(call(&not_there, "t", &files), None);
+    }
+
+    #[test]
+    fn options_that_may_matter_are_not_left_out_in_silence() {
+        let files = Files::of(&[("tests/test_a.py", ""), ("manage.py", "")]);
+        for (command, left_out) in [
+            (
+                "pytest -v -xq --cov x --tb=short -n 2 -k x -W error --ds=s tests",
+                "",
+            ),
+            (
+                "pytest --runslow -c x.ini -p a.b --timeout 3 --foo=1 -o a=b tests",
+                "--runslow|-c x.ini|-p a.b|--timeout=3|--foo=1|-o a=b",
+            ),
+            (
+                "nosetests -v -a slow --with-doctest --cover-erase -w gone",
+                "-a slow|--with-doctest|-w gone",
+            ),
+            ("python -m doctest -v -o ELLIPSIS a.rst", "-o ELLIPSIS"),
+            (
+                "nose2 -v --plugin a.b -A c --coverage-report term",
+                "--plugin=a.b|-A c",
+            ),
+            ("trial -j 2 -r select --reporter text a", "-r select"),
+            (
+                "manage.py test -v 2 --testrunner=a.B --testrunner c",
+                "--testrunner=a.B|--testrunner=c",
+            ),
+            ("hatch test -k x", "-k|x"),
+            ("python -m unittest -v", ""),
+        ] {
+            let words_of = shlex::split(command).unwrap();
+            let found = call(&words_of, "", &files).unwrap_or_else(|| panic!("{command}"));
+            assert_eq!(found.left_out.join("|"), left_out, "{command}");
+        }
+        let call = |command: &str| call(&shlex::split(command).unwrap(), "", &files).unwrap();
+        let note = "1 option of the test command is left out: `--a`";
+        assert_eq!(call("pytest --a tests").note().as_deref(), Some(note));
+        let note = "2 options of the test command are left out: `--a --b=c`";
+        assert_eq!(call("pytest --a --b=c").note().as_deref(), Some(note));
+        assert_eq!(call("pytest -v").note(), None);
+        assert!(call("pytest --a tests").is_as(&call("pytest tests")));
     }
 
     #[test]

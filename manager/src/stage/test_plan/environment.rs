@@ -17,7 +17,7 @@ pub(super) struct Environment {
     pub commands: Vec<Vec<String>>,
     /// Variables of all of it, and which of them are left out.
     pub variables: Variables,
-    /// Where, relative to the source; empty for the source itself.
+    /// Where, relative to the source, or from `{work}` on; empty for the source itself.
     pub directory: String,
     /// What is installed before, each as the arguments of one `pip install`.
     pub installs: Vec<Vec<String>>,
@@ -54,4 +54,85 @@ pub(super) fn environments(files: &Files, python: PythonVersion) -> Vec<Environm
     all.extend(hatch::environments(files));
     all.truncate(2 * MOST);
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first(files: &[(&str, &str)]) -> Environment {
+        environments(&Files::of(files), PythonVersion::TEST).remove(0)
+    }
+
+    #[test]
+    fn commands_of_tox_run_in_the_directory_that_is_said() {
+        let of = |said: &str| {
+            let commands = "commands = pytest {toxinidir}/a {changedir}/b\n";
+            let found = first(&[("tox.ini", &format!("[testenv]\n{said}\n{commands}"))]);
+            let command = found.commands[0].join(" ");
+            (found.directory, command, found.skipped)
+        };
+        let elsewhere = "pytest {source}/a ./b";
+        for (said, directory, command) in [
+            ("", "", "pytest ./a ./b"),
+            ("changedir = ./", "", "pytest ./a ./b"),
+            ("change_dir = {tox_root}/t/", "t", elsewhere),
+            ("changedir = {envtmpdir}/x", "{work}/x", elsewhere),
+            ("changedir = .tmp/{envname}", ".tmp/py313", elsewhere),
+        ] {
+            let expected = (directory.to_owned(), command.to_owned(), vec![]);
+            assert_eq!(of(said), expected, "{said}");
+        }
+        let (directory, _, skipped) = of("changedir = {envbin}/x");
+        assert_eq!(directory, "");
+        let note = "tox's directory `{envbin}/x` is not understood for {envbin}";
+        assert_eq!(skipped, [note]);
+        let toml = "env_run_base = {change_dir = 't', commands = [['pytest', '{tox_root}/a']]}\n";
+        let found = first(&[("tox.toml", toml)]);
+        assert_eq!(found.directory, "t");
+        assert_eq!(found.commands, [["pytest", "{source}/a"]]);
+    }
+
+    #[test]
+    fn what_changes_the_directory_elsewhere_is_followed_or_told() {
+        let of = |body: &str| {
+            let found = first(&[("noxfile.py", &format!("def tests(s):\n{body}"))]);
+            (found.directory, found.skipped)
+        };
+        let note = |why: &str| {
+            format!("the change of the directory in tests of noxfile.py is not followed: {why}")
+        };
+        let run = "    s.run('pytest')\n";
+        for (body, directory, skipped) in [
+            (
+                format!("    s.chdir('./a')\n    s.cd('b')\n{run}"),
+                "a/b",
+                None,
+            ),
+            (
+                format!("{run}    s.chdir('a')\n"),
+                "",
+                Some(note("it is not before all commands")),
+            ),
+            (
+                format!("    with s.chdir('a'):\n        s.run('make')\n{run}"),
+                "",
+                Some(note("it is for some of its commands")),
+            ),
+            (
+                format!("    s.chdir(where)\n{run}"),
+                "",
+                Some("1 of chdir is not written out in tests of noxfile.py".to_owned()),
+            ),
+        ] {
+            let expected = (directory.to_owned(), Vec::from_iter(skipped));
+            assert_eq!(of(&body), expected, "{body}");
+        }
+        let pdm = "[tool.pdm.scripts]\ntest = {cmd = 'pytest', working_dir = 'a'}\n";
+        let found = first(&[("pyproject.toml", pdm)]);
+        assert_eq!(
+            found.skipped,
+            ["the directory `a` of the script `test` is not followed"]
+        );
+    }
 }

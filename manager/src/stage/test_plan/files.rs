@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pyti_index::archive::{self, ArchiveError, Limits, MemberKind};
+use pyti_analyzer::amount;
+use pyti_index::archive::{self, ArchiveError, Limits, Member, MemberKind};
 use pyti_index::filename::DistKind;
 
 use super::requirements::is_list;
@@ -11,6 +12,8 @@ use super::requirements::is_list;
 const MOST_BYTES: u64 = 256 << 10;
 /// Files that are read.
 const MOST_FILES: usize = 400;
+/// Files of one rank that are read before further ones of any other.
+const SHARE: usize = 90;
 /// Where files are read that say how tests are run.
 const SETTINGS: [&str; 14] = [
     "pyproject.toml",
@@ -36,8 +39,9 @@ pub(in crate::stage) struct Files {
     pub(super) paths: Vec<String>,
     /// The texts that were read.
     pub(super) texts: BTreeMap<String, String>,
-    /// How many may tell something too and were not read.
-    pub(super) unread: usize,
+    /// Those that may tell something too and were not read, the most telling first: there are too many,
+    /// or they are too large.
+    pub(super) unread: Vec<String>,
 }
 
 impl Files {
@@ -60,18 +64,10 @@ impl Files {
             .members
             .iter()
             .filter(|member| member.kind == MemberKind::File);
-        let mut wanted: Vec<(u8, &str)> = files
+        let telling = files
             .clone()
-            .filter(|member| member.size <= MOST_BYTES)
-            .filter_map(|member| Some((rank(&inside(&member.path))?, member.path.as_str())))
-            .collect();
-        wanted.sort_by_key(|(rank, _)| *rank);
-        let unread = wanted.len().saturating_sub(MOST_FILES);
-        let wanted: BTreeSet<&str> = wanted
-            .into_iter()
-            .map(|(_, path)| path)
-            .take(MOST_FILES)
-            .collect();
+            .filter_map(|member| Some((rank(&inside(&member.path))?, member)));
+        let (wanted, unread) = divided(telling);
         let read = archive::read(path, kind, &limits, |member| wanted.contains(member))?;
         let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
         let mut paths: Vec<String> = files.map(|member| inside(&member.path)).collect();
@@ -83,12 +79,29 @@ impl Files {
                 .iter()
                 .map(|(path, bytes)| (inside(path), text(bytes)))
                 .collect(),
-            unread,
+            unread: unread.into_iter().map(inside).collect(),
         })
+    }
+
+    /// What is not known since it was not read, in a sentence.
+    pub(super) fn unread_note(&self) -> Option<String> {
+        let first = self.unread.first()?;
+        let (one, many) = ("file is", "files are");
+        let files = amount(self.unread.len() as u64, one, many);
+        let kib = MOST_BYTES >> 10;
+        Some(format!(
+            "{files} not read that may tell of its tests (the limit is {MOST_FILES} files of {kib} KiB \
+             each), first of all `{first}`"
+        ))
     }
 
     pub(super) fn text(&self, path: &str) -> &str {
         self.texts.get(path).map_or("", String::as_str)
+    }
+
+    /// Whether its text is there.
+    pub(super) fn is_read(&self, path: &str) -> bool {
+        self.texts.contains_key(path)
     }
 
     pub(super) fn has(&self, path: &str) -> bool {
@@ -134,15 +147,49 @@ fn rank(path: &str) -> Option<u8> {
         return Some(0);
     }
     let depth = path.matches('/').count();
-    if is_list(path) {
+    if is_test(path) || path.ends_with("conftest.py") {
         return Some(1);
     }
-    if is_test(path) || path.ends_with("conftest.py") {
-        return Some(2);
+    if is_list(path) {
+        let path = path.to_ascii_lowercase();
+        // Others may be the data of tests.
+        let named = path.contains("requir") || path.contains("constrain");
+        return Some(if named { 2 } else { 3 });
     }
     let read = path.ends_with(".py") && depth <= 2
         || (path.ends_with(".rst") || path.ends_with(".txt")) && depth == 0;
-    read.then_some(3)
+    read.then_some(4)
+}
+
+/// Of these members, each with its rank, those that are read, and those that are not, the most telling
+/// first. Every rank has its share, so that many files of one do not hide those of another.
+fn divided<'a>(
+    telling: impl Iterator<Item = (u8, &'a Member)>,
+) -> (BTreeSet<&'a str>, Vec<&'a str>) {
+    let mut of_rank: BTreeMap<u8, usize> = BTreeMap::new();
+    let (mut unread, mut read, mut further) = (vec![], vec![], vec![]);
+    for (rank, member) in telling {
+        let path = member.path.as_str();
+        if member.size > MOST_BYTES {
+            unread.push((rank, path));
+            continue;
+        }
+        let so_far = of_rank.entry(rank).or_default();
+        *so_far += 1;
+        if *so_far <= SHARE {
+            read.push((rank, path));
+        } else {
+            further.push((rank, path));
+        }
+    }
+    further.sort_by_key(|(rank, _)| *rank);
+    read.extend(further);
+    unread.extend(read.split_off(read.len().min(MOST_FILES)));
+    unread.sort_by_key(|(rank, _)| *rank);
+    (
+        read.into_iter().map(|(_, path)| path).collect(),
+        unread.into_iter().map(|(_, path)| path).collect(),
+    )
 }
 
 #[cfg(test)]
@@ -157,7 +204,90 @@ impl Files {
                 .iter()
                 .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
                 .collect(),
-            unread: 0,
+            unread: vec![],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use pyti_index::CoreMetadata;
+    use zip::write::{SimpleFileOptions, ZipWriter};
+
+    use super::super::{Framework, PythonVersion, TestPlan, plan};
+    use super::*;
+
+    /// What is read of an archive of these files.
+    fn read(texts: &[(&str, &str)]) -> Files {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut zip = ZipWriter::new(file.reopen().unwrap());
+        for (path, text) in texts {
+            let path = format!("a-1/{path}");
+            zip.start_file(path, SimpleFileOptions::default()).unwrap();
+            zip.write_all(text.as_bytes()).unwrap();
+        }
+        zip.finish().unwrap();
+        Files::read(file.path(), DistKind::SdistZip).unwrap()
+    }
+
+    fn planned(files: &Files) -> TestPlan {
+        plan(files, &CoreMetadata::default(), PythonVersion::TEST).unwrap()
+    }
+
+    #[test]
+    fn data_of_tests_do_not_hide_the_tests() {
+        let data: Vec<String> = (0..400).map(|n| format!("tests/data/{n}.txt")).collect();
+        let mut texts: Vec<(&str, &str)> = data.iter().map(|path| (&**path, "")).collect();
+        texts.push(("requirements-test.txt", "a>1\n"));
+        texts.push(("tests/test_a.py", "import pytest"));
+        let files = read(&texts);
+        assert_eq!(files.texts.len(), MOST_FILES);
+        let plan = planned(&files);
+        assert_eq!(plan.reason, "tests/test_a.py has `import pytest`");
+        assert_eq!(plan.wanted, ["a>1"]);
+        assert_eq!(
+            plan.notes,
+            [
+                "2 files are not read that may tell of its tests (the limit is 400 files of 256 KiB \
+                each), first of all `tests/data/398.txt`"
+            ]
+        );
+    }
+
+    #[test]
+    fn many_tests_do_not_hide_what_they_require() {
+        let tests: Vec<String> = (0..500).map(|n| format!("tests/test_{n}.py")).collect();
+        let mut texts: Vec<(&str, &str)> = tests.iter().map(|path| (&**path, "")).collect();
+        texts.push(("requirements-test.txt", "a>1\n"));
+        texts.push(("tox.ini", "[testenv]\ncommands = nose2"));
+        let files = read(&texts);
+        assert_eq!((files.texts.len(), files.unread.len()), (MOST_FILES, 102));
+        let plan = planned(&files);
+        assert_eq!(plan.framework, Framework::Nose2);
+        assert_eq!(plan.wanted, ["a>1"]);
+    }
+
+    #[test]
+    fn tests_and_settings_that_are_too_large_are_not_none() {
+        let long = "#".repeat(300 << 10);
+        let files = read(&[
+            ("README.rst", ">>> 1\n1\n"),
+            ("test_a.py", &long),
+            ("tox.ini", &long),
+        ]);
+        let plan = planned(&files);
+        assert_eq!(plan.framework, Framework::Pytest);
+        let reason = "test_a.py is named as tests are, and is not read";
+        assert_eq!(plan.reason, reason);
+        assert_eq!(plan.seen.as_deref(), Some("test_a.py"));
+        assert_eq!(
+            plan.notes,
+            [
+                "2 files are not read that may tell of its tests (the limit is 400 files of 256 KiB \
+                each), first of all `tox.ini`"
+            ]
+        );
     }
 }

@@ -11,6 +11,7 @@ use super::environment::Environment;
 use super::files::Files;
 use super::ini::Ini;
 use super::invocation::arguments;
+use super::seen::{by_name, examples};
 use super::variables::Variables;
 
 /// What runs tests.
@@ -54,9 +55,6 @@ impl Framework {
 static TEST_SUITE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r#"(?m)(?:^|[(,])\s*['"]?test_suite['"]?\s*[=:]\s*['"]?([A-Za-z_][\w.]*)"#).ok()
 });
-/// Ends of the names of files whose examples doctest runs.
-const EXAMPLES: [&str; 4] = [".py", ".rst", ".txt", ".md"];
-static DOCTEST: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?m)^\s*>>> ").ok());
 
 /// What runs a package's tests.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,6 +65,8 @@ pub(super) struct Choice {
     pub reason: String,
     /// Arguments of the interpreter.
     pub arguments: Vec<String>,
+    /// Where it runs, relative to the source.
+    pub directory: String,
     /// Which of the package's environments says so.
     pub environment: Option<usize>,
     /// Variables of that environment and of its command.
@@ -85,7 +85,7 @@ const PYTEST: [(&str, &str); 5] = [
     ("pytest.toml", "[pytest]"),
 ];
 /// What a test file imports that is written for a framework, the most telling first.
-const IMPORTS: [(&[&str], Framework); 5] = [
+pub(super) const IMPORTS: [(&[&str], Framework); 5] = [
     (&["import pytest", "from pytest"], Framework::Pytest),
     (
         &["from twisted.trial", "import twisted.trial"],
@@ -105,34 +105,43 @@ pub(super) fn choose(files: &Files, environments: &[Environment]) -> Result<Choi
         Ok(Choice {
             framework,
             reason,
-            arguments: arguments(framework, words.unwrap_or_default(), files),
+            arguments: arguments(framework, words.unwrap_or_default(), "", files),
+            directory: String::new(),
             environment: None,
             variables: Variables::default(),
             notes: vec![],
         })
     };
     for (index, environment) in environments.iter().enumerate() {
+        let directory = environment.directory.as_str();
         let mut calls = environment.commands.iter().filter_map(|command| {
-            let call = call(command, &environment.directory, files)?;
+            let call = call(command, directory, files)?;
             Some((command.as_slice(), call))
         });
         let Some((command, call)) = calls.next() else {
             continue;
         };
         // The same again would tell nothing more.
-        let others = calls.filter(|(_, other)| *other != call);
+        let others = calls.filter(|(_, other)| !other.is_as(&call));
         let others: Vec<&[String]> = others.map(|(command, _)| command).collect();
         let mut variables = environment.variables.clone();
         for (name, value) in &call.variables {
             variables.add(name, value);
         }
+        let not_run = not_run(&environment.origin, &others);
+        let notes = call.note().into_iter().chain(not_run).collect();
+        let mut reason = format!("{} runs `{}`", environment.origin, command.join(" "));
+        if !directory.is_empty() {
+            reason.push_str(&format!(" in {directory}"));
+        }
         return Ok(Choice {
             framework: call.framework,
-            reason: format!("{} runs `{}`", environment.origin, command.join(" ")),
-            arguments: arguments(call.framework, call.words, files),
+            reason,
+            arguments: arguments(call.framework, call.words, directory, files),
+            directory: directory.to_owned(),
             environment: Some(index),
             variables,
-            notes: not_run(&environment.origin, &others).into_iter().collect(),
+            notes,
         });
     }
     for (file, mark) in PYTEST {
@@ -176,7 +185,8 @@ pub(super) fn choose(files: &Files, environments: &[Environment]) -> Result<Choi
         for path in &tests {
             let text = files.text(path);
             if let Some(mark) = marks.iter().find(|mark| text.contains(**mark)) {
-                return chosen(framework, format!("{path} has `{mark}`"), None);
+                let words = by_name(&tests).filter(|_| framework == Framework::Pytest);
+                return chosen(framework, format!("{path} has `{mark}`"), words);
             }
         }
     }
@@ -185,24 +195,25 @@ pub(super) fn choose(files: &Files, environments: &[Environment]) -> Result<Choi
         .find(|path| files.text(path).contains("def test"))
     {
         let reason = format!("{path} has functions named test");
-        return chosen(Framework::Pytest, reason, None);
+        return chosen(Framework::Pytest, reason, by_name(&tests));
     }
-    // Only files with examples: modules are imported to be searched, and some are scripts.
-    let examples: Vec<String> = files
-        .texts
-        .iter()
-        .filter(|(path, text)| {
-            EXAMPLES.iter().any(|end| path.ends_with(end))
-                && DOCTEST.as_ref().is_some_and(|mark| mark.is_match(text))
-        })
-        .map(|(path, _)| path.clone())
-        .collect();
-    match examples.first() {
-        Some(path) => {
+    // pytest runs what is written for most of the others too.
+    let mut unread = tests.iter().filter(|path| !files.is_read(path));
+    if let Some(path) = unread.next() {
+        let reason = format!("{path} is named as tests are, and is not read");
+        return chosen(Framework::Pytest, reason, by_name(&tests));
+    }
+    let examples = examples(files);
+    match (examples.first(), tests.first()) {
+        (Some(path), _) => {
             let reason = format!("{path} has examples after >>>");
             chosen(Framework::Doctest, reason, Some(examples))
         }
-        None => Err("the source distribution has no tests".to_owned()),
+        (None, Some(path)) => {
+            let reason = format!("{path} is named as tests are");
+            chosen(Framework::Pytest, reason, by_name(&tests))
+        }
+        (None, None) => Err("the source distribution has no tests".to_owned()),
     }
 }
 

@@ -87,7 +87,11 @@ fn add_scripts(scripts: &Table, environment: &mut Environment) {
         .collect();
     // `test` before `test-cov` before `cov`.
     named.sort_by_key(|(name, _)| (!name.starts_with("test"), name.len()));
-    for (_, script) in named {
+    for (name, script) in named {
+        if let Some(there) = script.get("working_dir").and_then(Value::as_str) {
+            let note = format!("the directory `{there}` of the script `{name}` is not followed");
+            environment.skipped.push(note);
+        }
         let script = script.get("cmd").unwrap_or(script);
         let lines = match script {
             Value::String(line) => vec![line.as_str()],

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::command;
+use super::command::{self, Kept};
 use super::files::Files;
 use super::framework::Framework;
 use super::ini::Ini;
@@ -14,16 +14,23 @@ pub(in crate::stage) const RUN_DJANGO: (&str, &str) = (
 );
 
 /// Arguments of the interpreter that run the tests; `words` is what the package's own command says
-/// of them.
-pub(super) fn arguments(framework: Framework, words: Vec<String>, files: &Files) -> Vec<String> {
+/// of them. They are run in `directory`, relative to the source.
+pub(super) fn arguments(
+    framework: Framework,
+    words: Vec<String>,
+    directory: &str,
+    files: &Files,
+) -> Vec<String> {
     let these =
         |words: &[&str]| -> Vec<String> { words.iter().map(|&word| word.to_owned()).collect() };
+    let inside = below(directory, files);
+    let seen = inside.as_ref().unwrap_or(files);
     let or = |words: Vec<String>, other: &dyn Fn() -> Vec<String>| {
         if words.is_empty() { other() } else { words }
     };
     match framework {
-        Framework::Pytest => [pytest(), configured(files), words].concat(),
-        Framework::Nose => [pytest(), nose(files), words].concat(),
+        Framework::Pytest => [pytest(), configured(directory, files).words, words].concat(),
+        Framework::Nose => [pytest(), nose(seen), words].concat(),
         Framework::Doctest => {
             let globs = [
                 "--doctest-modules",
@@ -47,12 +54,12 @@ pub(super) fn arguments(framework: Framework, words: Vec<String>, files: &Files)
         }
         Framework::Trial => {
             let report = ["-m", "twisted.trial", "--reporter=subunit"];
-            [these(&report), or(words, &|| trial(files))].concat()
+            [these(&report), or(words, &|| trial(seen))].concat()
         }
         Framework::Django => [these(&[RUN_DJANGO.0, "{work}/junit"]), words].concat(),
         Framework::Unittest => {
             let report = ["-m", "xmlrunner", "-o", "{work}/junit"];
-            [these(&report), or(words, &|| discovery(files))].concat()
+            [these(&report), or(words, &|| discovery(seen))].concat()
         }
         Framework::Command => vec![],
     }
@@ -78,8 +85,29 @@ fn pytest() -> Vec<String> {
     .to_vec()
 }
 
-/// What of pytest's configured options says which tests are run.
-fn configured(files: &Files) -> Vec<String> {
+/// What it says that options which are configured are left out, where any are.
+pub(super) fn left_out(framework: Framework, directory: &str, files: &Files) -> Option<String> {
+    let pytest = framework == Framework::Pytest;
+    let kept = pytest.then(|| configured(directory, files))?;
+    command::left_out(&kept.left_out, "pytest's addopts")
+}
+
+/// The paths of what is in a directory, as they are seen from there; `None` for the source's own.
+fn below(directory: &str, files: &Files) -> Option<Files> {
+    let start = match directory {
+        "" => return None,
+        directory => format!("{directory}/"),
+    };
+    let paths = files.paths.iter();
+    let paths = paths.filter_map(|path| path.strip_prefix(start.as_str()));
+    Some(Files {
+        paths: paths.map(str::to_owned).collect(),
+        ..Files::default()
+    })
+}
+
+/// What of pytest's configured options says which tests are run and how.
+fn configured(directory: &str, files: &Files) -> Kept {
     let ini = |file: &str, section: &str| {
         let ini = Ini::parse(files.text(file));
         shlex::split(ini.get(section, "addopts")?)
@@ -103,9 +131,14 @@ fn configured(files: &Files) -> Vec<String> {
         .or_else(|| ini("setup.cfg", "tool:pytest"))
         .unwrap_or_default();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let mut kept = command::pytest(&words, "", files);
+    let mut kept = command::pytest(&words, directory, files);
     // Which of them are run is said by the command or by `testpaths`.
-    kept.retain(|word| word.starts_with('-') || !files.has_directory(word));
+    let mut is_value = false;
+    kept.words.retain(|word| {
+        let was_value = is_value;
+        is_value = !was_value && ["-k", "-m", "-o"].contains(&&**word);
+        was_value || word.starts_with('-') || !command::is_directory(word, directory, files)
+    });
     kept
 }
 
@@ -183,11 +216,12 @@ fn discovery(files: &Files) -> Vec<String> {
         .map(|path| directory(path))
         .min_by_key(|directory| (directory.matches('/').count(), directory.clone()))
         .unwrap_or_else(|| ".".to_owned());
-    let usual = tests.iter().any(|path| {
+    let usual = |path: &&String| {
         path.rsplit('/')
             .next()
             .is_some_and(|name| name.starts_with("test"))
-    });
+    };
+    let usual = tests.is_empty() || tests.iter().any(usual);
     let pattern = if usual { "test*.py" } else { "*_test*.py" };
     let mut words = vec![
         "discover".into(),
@@ -226,6 +260,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_run_in_a_directory_is_seen_from_there() {
+        let files = Files::of(&[
+            ("setup.cfg", "[nosetests]\ntests = t\n"),
+            ("t/setup.cfg", ""),
+            ("t/sub/test_a.py", ""),
+            ("t/sub/__init__.py", ""),
+        ]);
+        let last = |framework, directory: &str, count: usize| {
+            let words = arguments(framework, vec![], directory, &files);
+            words[words.len() - count..].join(" ")
+        };
+        let found = last(Framework::Unittest, "t", 7);
+        assert_eq!(found, "discover -s sub -p test*.py -t .");
+        let found = last(Framework::Unittest, "{work}", 5);
+        assert_eq!(found, "discover -s . -p test*.py");
+        assert_eq!(last(Framework::Trial, "t", 1), "sub");
+        assert_eq!(last(Framework::Nose, "", 1), "t");
+        let found = last(Framework::Nose, "t", 1);
+        assert_eq!(found, "python_functions=[Tt]est* *_[Tt]est*");
+    }
+
+    #[test]
     fn trial_is_told_packages_and_files() {
         let files = Files::of(&[
             ("a/__init__.py", ""),
@@ -241,14 +297,29 @@ mod tests {
 
     #[test]
     fn options_that_choose_tests_are_kept() {
-        let files = Files::of(&[
-            (
-                "pyproject.toml",
-                "[tool.pytest.ini_options]\naddopts = ['--cov', '-m', 'not slow', '--ignore=x']\n",
-            ),
-            ("tests/a.py", ""),
-        ]);
-        assert_eq!(configured(&files), ["-m", "not slow", "--ignore=x"]);
+        let of = |addopts: &str| {
+            let text = format!("[tool.pytest.ini_options]\naddopts = {addopts}\n");
+            let files = Files::of(&[("pyproject.toml", &text), ("tests/a.py", "")]);
+            let kept = configured("", &files);
+            assert_eq!(configured("tests", &files), kept);
+            let note = left_out(Framework::Pytest, "", &files);
+            (kept.words.join("|"), note.unwrap_or_default())
+        };
+        let quiet = of("['--cov', '-m', 'not slow', '--ignore=x']");
+        assert_eq!(quiet, ("-m|not slow|--ignore=x".to_owned(), String::new()));
+        let settings = "-m|tests|-o|asyncio_mode=auto|-Werror".to_owned();
+        let note = "2 options of pytest's addopts are left out: `--runslow -p a`".to_owned();
+        assert_eq!(
+            of("'-m tests --asyncio-mode=auto -W error -ra --runslow -p a'"),
+            (settings, note)
+        );
+        let ini = ("pytest.ini", "[pytest]\naddopts = --runslow\n");
+        let files = Files::of(&[ini, ("tests/a.py", "")]);
+        assert_eq!(left_out(Framework::Nose, "", &files), None);
+        let words = "--cov tests tests .";
+        let ini = ("pytest.ini", format!("[pytest]\naddopts = {words}\n"));
+        let files = Files::of(&[(ini.0, &ini.1), ("tests/a.py", "")]);
+        assert_eq!(configured("", &files), Kept::default());
         let nose_files = Files::of(&[
             (
                 "setup.cfg",

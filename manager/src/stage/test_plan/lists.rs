@@ -29,6 +29,8 @@ pub(super) struct Asked {
     pub groups: Vec<String>,
     /// What is not followed, one sentence each.
     pub skipped: Vec<String>,
+    /// How much more is left out: there is too much of it, or it is too long.
+    pub left_out: usize,
 }
 
 /// Reads arguments and lists of one package.
@@ -55,13 +57,22 @@ impl<'a> Reader<'a> {
     }
 
     fn follow(&mut self, path: &str, constrains: bool, depth: usize) {
-        if depth > DEEPEST || !self.seen.insert((path.to_owned(), constrains)) {
+        let list = (path.to_owned(), constrains);
+        if self.seen.contains(&list) {
             return;
         }
-        let Some(text) = self.files.texts.get(path) else {
+        if depth > DEEPEST {
             self.skip(format!(
-                "the list `{path}` is not in the source distribution"
+                "the list `{path}` is not read: it is more than {DEEPEST} lists deep"
             ));
+            return;
+        }
+        self.seen.insert(list);
+        let Some(text) = self.files.texts.get(path) else {
+            self.skip(match self.files.has(path) {
+                true => format!("the list `{path}` is not read"),
+                false => format!("the list `{path}` is not in the source distribution"),
+            });
             return;
         };
         let directory = path.rsplit_once('/').map_or("", |(parent, _)| parent);
@@ -120,13 +131,19 @@ impl<'a> Reader<'a> {
     fn skip(&mut self, reason: String) {
         if self.asked.skipped.len() < MOST_SKIPPED {
             self.asked.skipped.push(reason);
+        } else {
+            self.asked.left_out += 1;
         }
     }
 
     fn requirement(&mut self, text: &str, constrains: bool) {
         let asked = &mut self.asked;
         let full = asked.requirements.len() + asked.constraints.len() >= MOST;
-        if full || text.is_empty() || text.chars().count() > LONGEST {
+        if text.is_empty() {
+            return;
+        }
+        if full || text.chars().count() > LONGEST {
+            asked.left_out += 1;
             return;
         }
         if let Some(extras) = own(text) {
@@ -250,5 +267,33 @@ mod tests {
         let mut reader = Reader::new(&files);
         reader.list("0.txt");
         assert_eq!(reader.asked.requirements.len(), DEEPEST + 1);
+        assert_eq!(
+            reader.asked.skipped,
+            ["the list `9.txt` is not read: it is more than 8 lists deep"]
+        );
+    }
+
+    #[test]
+    fn what_is_too_much_is_counted() {
+        let many: String = (0..MOST + 2).map(|number| format!("a{number}\n")).collect();
+        let long = format!("{}\nb\n", "x".repeat(LONGEST + 1));
+        let links = "git+https://x.test/y\n".repeat(MOST_SKIPPED + 3);
+        for (text, requirements, left_out) in [(&many, MOST, 2), (&long, 1, 1), (&links, 0, 3)] {
+            let files = Files::of(&[("a.txt", text)]);
+            let mut reader = Reader::new(&files);
+            reader.list("a.txt");
+            let asked = reader.asked;
+            let counted = (asked.requirements.len(), asked.left_out);
+            assert_eq!(counted, (requirements, left_out));
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_there_is_not_told_to_be_missing() {
+        let mut files = Files::of(&[("a.txt", "-r b.txt\n"), ("b.txt", "")]);
+        files.texts.remove("b.txt");
+        let mut reader = Reader::new(&files);
+        reader.list("a.txt");
+        assert_eq!(reader.asked.skipped, ["the list `b.txt` is not read"]);
     }
 }

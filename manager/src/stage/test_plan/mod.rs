@@ -15,13 +15,14 @@ mod invocation;
 mod lists;
 mod nox;
 mod requirements;
+mod seen;
 mod substitution;
 mod tox;
 mod variables;
 
 use std::collections::BTreeMap;
 
-use pyti_analyzer::escape_within;
+use pyti_analyzer::{amount, escape_within};
 use pyti_index::CoreMetadata;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,7 @@ use framework::{Choice, choose};
 pub(super) use invocation::RUN_DJANGO;
 use invocation::arguments;
 use requirements::{Wanted, own, wanted};
+use seen::seen;
 use variables::Variables;
 
 /// Characters kept of a reason or a note, which quote the package's files.
@@ -65,9 +67,16 @@ pub struct TestPlan {
     pub framework: Framework,
     /// Why it was chosen.
     pub reason: String,
-    /// Arguments of the interpreter, in the source's directory; the program itself first where
+    /// A file that seems to have tests for it: where there is one, no run proves that there are none.
+    #[serde(default)]
+    pub seen: Option<String>,
+    /// Arguments of the interpreter, in [`Self::directory`]; the program itself first where
     /// [`Framework::Command`] is run.
     pub arguments: Vec<String>,
+    /// Where that is run, relative to the source's directory, or from `{work}` on; empty for the
+    /// source's directory itself.
+    #[serde(default)]
+    pub directory: String,
     /// Environment variables that the package sets for them; `{source}` and `{work}` in a value stand
     /// for places in the guest.
     #[serde(default)]
@@ -87,6 +96,18 @@ pub struct TestPlan {
     pub notes: Vec<String>,
 }
 
+impl TestPlan {
+    /// The directory in the guest, where that is not the source's own; `{source}` and `{work}` in it
+    /// stand for places there.
+    pub(super) fn cwd(&self) -> Option<String> {
+        match self.directory.as_str() {
+            "" => None,
+            whole if whole.starts_with(['/', '{']) => Some(whole.to_owned()),
+            inside => Some(format!("{{source}}/{inside}")),
+        }
+    }
+}
+
 /// How the tests among these files are run, by this interpreter.
 ///
 /// # Errors
@@ -101,28 +122,17 @@ pub(in crate::stage) fn plan(
     let environment = choice.environment.and_then(|index| environments.get(index));
     let environment = environment.or_else(|| for_tests(&environments));
     let wanted = wanted(files, metadata, environment);
-    let cut = cut(&mut choice, files);
+    let cut = cut(&mut choice);
     choice.notes.extend(cut);
     Ok(of_choice(choice, wanted, files, python))
 }
 
 /// Cuts a command that names too many files, and says what is not tested for that.
-fn cut(choice: &mut Choice, files: &Files) -> Vec<String> {
-    let mut notes = vec![];
+fn cut(choice: &mut Choice) -> Option<String> {
     let all = choice.arguments.len();
-    if all > MOST_WORDS {
-        choice.arguments.truncate(MOST_WORDS);
-        notes.push(format!(
-            "only the first {MOST_WORDS} of the {all} words of the command are used"
-        ));
-    }
-    if choice.framework == Framework::Doctest && files.unread > 0 {
-        notes.push(format!(
-            "{} more files were not searched for examples",
-            files.unread
-        ));
-    }
-    notes
+    choice.arguments.truncate(MOST_WORDS);
+    (all > MOST_WORDS)
+        .then(|| format!("only the first {MOST_WORDS} of the {all} words of the command are used"))
 }
 
 /// The plan of a command that the user gave: by the framework that it runs, where that is known here,
@@ -135,12 +145,15 @@ pub(super) fn of_command(
 ) -> TestPlan {
     let environments = environments(files, python);
     let mut variables = Variables::default();
+    let mut notes = vec![];
     let (framework, arguments) = match command::call(command, "", files) {
         Some(call) => {
+            notes.extend(call.note());
             for (name, value) in &call.variables {
                 variables.add(name, value);
             }
-            (call.framework, arguments(call.framework, call.words, files))
+            let arguments = arguments(call.framework, call.words, "", files);
+            (call.framework, arguments)
         }
         None => (Framework::Command, command.to_vec()),
     };
@@ -148,9 +161,10 @@ pub(super) fn of_command(
         framework,
         reason: format!("the user said `{}`", command.join(" ")),
         arguments,
+        directory: String::new(),
         environment: None,
         variables,
-        notes: vec![],
+        notes,
     };
     let wanted = wanted(files, metadata, for_tests(&environments));
     of_choice(choice, wanted, files, python)
@@ -159,12 +173,22 @@ pub(super) fn of_command(
 fn of_choice(choice: Choice, wanted: Wanted, files: &Files, python: PythonVersion) -> TestPlan {
     let short = |text: &String| escape_within(text, LONGEST).to_string();
     let left_out = choice.variables.notes();
-    let notes = choice.notes.iter().chain(&left_out).chain(&wanted.notes);
-    let notes = notes.take(MOST).map(short).collect();
+    let unread = files.unread_note();
+    let options = invocation::left_out(choice.framework, &choice.directory, files);
+    let notes = unread.iter().chain(&choice.notes).chain(&options);
+    let notes = notes.chain(&left_out).chain(&wanted.notes);
+    let more = notes.clone().count().saturating_sub(MOST);
+    let mut notes: Vec<String> = notes.take(MOST).map(short).collect();
+    if more > 0 {
+        let more = amount(more as u64, "more note is", "more notes are");
+        notes.push(format!("{more} left out"));
+    }
     TestPlan {
         framework: choice.framework,
         reason: short(&choice.reason),
+        seen: seen(choice.framework, files).as_ref().map(short),
         arguments: choice.arguments,
+        directory: choice.directory,
         environment: choice.variables.set,
         // setuptools 58, which came after Python 3.9's images, does it no more.
         converted: python.major == 3
@@ -256,6 +280,53 @@ mod tests {
         assert_eq!(plan.arguments.len(), MOST_WORDS);
         let start = "only the first 500 of the 6";
         assert!(plan.notes[0].starts_with(start), "{:?}", plan.notes);
+    }
+
+    #[test]
+    fn a_plan_tells_where_it_runs_and_what_is_left_out() {
+        let tox = "[testenv]\nchangedir = t\ncommands = pytest --cov a --slow {toxinidir}/tests\n\
+            [pytest]\naddopts = -ra --mine\n";
+        let files = [("tox.ini", tox), ("a/__init__.py", ""), ("tests/b.py", "")];
+        let found = plan(
+            &Files::of(&files),
+            &CoreMetadata::default(),
+            PythonVersion::TEST,
+        )
+        .unwrap();
+        assert_eq!(
+            found.reason,
+            "tox.ini [testenv] runs `pytest --cov a --slow {source}/tests` in t"
+        );
+        assert_eq!(found.cwd().as_deref(), Some("{source}/t"));
+        let last = found.arguments.last().map(String::as_str);
+        assert_eq!(last, Some("{source}/tests"));
+        let configured = "1 option of pytest's addopts is left out: `--mine`";
+        assert_eq!(
+            found.notes,
+            [
+                "1 option of the test command is left out: `--slow`",
+                configured
+            ]
+        );
+        let users = of("pytest --a tests", &files);
+        assert_eq!(users.cwd(), None);
+        assert_eq!(
+            users.notes,
+            [
+                "1 option of the test command is left out: `--a`",
+                configured
+            ]
+        );
+        let long = of(&format!("pytest --\u{1b}{}", "x".repeat(9000)), &[]).notes;
+        assert!(long[0].chars().count() <= LONGEST && !long[0].contains('\u{1b}'));
+    }
+
+    #[test]
+    fn notes_that_are_too_many_are_counted() {
+        let links = "git+https://x.test/y\n".repeat(60);
+        let notes = of("make check", &[("requirements-test.txt", &links)]).notes;
+        assert_eq!(notes.len(), MOST + 1);
+        assert_eq!(notes[MOST], "10 more notes are left out");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::command::plain;
 use super::environment::Environment;
 use super::variables::{Variables, is_name};
 
@@ -18,8 +19,9 @@ const LONGEST: usize = 16 << 10;
 static SESSION: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"(?m)^(?:async )?def[ \t]+(\w+)[ \t]*\([ \t\n]*(\w+)").ok());
 static TOP_LEVEL: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?m)^[@A-Za-z_]").ok());
-static CALL: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"\b(\w+)\.(run|install|run_always|run_install)[ \t]*\(").ok());
+static CALL: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r"\b(\w+)\.(run|install|run_always|run_install|chdir|cd)[ \t]*\(").ok()
+});
 /// Where a session's own variables are set, one or several.
 static VARIABLES: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"\b(\w+)\.env(?:(\[)|\.update[ \t]*\()").ok());
@@ -59,6 +61,12 @@ pub(super) fn environments(text: &str) -> Vec<Environment> {
                     name.as_str()
                 ));
             }
+            if ["chdir", "cd"].contains(&what.as_str()) {
+                let line = body[..whole.start()].rsplit('\n').next();
+                let block = line.is_some_and(|line| line.trim_start().starts_with("with "));
+                change_directory(&said.words, block, name.as_str(), &mut environment);
+                continue;
+            }
             environment.groups.extend(said.groups);
             let before = environment.commands.len();
             match (what.as_str(), said.words.first().map(String::as_str)) {
@@ -92,6 +100,29 @@ pub(super) fn environments(text: &str) -> Vec<Environment> {
     }
     found.sort_by_key(|environment| !environment.origin.contains("test"));
     found
+}
+
+/// Follows a change of the directory where that is for all commands. `block` says that it is for those of
+/// a block alone.
+fn change_directory(words: &[String], block: bool, name: &str, environment: &mut Environment) {
+    // What is not written out is told already.
+    let Some(there) = words.first() else {
+        return;
+    };
+    if block || !environment.commands.is_empty() {
+        let why = match block {
+            true => "it is for some of its commands",
+            false => "it is not before all commands",
+        };
+        environment.skipped.push(format!(
+            "the change of the directory in {name} of noxfile.py is not followed: {why}"
+        ));
+        return;
+    }
+    environment.directory = match environment.directory.as_str() {
+        from if !from.is_empty() && !there.starts_with('/') => plain(&format!("{from}/{there}")),
+        _ => plain(there),
+    };
 }
 
 /// The variables that a session itself sets, on which `own` is its name for itself.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use pyti_analyzer::amount;
 use pyti_index::metadata::requires_of_extra;
 use pyti_index::{CoreMetadata, PackageName};
 use regex::Regex;
@@ -85,6 +86,7 @@ pub(super) fn wanted(
         project: &project,
         found: Wanted::default(),
         extras: BTreeSet::new(),
+        left_out: 0,
     };
     let sources: [&dyn Fn(&mut Gathered<'_>); 6] = [
         &|gathered| {
@@ -104,6 +106,7 @@ pub(super) fn wanted(
             break;
         }
     }
+    let mut left_out = gathered.left_out;
     let mut found = gathered.found;
     let nose = |text: &String| name(text) == "nose";
     if found.requirements.iter().any(nose) {
@@ -112,7 +115,14 @@ pub(super) fn wanted(
     }
     found.requirements.sort();
     found.requirements.dedup();
+    left_out += found.requirements.len().saturating_sub(MOST);
     found.requirements.truncate(MOST);
+    if left_out > 0 {
+        let those = amount(left_out as u64, "requirement is", "requirements are");
+        let note = format!("{those} left out: there are too many, or they are too long");
+        // Before those of which not all are told.
+        found.notes.insert(0, note);
+    }
     found
 }
 
@@ -123,6 +133,8 @@ struct Gathered<'a> {
     found: Wanted,
     /// Those that were looked at.
     extras: BTreeSet<String>,
+    /// How much of what is required is left out without being named.
+    left_out: usize,
 }
 
 impl Gathered<'_> {
@@ -204,6 +216,7 @@ impl Gathered<'_> {
     fn add_asked(&mut self, reader: Reader<'_>) {
         let asked = reader.asked;
         self.found.notes.extend(asked.skipped);
+        self.left_out += asked.left_out;
         let names: BTreeSet<String> = asked
             .requirements
             .iter()
@@ -229,16 +242,27 @@ impl Gathered<'_> {
 
     /// What an optional feature requires, with the features that it names in turn.
     fn extra(&mut self, extra: &str) {
-        if self.extras.len() >= MOST || !self.extras.insert(extra.to_owned()) {
+        if self.extras.contains(extra) {
             return;
         }
+        if self.extras.len() >= MOST {
+            self.left_out += 1;
+            return;
+        }
+        self.extras.insert(extra.to_owned());
         for text in requires_of_extra(self.metadata, extra) {
             self.add(text);
         }
     }
 
     fn group(&mut self, group: &str) {
-        for text in groups::group(self.project, group) {
+        let texts = groups::group(self.project, group);
+        if texts.len() >= MOST {
+            self.found.notes.push(format!(
+                "of pyproject.toml's group `{group}` no more than {MOST} requirements are used"
+            ));
+        }
+        for text in texts {
             self.add(text);
         }
     }
@@ -338,6 +362,34 @@ mod tests {
             found.notes,
             ["1 limits on requirements of requirements are left out"]
         );
+    }
+
+    #[test]
+    fn requirements_that_are_left_out_are_counted() {
+        let lists: Vec<(String, String)> = (0..2)
+            .map(|list| {
+                let lines = (0..300).map(|line| format!("a{list}-{line}\n"));
+                (format!("requirements-test-{list}.txt"), lines.collect())
+            })
+            .collect();
+        let long = format!("{}\n", "x".repeat(2000));
+        let mut files: Vec<(&str, &str)> = lists.iter().map(|(a, b)| (&**a, &**b)).collect();
+        files.push(("requirements-tests.txt", &long));
+        let found = of(&files, &CoreMetadata::default());
+        assert_eq!(found.requirements.len(), MOST);
+        assert_eq!(
+            found.notes,
+            ["101 requirements are left out: there are too many, or they are too long"]
+        );
+        let many = (0..=MOST).map(|number| format!("a{number} ; extra == 'tests'"));
+        let metadata = CoreMetadata {
+            requires_dist: many.collect(),
+            ..CoreMetadata::default()
+        };
+        let found = of(&[], &metadata);
+        assert_eq!(found.requirements.len(), MOST);
+        let start = "1 requirement is left out: ";
+        assert!(found.notes[0].starts_with(start), "{:?}", found.notes);
     }
 
     #[test]

@@ -7,17 +7,28 @@ use super::variables::{self, Variables};
 const DEEPEST: usize = 8;
 /// Bytes of a value after substitution.
 pub(super) const LONGEST: usize = 64 << 10;
-/// What stands for the source's directory in the value of a variable: tests may leave that directory.
-const SOURCE: &str = "{source}";
+/// What stands for the source's directory in the value of a variable, since tests may leave that
+/// directory, and in a command that is run elsewhere.
+pub(super) const SOURCE: &str = "{source}";
 
-/// `text` with the substitutions made as a command has them, which is run in the source's directory.
+/// `text` with the substitutions made as seen from the source's directory.
 ///
 /// # Errors
 /// One that is not known here.
 pub(super) fn substitute(text: &str, name: &str) -> Result<String, String> {
+    in_command(text, name, "")
+}
+
+/// `text` with the substitutions made as a command has them, which is run in `directory`, relative to
+/// the source.
+///
+/// # Errors
+/// One that is not known here.
+pub(super) fn in_command(text: &str, name: &str, directory: &str) -> Result<String, String> {
     let place = Place {
         name,
         longest: LONGEST,
+        elsewhere: !directory.is_empty(),
         variable: None,
     };
     place.all(text)
@@ -37,6 +48,7 @@ pub(super) fn value(
     let place = Place {
         name,
         longest: variables::LONGEST,
+        elsewhere: true,
         variable: Some(Variable { directory, before }),
     };
     place.all(text)
@@ -48,6 +60,8 @@ struct Place<'a> {
     name: &'a str,
     /// Bytes that the text may grow to.
     longest: usize,
+    /// Whether it is seen from another directory than the source's.
+    elsewhere: bool,
     /// What else is known where it is the value of a variable.
     variable: Option<Variable<'a>>,
 }
@@ -113,6 +127,10 @@ impl Place<'_> {
                 "posargs" | "args" => default,
                 "env" => default.split_once(':').map_or("", |(_, default)| default),
                 "envpython" | "env_python" | "base_python" => "python",
+                "toxinidir" | "tox_root" | "root" if self.elsewhere => {
+                    out.push_str(SOURCE);
+                    continue;
+                }
                 "toxinidir" | "tox_root" | "root" | "changedir" | "change_dir" => ".",
                 "envbindir" | "env_bin_dir" => "bin",
                 "envname" | "env_name" => self.name,
@@ -185,6 +203,20 @@ mod tests {
         }
         let outside = value("{changedir}", "", "/tmp", &before);
         assert_eq!(outside.as_deref(), Ok("/tmp"));
+    }
+
+    #[test]
+    fn a_command_sees_the_source_from_where_it_runs() {
+        let text = "{toxinidir}/a {change_dir}/b {env:X:{tox_root}}";
+        for (directory, expected) in [
+            ("", "./a ./b ."),
+            ("t", "{source}/a ./b {source}"),
+            ("{work}", "{source}/a ./b {source}"),
+        ] {
+            let found = in_command(text, "", directory);
+            assert_eq!(found.as_deref(), Ok(expected));
+        }
+        assert_eq!(substitute(text, "").as_deref(), Ok("./a ./b ."));
     }
 
     #[test]

@@ -5,11 +5,12 @@ use std::cell::Cell;
 use toml::Table;
 
 use super::PythonVersion;
+use super::command::plain;
 use super::environment::Environment;
 use super::factors::{self, holds, likeness};
 use super::files::Files;
 use super::ini::{Ini, lines};
-use super::substitution::{self, LONGEST, substitute};
+use super::substitution::{self, LONGEST, in_command, substitute};
 use super::variables::Variables;
 
 /// Values that refer to values.
@@ -139,9 +140,7 @@ impl Old {
                 Err(what) => found.skipped.push(skipped("dependency", line, &what)),
             }
         }
-        found.directory = substitute(&value(&["change_dir", "changedir"]), name)
-            .map(|directory| super::command::plain(&directory))
-            .unwrap_or_default();
+        change_directory(&value(&["change_dir", "changedir"]), name, &mut found);
         let variables = value(&["set_env", "setenv"]).replace("\\\n", " ");
         for line in variables.lines() {
             match line.split_once('=') {
@@ -154,7 +153,7 @@ impl Old {
             }
         }
         for line in value(&["commands"]).replace("\\\n", " ").lines() {
-            let substituted = substitute(line, name);
+            let substituted = in_command(line, name, &found.directory);
             match substituted.as_deref().map(shlex::split) {
                 Ok(Some(words)) => found.commands.push(command(words)),
                 Ok(None) => found.skipped.push(skipped("command", line, "its quotes")),
@@ -193,6 +192,14 @@ impl Old {
 
 fn skipped(what: &str, text: &str, why: &str) -> String {
     format!("tox's {what} `{text}` is not understood for {why}")
+}
+
+/// Sets where the commands run, where that is known.
+fn change_directory(said: &str, name: &str, found: &mut Environment) {
+    match substitute(said, name) {
+        Ok(directory) => found.directory = plain(&directory),
+        Err(why) => found.skipped.push(skipped("directory", said, &why)),
+    }
 }
 
 /// A file of variables, which is not read.
@@ -270,17 +277,18 @@ fn new_environments(file: &str, tox: &Table, python: PythonVersion) -> Vec<Envir
                 Err(what) => found.skipped.push(skipped("dependency", &line, &what)),
             }
         }
-        let directory = value("change_dir").and_then(toml::Value::as_str);
-        found.directory = substitute(directory.unwrap_or_default(), &name)
-            .map(|directory| super::command::plain(&directory))
-            .unwrap_or_default();
+        let directory = value("change_dir").or_else(|| value("changedir"));
+        let directory = directory.and_then(toml::Value::as_str);
+        change_directory(directory.unwrap_or_default(), &name, &mut found);
         let variables = value("set_env").or_else(|| value("setenv"));
         new_variables(variables, &name, &mut found);
         let commands = value("commands").and_then(toml::Value::as_array);
         for words in commands.into_iter().flatten() {
             let words = strings(Some(words));
-            let substituted: Result<Vec<String>, String> =
-                words.iter().map(|word| substitute(word, &name)).collect();
+            let substituted: Result<Vec<String>, String> = words
+                .iter()
+                .map(|word| in_command(word, &name, &found.directory))
+                .collect();
             match substituted {
                 Ok(words) => found.commands.push(command(words)),
                 Err(what) => found

@@ -233,6 +233,16 @@ def in_a_namespace():
     os.wait()
 
 
+def in_another_interpreter():
+    import _interpreters
+
+    other = _interpreters.create()
+    _interpreters.run_string(other, "\nopen('/tmp/inside', 'w').close()")
+    _interpreters.destroy(other)
+    open("/tmp/outside", "w").close()  # in this one again: in_another_interpreter
+
+
+in_another_interpreter()
 steal()
 persist()
 serve()

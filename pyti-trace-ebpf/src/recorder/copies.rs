@@ -1,0 +1,93 @@
+//! What a slot holds beside its record, to read the memory of an interpreter with: see
+//! [`crate::python`].
+
+use core::ptr::{read_volatile, write_volatile};
+
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
+use pyti_trace_ebpf::{FRAME_HEAD, FrameHead, MAX_BLOCK, incomplete};
+
+use super::Recorder;
+use crate::kernel::Ptr;
+
+/// What does not change from one stack of a thread to the next. (All zeroes: nothing is known.)
+#[repr(C)]
+pub struct KnownThread {
+    /// Address of its `PyThreadState`, as found before where there was one interpreter.
+    pub state: u64,
+    /// Address of that one's `PyInterpreterState`.
+    pub interpreter: u64,
+    /// Its number in its own PID namespace.
+    pub number: u32,
+    pad: u32,
+}
+
+impl Recorder {
+    /// Appends the first `max` of `len` bytes of user memory after `head`, and says whether they
+    /// could be read. A cut is marked.
+    #[inline(always)]
+    pub fn frame_name(&mut self, tag: u16, max: u32, head: FrameHead, from: u64, len: u64) -> bool {
+        let cut = if len > u64::from(max) {
+            u64::from(max)
+        } else {
+            len
+        };
+        let mut failed = true;
+        self.text(tag, incomplete::PYTHON_INCOMPLETE, |at| {
+            // SAFETY: the verifier checks the room at `at`; the helper checks the source.
+            let error = unsafe {
+                write_volatile(at.cast(), head);
+                let at = at.cast::<u8>().add(FRAME_HEAD).cast();
+                bpf_probe_read_user(at, cut as u32, from as usize as Ptr)
+            };
+            failed = error != 0;
+            if failed {
+                error
+            } else {
+                cut as i64 + FRAME_HEAD as i64
+            }
+        });
+        if len > u64::from(max) {
+            self.mark(incomplete::PYTHON_INCOMPLETE);
+        }
+        !failed
+    }
+
+    /// Room for a table of lines, and a word and [`pyti_trace_ebpf::AFTER_LINE_TABLE`] bytes behind it, that is no part
+    /// of the record.
+    #[inline(always)]
+    pub fn scratch(&mut self) -> *mut u64 {
+        // SAFETY: a value of the map.
+        unsafe { (&raw mut (*self.slot).scratch).cast() }
+    }
+
+    /// What is known of the thread whose slot this is.
+    #[inline(always)]
+    pub fn known(&mut self) -> &mut KnownThread {
+        // SAFETY: a value of the map, this thread's own.
+        unsafe { &mut (*self.slot).known }
+    }
+
+    /// Copies a structure of user memory, of at most [`MAX_BLOCK`] bytes, to where [`Recorder::field`]
+    /// looks for its fields, which are 0 where it cannot be read.
+    #[inline(always)]
+    pub fn copy_block(&mut self, from: u64, len: u64) {
+        // SAFETY: the verifier checks the room, the helper the source.
+        unsafe {
+            bpf_probe_read_user(
+                (&raw mut (*self.slot).block).cast(),
+                len as u32 & MAX_BLOCK as u32,
+                from as usize as Ptr,
+            );
+        }
+    }
+
+    /// A field, at this offset, of the structure that was copied last.
+    #[inline(always)]
+    pub fn field<T: Copy>(&self, offset: u64) -> T {
+        // SAFETY: a value of the map; there is a word of room behind the last of these offsets.
+        unsafe {
+            let block = (&raw const (*self.slot).block).cast::<u8>();
+            read_volatile(block.add(offset as usize & MAX_BLOCK).cast())
+        }
+    }
+}

@@ -1,0 +1,11 @@
+import os
+
+from rooms import doors
+
+
+def test_what_lies_beside_it_is_there():
+    assert doors("data/doors.txt") == ["front", "back"]
+
+
+def test_it_runs_where_tox_says():
+    assert os.path.basename(os.getcwd()) == "checks"

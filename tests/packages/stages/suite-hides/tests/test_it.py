@@ -1,0 +1,7 @@
+import hides
+import pytest
+
+
+def test_never_runs():
+    with pytest.raises(AttributeError):
+        print(hides.Y)
