@@ -92,6 +92,15 @@ impl Tree {
             process.parent = Some(event.parent);
         }
         match event.kind {
+            // Which program runs from now on nobody knows.
+            Kind::Exec if event.outcome().is_none() => process.images.push(Image {
+                time_ns: event.time_ns,
+                exe: None,
+                exe_sure: false,
+                argv: None,
+                argv_whole: false,
+                cwd: event.cwd.clone(),
+            }),
             Kind::Exec if event.result >= 0 => process.images.push(Image {
                 time_ns: event.time_ns,
                 exe: event.path.clone().or_else(|| event.asked.clone()),

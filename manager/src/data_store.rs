@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 const CONTENT: &str = "content-v2";
 /// Where it has what is not written to its end.
 const UNFINISHED: &str = "tmp";
+/// What nobody used for so long is no audit's that still runs.
+const LONG_UNUSED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// A content-addressed store in a directory of the cache, made where it is missing.
 #[derive(Debug, Clone)]
@@ -127,8 +129,8 @@ impl DataStore {
     }
 
     /// Removes the contents that were not used for longest and for more than `age`, until no more than
-    /// `most` bytes are left; none of them while somebody works here, see [`Self::enter`]. What was kept
-    /// under a key and is gone is simply not recalled.
+    /// `most` bytes are left; for more than a week while somebody works here, see [`Self::enter`]. What was
+    /// kept under a key and is gone is simply not recalled.
     ///
     /// # Errors
     /// The disk refuses.
@@ -137,9 +139,10 @@ impl DataStore {
         fs::create_dir_all(&unfinished).with_context(|| self.failed())?;
         // Until this is dropped, who comes waits. Where the file system has no locks, age alone protects.
         let alone = File::open(&unfinished).with_context(|| self.failed())?;
-        if let Err(TryLockError::WouldBlock) = alone.try_lock() {
-            return Ok(());
-        }
+        let age = match alone.try_lock() {
+            Err(TryLockError::WouldBlock) => age.max(LONG_UNUSED),
+            _ => age,
+        };
         let contents = self.directory.join(CONTENT);
         pyti_index::sweep(&contents, most, age)
             .with_context(|| format!("failed to make room in {}", contents.display()))
@@ -237,13 +240,18 @@ mod tests {
     }
 
     #[test]
-    fn nothing_goes_while_somebody_works_there() {
+    fn what_was_lately_used_stays_while_somebody_works_there() {
         let directory = tempfile::tempdir().unwrap();
         let store = DataStore::at(directory.path().to_owned());
         let blob = store.put(&b"content"[..]).unwrap();
         let working = store.enter().unwrap();
+        let forgotten = store.put(&b"forgotten"[..]).unwrap();
+        let content = File::open(store.content(&forgotten.address().unwrap())).unwrap();
+        content
+            .set_modified(SystemTime::now() - 2 * super::LONG_UNUSED)
+            .unwrap();
         store.sweep(0, Duration::ZERO).unwrap();
-        assert!(store.has(&blob));
+        assert!(store.has(&blob) && !store.has(&forgotten));
         drop(working);
         store.sweep(0, Duration::ZERO).unwrap();
         assert!(!store.has(&blob));

@@ -102,7 +102,9 @@ extern "C" fn append_python_stack(place: u32) -> u32 {
     let is_known = known != 0
         && read::<u64>(runtime.wrapping_add(python.interpreters_head))
             == recorder.known().interpreter
-        && number_of_thread(&mut recorder, python, known) == number;
+        && number_of_thread(&mut recorder, python, known) == number
+        // A state that was given up keeps its number, and has no frame.
+        && recorder.field::<u64>(python.current_frame) != 0;
     if !is_known {
         // Another program may run by now, or none in Python.
         recorder.known().state = 0;

@@ -50,6 +50,10 @@ impl View<'_> {
         let Some(index) = self.descriptors.standard(index, place) else {
             return Value::Absent;
         };
+        let event = self.events.get(index);
+        if event.is_none_or(|event| event.outcome().is_none()) {
+            return Value::Unknown;
+        }
         if field == Field::AddrFamily {
             return self.value(index, field);
         }

@@ -35,6 +35,8 @@ fn may_be_question(event: &Event) -> bool {
     };
     let whole = Event {
         data: Some([known, rest].concat()),
+        // To where is unknown too, where nothing tells.
+        port: event.port.or(Some(53)),
         ..event.clone()
     };
     dns::query(&whole).is_some()

@@ -199,6 +199,7 @@ impl Importer {
         let command = call.word(1).unwrap_or_default();
         if call.name.starts_with("fcntl") {
             if command == "F_SETFD"
+                && call.result == Some(0)
                 && let Some(fd) = call.int(0).and_then(|fd| i32::try_from(fd).ok())
             {
                 let cloexec = call

@@ -234,6 +234,12 @@ impl Importer {
             .is_some_and(|flags| flags.contains("MAP_ANONYMOUS"));
         if call.name.starts_with("mmap") && !anonymous {
             draft.event.path = call.arg(4).and_then(Arg::shown).and_then(name_of);
+            // The dynamic linker looks at a library before it maps it.
+            let path = draft.event.path.as_deref();
+            if let Some(identity) = path.and_then(|path| self.paths.identity(path)) {
+                let event = &mut draft.event;
+                (event.dev, event.inode) = (Some(identity.dev), Some(identity.inode));
+            }
         }
         let unknown = draft.event.path.is_none() && !anonymous;
         draft

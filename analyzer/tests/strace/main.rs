@@ -477,3 +477,16 @@ fn nobody_counted_and_the_families_without_events_are_named() {
             .contains("no network")
     );
 }
+
+/// A compiler writes where temporary files are, and loads the system's libraries afterwards.
+#[test]
+fn libraries_of_the_system_are_none_that_were_dropped() {
+    let trace = whole(
+        "9 1.1 openat(AT_FDCWD</home/u/w>, \"/tmp/cc1.s\", O_WRONLY|O_CREAT, 0666) = 4</tmp/cc1.s>\n\
+         9 1.2 write(4</tmp/cc1.s>, \"x\", 1) = 1\n\
+         9 1.3 close(4</tmp/cc1.s>) = 0\n\
+         9 1.4 mmap(NULL, 4096, PROT_READ|PROT_EXEC, MAP_PRIVATE, 5</usr/lib/libz.so.1>, 0) = 0x7f00\n",
+    );
+    let report = judge(&trace);
+    assert_eq!(report.verdict, Verdict::Unremarkable, "{report:#?}");
+}

@@ -183,3 +183,23 @@ fn what_it_may_have_changed_is_not_sure() {
         (Some("/home/u/w/e"), &None)
     );
 }
+
+#[test]
+fn which_program_runs_after_a_cut_execution_is_unknown() {
+    let pth = "/home/u/.local/lib/python3/site-packages/x.pth";
+    let judged = |end: &str| {
+        judge(&whole(&format!(
+            "9 1.1 fork() = 20\n\
+             20 1.2 execve(\"/usr/bin/python3\", [\"python3\", \"-m\", \"pip\", \"install\", \"x\"], []) = {end}\n\
+             20 1.3 openat(AT_FDCWD</home/u/w>, \"{pth}\", O_WRONLY|O_CREAT, 0666) = 4<{pth}>\n\
+             20 1.4 write(4<{pth}>, \"import os\", 9) = 9\n\
+             20 1.5 close(4<{pth}>) = 0\n\
+             20 1.6 exit_group(0) = ?\n20 1.7 +++ exited with 0 +++\n"
+        )))
+    };
+    // What pip writes is for pth-shipped.
+    let done = judged("0");
+    assert!(!is_undecided(&done, "pth-write") && !fired(&done).contains(&"pth-write"));
+    let cut = judged("? ERESTARTNOINTR (To be restarted)");
+    assert!(is_undecided(&cut, "pth-write"), "{:?}", fired(&cut));
+}

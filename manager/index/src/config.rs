@@ -48,7 +48,8 @@ impl IndexConfig {
     /// # Errors
     ///
     /// [`IndexError::BadSetting`] names the setting that is wrong, or that forbids every index:
-    /// `UV_NO_INDEX`, `PIP_NO_INDEX`, or `no-index` in pip's configuration files.
+    /// `UV_NO_INDEX`, or, where uv's variables name no index, `PIP_NO_INDEX` or `no-index` in pip's
+    /// configuration files.
     pub fn discover(index: Option<&str>, extra: &[String]) -> Result<Self, IndexError> {
         Self::discover_in(index, extra, &|name| std::env::var_os(name), Path::new("/"))
     }
@@ -64,7 +65,20 @@ impl IndexConfig {
             return Self::new(index, extra);
         }
         let settings = Settings { environment, root };
-        let switch = settings.first(&["UV_NO_INDEX", "PIP_NO_INDEX"], "no-index")?;
+        // Uv does not read pip's settings, and what is said to uv counts first.
+        let mut said_to_uv = false;
+        for name in [
+            "UV_INDEX",
+            "UV_EXTRA_INDEX_URL",
+            "UV_DEFAULT_INDEX",
+            "UV_INDEX_URL",
+        ] {
+            said_to_uv |= settings.variable(name)?.is_some();
+        }
+        let switch = match settings.variable("UV_NO_INDEX")? {
+            None if !said_to_uv => settings.first(&["PIP_NO_INDEX"], "no-index")?,
+            switch => switch,
+        };
         if let Some((_, place)) = switch.filter(|(value, _)| !is_off(value)) {
             let reason = "no-index leaves no index to ask; name one by --index-url";
             return Err(bad(&place, reason));
@@ -311,6 +325,12 @@ mod tests {
                 let typed = asked(Some("https://typed"), &variables, bare.path());
                 assert_eq!(typed, "https://typed/");
             }
+            let of_uv = [(name, "1"), ("UV_INDEX_URL", "https://uv/simple")];
+            let expected = match name {
+                "UV_NO_INDEX" => refused(name),
+                _ => "https://uv/simple/".to_owned(),
+            };
+            assert_eq!(asked(None, &of_uv, root.path()), expected);
             for off in ["0", "False", "no "] {
                 let asked = asked(None, &[(name, off), usual], root.path());
                 assert_eq!(asked, "https://pip/simple/", "{name}={off}");

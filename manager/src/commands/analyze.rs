@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::style;
 use crate::cli::{AnalyzeArgs, Format};
-use crate::order::{HOME, INSTALL, WORK};
+use crate::order::{HOME, WORK};
 use crate::run_dir::{REPORT, RunDir, RunRecord, State};
 
 /// Characters of the command that the report calls the trace by.
@@ -42,7 +42,7 @@ pub fn run(args: &AnalyzeArgs, out: &mut impl Write) -> Result<u8> {
     };
     let mut report = rules.judge(&target, &[record]);
     report.notes.push(said);
-    report.notes.extend(of_installs_alone(&rules));
+    report.notes.extend(not_asked(&rules));
     report.notes.extend(trace.notes.iter().cloned());
     let id = reserved.as_ref().map_or("", |(_, id)| id);
     let record = RunRecord::new(id.to_owned(), target);
@@ -69,21 +69,22 @@ pub fn run(args: &AnalyzeArgs, out: &mut impl Write) -> Result<u8> {
     Ok(report.verdict.exit_status())
 }
 
-/// The rules that judge an installation in the VM and no trace, as they stand on what is known of it
-/// alone: that no name is answered there, and which files are the user's and which the package's.
-fn of_installs_alone(rules: &RuleSet) -> Option<String> {
+/// The rules that judge stages of our own and no trace. Some stand on what is known of the VM alone: that
+/// no name is answered there, and which files are the user's and which the package's.
+fn not_asked(rules: &RuleSet) -> Option<String> {
     let names: Vec<&str> = rules
         .rules()
         .iter()
         .filter(|rule| {
-            let is_for = |name: &str| rule.stages.iter().any(|stage| stage == name);
-            is_for(INSTALL) && !is_for(strace::STAGE)
+            let mut stages = rule.stages.iter();
+            !rule.stages.is_empty() && !stages.any(|stage| stage == strace::STAGE)
         })
         .map(|rule| rule.id.as_str())
         .collect();
     (!names.is_empty()).then(|| {
         format!(
-            "not asked, since they stand on what is known of PyTI's own VM: {}",
+            "not asked, since their `stages` do not name `{}`: {}",
+            strace::STAGE,
             names.join(", ")
         )
     })

@@ -72,12 +72,7 @@ fn named(words: &[&str], directory: &str, files: &Files, depth: usize) -> Option
         "uv" | "poetry" | "pdm" | "pipenv" | "hatch" if rest.first() == Some(&"run") => again(
             after_options(&rest[1..], &["--group", "--extra", "--with", "--python"]),
         ),
-        "hatch" if rest.first() == Some(&"test") => Some(Call {
-            framework: Framework::Pytest,
-            words: vec![],
-            left_out: rest[1..].iter().map(|&word| word.to_owned()).collect(),
-            variables: vec![],
-        }),
+        "hatch" if rest.first() == Some(&"test") => Some(hatch_test(&rest[1..], directory, files)),
         "coverage" | "coverage3" if rest.first() == Some(&"run") => {
             let options = ["--source", "--rcfile", "--omit", "--include", "--context"];
             script(after_options(&rest[1..], &options), directory, files, depth)
@@ -85,6 +80,52 @@ fn named(words: &[&str], directory: &str, files: &Files, depth: usize) -> Option
         _ if is_python(name) => script(after_options(rest, &["-W", "-X"]), directory, files, depth),
         _ => module(name, rest, directory, files, depth)
             .or_else(|| of_script(first, rest, directory, files)),
+    }
+}
+
+/// `hatch test`, which gives pytest all that is no option of its own: those only say in which of its
+/// environments, how often and how many at once, and that coverage is measured
+/// (<https://hatch.pypa.io/latest/cli/reference/#hatch-test>).
+fn hatch_test(words: &[&str], directory: &str, files: &Files) -> Call {
+    let with_value = [
+        "--retries",
+        "--retry-delay",
+        "-py",
+        "--python",
+        "-i",
+        "--include",
+        "-x",
+        "--exclude",
+    ];
+    let alone = [
+        "-r",
+        "--randomize",
+        "-p",
+        "--parallel",
+        "-c",
+        "--cover",
+        "--cover-quiet",
+        "-a",
+        "--all",
+        "-s",
+        "--show",
+        "--",
+    ];
+    let mut given = vec![];
+    let mut words = words.iter().copied();
+    while let Some(word) = words.next() {
+        if with_value.contains(&word) {
+            words.next();
+        } else if !alone.contains(&word) {
+            given.push(word);
+        }
+    }
+    let kept = pytest(&given, directory, files);
+    Call {
+        framework: Framework::Pytest,
+        words: kept.words,
+        left_out: kept.left_out,
+        variables: vec![],
     }
 }
 
@@ -323,6 +364,8 @@ mod tests {
                 "--pyargs|a|{source}/tests|t",
             ),
             ("nosetests unit/test_b.py", "t", "unit/test_b.py"),
+            ("nosetests pkg", "t", "--pyargs|pkg"),
+            ("hatch test -i a=b -k x -- unit", "t", "-k|x|unit"),
             (
                 "python -m unittest discover -s ./unit",
                 "t",
@@ -366,7 +409,7 @@ mod tests {
                 "manage.py test -v 2 --testrunner=a.B --testrunner c",
                 "--testrunner=a.B|--testrunner=c",
             ),
-            ("hatch test -k x", "-k|x"),
+            ("hatch test --cover -py 3.12 -k x -- --foo tests", "--foo"),
             ("python -m unittest -v", ""),
         ] {
             let words_of = shlex::split(command).unwrap();

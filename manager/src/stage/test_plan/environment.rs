@@ -17,7 +17,7 @@ pub(super) struct Environment {
     pub commands: Vec<Vec<String>>,
     /// Variables of all of it, and which of them are left out.
     pub variables: Variables,
-    /// Where, relative to the source, or from `{work}` on; empty for the source itself.
+    /// Where, relative to the source; empty for the source itself.
     pub directory: String,
     /// What is installed before, each as the arguments of one `pip install`.
     pub installs: Vec<Vec<String>>,
@@ -77,7 +77,7 @@ mod tests {
             ("", "", "pytest ./a ./b"),
             ("changedir = ./", "", "pytest ./a ./b"),
             ("change_dir = {tox_root}/t/", "t", elsewhere),
-            ("changedir = {envtmpdir}/x", "{work}/x", elsewhere),
+            ("changedir = {envtmpdir}/x", ".tox/py/tmp/x", elsewhere),
             ("changedir = .tmp/{envname}", ".tmp/py313", elsewhere),
         ] {
             let expected = (directory.to_owned(), command.to_owned(), vec![]);

@@ -85,7 +85,7 @@ const PYTEST: [(&str, &str); 5] = [
     ("pytest.toml", "[pytest]"),
 ];
 /// What a test file imports that is written for a framework, the most telling first.
-pub(super) const IMPORTS: [(&[&str], Framework); 5] = [
+const IMPORTS: [(&[&str], Framework); 5] = [
     (&["import pytest", "from pytest"], Framework::Pytest),
     (
         &["from twisted.trial", "import twisted.trial"],
@@ -185,7 +185,7 @@ pub(super) fn choose(files: &Files, environments: &[Environment]) -> Result<Choi
         for path in &tests {
             let text = files.text(path);
             if let Some(mark) = marks.iter().find(|mark| text.contains(**mark)) {
-                let words = by_name(&tests).filter(|_| framework == Framework::Pytest);
+                let words = by_name(&tests, files).filter(|_| framework == Framework::Pytest);
                 return chosen(framework, format!("{path} has `{mark}`"), words);
             }
         }
@@ -195,25 +195,21 @@ pub(super) fn choose(files: &Files, environments: &[Environment]) -> Result<Choi
         .find(|path| files.text(path).contains("def test"))
     {
         let reason = format!("{path} has functions named test");
-        return chosen(Framework::Pytest, reason, by_name(&tests));
+        return chosen(Framework::Pytest, reason, by_name(&tests, files));
     }
     // pytest runs what is written for most of the others too.
     let mut unread = tests.iter().filter(|path| !files.is_read(path));
     if let Some(path) = unread.next() {
         let reason = format!("{path} is named as tests are, and is not read");
-        return chosen(Framework::Pytest, reason, by_name(&tests));
+        return chosen(Framework::Pytest, reason, by_name(&tests, files));
     }
     let examples = examples(files);
-    match (examples.first(), tests.first()) {
-        (Some(path), _) => {
+    match examples.first() {
+        Some(path) => {
             let reason = format!("{path} has examples after >>>");
             chosen(Framework::Doctest, reason, Some(examples))
         }
-        (None, Some(path)) => {
-            let reason = format!("{path} is named as tests are");
-            chosen(Framework::Pytest, reason, by_name(&tests))
-        }
-        (None, None) => Err("the source distribution has no tests".to_owned()),
+        None => Err("the source distribution has no tests".to_owned()),
     }
 }
 

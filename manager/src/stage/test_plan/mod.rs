@@ -73,8 +73,7 @@ pub struct TestPlan {
     /// Arguments of the interpreter, in [`Self::directory`]; the program itself first where
     /// [`Framework::Command`] is run.
     pub arguments: Vec<String>,
-    /// Where that is run, relative to the source's directory, or from `{work}` on; empty for the
-    /// source's directory itself.
+    /// Where that is run, relative to the source's directory; empty for the source's directory itself.
     #[serde(default)]
     pub directory: String,
     /// Environment variables that the package sets for them; `{source}` and `{work}` in a value stand

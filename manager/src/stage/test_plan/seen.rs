@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::files::Files;
-use super::framework::{Framework, IMPORTS};
+use super::framework::Framework;
 
 /// Ends of the names of files whose examples doctest runs.
 const EXAMPLES: [&str; 4] = [".py", ".rst", ".txt", ".md"];
@@ -17,12 +17,12 @@ pub(super) fn seen(framework: Framework, files: &Files) -> Option<String> {
     if framework == Framework::Doctest {
         return examples(files).into_iter().next();
     }
-    let has_tests = |path: &&String| {
-        let text = files.text(path);
-        let has = |marks: &[&str]| marks.iter().any(|mark| text.contains(*mark));
-        !files.is_read(path) || has(&["def test"]) || IMPORTS.iter().any(|(marks, _)| has(marks))
-    };
-    files.tests().find(has_tests).cloned()
+    files.tests().find(|path| has_tests(path, files)).cloned()
+}
+
+/// Whether a file that is named as tests are has any; helpers for tests import frameworks too.
+fn has_tests(path: &str, files: &Files) -> bool {
+    !files.is_read(path) || files.text(path).contains("def test")
 }
 
 /// The files with examples, and no others: modules are imported to be searched, and some are scripts.
@@ -36,14 +36,19 @@ pub(super) fn examples(files: &Files) -> Vec<String> {
 
 /// What pytest is told where it would find none of these tests by their names
 /// (<https://docs.pytest.org/en/stable/explanation/goodpractices.html#conventions-for-python-test-discovery>).
-pub(super) fn by_name(tests: &[&String]) -> Option<Vec<String>> {
+pub(super) fn by_name(tests: &[&String], files: &Files) -> Option<Vec<String>> {
     let found = |path: &&String| {
         let name = path.rsplit('/').next().unwrap_or_default();
         name.starts_with("test_") || name.ends_with("_test.py")
     };
-    let none = !tests.iter().any(found);
+    if tests.iter().any(found) {
+        return None;
+    }
+    // A script may have such a name too, and end the run.
+    let with_tests = tests.iter().filter(|path| has_tests(path, files));
     // No file is taken for an option.
-    none.then(|| tests.iter().map(|path| format!("./{path}")).collect())
+    let words: Vec<String> = with_tests.map(|path| format!("./{path}")).collect();
+    (!words.is_empty()).then_some(words)
 }
 
 #[cfg(test)]
@@ -54,17 +59,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_that_are_only_named_as_tests_are_left_to_pytest() {
+    fn what_is_only_named_as_a_test_is_none() {
+        let script = Files::of(&[("test.py", "print(1)")]);
+        let none = plan(&script, &CoreMetadata::default(), PythonVersion::TEST);
+        assert_eq!(none.unwrap_err(), "the source distribution has no tests");
         for (files, framework, reason, last, seen) in [
             (
-                &[("test.py", "print(1)")][..],
-                Framework::Pytest,
-                "test.py is named as tests are",
-                "./test.py",
-                None,
-            ),
-            (
-                &[("a/tests.py", "def test_a(): ...")],
+                &[("a/tests.py", "def test_a(): ..."), ("test.py", "exit(1)")][..],
                 Framework::Pytest,
                 "a/tests.py has functions named test",
                 "./a/tests.py",
@@ -97,7 +98,7 @@ mod tests {
         };
         let path = Some("a/test_utils.py".to_owned());
         assert_eq!(seen("class A:\n    def test_a(self): ..."), path);
-        assert_eq!(seen("import pytest"), path);
+        assert_eq!(seen("import pytest"), None);
         assert_eq!(seen("def run(app): ..."), None);
     }
 }

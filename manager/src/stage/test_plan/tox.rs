@@ -13,6 +13,8 @@ use super::ini::{Ini, lines};
 use super::substitution::{self, LONGEST, in_command, substitute};
 use super::variables::Variables;
 
+/// The directory of an environment for what is left of no use, as tox has it below the source.
+const TMP: &str = ".tox/py/tmp";
 /// Values that refer to values.
 const DEEPEST: usize = 8;
 /// Substitutions in one value, all together.
@@ -197,7 +199,8 @@ fn skipped(what: &str, text: &str, why: &str) -> String {
 /// Sets where the commands run, where that is known.
 fn change_directory(said: &str, name: &str, found: &mut Environment) {
     match substitute(said, name) {
-        Ok(directory) => found.directory = plain(&directory),
+        // tox's own places lie in the source, and what is run there finds its settings further up.
+        Ok(directory) => found.directory = plain(&directory.replace("{work}", TMP)),
         Err(why) => found.skipped.push(skipped("directory", said, &why)),
     }
 }

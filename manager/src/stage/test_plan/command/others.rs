@@ -54,7 +54,14 @@ pub(super) fn nose(words: &[&str], directory: &str, files: &Files) -> Kept {
         let (option, value) = match word {
             Word::Named(option, value) => (option, value),
             Word::Bare(word) => {
-                kept.words.extend(place(word, directory, files));
+                match place(word, directory, files) {
+                    Some(path) => kept.words.push(path),
+                    // Seen from elsewhere it can only be what is installed.
+                    None if !directory.is_empty() && is_dotted(word) => {
+                        kept.words.extend(["--pyargs", word].map(str::to_owned));
+                    }
+                    None => {}
+                }
                 continue;
             }
         };
