@@ -11,7 +11,7 @@ use aya_ebpf::programs::{FEntryContext, FExitContext, LsmContext};
 use pyti_trace_ebpf::{SAMPLE, TEXT_MAX, WriteKey, Written, has, incomplete, kind, tag};
 
 use crate::file::set_inode;
-use crate::kernel::{Ptr, inner, is_backing, is_internal, load, offset, peek, peek_ptr};
+use crate::kernel::{Ptr, inner, is_backing, is_internal, load, offset, peek};
 use crate::lost::count_lost;
 use crate::memory::S_IFREG;
 use crate::network::S_IFMT;
