@@ -48,7 +48,7 @@ impl DataStore {
     }
 
     /// Begins to work in it, until what this gives is dropped: what killed runs left unfinished there
-    /// goes, and nothing is swept meanwhile.
+    /// goes, and only what was long unused is swept meanwhile.
     ///
     /// # Errors
     /// The disk refuses.

@@ -4,10 +4,10 @@
 //! The package can write that memory: a stack tells where to look and proves nothing.
 //!
 //! All loops are `bpf_loop`'s: the verifier walks through what they repeat once, where it would walk
-//! through each turn of a plain loop. And by their symbols, of C's kind, it knows the long functions
-//! as global ones (Documentation/bpf/verifier.rst): it walks through each of them once in a program,
+//! through each turn of a plain loop. And by its symbol, of C's kind, it knows the function that
+//! probes call as a global one (Documentation/bpf/verifier.rst): it walks through it once in a program,
 //! whatever calls it from where and how often. Such a function is given numbers only, and finds the
-//! record again by itself.
+//! record again by itself; what it calls is given the record.
 
 use core::ptr::{read_unaligned, read_volatile};
 

@@ -1,5 +1,6 @@
 //! Words of a command that name files and directories of the source.
 
+use crate::stage::relative::join;
 use crate::stage::test_plan::Files;
 use crate::stage::test_plan::substitution::SOURCE;
 
@@ -29,22 +30,11 @@ pub(in crate::stage::test_plan) fn is_directory(
 
 /// A path that is seen from `directory`, as the source has it; `None` where it leads out of the source.
 pub(super) fn inside(path: &str, directory: &str) -> Option<String> {
-    let whole = match path.strip_prefix(SOURCE) {
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => rest.to_owned(),
-        _ if path.starts_with('/') || directory.starts_with('/') => return None,
-        _ => format!("{directory}/{path}"),
-    };
-    let mut parts: Vec<&str> = vec![];
-    for part in whole.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
+    match path.strip_prefix(SOURCE) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => join("", rest),
+        _ if path.starts_with('/') || directory.starts_with('/') => None,
+        _ => join(directory, path),
     }
-    Some(parts.join("/"))
 }
 
 /// A path without `.` and repeated or ending slashes.
