@@ -32,7 +32,8 @@ interpreter! {
     code_qualname: "`PyCodeObject.co_qualname`.",
     code_linetable: "`PyCodeObject.co_linetable`.",
     code_firstlineno: "`PyCodeObject.co_firstlineno`.",
-    code_bytes: "Bytes of a `PyCodeObject` that hold these four.",
+    code_version: "`PyCodeObject.co_version`.",
+    code_bytes: "Bytes of a `PyCodeObject` that hold these five.",
     code_instructions: "`PyCodeObject.co_code_adaptive`.",
     bytes_size: "`PyBytesObject.ob_size`.",
     bytes_value: "`PyBytesObject.ob_sval`.",
@@ -54,8 +55,8 @@ pub const MAX_FUNCTION: u32 = 128;
 pub const MAX_LINE_TABLE: usize = 8192;
 /// Bytes of a structure that are copied at most, to look at its fields: all bits of such a number set.
 pub const MAX_BLOCK: usize = 255;
-/// Zeroes behind a table's copy, so that it can be read by so many bytes at once.
-pub const AFTER_LINE_TABLE: usize = 32;
+/// Bytes of zeroes behind a table's copy, so that eight bytes can be read wherever an entry begins.
+pub const AFTER_LINE_TABLE: usize = 8;
 /// Size of what stands before a name in a text: [`FrameHead`].
 pub const FRAME_HEAD: usize = size_of::<FrameHead>();
 

@@ -5,11 +5,14 @@
 //! the thread: the first one begins the record, the second one emits it.
 #![no_std]
 #![no_main]
+// The build script shows no warning of what it builds.
+#![deny(unused)]
 
 mod attribute;
 mod exec;
 mod file;
 mod kernel;
+mod lines;
 mod lost;
 mod memory;
 mod network;

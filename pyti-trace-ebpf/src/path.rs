@@ -9,7 +9,7 @@ use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::kernel::{Ptr, current, inner, load, offset, peek_ptr};
 use crate::lost::count_missing;
-use crate::recorder::Recorder;
+use crate::recorder::{CUT, Recorder, WHOLE};
 use crate::view::is_on_foreign;
 
 /// Components that a walk up a dentry follows.
@@ -254,10 +254,6 @@ pub fn walk_cwd(recorder: &mut Recorder) {
         recorder.mark(incomplete::CWD_INCOMPLETE);
     }
 }
-
-/// The walk came to the root.
-const WHOLE: u32 = 0;
-const CUT: u32 = 1;
 
 /// Appends the working directory to the record at this place, and says whether it is whole. A function
 /// that the verifier looks at once, whoever calls it, as those in `python`.

@@ -9,18 +9,17 @@
 //! whatever calls it from where and how often. Such a function is given numbers only, and finds the
 //! record again by itself; what it calls is given the record.
 
-use core::ptr::{read_unaligned, read_volatile};
+use core::ptr::read_volatile;
 
-use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, LruHashMap};
 use pyti_trace_ebpf::{
-    AFTER_LINE_TABLE, COOKIE, FrameHead, Interpreter, MAX_FILE, MAX_FRAMES, MAX_FUNCTION,
-    MAX_LINE_TABLE, incomplete, tag,
+    COOKIE, FrameHead, Interpreter, MAX_FILE, MAX_FRAMES, MAX_FUNCTION, incomplete, tag,
 };
 
 use crate::kernel::{Ptr, current, load, offset, peek, peek_ptr};
-use crate::recorder::Recorder;
+use crate::lines::line_of;
+use crate::recorder::{KnownFrame, Recorder, UNREADABLE, WHOLE};
 use crate::repeat::repeat;
 use crate::track::ids;
 use crate::user::read;
@@ -29,19 +28,25 @@ use crate::user::read;
 #[map]
 static INTERPRETER: Array<Interpreter> = Array::with_max_entries(1, 0);
 
-/// Lines that were found: nearly every stack of a process has its outer frames in common with the one
+/// Frames that were read: nearly every stack of a process has its outer frames in common with the one
 /// before.
 #[map]
-static LINES: LruHashMap<LineKey, u32> = LruHashMap::with_max_entries(4096, 0);
+static FRAMES: LruHashMap<FrameKey, KnownFrame> = LruHashMap::with_max_entries(4096, 0);
 
-/// What a line was found by. What a table holds is asked, not where it lies: memory is used again. And
-/// the process: one could make a table that is taken for another's.
+/// What a frame was known by. The interpreter gives each code object that it makes a number of its own,
+/// so that one which lies where another one lay is told from it. And the process: one could make code
+/// that is taken for another's.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct LineKey {
-    /// See [`Lines::mixed`].
-    mixed: u64,
+struct FrameKey {
     process_start: u64,
+    code: u64,
+    /// The name of the file: importing sets it right after the code object was made.
+    file: u64,
+    /// Number of the instruction.
+    instruction: u32,
+    /// `co_version`; 0 where the interpreter has no number left, and nothing is kept.
+    version: u32,
     tgid: u32,
     pad: u32,
 }
@@ -208,25 +213,21 @@ unsafe extern "C" fn append_frame(_: u32, walk: *mut Walk) -> i64 {
     if recorder.field::<u8>(python.frame_owner) != OWNED_BY_C {
         let code: u64 = recorder.field(python.frame_executable);
         let at: u64 = recorder.field(python.frame_instruction);
+        recorder.copy_block(code, python.code_bytes);
         // An instruction has two bytes.
         let begin = code.wrapping_add(python.code_instructions);
-        let instruction = (at.wrapping_sub(begin) / 2) as u32;
-        recorder.copy_block(code, python.code_bytes);
-        let file: u64 = recorder.field(python.code_filename);
-        let function: u64 = recorder.field(python.code_qualname);
-        let table: u64 = recorder.field(python.code_linetable);
-        let first: u32 = recorder.field(python.code_firstlineno);
-        let line = line_of(recorder, python, table, first, instruction);
-        if !append_name(recorder, python, tag::FRAME_FILE, MAX_FILE, file, line)
-            || !append_name(
-                recorder,
-                python,
-                tag::FRAME_FUNCTION,
-                MAX_FUNCTION,
-                function,
-                0,
-            )
-        {
+        let key = FrameKey {
+            process_start: recorder.process_start(),
+            code,
+            file: recorder.field(python.code_filename),
+            instruction: (at.wrapping_sub(begin) / 2) as u32,
+            version: recorder.field(python.code_version),
+            tgid: ids().0,
+            pad: 0,
+        };
+        if let Some(known) = FRAMES.get_ptr(key) {
+            recorder.append_known(known);
+        } else if !read_frame(recorder, python, &key) {
             return 1;
         }
     }
@@ -234,7 +235,40 @@ unsafe extern "C" fn append_frame(_: u32, walk: *mut Walk) -> i64 {
     0
 }
 
-/// Appends a `str` (PEP 393) with the line that stands before it, and says whether it can be read.
+/// Appends a frame by the code object that was copied, and says whether it can be read.
+#[inline(always)]
+fn read_frame(recorder: &mut Recorder, python: &Interpreter, key: &FrameKey) -> bool {
+    let function: u64 = recorder.field(python.code_qualname);
+    let table: u64 = recorder.field(python.code_linetable);
+    let first: u32 = recorder.field(python.code_firstlineno);
+    let line = line_of(recorder, python, table, first, key.instruction);
+    let begin = recorder.size();
+    let file = append_name(recorder, python, tag::FRAME_FILE, MAX_FILE, key.file, line);
+    if file == UNREADABLE {
+        return false;
+    }
+    let function = append_name(
+        recorder,
+        python,
+        tag::FRAME_FUNCTION,
+        MAX_FUNCTION,
+        function,
+        0,
+    );
+    if function == UNREADABLE {
+        return false;
+    }
+    // What is cut is marked in each record; what could not be read perhaps can be the next time.
+    if key.version != 0 && line != 0 && file | function == WHOLE {
+        // SAFETY: a value of a map.
+        let known = unsafe { &*recorder.known_frame(begin) };
+        let _ = FRAMES.insert(key, known, 0);
+    }
+    true
+}
+
+/// Appends a `str` (PEP 393) with the line that stands before it, and says how much of it: [`WHOLE`],
+/// [`CUT`], [`UNREADABLE`].
 #[inline(always)]
 fn append_name(
     recorder: &mut Recorder,
@@ -243,7 +277,7 @@ fn append_name(
     max: u32,
     text: u64,
     line: u32,
-) -> bool {
+) -> u32 {
     recorder.copy_block(text, python.text_ascii_size);
     let state: u32 = recorder.field(python.text_state);
     let length: u64 = recorder.field(python.text_length);
@@ -255,159 +289,6 @@ fn append_name(
     let from = text.wrapping_add(python.text_ascii_size).wrapping_add(more);
     let bytes = length.wrapping_mul(u64::from(width));
     recorder.frame_name(tag, max, FrameHead { line, width }, from, bytes)
-}
-
-/// A table of lines and how far it was read (Objects/locations.md in CPython's sources).
-#[repr(C)]
-struct Lines {
-    /// The table's copy, with [`AFTER_LINE_TABLE`] zeroes behind it.
-    table: *const u8,
-    /// What the table holds, and which instruction is looked for, as one number.
-    mixed: u64,
-    /// Bytes of it.
-    len: u32,
-    /// Where reading goes on.
-    at: u32,
-    /// The instruction that is looked for, and the first one after the entries that were read.
-    instruction: u32,
-    after: u32,
-    /// Of the last entry that was read.
-    line: u32,
-    /// 1: that entry has no line.
-    without: u32,
-}
-
-/// The line of an instruction by a function's table; 0 where it has none or it cannot be read.
-#[inline(always)]
-fn line_of(
-    recorder: &mut Recorder,
-    python: &Interpreter,
-    table: u64,
-    first: u32,
-    instruction: u32,
-) -> u32 {
-    let size: u64 = read(table.wrapping_add(python.bytes_size));
-    let len = if size > MAX_LINE_TABLE as u64 {
-        MAX_LINE_TABLE as u32
-    } else {
-        size as u32
-    };
-    let copy = recorder.scratch();
-    for word in 0..=AFTER_LINE_TABLE / 8 {
-        // SAFETY: the scratch has this room behind the word in which the longest table ends.
-        unsafe { copy.add(len as usize / 8 + word).write(0) };
-    }
-    // SAFETY: the scratch has this room, the helper checks the source.
-    let failed = unsafe {
-        let from = table.wrapping_add(python.bytes_value) as usize as Ptr;
-        bpf_probe_read_user(copy.cast(), len, from)
-    };
-    if failed != 0 {
-        return 0;
-    }
-    let mut lines = Lines {
-        table: copy.cast(),
-        mixed: mix(u64::from(first) << 32 | u64::from(instruction), size),
-        len,
-        at: 0,
-        instruction,
-        after: 0,
-        line: first,
-        without: 0,
-    };
-    repeat(len.div_ceil(AFTER_LINE_TABLE as u32), mix_lines, &mut lines);
-    // SAFETY: a local; the compiler does not see that the loop writes it.
-    let mixed = unsafe { read_volatile(&raw const lines.mixed) };
-    let key = LineKey {
-        mixed,
-        process_start: recorder.process_start(),
-        tgid: ids().0,
-        pad: 0,
-    };
-    if let Some(known) = LINES.get_ptr(key) {
-        // SAFETY: a value of the map.
-        return unsafe { *known };
-    }
-    repeat(MAX_LINE_TABLE as u32, read_entry, &mut lines);
-    // SAFETY: as above.
-    let lines = unsafe { read_volatile(&raw const lines) };
-    let line = if lines.after > instruction && lines.without == 0 {
-        lines.line
-    } else {
-        0
-    };
-    let _ = LINES.insert(key, line, 0);
-    line
-}
-
-/// Mixes a number with another one (Fibonacci hashing, with the upper half folded in).
-#[inline(always)]
-const fn mix(with: u64, number: u64) -> u64 {
-    let mixed = (with ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed ^ mixed >> 32
-}
-
-/// Mixes the next [`AFTER_LINE_TABLE`] bytes of a table.
-unsafe extern "C" fn mix_lines(index: u32, lines: *mut Lines) -> i64 {
-    // SAFETY: `line_of` gives it its own.
-    let lines = unsafe { &mut *lines };
-    let at = index as usize * AFTER_LINE_TABLE & (MAX_LINE_TABLE - 1);
-    let mut mixed = lines.mixed;
-    for word in 0..AFTER_LINE_TABLE / 8 {
-        // SAFETY: in the copy.
-        mixed = mix(mixed, unsafe {
-            read_volatile(lines.table.add(at).cast::<u64>().add(word))
-        });
-    }
-    lines.mixed = mixed;
-    0
-}
-
-/// Reads one more entry of a table, or goes on in a long one to the next. Returns 1 when there is
-/// nothing more to be done.
-///
-/// Sums instead of branches: of what a branch sets to a number, the verifier tries each.
-unsafe extern "C" fn read_entry(_: u32, lines: *mut Lines) -> i64 {
-    // SAFETY: `line_of` gives it its own.
-    let lines = unsafe { &mut *lines };
-    if lines.at >= lines.len {
-        return 1;
-    }
-    // Less than the length, which is no more than a power of two: so the verifier sees it too.
-    let at = lines.at as usize & (MAX_LINE_TABLE - 1);
-    // SAFETY: in the copy and what stands behind it.
-    let bytes = unsafe { read_unaligned(lines.table.add(at).cast::<u64>()) };
-    // Only the first byte of an entry has its highest bit set. Looked at are those after this one.
-    let first_bytes = bytes >> 8 & 0x80_8080_8080_8080 | 1 << 63;
-    lines.at += 1 + first_bytes.trailing_zeros() / 8;
-    let head = bytes as u32 & 0xff;
-    if head & 0x80 == 0 {
-        return 0;
-    }
-    let code = head >> 3 & 15;
-    lines.line = lines.line.wrapping_add(match code {
-        11 => 1,
-        12 => 2,
-        13 | 14 => signed(bytes >> 8),
-        _ => 0,
-    });
-    lines.without = (code + 1) >> 4;
-    lines.after += (head & 7) + 1;
-    i64::from(lines.after > lines.instruction)
-}
-
-/// A number in six bits a byte, each but the last with the next bit set, the lowest bit being the sign.
-#[inline(always)]
-fn signed(bytes: u64) -> u32 {
-    let mut value = 0;
-    let mut goes_on = u64::MAX;
-    for index in 0..6 {
-        let byte = bytes >> (8 * index);
-        value |= (byte & 0x3f) << (6 * index) & goes_on;
-        goes_on &= 0u64.wrapping_sub(byte >> 6 & 1);
-    }
-    let sign = 0u32.wrapping_sub(value as u32 & 1);
-    (((value >> 1) as u32) ^ sign).wrapping_sub(sign)
 }
 
 impl Recorder {

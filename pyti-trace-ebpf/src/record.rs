@@ -248,6 +248,8 @@ pub struct WriteKey {
     pub pad: u32,
 }
 
+/// Files that are written to at the same time, at most.
+pub const MAX_WRITTEN: u32 = 1024;
 /// Bytes kept of what was written first.
 pub const SAMPLE: usize = 64;
 

@@ -9,6 +9,7 @@
 
 mod copies;
 mod credentials;
+mod frames;
 mod words;
 
 use core::ffi::c_void;
@@ -27,6 +28,7 @@ use pyti_trace_ebpf::{
 };
 
 use copies::KnownThread;
+pub use frames::KnownFrame;
 
 use crate::kernel::{Ptr, current, load, offset};
 use crate::lost::{count_lost, count_missing, count_overwritten};
@@ -49,6 +51,14 @@ const NOTHING: u32 = 0;
 pub const OF_THREAD: u32 = 0;
 const NESTED: u32 = 1;
 const OF_EXEC: u32 = 2;
+
+/// How much of something was appended, for the same reason as a number: nothing is missing,
+pub const WHOLE: u32 = 0;
+/// there is more than is kept,
+pub const CUT: u32 = 1;
+/// or it could not be read.
+pub const UNREADABLE: u32 = 2;
+
 const BPF_RB_NO_WAKEUP: u64 = 1;
 const BPF_RB_FORCE_WAKEUP: u64 = 2;
 const BPF_RB_AVAIL_DATA: u64 = 0;
@@ -209,6 +219,13 @@ impl Recorder {
         unsafe { &mut (*self.slot).record }
     }
 
+    /// Bytes of the record so far, read from the map again.
+    #[inline(always)]
+    pub fn size(&self) -> usize {
+        // SAFETY: a value of the map, this thread's own.
+        unsafe { read_volatile(&raw const (*self.slot).record.size) as usize }
+    }
+
     /// Marks something as missing.
     #[inline(always)]
     pub fn mark(&mut self, bit: u32) {
@@ -235,7 +252,7 @@ impl Recorder {
     fn text(&mut self, tag: u16, unreadable: u32, fill: impl FnOnce(*mut c_void) -> i64) {
         // SAFETY: a value of the map; the verifier checks what follows against LAST_TEXT.
         unsafe {
-            let at = read_volatile(&raw const (*self.slot).record.size) as usize;
+            let at = self.size();
             if at > LAST_TEXT {
                 self.mark(unreadable);
                 return;

@@ -4,11 +4,15 @@
 //! The first bytes are those of the file, as they were written last: who writes the body first and the
 //! head over it at the end shows the head.
 
-use aya_ebpf::helpers::generated::{bpf_d_path, bpf_probe_read_kernel, bpf_probe_read_user};
+use aya_ebpf::helpers::generated::{
+    bpf_d_path, bpf_map_pop_elem, bpf_probe_read_kernel, bpf_probe_read_user,
+};
 use aya_ebpf::macros::{fentry, fexit, lsm, map};
-use aya_ebpf::maps::{Array, HashMap};
+use aya_ebpf::maps::{Array, HashMap, Queue};
 use aya_ebpf::programs::{FEntryContext, FExitContext, LsmContext};
-use pyti_trace_ebpf::{SAMPLE, TEXT_MAX, WriteKey, Written, has, incomplete, kind, tag};
+use pyti_trace_ebpf::{
+    MAX_WRITTEN, SAMPLE, TEXT_MAX, WriteKey, Written, has, incomplete, kind, tag,
+};
 
 use crate::file::set_inode;
 use crate::kernel::{Ptr, inner, is_backing, is_internal, load, offset, peek};
@@ -25,13 +29,17 @@ use crate::view::is_foreign;
 const FMODE_WRITE: u32 = 2;
 const MAY_WRITE: u32 = 2;
 
-/// Files that a process wrote to and has not closed.
+/// Files that a process wrote to and has not closed: which of [`ENTRIES`] is each one's.
 #[map]
-static WRITTEN: HashMap<WriteKey, Written> = HashMap::with_max_entries(1024, 0);
+static WRITTEN: HashMap<WriteKey, u32> = HashMap::with_max_entries(MAX_WRITTEN, 0);
 
-/// A new entry is a copy of this one.
+/// What is known of each. They are large, and a hash map copies what it is given.
 #[map]
-static UNWRITTEN: Array<Written> = Array::with_max_entries(1, 0);
+static ENTRIES: Array<Written> = Array::with_max_entries(MAX_WRITTEN, 0);
+
+/// The entries that no file has. The loader puts all of them here.
+#[map]
+static FREE: Queue<u32> = Queue::with_max_entries(MAX_WRITTEN, 0);
 
 /// Key of an open file, by its address.
 #[inline(always)]
@@ -46,6 +54,46 @@ fn identity(inode: Ptr) -> u64 {
     let sb: Ptr = load(inode, offset!(inode_sb));
     load::<u64>(inode, offset!(inode_ino))
         ^ u64::from(load::<u32>(sb, offset!(sb_dev))).rotate_right(32)
+}
+
+/// What is known of a file that was written to.
+#[inline(always)]
+fn entry(key: WriteKey) -> Option<*mut Written> {
+    let index = WRITTEN.get_ptr(key)?;
+    // SAFETY: a value of the map.
+    ENTRIES.get_ptr_mut(unsafe { *index })
+}
+
+/// An entry for a file that has none.
+#[inline(always)]
+fn new_entry(key: WriteKey) -> Option<*mut Written> {
+    let mut index = 0u32;
+    // SAFETY: a map of such numbers.
+    let failed = unsafe {
+        let free = (&raw const FREE).cast_mut().cast();
+        bpf_map_pop_elem(free, (&raw mut index).cast())
+    };
+    if failed != 0 {
+        return None;
+    }
+    if WRITTEN.insert(key, index, 0).is_err() {
+        let _ = FREE.push(index, 0);
+        return None;
+    }
+    ENTRIES.get_ptr_mut(index)
+}
+
+/// Gives an entry back, once, whoever closes the file at the same time.
+#[inline(always)]
+fn free_entry(key: WriteKey) {
+    let Some(index) = WRITTEN.get_ptr(key) else {
+        return;
+    };
+    // SAFETY: a value of the map.
+    let index = unsafe { *index };
+    if WRITTEN.remove(key).is_ok() {
+        let _ = FREE.push(index, 0);
+    }
 }
 
 /// Every way to write asks here first: write, writev, splice, sendfile, copy_file_range, io_uring.
@@ -65,7 +113,7 @@ pub fn write_mark(ctx: FEntryContext) -> i32 {
     }
     let key = write_key(file as u64, tgid);
     let identity = identity(inode);
-    let before = WRITTEN.get_ptr(key);
+    let before = entry(key);
     // SAFETY: a value of the map.
     if before.is_some_and(|entry| unsafe { (*entry).inode } == identity) {
         return 0;
@@ -77,18 +125,21 @@ pub fn write_mark(ctx: FEntryContext) -> i32 {
     if before.is_some() {
         count_lost(kind::WRITE);
     }
-    if let Some(unwritten) = UNWRITTEN.get(0) {
-        let _ = WRITTEN.insert(key, unwritten, 0);
-    }
-    let Some(entry) = WRITTEN.get_ptr_mut(key) else {
+    let Some(entry) = before.or_else(|| new_entry(key)) else {
         count_lost(kind::WRITE);
         return 0;
     };
+    let path = inner(file, offset!(file_path));
     // close() passes no hook where the kernel may be asked for a path: it is asked here.
     // SAFETY: a value of the map; the verifier checks that the second is a path.
     unsafe {
         (*entry).inode = identity;
-        let path = inner(file, offset!(file_path));
+        (*entry).bytes = 0;
+        (*entry).path_len = 0;
+        (*entry).sample_len = 0;
+        (*entry).incomplete = 0;
+        (*entry).unseen = 0;
+        (*entry).refused = 0;
         let len = bpf_d_path(
             path as *mut _,
             (&raw mut (*entry).path).cast(),
@@ -121,7 +172,7 @@ pub fn is_written(file: u64) -> bool {
 /// What the running process writes next to a file, from this offset on.
 #[inline(always)]
 pub fn next_piece(file: u64, at: u64) -> Option<Piece> {
-    let entry = WRITTEN.get_ptr_mut(write_key(file, ids().0))?;
+    let entry = entry(write_key(file, ids().0))?;
     // SAFETY: a value of the map.
     unsafe {
         // The file's head tells what it is: a sample of what lies behind makes way for it.
@@ -138,7 +189,7 @@ pub fn next_piece(file: u64, at: u64) -> Option<Piece> {
 /// refused the sample says nothing.
 #[inline(always)]
 pub fn add(file: u64, written: u64, refused: bool) {
-    if let Some(entry) = WRITTEN.get_ptr_mut(write_key(file, ids().0)) {
+    if let Some(entry) = entry(write_key(file, ids().0)) {
         // SAFETY: a value of the map.
         unsafe {
             (*entry).bytes += written;
@@ -225,7 +276,7 @@ pub fn count_unseen(file: Ptr, written: i64, at: u64) {
 #[inline(always)]
 fn refused(file: Ptr, result: i64) -> i32 {
     if result < 0
-        && let Some(entry) = WRITTEN.get_ptr_mut(write_key(file as u64, ids().0))
+        && let Some(entry) = entry(write_key(file as u64, ids().0))
     {
         // SAFETY: a value of the map.
         unsafe { (*entry).refused = result };
@@ -328,12 +379,12 @@ fn written(file: Ptr) -> i32 {
     }
     let (tgid, _) = ids();
     let key = write_key(file as u64, tgid);
-    let Some(entry) = WRITTEN.get_ptr(key) else {
+    let Some(entry) = entry(key) else {
         return 0;
     };
     // SAFETY: a value of the map.
     if unsafe { (*entry).inode } != identity(load(file, offset!(file_inode))) {
-        let _ = WRITTEN.remove(key);
+        free_entry(key);
         count_lost(kind::WRITE);
         return 0;
     }
@@ -376,7 +427,7 @@ fn written(file: Ptr) -> i32 {
     };
     let inode: Ptr = load(file, offset!(file_inode));
     set_inode(&mut recorder, inode);
-    let _ = WRITTEN.remove(key);
+    free_entry(key);
     // Once a file, where it is closed: there Python writes out what it held back until then.
     recorder.python();
     recorder.emit(kind::WRITE, result);

@@ -1,10 +1,10 @@
 //! What a slot holds beside its record, to read the memory of an interpreter with: see
 //! [`crate::python`].
 
-use core::ptr::{read_volatile, write_volatile};
+use core::ptr::read_volatile;
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
-use pyti_trace_ebpf::{FRAME_HEAD, FrameHead, MAX_BLOCK, incomplete};
+use pyti_trace_ebpf::MAX_BLOCK;
 
 use super::Recorder;
 use crate::kernel::Ptr;
@@ -22,38 +22,8 @@ pub struct KnownThread {
 }
 
 impl Recorder {
-    /// Appends the first `max` of `len` bytes of user memory after `head`, and says whether they
-    /// could be read. A cut is marked.
-    #[inline(always)]
-    pub fn frame_name(&mut self, tag: u16, max: u32, head: FrameHead, from: u64, len: u64) -> bool {
-        let cut = if len > u64::from(max) {
-            u64::from(max)
-        } else {
-            len
-        };
-        let mut failed = true;
-        self.text(tag, incomplete::PYTHON_INCOMPLETE, |at| {
-            // SAFETY: the verifier checks the room at `at`; the helper checks the source.
-            let error = unsafe {
-                write_volatile(at.cast(), head);
-                let at = at.cast::<u8>().add(FRAME_HEAD).cast();
-                bpf_probe_read_user(at, cut as u32, from as usize as Ptr)
-            };
-            failed = error != 0;
-            if failed {
-                error
-            } else {
-                cut as i64 + FRAME_HEAD as i64
-            }
-        });
-        if len > u64::from(max) {
-            self.mark(incomplete::PYTHON_INCOMPLETE);
-        }
-        !failed
-    }
-
-    /// Room for a table of lines, and a word and [`pyti_trace_ebpf::AFTER_LINE_TABLE`] bytes behind it, that is no part
-    /// of the record.
+    /// Room for a table of lines, and a word and [`pyti_trace_ebpf::AFTER_LINE_TABLE`] bytes behind
+    /// it, that is no part of the record.
     #[inline(always)]
     pub fn scratch(&mut self) -> *mut u64 {
         // SAFETY: a value of the map.

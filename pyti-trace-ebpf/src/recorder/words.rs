@@ -8,7 +8,7 @@ use core::ptr::{read_volatile, write_volatile};
 use aya_ebpf::helpers::generated::{bpf_probe_read_user, bpf_probe_read_user_str};
 use pyti_trace_ebpf::{TEXT_MAX, TextHead};
 
-use super::{LAST_TEXT, Recorder};
+use super::{CUT, LAST_TEXT, Recorder, UNREADABLE, WHOLE};
 use crate::kernel::Ptr;
 use crate::repeat::repeat;
 
@@ -17,13 +17,6 @@ use crate::repeat::repeat;
 const MAX_WORD: u32 = TEXT_MAX as u32 + 1;
 /// Every word takes a byte at least, and the end of the list is looked at too.
 const MAX_TURNS: u32 = TEXT_MAX as u32 + 1;
-
-/// Nothing is missing.
-const WHOLE: u32 = 0;
-/// There is more than a text keeps.
-const CUT: u32 = 1;
-/// A pointer or a string could not be read.
-const UNREADABLE: u32 = 2;
 
 /// A walk along a list.
 #[repr(C)]

@@ -96,7 +96,7 @@ fn of_words(words: &[u64], runtime: u64, code_start: u64) -> Option<Interpreter>
         code_linetable,
         code_firstlineno,
         _,
-        _,
+        code_localsplusnames,
         _,
         code_instructions,
         // pyobject 2, type_object 4, tuple_object 3, list_object 3, dict_object 3, float_object 2,
@@ -128,7 +128,10 @@ fn of_words(words: &[u64], runtime: u64, code_start: u64) -> Option<Interpreter>
         frame_instruction,
         frame_owner,
     ])?;
+    // The number before it, which is not published (Include/cpython/code.h).
+    let code_version = code_localsplusnames.checked_sub(4)?;
     let code_bytes = bytes_of([
+        code_version,
         code_filename,
         code_qualname,
         code_linetable,
@@ -156,6 +159,7 @@ fn of_words(words: &[u64], runtime: u64, code_start: u64) -> Option<Interpreter>
         code_qualname,
         code_linetable,
         code_firstlineno,
+        code_version,
         code_bytes,
         code_instructions,
         bytes_size,

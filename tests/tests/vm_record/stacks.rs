@@ -133,6 +133,13 @@ fn vm_stacks_name_the_line_that_asked() {
     let inside = &find("open", "path", "/tmp/inside")["python"];
     let frame = json!({"file": "<string>", "line": 2, "function": "<module>"});
     assert_eq!(*inside, json!([frame]));
+    // What was known of code is not taken for what lies there now.
+    for number in 0..8 {
+        let stack = &find("open", "path", &format!("/tmp/made.{number}"))["python"];
+        let file = format!("<made {number}>");
+        let frame = json!({"file": file, "line": number + 1, "function": "<module>"});
+        assert_eq!(stack[0], frame, "{stack:#}");
+    }
     // Of programs: of what the child of a vfork executes, also by a shell.
     for (argument, remark) in [
         ("ran", "a program: run"),

@@ -233,6 +233,13 @@ def in_a_namespace():
     os.wait()
 
 
+def in_made_code():
+    """Code objects made one after the other: each lies where the one before lay."""
+    for number in range(8):
+        source = "\n" * number + f"open('/tmp/made.{number}', 'w').close()"
+        exec(compile(source, f"<made {number}>", "exec"))
+
+
 def in_another_interpreter():
     import _interpreters
 
@@ -243,6 +250,7 @@ def in_another_interpreter():
 
 
 in_another_interpreter()
+in_made_code()
 steal()
 persist()
 serve()
