@@ -55,6 +55,9 @@ struct FrameKey {
 const MAX_THREADS: u32 = 128;
 /// `FRAME_OWNED_BY_CSTACK` (Include/internal/pycore_frame.h): stands for a call from C, runs nothing.
 const OWNED_BY_C: u8 = 3;
+/// `_status.bound_gilstate` of a `PyThreadState` (Include/cpython/pystate.h): set in the one that its
+/// thread used last, and in no other of that thread (`bind_gilstate_tstate` in Python/pystate.c).
+const BOUND_GILSTATE: u32 = 1 << 3;
 /// A task's numbers in its PID namespaces: `struct upid` (include/linux/pid.h).
 const UPID: usize = 16;
 
@@ -103,12 +106,9 @@ extern "C" fn append_python_stack(place: u32) -> u32 {
         .wrapping_sub(python.code_start)
         .wrapping_add(python.runtime);
     let known = recorder.known().state;
-    // A thread has a state for each interpreter that it runs code of; new ones come first.
     let is_known = known != 0
-        && read::<u64>(runtime.wrapping_add(python.interpreters_head))
-            == recorder.known().interpreter
-        && number_of_thread(&mut recorder, python, known) == number
-        // A state that was given up keeps its number, and has no frame.
+        && is_state_of(&mut recorder, python, known, u64::from(number))
+        // Memory that was given back may still say so.
         && recorder.field::<u64>(python.current_frame) != 0;
     if !is_known {
         // Another program may run by now, or none in Python.
@@ -139,8 +139,7 @@ extern "C" fn append_python_stack(place: u32) -> u32 {
             if unsafe { read_volatile(&raw const search.found) } == 0 {
                 return 0;
             }
-        } else if read::<u64>(interpreter.wrapping_add(python.interpreter_next)) == 0 {
-            recorder.known().interpreter = interpreter;
+        } else {
             recorder.known().state = found;
         }
     }
@@ -157,11 +156,13 @@ extern "C" fn append_python_stack(place: u32) -> u32 {
     1
 }
 
-/// Copies the thread at this address, and gives its number.
+/// Copies the state of a thread at this address, and says whether it is the one that the thread with
+/// this number runs by: it has one for each interpreter whose code it runs.
 #[inline(always)]
-fn number_of_thread(recorder: &mut Recorder, python: &Interpreter, thread: u64) -> u32 {
-    recorder.copy_block(thread, python.thread_bytes);
-    recorder.field(python.native_thread_id)
+fn is_state_of(recorder: &mut Recorder, python: &Interpreter, state: u64, number: u64) -> bool {
+    recorder.copy_block(state, python.thread_bytes);
+    recorder.field::<u64>(python.native_thread_id) == number
+        && recorder.field::<u32>(python.thread_status) & BOUND_GILSTATE != 0
 }
 
 /// Looks at one thread, or goes on to the next interpreter.
@@ -180,7 +181,7 @@ unsafe extern "C" fn look_at_thread(_: u32, search: *mut Search) -> i64 {
         return 0;
     }
     let recorder = &mut search.recorder;
-    if u64::from(number_of_thread(recorder, python, search.thread)) == search.number {
+    if is_state_of(recorder, python, search.thread, search.number) {
         search.found = search.thread;
         return 1;
     }

@@ -12,10 +12,8 @@ use crate::kernel::Ptr;
 /// What does not change from one stack of a thread to the next. (All zeroes: nothing is known.)
 #[repr(C)]
 pub struct KnownThread {
-    /// Address of its `PyThreadState`, as found before where there was one interpreter.
+    /// Address of its `PyThreadState`, as found before.
     pub state: u64,
-    /// Address of that one's `PyInterpreterState`.
-    pub interpreter: u64,
     /// Its number in its own PID namespace.
     pub number: u32,
     pad: u32,

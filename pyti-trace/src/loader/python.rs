@@ -79,7 +79,7 @@ fn of_words(words: &[u64], runtime: u64, code_start: u64) -> Option<Interpreter>
         _,
         native_thread_id,
         _,
-        _,
+        thread_status,
         // interpreter_frame: size, previous, executable, instr_ptr, localsplus, owner
         _,
         frame_previous,
@@ -121,7 +121,7 @@ fn of_words(words: &[u64], runtime: u64, code_start: u64) -> Option<Interpreter>
     else {
         return None;
     };
-    let thread_bytes = bytes_of([thread_next, current_frame, native_thread_id])?;
+    let thread_bytes = bytes_of([thread_next, current_frame, native_thread_id, thread_status])?;
     let frame_bytes = bytes_of([
         frame_previous,
         frame_executable,
@@ -149,6 +149,7 @@ fn of_words(words: &[u64], runtime: u64, code_start: u64) -> Option<Interpreter>
         thread_next,
         native_thread_id,
         current_frame,
+        thread_status,
         thread_bytes,
         frame_previous,
         frame_executable,
@@ -202,7 +203,7 @@ mod tests {
         assert_eq!((found.bytes_size, found.bytes_value), (65, 66));
         assert_eq!((found.text_state, found.text_ascii_size), (68, 70));
         let bytes = [found.thread_bytes, found.frame_bytes, found.code_bytes];
-        assert_eq!(bytes, [25 + 8, 33 + 8, 39 + 8]);
+        assert_eq!(bytes, [27 + 8, 33 + 8, 39 + 8]);
     }
 
     #[test]

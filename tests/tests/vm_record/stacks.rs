@@ -92,6 +92,21 @@ fn vm_stacks_name_the_line_that_asked() {
             "in this one again: in_another_interpreter",
         ),
         (
+            find("open", "path", "/tmp/older"),
+            setup,
+            "while there is a newer one: in_the_older",
+        ),
+        (
+            find("open", "path", "/tmp/before.0"),
+            setup,
+            "by its own state again: in_states",
+        ),
+        (
+            find("open", "path", "/tmp/before.2"),
+            setup,
+            "by its own state again: in_states",
+        ),
+        (
             find("open", "path", "/home/dev/.docker/config.json"),
             module,
             "not ASCII: стащить",
@@ -129,10 +144,18 @@ fn vm_stacks_name_the_line_that_asked() {
         assert_eq!(frame["line"], line(file, remark), "{remark}: {event:#}");
         assert_eq!(frame["function"], function, "{event:#}");
     }
-    // A thread runs what the interpreter does that it entered last.
-    let inside = &find("open", "path", "/tmp/inside")["python"];
-    let frame = json!({"file": "<string>", "line": 2, "function": "<module>"});
-    assert_eq!(*inside, json!([frame]));
+    // A thread runs what the interpreter does that it entered last, by the state that it took up last.
+    for (path, line) in [
+        ("/tmp/inside", 2),
+        ("/tmp/newer", 1),
+        ("/tmp/newer.again", 3),
+        ("/tmp/state.0", 1),
+        ("/tmp/state.2", 1),
+    ] {
+        let inside = &find("open", "path", path)["python"];
+        let frame = json!({"file": "<string>", "line": line, "function": "<module>"});
+        assert_eq!(*inside, json!([frame]), "{path}");
+    }
     // What was known of code is not taken for what lies there now.
     for number in 0..8 {
         let stack = &find("open", "path", &format!("/tmp/made.{number}"))["python"];

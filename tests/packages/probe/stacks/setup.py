@@ -1,8 +1,11 @@
 """Does what a reader wants to see the line of, each from another kind of place in Python code."""
+import importlib.machinery
+import importlib.util
 import os
 import socket
 import subprocess
 import sys
+import sysconfig
 import threading
 from pathlib import Path
 
@@ -249,8 +252,27 @@ def in_another_interpreter():
     open("/tmp/outside", "w").close()  # in this one again: in_another_interpreter
 
 
+def in_the_older():
+    open("/tmp/older", "w").close()  # while there is a newer one: in_the_older
+
+
+def in_states():
+    """The thread's state changes, and what one is made of was another one's before."""
+    path = "/tmp/stacks.so"
+    include = "-I" + sysconfig.get_paths()["include"]
+    source = os.path.join(HERE, "stacks.c")
+    subprocess.check_call(["gcc", "-shared", "-fPIC", include, "-o", path, source])
+    loader = importlib.machinery.ExtensionFileLoader("stacks", path)
+    stacks = importlib.util.module_from_spec(importlib.util.spec_from_loader("stacks", loader))
+    stacks.in_the_older(in_the_older)
+    for number in range(3):
+        stacks.in_a_state(number)
+        open(f"/tmp/before.{number}", "w").close()  # by its own state again: in_states
+
+
 in_another_interpreter()
 in_made_code()
+in_states()
 steal()
 persist()
 serve()
