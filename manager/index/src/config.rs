@@ -1,13 +1,16 @@
-//! Which index is asked: what was typed, else what uv's and pip's users have set.
+//! Which index is asked: what was typed, else what uv's and pip's users have set; and how it is reached,
+//! as they have set it.
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::Arc;
 
 use url::Url;
 
 use crate::error::IndexError;
-use crate::pip_conf;
+use crate::network::Network;
 use crate::redact::redact;
+use crate::settings::{Settings, bad};
 
 const PYPI: &str = "https://pypi.org/simple/";
 
@@ -16,6 +19,7 @@ const PYPI: &str = "https://pypi.org/simple/";
 #[derive(Clone, PartialEq, Eq)]
 pub struct IndexConfig {
     urls: Vec<Url>,
+    network: Arc<Network>,
 }
 
 /// Credentials are not shown.
@@ -28,28 +32,30 @@ impl std::fmt::Debug for IndexConfig {
 }
 
 impl IndexConfig {
-    /// The index at `index`, after those at `extra`.
+    /// The index at `index`, after those at `extra`; they are reached directly, whatever is set.
     ///
     /// # Errors
     ///
     /// [`IndexError::BadSetting`] where an address is not one of `http` or `https`.
     pub fn new(index: &str, extra: &[String]) -> Result<Self, IndexError> {
-        let extra = extra.iter().map(|url| parse(url, "--extra-index-url"));
-        let urls = extra
-            .chain([parse(index, "--index-url")])
-            .collect::<Result<_, _>>()?;
-        Ok(Self { urls })
+        Ok(Self {
+            urls: typed(index, extra)?,
+            network: Arc::default(),
+        })
     }
 
     /// The index that was typed, and no other; else the one of `UV_DEFAULT_INDEX`, `UV_INDEX_URL`,
     /// `PIP_INDEX_URL`, pip's configuration files, else PyPI, after those of `UV_INDEX` and
     /// `UV_EXTRA_INDEX_URL`, else of `PIP_EXTRA_INDEX_URL` or pip's configuration files.
     ///
+    /// Whichever it is, it is reached as is set: certificates of authorities, proxies, passwords in a
+    /// netrc file, time limits and tries, as pip takes them from variables and its configuration files.
+    ///
     /// # Errors
     ///
-    /// [`IndexError::BadSetting`] names the setting that is wrong, or that forbids every index:
-    /// `UV_NO_INDEX`, or, where uv's variables name no index, `PIP_NO_INDEX` or `no-index` in pip's
-    /// configuration files.
+    /// [`IndexError::BadSetting`] names the setting that is wrong or cannot be followed, or that forbids
+    /// every index: `UV_NO_INDEX`, or, where uv's variables name no index, `PIP_NO_INDEX` or `no-index`
+    /// in pip's configuration files.
     pub fn discover(index: Option<&str>, extra: &[String]) -> Result<Self, IndexError> {
         Self::discover_in(index, extra, &|name| std::env::var_os(name), Path::new("/"))
     }
@@ -61,51 +67,13 @@ impl IndexConfig {
         environment: &dyn Fn(&str) -> Option<OsString>,
         root: &Path,
     ) -> Result<Self, IndexError> {
-        if let Some(index) = index {
-            return Self::new(index, extra);
-        }
         let settings = Settings { environment, root };
-        // Uv does not read pip's settings, and what is said to uv counts first.
-        let mut said_to_uv = false;
-        for name in [
-            "UV_INDEX",
-            "UV_EXTRA_INDEX_URL",
-            "UV_DEFAULT_INDEX",
-            "UV_INDEX_URL",
-        ] {
-            said_to_uv |= settings.variable(name)?.is_some();
-        }
-        let switch = match settings.variable("UV_NO_INDEX")? {
-            None if !said_to_uv => settings.first(&["PIP_NO_INDEX"], "no-index")?,
-            switch => switch,
+        let urls = match index {
+            Some(index) => typed(index, extra)?,
+            None => set(extra, &settings)?,
         };
-        if let Some((_, place)) = switch.filter(|(value, _)| !is_off(value)) {
-            let reason = "no-index leaves no index to ask; name one by --index-url";
-            return Err(bad(&place, reason));
-        }
-        let mut urls: Vec<Url> = extra
-            .iter()
-            .map(|url| parse(url, "--extra-index-url"))
-            .collect::<Result<_, _>>()?;
-        // Uv asks those of both, in this order.
-        let mut further = Vec::new();
-        for name in ["UV_INDEX", "UV_EXTRA_INDEX_URL"] {
-            further.extend(settings.variable(name)?);
-        }
-        if further.is_empty() {
-            further.extend(settings.first(&["PIP_EXTRA_INDEX_URL"], "extra-index-url")?);
-        }
-        for (value, place) in further {
-            for address in value.split_whitespace() {
-                urls.push(parse(unnamed(address), &place)?);
-            }
-        }
-        let variables = ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"];
-        urls.push(match settings.first(&variables, "index-url")? {
-            Some((value, place)) => parse(unnamed(&value), &place)?,
-            None => parse(PYPI, "the default index")?,
-        });
-        Ok(Self { urls })
+        let network = Arc::new(Network::read(&settings, &urls)?);
+        Ok(Self { urls, network })
     }
 
     /// PyPI's own index.
@@ -118,6 +86,11 @@ impl IndexConfig {
         &self.urls
     }
 
+    /// How they are reached.
+    pub(crate) fn network(&self) -> Arc<Network> {
+        Arc::clone(&self.network)
+    }
+
     /// The addresses, fit to be printed.
     #[must_use]
     pub fn shown(&self) -> String {
@@ -125,48 +98,58 @@ impl IndexConfig {
     }
 }
 
-/// Where settings are looked for.
-struct Settings<'a> {
-    environment: &'a dyn Fn(&str) -> Option<OsString>,
-    /// Pip's configuration files of the system are below it.
-    root: &'a Path,
+/// The addresses that were typed.
+fn typed(index: &str, extra: &[String]) -> Result<Vec<Url>, IndexError> {
+    let extra = extra.iter().map(|url| parse(url, "--extra-index-url"));
+    extra.chain([parse(index, "--index-url")]).collect()
 }
 
-impl Settings<'_> {
-    /// What a variable says, and its name; `None` where it is unset or blank.
-    fn variable(&self, name: &str) -> Result<Option<(String, String)>, IndexError> {
-        let Some(value) = (self.environment)(name) else {
-            return Ok(None);
-        };
-        let value = value
-            .into_string()
-            .map_err(|_| bad(name, "its value is not UTF-8; correct or unset it"))?;
-        Ok((!value.trim().is_empty()).then(|| (value, name.to_owned())))
+/// The addresses that are set, after those at `extra`.
+fn set(extra: &[String], settings: &Settings<'_>) -> Result<Vec<Url>, IndexError> {
+    // Uv does not read pip's settings, and what is said to uv counts first.
+    let said_to_uv = settings.variables(&[
+        "UV_INDEX",
+        "UV_EXTRA_INDEX_URL",
+        "UV_DEFAULT_INDEX",
+        "UV_INDEX_URL",
+    ])?;
+    let switch = match settings.variable("UV_NO_INDEX")? {
+        None if said_to_uv.is_none() => settings.first(&["PIP_NO_INDEX"], "no-index")?,
+        switch => switch,
+    };
+    if let Some((_, place)) = switch.filter(|(value, _)| !is_off(value)) {
+        let reason = "no-index leaves no index to ask; name one by --index-url";
+        return Err(bad(&place, reason));
     }
-
-    /// What the first of these variables says that is set, else what pip's configuration files say of
-    /// `key`; and where that was said.
-    fn first(&self, variables: &[&str], key: &str) -> Result<Option<(String, String)>, IndexError> {
-        for name in variables {
-            if let Some(found) = self.variable(name)? {
-                return Ok(Some(found));
-            }
+    let mut urls: Vec<Url> = extra
+        .iter()
+        .map(|url| parse(url, "--extra-index-url"))
+        .collect::<Result<_, _>>()?;
+    // Uv asks those of both, in this order.
+    let mut further = Vec::new();
+    for name in ["UV_INDEX", "UV_EXTRA_INDEX_URL"] {
+        further.extend(settings.variable(name)?);
+    }
+    if further.is_empty() {
+        further.extend(settings.first(&["PIP_EXTRA_INDEX_URL"], "extra-index-url")?);
+    }
+    for (value, place) in further {
+        for address in value.split_whitespace() {
+            urls.push(parse(unnamed(address), &place)?);
         }
-        pip_conf::setting(key, self.environment, self.root)
     }
+    let variables = ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"];
+    urls.push(match settings.first(&variables, "index-url")? {
+        Some((value, place)) => parse(unnamed(&value), &place)?,
+        None => parse(PYPI, "the default index")?,
+    });
+    Ok(urls)
 }
 
 /// Whether a switch is off, in one of the words that pip has for it.
 fn is_off(value: &str) -> bool {
     let words = ["n", "no", "f", "false", "off", "0"];
     words.contains(&value.trim().to_ascii_lowercase().as_str())
-}
-
-fn bad(setting: &str, reason: &str) -> IndexError {
-    IndexError::BadSetting {
-        setting: setting.to_owned(),
-        reason: reason.to_owned(),
-    }
 }
 
 /// The address of an index that uv lets be named: `name=https://…`.
@@ -300,7 +283,7 @@ mod tests {
             );
         }
         let message = asked(None, &[], root.path());
-        let begin = format!("failed to use {file}: the index address is not a URL: ");
+        let begin = format!("failed to use index-url in {file}: the index address is not a URL: ");
         assert!(message.starts_with(&begin), "{message}");
     }
 
@@ -315,7 +298,8 @@ mod tests {
         let bare = tempfile::tempdir().unwrap();
         let root = root_with_pip_conf("[global]\nno-index = true\n");
         let file = root.path().join("etc/pip.conf").display().to_string();
-        assert_eq!(asked(None, &[usual], root.path()), refused(&file));
+        let option = format!("no-index in {file}");
+        assert_eq!(asked(None, &[usual], root.path()), refused(&option));
         let typed = asked(Some("https://typed"), &[], root.path());
         assert_eq!(typed, "https://typed/");
         for name in ["UV_NO_INDEX", "PIP_NO_INDEX"] {

@@ -174,8 +174,10 @@ pub enum IndexError {
 fn advice(status: u16) -> &'static str {
     match status {
         401 | 403 => {
-            "; if it wants a password, give it as in --index-url https://user:password@host/…"
+            "; if it wants a password, give it as in --index-url https://user:password@host/… or in \
+             ~/.netrc"
         }
+        407 => "; the proxy wants a password: give it as in PIP_PROXY=http://user:password@host",
         _ => "",
     }
 }

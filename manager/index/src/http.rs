@@ -1,20 +1,24 @@
 //! Fetching over HTTP: patient with servers, strict with what they send.
 
 use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, RequestBuilder, StatusCode};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use url::Url;
 
 use crate::cache::hex;
 use crate::error::IndexError;
+use crate::network::Network;
 use crate::progress::{Progress, Step};
 use crate::redact::redact;
 use crate::redirect;
 use crate::retry::Failure;
+use crate::settings::Settings;
 use crate::text::printable;
 
 /// PEP 691's JSON first, then the HTML that every index speaks.
@@ -24,16 +28,18 @@ const ACCEPTED: &str = "application/vnd.pypi.simple.v1+json, \
 /// The largest index page that is read. PyPI's largest has about 30 MB.
 const PAGE_BYTES: u64 = 128 << 20;
 
+// Where nothing else is set; what a whole answer may take grows with what is.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 const PAGE_TIMEOUT: Duration = Duration::from_secs(120);
 const FILE_TIMEOUT: Duration = Duration::from_secs(1800);
 
 /// The two connections: pages may come compressed, files must come as they are.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Http {
     pages: Client,
     files: Client,
+    network: Arc<Network>,
 }
 
 /// An index' answer.
@@ -62,23 +68,42 @@ pub(crate) struct Download {
 }
 
 impl Http {
-    pub(crate) fn new() -> Result<Self, IndexError> {
+    pub(crate) fn new(network: Arc<Network>) -> Result<Self, IndexError> {
         // An error means that the program has chosen a provider already.
         drop(rustls::crypto::ring::default_provider().install_default());
         let build = |files: bool| {
+            let whole = if files { FILE_TIMEOUT } else { PAGE_TIMEOUT };
             let builder = Client::builder()
                 .user_agent(concat!("pyti/", env!("CARGO_PKG_VERSION")))
                 .redirect(redirect::policy())
-                .connect_timeout(CONNECT_TIMEOUT)
-                .read_timeout(READ_TIMEOUT)
-                .timeout(if files { FILE_TIMEOUT } else { PAGE_TIMEOUT });
+                .connect_timeout(network.timeout.unwrap_or(CONNECT_TIMEOUT))
+                .read_timeout(network.timeout.unwrap_or(READ_TIMEOUT))
+                .timeout(whole + network.timeout.unwrap_or_default());
             let builder = if files { builder.no_gzip() } else { builder };
-            builder.build().map_err(|error| no_client(&error))
+            let client = network.apply(builder).and_then(|builder| builder.build());
+            client.map_err(|error| no_client(&error))
         };
         Ok(Self {
             pages: build(false)?,
             files: build(true)?,
+            network,
         })
+    }
+
+    /// A request, with the password that is kept for its server. It is a header like the one that the
+    /// library makes of a password in the address: no redirect takes it to another server.
+    fn get(&self, client: &Client, url: &Url) -> RequestBuilder {
+        let Some((user, password)) = self.network.netrc.login(url) else {
+            return client.get(url.clone());
+        };
+        let mut bare = url.clone();
+        // Else the user would be named twice. Every address that has a host takes this.
+        let _ = bare.set_username("");
+        client.get(bare).basic_auth(user, Some(password))
+    }
+
+    fn failure(&self, url: &Url, error: &reqwest::Error) -> Failure {
+        Failure::of(url, error, &self.network)
     }
 
     /// Fetches the index page at `url`.
@@ -94,7 +119,7 @@ impl Http {
                 Ok(reply) => return Ok(reply),
                 Err(failure) => {
                     failure
-                        .pause_or_give_up(url, &mut attempt, progress)
+                        .pause_or_give_up(url, &mut attempt, self.network.retries, progress)
                         .await?
                 }
             }
@@ -102,14 +127,14 @@ impl Http {
     }
 
     async fn page_once(&self, url: &Url, etag: Option<&str>) -> Result<PageReply, Failure> {
-        let mut request = self.pages.get(url.clone()).header(ACCEPT, ACCEPTED);
+        let mut request = self.get(&self.pages, url).header(ACCEPT, ACCEPTED);
         if let Some(etag) = etag {
             request = request.header(IF_NONE_MATCH, etag);
         }
         let response = request
             .send()
             .await
-            .map_err(|error| Failure::of(url, &error))?;
+            .map_err(|error| self.failure(url, &error))?;
         match response.status() {
             StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(PageReply::Missing),
             StatusCode::NOT_MODIFIED if etag.is_some() => return Ok(PageReply::Unchanged),
@@ -127,7 +152,7 @@ impl Http {
         while let Some(chunk) = response
             .chunk()
             .await
-            .map_err(|error| Failure::of(url, &error))?
+            .map_err(|error| self.failure(url, &error))?
         {
             if body.len() as u64 + chunk.len() as u64 > PAGE_BYTES {
                 let what = redact(url);
@@ -166,7 +191,7 @@ impl Http {
                 Ok(download) => return Ok(download),
                 Err(failure) => {
                     failure
-                        .pause_or_give_up(url, &mut attempt, progress)
+                        .pause_or_give_up(url, &mut attempt, self.network.retries, progress)
                         .await?
                 }
             }
@@ -181,8 +206,8 @@ impl Http {
         mut file: NamedTempFile,
         progress: &dyn Progress,
     ) -> Result<Download, Failure> {
-        let response = self.files.get(url.clone()).send().await;
-        let response = response.map_err(|error| Failure::of(url, &error))?;
+        let response = self.get(&self.files, url).send().await;
+        let response = response.map_err(|error| self.failure(url, &error))?;
         let mut response = Failure::unless_ok(url, response)?;
         let too_large = || {
             Failure::last(IndexError::TooLarge {
@@ -202,7 +227,7 @@ impl Http {
         while let Some(chunk) = response
             .chunk()
             .await
-            .map_err(|error| Failure::of(url, &error))?
+            .map_err(|error| self.failure(url, &error))?
         {
             bytes += chunk.len() as u64;
             if bytes > limit {
@@ -228,16 +253,23 @@ impl Http {
 }
 
 /// Whether there are certificates of authorities, without which no index is believed: those that the
-/// environment names, else the system's.
+/// environment or pip's configuration files name, else the system's.
 ///
 /// # Errors
 ///
 /// [`IndexError::BadSetting`] says where none can be read, and what to do.
 pub fn certificates() -> Result<(), IndexError> {
-    Http::new().map(drop)
+    let environment = |name: &str| std::env::var_os(name);
+    let settings = Settings {
+        environment: &environment,
+        root: Path::new("/"),
+    };
+    let network = Network::of_certificates(&settings)?;
+    Http::new(Arc::new(network)).map(drop)
 }
 
-/// The one thing that a client may lack is certificates to trust.
+/// The one thing that a client may lack is certificates to trust, where nothing names them but what the
+/// library itself reads.
 fn no_client(error: &reqwest::Error) -> IndexError {
     tracing::debug!("no HTTP client: {error:?}");
     let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"]

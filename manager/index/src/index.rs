@@ -50,7 +50,7 @@ impl Index {
         file_bytes: u64,
         progress: Arc<dyn Progress>,
     ) -> Result<Self, IndexError> {
-        let http = Http::new()?;
+        let http = Http::new(config.network())?;
         Ok(Self {
             http,
             cache,

@@ -5,6 +5,7 @@
 //! halves are [`fetch`] and [`resolve`].
 
 pub mod archive;
+mod authorities;
 mod cache;
 pub mod config;
 pub mod entry_points;
@@ -17,11 +18,14 @@ mod loopback;
 mod marker;
 pub mod metadata;
 pub mod name;
+mod netrc;
+mod network;
 mod pack;
 mod page;
 mod pip_conf;
 mod prepare;
 pub mod progress;
+mod proxy;
 mod pyproject;
 mod redact;
 mod redirect;
@@ -29,6 +33,7 @@ mod requirement;
 mod resolve;
 mod retry;
 mod select;
+mod settings;
 mod setup_requires;
 mod sweep;
 pub mod target;

@@ -10,6 +10,7 @@ use rustls::CertificateError;
 use url::Url;
 
 use crate::error::IndexError;
+use crate::network::Network;
 use crate::progress::{Progress, Step};
 use crate::redact::redact;
 use crate::redirect::Unprotected;
@@ -44,11 +45,11 @@ impl Failure {
     }
 
     /// No answer, or no whole one.
-    pub(crate) fn of(url: &Url, error: &reqwest::Error) -> Self {
-        if let Some(reason) = causes(error).find_map(distrust) {
+    pub(crate) fn of(url: &Url, error: &reqwest::Error, network: &Network) -> Self {
+        if let Some(reason) = causes(error).find_map(|cause| distrust(cause, url, network)) {
             return Self::last(IndexError::Untrusted {
                 url: redact(url),
-                reason: printable(&reason, 500),
+                reason: printable(&reason, 1000),
             });
         }
         let reason = if error.is_timeout() {
@@ -58,11 +59,13 @@ impl Failure {
         } else {
             innermost(error).unwrap_or_else(|| "no valid answer".to_owned())
         };
+        let mut reason = printable(&reason, 300);
+        if let Some(place) = network.proxy(url) {
+            reason.push_str(&format!(", and {place} names a proxy"));
+        }
+        let url = redact(url);
         Self {
-            error: IndexError::Network {
-                url: redact(url),
-                reason: printable(&reason, 300),
-            },
+            error: IndexError::Network { url, reason },
             // What leads in circles or nowhere does so again.
             again: !(error.is_redirect() || error.is_builder()),
             asked: None,
@@ -90,14 +93,15 @@ impl Failure {
         })
     }
 
-    /// Waits until the next try is due; the error where there is none.
+    /// Waits until the next try is due; the error where there is none, of `most` or the usual number.
     pub(crate) async fn pause_or_give_up(
         self,
         url: &Url,
         attempt: &mut usize,
+        most: Option<usize>,
         progress: &dyn Progress,
     ) -> Result<(), IndexError> {
-        let Some(pause) = pause(*attempt, self.asked).filter(|_| self.again) else {
+        let Some(pause) = pause(*attempt, most, self.asked).filter(|_| self.again) else {
             return Err(self.error);
         };
         *attempt += 1;
@@ -111,8 +115,11 @@ impl Failure {
 }
 
 /// How long to wait after a try, the first of which is 0: as long as the server asks, within bounds.
-fn pause(attempt: usize, asked: Option<Duration>) -> Option<Duration> {
-    let usual = *PAUSES.get(attempt)?;
+fn pause(attempt: usize, most: Option<usize>, asked: Option<Duration>) -> Option<Duration> {
+    if attempt >= most.unwrap_or(PAUSES.len()) {
+        return None;
+    }
+    let usual = *PAUSES.get(attempt).or(PAUSES.last())?;
     Some(asked.map_or(usual, |asked| asked.clamp(usual, LONGEST_PAUSE)))
 }
 
@@ -129,21 +136,34 @@ fn asked(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 }
 
 /// Why the server's certificate, or where it leads, is not believed, where it is not.
-fn distrust(cause: &(dyn Error + 'static)) -> Option<String> {
+fn distrust(cause: &(dyn Error + 'static), url: &Url, network: &Network) -> Option<String> {
     if let Some(unprotected) = cause.downcast_ref::<Unprotected>() {
         return Some(unprotected.to_string());
     }
-    match cause.downcast_ref::<rustls::Error>()? {
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => Some(
-            "this system does not know the authority that signed its certificate; add that one's \
-             to the system's certificates, or name a file with it in SSL_CERT_FILE"
-                .to_owned(),
+    let rustls::Error::InvalidCertificate(reason) = cause.downcast_ref::<rustls::Error>()? else {
+        return None;
+    };
+    let mut told = match (reason, &network.authorities) {
+        (CertificateError::UnknownIssuer, None) => {
+            "this system does not know the authority that signed its certificate; add that one's to \
+             the system's certificates, or name a file with it in SSL_CERT_FILE"
+                .to_owned()
+        }
+        (CertificateError::UnknownIssuer, Some(authorities)) => format!(
+            "the authority that signed its certificate is not among those of {}, which stand instead \
+             of this system's; add that one's certificate to them",
+            authorities.place
         ),
-        rustls::Error::InvalidCertificate(reason) => Some(format!(
+        _ => format!(
             "its certificate is refused: {reason}; check the index address and this machine's clock"
-        )),
-        _ => None,
+        ),
+    };
+    if let Some(place) = network.unchecked(url) {
+        told.push_str(&format!(
+            "; {place} names this host, but without a certificate nobody is believed"
+        ));
     }
+    Some(told)
 }
 
 fn ended_early(cause: &(dyn Error + 'static)) -> bool {
@@ -205,11 +225,21 @@ mod tests {
         ] {
             let asked = asked_by(value);
             assert!(asked > Some(LONGEST_PAUSE), "{value}: {asked:?}");
-            assert_eq!(pause(0, asked), Some(Duration::from_secs(15)), "{value}");
+            let longest = Some(Duration::from_secs(15));
+            assert_eq!(pause(0, None, asked), longest, "{value}");
         }
-        assert_eq!(pause(0, asked_by("2")), Some(Duration::from_secs(2)));
-        assert_eq!(pause(0, asked_by("0")), pause(0, None));
-        assert!(pause(0, None) < pause(1, None) && pause(1, None) < pause(2, None));
-        assert_eq!(pause(3, asked_by("2")), None);
+        let usual = |attempt| pause(attempt, None, None);
+        assert_eq!(pause(0, None, asked_by("2")), Some(Duration::from_secs(2)));
+        assert_eq!(pause(0, None, asked_by("0")), usual(0));
+        assert!(usual(0) < usual(1) && usual(1) < usual(2));
+        assert_eq!(pause(3, None, asked_by("2")), None);
+    }
+
+    #[test]
+    fn there_are_as_many_tries_as_are_set() {
+        assert_eq!(pause(0, Some(0), asked_by("2")), None);
+        assert!(pause(0, Some(1), None).is_some());
+        assert_eq!(pause(1, Some(1), None), None);
+        assert_eq!(pause(7, Some(8), None), pause(2, None, None));
     }
 }

@@ -1,5 +1,5 @@
-//! Whose certificates are believed: those of the authorities that the system names, no others. And
-//! what they protect, no redirect gives up.
+//! Whose certificates are believed: those of the authorities that pip's settings name, else the system,
+//! and no others. And what they protect, no redirect gives up.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,26 +8,15 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tempfile::TempDir;
 
-use super::server::{FILE, PAGE, Server, Trouble, answer, bench};
+use super::child::{self, FETCHED, outcome};
+use super::server::{FILE, PAGE, Server, Trouble, answer};
 
-/// What the client in another process is told: the index, and where to write what came of it.
-const INDEX: &str = "PYTI_TEST_TLS_INDEX";
-const OUTCOME: &str = "PYTI_TEST_TLS_OUTCOME";
-
-/// The client is this same test in another process: which authorities there are is said by the
-/// environment.
+/// The client is this same test in another process.
 #[tokio::test]
 async fn an_authority_is_known_by_the_system_or_not_at_all() {
-    if let Some(outcome) = std::env::var_os(OUTCOME) {
-        let told = match bench(&std::env::var(INDEX).unwrap())
-            .prepare("target")
-            .await
-        {
-            Ok(prepared) => format!("fetched {}", prepared.target.file.filename),
-            Err(error) => error.to_string(),
-        };
-        std::fs::write(outcome, told).unwrap();
+    if child::is_done().await {
         return;
     }
     let home = tempfile::tempdir().unwrap();
@@ -36,9 +25,8 @@ async fn an_authority_is_known_by_the_system_or_not_at_all() {
     let index = format!("https://127.0.0.1:{}/simple/", server.port);
     let (file, others) = (known.join("ca.pem"), other.join("ca.pem"));
 
-    let fetched = "fetched target-1.0.tar.gz";
-    assert_eq!(outcome(&index, &[("SSL_CERT_FILE", &file)]), fetched);
-    assert_eq!(outcome(&index, &[("SSL_CERT_DIR", &known)]), fetched);
+    assert_eq!(outcome(&index, &[("SSL_CERT_FILE", &file)]), FETCHED);
+    assert_eq!(outcome(&index, &[("SSL_CERT_DIR", &known)]), FETCHED);
 
     let refused = format!(
         "failed to trust https://127.0.0.1:{}{PAGE}: this system does not know the authority that \
@@ -68,6 +56,145 @@ async fn an_authority_is_known_by_the_system_or_not_at_all() {
         "failed to use SSL_CERT_FILE: no certificate of an authority can be read there; correct or \
          unset it"
     );
+}
+
+/// The authorities `known`, which signed the server's certificate, and `other`, which did not: a
+/// directory and a file in it each.
+struct Authorities {
+    server: Server,
+    index: String,
+    known: [PathBuf; 2],
+    other: [PathBuf; 2],
+    home: TempDir,
+}
+
+fn authorities() -> Authorities {
+    let home = tempfile::tempdir().unwrap();
+    let [known, other] = ["known", "other"].map(|name| {
+        let directory = make_authority(home.path(), name);
+        let file = directory.join("ca.pem");
+        [directory, file]
+    });
+    let server = Server::start(Some(certified_by("known", home.path())), |_, _, _| None);
+    let index = format!("https://127.0.0.1:{}/simple/", server.port);
+    Authorities {
+        server,
+        index,
+        known,
+        other,
+        home,
+    }
+}
+
+/// A file of pip's with this option.
+fn pip_conf(home: &Path, option: &str) -> PathBuf {
+    let file = home.join("pip.conf");
+    std::fs::write(&file, format!("[global]\n{option}\n")).unwrap();
+    file
+}
+
+#[test]
+fn an_authority_that_pip_is_told_of_is_known() {
+    let all = authorities();
+    let [directory, file] = &all.known;
+    let [_, other] = &all.other;
+    for (name, known) in [
+        ("PIP_CERT", file),
+        ("PIP_CERT", directory),
+        ("REQUESTS_CA_BUNDLE", file),
+        ("CURL_CA_BUNDLE", directory),
+    ] {
+        let told = outcome(&all.index, &[(name, known), ("SSL_CERT_FILE", other)]);
+        assert_eq!(told, FETCHED, "{name}");
+    }
+    let configured = pip_conf(all.home.path(), &format!("cert = {}", file.display()));
+    let told = outcome(
+        &all.index,
+        &[
+            ("PIP_CONFIG_FILE", &configured),
+            ("REQUESTS_CA_BUNDLE", other),
+            ("SSL_CERT_FILE", other),
+        ],
+    );
+    assert_eq!(told, FETCHED);
+}
+
+#[test]
+fn those_that_pip_is_told_of_stand_instead_of_the_system_s() {
+    let all = authorities();
+    let ([_, known], [_, other]) = (&all.known, &all.other);
+    let configured = pip_conf(all.home.path(), &format!("cert = {}", other.display()));
+    let option = format!("cert in {}", configured.display());
+    for (name, value, place) in [
+        ("PIP_CERT", other, "PIP_CERT"),
+        ("REQUESTS_CA_BUNDLE", other, "REQUESTS_CA_BUNDLE"),
+        ("PIP_CONFIG_FILE", &configured, option.as_str()),
+    ] {
+        let before = all.server.connections();
+        assert_eq!(
+            outcome(&all.index, &[(name, value), ("SSL_CERT_FILE", known)]),
+            format!(
+                "failed to trust {}target/: the authority that signed its certificate is not among \
+                 those of {place}, which stand instead of this system's; add that one's certificate to \
+                 them",
+                all.index
+            )
+        );
+        let tries = all.server.connections() - before;
+        assert_eq!(tries, 1, "asking again is no use");
+    }
+}
+
+#[test]
+fn certificates_that_cannot_be_read_are_named_with_who_named_them() {
+    let home = tempfile::tempdir().unwrap();
+    let missing = home.path().join("missing.pem");
+    let text = home.path().join("text.pem");
+    std::fs::write(&text, "no certificate\n").unwrap();
+    let empty = home.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let configured = pip_conf(home.path(), "cert = ~/missing.pem");
+    let option = format!("cert in {}", configured.display());
+    let no_file = "No such file or directory (os error 2)";
+    let no_pem = "there is none in PEM form";
+    for (name, value, place, path, reason) in [
+        ("PIP_CERT", &missing, "PIP_CERT", &missing, no_file),
+        ("PIP_CERT", &text, "PIP_CERT", &text, no_pem),
+        ("CURL_CA_BUNDLE", &empty, "CURL_CA_BUNDLE", &empty, no_pem),
+        (
+            "PIP_CONFIG_FILE",
+            &configured,
+            option.as_str(),
+            &missing,
+            no_file,
+        ),
+    ] {
+        let at_home = home.path();
+        assert_eq!(
+            outcome("https://127.0.0.1:9/", &[(name, value), ("HOME", &at_home)]),
+            format!(
+                "failed to use {place}: no certificate of an authority can be read in {}: {reason}; \
+                 correct or unset it",
+                path.display()
+            )
+        );
+    }
+}
+
+#[test]
+fn a_host_without_a_certificate_is_not_believed_whoever_says_so() {
+    let all = authorities();
+    let [_, other] = &all.other;
+    for name in ["PIP_TRUSTED_HOST", "UV_INSECURE_HOST"] {
+        let told = outcome(
+            &all.index,
+            &[(name, &"127.0.0.1"), ("SSL_CERT_FILE", other)],
+        );
+        let begin = format!("failed to trust {}target/: ", all.index);
+        let end = format!("; {name} names this host, but without a certificate nobody is believed");
+        assert!(told.starts_with(&begin) && told.ends_with(&end), "{told}");
+    }
+    assert_eq!(all.server.requests().concat(), "");
 }
 
 /// Where nobody who is asked would answer.
@@ -108,30 +235,12 @@ fn https_leads_to_https_only() {
         let itself = format!("Location: {path}\r\n");
         (before == 0).then(|| answer("302 Found", &itself, b""))
     });
-    assert_eq!(told, "fetched target-1.0.tar.gz");
+    assert_eq!(told, FETCHED);
     assert_eq!(server.connections(), 4);
 }
 
-/// What comes of fetching from `index` where the environment names these certificates.
-fn outcome(index: &str, variables: &[(&str, &Path)]) -> String {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("outcome");
-    let test = "certificates::an_authority_is_known_by_the_system_or_not_at_all";
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test])
-        .env_remove("SSL_CERT_FILE")
-        .env_remove("SSL_CERT_DIR")
-        .envs(variables.iter().copied())
-        .env(INDEX, index)
-        .env(OUTCOME, &file)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    std::fs::read_to_string(&file).unwrap()
-}
-
 /// A directory with a new authority's certificate, and its key beside that.
-fn make_authority(home: &Path, name: &str) -> PathBuf {
+pub fn make_authority(home: &Path, name: &str) -> PathBuf {
     let directory = home.join(name);
     std::fs::create_dir(&directory).unwrap();
     let line = format!(
@@ -143,7 +252,7 @@ fn make_authority(home: &Path, name: &str) -> PathBuf {
 }
 
 /// A server whose certificate for 127.0.0.1 this authority has signed.
-fn certified_by(authority: &str, home: &Path) -> Arc<ServerConfig> {
+pub fn certified_by(authority: &str, home: &Path) -> Arc<ServerConfig> {
     openssl(
         home,
         "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=index \

@@ -1,9 +1,11 @@
 //! Connections that break, and servers that are busy.
 
-use std::time::{Duration, SystemTime};
+use std::ffi::OsStr;
+use std::time::{Duration, Instant, SystemTime};
 
 use pyti_index::ErrorKind;
 
+use super::child::{Variables, outcome};
 use super::server::{FILE, PAGE, Server, answer};
 
 /// All but the last bytes.
@@ -115,7 +117,8 @@ async fn a_refusal_is_believed_at_once() {
         };
         Some(answer(status, "Retry-After: 1\r\n", b""))
     });
-    let advice = "; if it wants a password, give it as in --index-url https://user:password@host/…";
+    let advice = "; if it wants a password, give it as in --index-url https://user:password@host/… or \
+                  in ~/.netrc";
     for (asked, status, advice) in [(1, 401, advice), (2, 403, advice), (3, 402, "")] {
         let message = server.bench().refusal("target").await;
         let end = format!("the server answered {status}{advice}");
@@ -132,6 +135,36 @@ async fn a_page_that_leads_to_itself_is_not_followed_for_ever() {
     let message = server.bench().refusal("target").await;
     assert!(message.contains("too many redirects"), "{message}");
     assert!(server.connections() < 20, "{}", server.connections());
+}
+
+#[test]
+fn a_request_is_made_as_often_as_pip_would() {
+    let busy = || Server::start(None, |_, _, _| Some(answer("503 Busy", "", b"")));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("pip.conf");
+    std::fs::write(&file, "[global]\nretries = 1\n").unwrap();
+    for (variable, value, expected) in [
+        ("PIP_RETRIES", OsStr::new("0"), 1),
+        ("PIP_CONFIG_FILE", file.as_os_str(), 2),
+    ] {
+        let server = busy();
+        let told = outcome(&server.index(), &[(variable, &value)]);
+        assert!(told.ends_with("the server answered 503"), "{told}");
+        assert_eq!(server.connections(), expected, "{variable}");
+    }
+}
+
+#[test]
+fn an_answer_is_waited_for_as_long_as_pip_would() {
+    let server = Server::start(None, |_, _, _| {
+        std::thread::sleep(Duration::from_secs(15));
+        None
+    });
+    let variables: &Variables<'_> = &[("PIP_TIMEOUT", &"0.5"), ("PIP_RETRIES", &"0")];
+    let begun = Instant::now();
+    let told = outcome(&server.index(), variables);
+    assert!(told.contains("no answer in time"), "{told}");
+    assert!(begun.elapsed() < Duration::from_secs(12));
 }
 
 fn assert_nothing_kept(cache: &std::path::Path) {

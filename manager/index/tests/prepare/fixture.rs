@@ -245,9 +245,13 @@ impl Bench {
         Self::at(&fixture.serve().await)
     }
 
+    /// Whatever the environment says of proxies, passwords and certificates.
     pub fn at(index: &str) -> Self {
+        Self::of(IndexConfig::new(index, &[]).unwrap())
+    }
+
+    pub fn of(index: IndexConfig) -> Self {
         let cache = tempfile::tempdir().unwrap();
-        let index = IndexConfig::new(index, &[]).unwrap();
         let options = Options::new(cache.path().to_owned(), index);
         Self {
             _cache: cache,

@@ -7,8 +7,12 @@
 )]
 
 mod certificates;
+mod child;
 mod connections;
 mod fixture;
+mod passwords;
+mod proxies;
+mod proxy;
 mod server;
 
 use std::sync::atomic::Ordering;

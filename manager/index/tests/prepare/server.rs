@@ -17,7 +17,8 @@ pub const PAGE: &str = "/simple/target/";
 /// Its one file.
 pub const FILE: &str = "/files/target-1.0.tar.gz";
 
-/// What the server does instead of answering, told the path and how often it was asked for before.
+/// What the server does instead of answering, told the path, how often it was asked for before, and the
+/// whole answer.
 pub type Trouble = fn(&str, usize, &[u8]) -> Option<Vec<u8>>;
 
 pub struct Server {
@@ -32,25 +33,20 @@ struct Log {
     connections: Mutex<usize>,
     /// Each path that was asked for, and when.
     asked: Mutex<Vec<(String, Instant)>>,
+    /// Each request, without a body.
+    requests: Mutex<Vec<String>>,
 }
 
 impl Server {
     /// Serves the package `target`, whose whole answers `trouble` may replace. Each connection carries
     /// one request.
-    pub fn start(tls: Option<Arc<ServerConfig>>, trouble: Trouble) -> Self {
+    pub fn start(
+        tls: Option<Arc<ServerConfig>>,
+        trouble: impl Fn(&str, usize, &[u8]) -> Option<Vec<u8>> + Send + 'static,
+    ) -> Self {
         let mut fixture = Fixture::default();
         let content = fixture.sdist("target", "1.0", "").content.clone();
-        let page = serde_json::json!({
-            "meta": {"api-version": "1.1"},
-            "name": "target",
-            "files": [{
-                "filename": "target-1.0.tar.gz",
-                "url": FILE,
-                "hashes": {"sha256": sha256(&content)},
-            }],
-        });
-        let json = "Content-Type: application/vnd.pypi.simple.v1+json\r\n";
-        let page = answer("200 OK", json, page.to_string().as_bytes());
+        let page = page(FILE, &content);
         let file = answer("200 OK", "", &content);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -87,13 +83,23 @@ impl Server {
         server
     }
 
+    /// The address of the index, without TLS.
+    pub fn index(&self) -> String {
+        format!("http://127.0.0.1:{}/simple/", self.port)
+    }
+
     /// A client of this server.
     pub fn bench(&self) -> Bench {
-        bench(&format!("http://127.0.0.1:{}/simple/", self.port))
+        bench(&self.index())
     }
 
     pub fn connections(&self) -> usize {
         *self.log.connections.lock().unwrap()
+    }
+
+    /// The lines of each request so far.
+    pub fn requests(&self) -> Vec<String> {
+        self.log.requests.lock().unwrap().clone()
     }
 
     /// How long it took, each time, until this path was asked for again.
@@ -111,9 +117,27 @@ impl Server {
 
 /// A client that needs no resolver.
 pub fn bench(index: &str) -> Bench {
-    let mut bench = Bench::at(index);
+    unresolved(Bench::at(index))
+}
+
+pub fn unresolved(mut bench: Bench) -> Bench {
     bench.options.uv = Some(NO_UV.into());
     bench
+}
+
+/// The page of the one package, whose file is at `url`.
+pub fn page(url: &str, content: &[u8]) -> Vec<u8> {
+    let page = serde_json::json!({
+        "meta": {"api-version": "1.1"},
+        "name": "target",
+        "files": [{
+            "filename": "target-1.0.tar.gz",
+            "url": url,
+            "hashes": {"sha256": sha256(content)},
+        }],
+    });
+    let json = "Content-Type: application/vnd.pypi.simple.v1+json\r\n";
+    answer("200 OK", json, page.to_string().as_bytes())
 }
 
 /// A whole answer. Each of `headers` ends its line.
@@ -132,12 +156,15 @@ fn serve(
 ) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut request = String::new();
-    stream.read_line(&mut request)?;
-    let mut header = String::new();
-    while stream.read_line(&mut header)? > 0 && header != "\r\n" {
-        header.clear();
-    }
-    let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+    while !request.ends_with("\r\n\r\n") && stream.read_line(&mut request)? > 0 {}
+    let path = request.split(' ').nth(1).unwrap_or_default();
+    // A proxy is told the host too.
+    let path = match path.strip_prefix("http://") {
+        Some(rest) => rest.find('/').map_or("/", |host| &rest[host..]),
+        None => path,
+    };
+    let path = path.to_owned();
+    log.requests.lock().unwrap().push(request);
     let before = {
         let mut asked = log.asked.lock().unwrap();
         let before = asked.iter().filter(|(asked, _)| *asked == path).count();
