@@ -261,7 +261,8 @@ def in_states():
     path = "/tmp/stacks.so"
     include = "-I" + sysconfig.get_paths()["include"]
     source = os.path.join(HERE, "stacks.c")
-    subprocess.check_call(["gcc", "-shared", "-fPIC", include, "-o", path, source])
+    if not os.path.exists(path):
+        subprocess.check_call(["gcc", "-shared", "-fPIC", include, "-o", path, source])
     loader = importlib.machinery.ExtensionFileLoader("stacks", path)
     stacks = importlib.util.module_from_spec(importlib.util.spec_from_loader("stacks", loader))
     stacks.in_the_older(in_the_older)
