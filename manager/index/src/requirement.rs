@@ -27,7 +27,7 @@ pub(crate) enum Refused {
 
 fn parse(text: &str) -> Result<Requirement<VerbatimUrl>, Refused> {
     let malformed = || Refused::Malformed(printable(text, 120));
-    if text.len() > LONGEST {
+    if text.len() > LONGEST || !is_one_line(text) {
         return Err(malformed());
     }
     if !marker::is_affordable(text) {
@@ -44,6 +44,13 @@ fn parse(text: &str) -> Result<Requirement<VerbatimUrl>, Refused> {
         Some(VersionOrUrl::Url(_)) => Err(Refused::Address(printable(text, 120))),
         _ => Ok(requirement),
     }
+}
+
+/// The resolver's input has a requirement a line, and options. A break in the quotes of a condition would
+/// come out of them as it went in.
+fn is_one_line(text: &str) -> bool {
+    let breaks = |c: char| c.is_control() && c != '\t' || matches!(c, '\u{2028}' | '\u{2029}');
+    !text.contains(breaks)
 }
 
 /// `text` in its normal form: one line that names packages on an index and nothing else.
@@ -85,7 +92,7 @@ pub(crate) fn only_of_extra(text: &str, extra: &str) -> Option<String> {
 pub(crate) fn lenient(text: &str) -> Result<String, Refused> {
     match safe(text) {
         Err(Refused::Malformed(_))
-            if text.len() <= LONGEST && !text.contains(['@', '/', '\n', '\r']) =>
+            if text.len() <= LONGEST && is_one_line(text) && !text.contains(['@', '/']) =>
         {
             Ok(text.to_owned())
         }
@@ -108,6 +115,9 @@ mod tests {
             "a --hash=sha256:00",
             "./a",
             "a\n-r b",
+            "a; os_name == \"x' #\n--extra-index-url https://evil.test/ #\"",
+            "a; os_name == 'x\r--pre #'",
+            "a; os_name == 'x\u{2028}--pre #'",
             "https://evil.test/a.whl",
         ] {
             assert!(safe(text).is_err(), "{text:?} became {:?}", safe(text));
@@ -116,7 +126,9 @@ mod tests {
                 "{text:?}"
             );
         }
-        assert!(lenient("a\n-r b").is_err());
+        for text in ["a\n-r b", "a\r--pre", "a\u{2028}--pre"] {
+            assert!(lenient(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]
