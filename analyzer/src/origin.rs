@@ -184,7 +184,12 @@ impl Deciding<'_> {
                 last.unwrap_or(behind.origin)
             }
         };
-        if event.kind == Kind::Exec && event.result >= 0 {
+        if event.kind == Kind::Exec && event.outcome().is_none() && origin != Origin::Package {
+            // Whether that program runs from now on nobody knows.
+            self.threads.remove(&thread);
+            self.processes
+                .insert(event.process, Behind::new(Origin::Unknown));
+        } else if event.kind == Kind::Exec && event.outcome().is_some_and(|result| result >= 0) {
             self.threads.remove(&thread);
             let stack = event.python.as_deref().unwrap_or_default();
             let compiles = behind.shell_of_compiler
@@ -438,6 +443,24 @@ mod tests {
         let told: Vec<Origin> = (1..4).filter_map(|i| origins.event(i)).collect();
         use Origin::{Installer, Unknown};
         assert_eq!(told, [Installer, Unknown, Installer]);
+    }
+
+    #[test]
+    fn who_is_behind_what_may_have_been_executed_is_not_known() {
+        use Origin::{Harness, Installer, Unknown};
+        let pip = ["/usr/bin/python3.13", "-m", "pip", "install"];
+        let after = |result, incomplete| {
+            let exec = Event {
+                result,
+                incomplete,
+                ..exec(1, 0, &pip, &[])
+            };
+            let events = [exec, event(Kind::Open, 1, 0, &[])];
+            Origins::new(&events, WORK).event(1)
+        };
+        assert_eq!(after(0, Incomplete::default()), Some(Installer));
+        assert_eq!(after(-2, Incomplete::default()), Some(Harness));
+        assert_eq!(after(0, Incomplete::RESULT_UNKNOWN), Some(Unknown));
     }
 
     #[test]

@@ -102,6 +102,7 @@ pub enum Field {
     Signal,
     FdOld,
     FdNew,
+    Terminal,
     AddrFamily,
     Socktype,
     Addr,
@@ -278,6 +279,7 @@ fields! {
     Signal "signal" Int &[Exit, Kind::Signal], "signal number";
     FdOld "fd.old" Int &[Dup], "file descriptor that was duplicated";
     FdNew "fd.new" Int &[Dup], "file descriptor that it was duplicated onto";
+    Terminal "terminal" Bool &[Dup], "it is a terminal that was duplicated, such as /dev/pts/3, /dev/tty or /dev/console";
     AddrFamily "family" Int NET, "address family: 1 unix, 2 inet, 10 inet6, 16 netlink, 17 packet";
     Socktype "socktype" Int NET, "socket type: 1 stream, 2 datagram, 3 raw";
     Addr "addr" Addr NET_ADDR, "IP address";

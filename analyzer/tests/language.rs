@@ -195,6 +195,41 @@ fn a_result_that_is_not_known_is_neither() {
     let ok = "match: {kind: tamper, where: {result: ok}}";
     assert_eq!(fire(ok, "{tamper: /x}"), Some(true));
     assert_eq!(fire(ok, "{tamper: /x, result: EPERM}"), Some(false));
+    // Whatever it was to run may not run, and what it was to make may be missing.
+    let exec = "match: {kind: exec, where: {path: /x}}";
+    assert_eq!(fire(exec, "{exec: [/x]}"), Some(true));
+    assert_eq!(fire(exec, "{exec: [/x], incomplete: RESULT_UNKNOWN}"), None);
+    let there = "match: {kind: unlink, where: {born_here: false}}";
+    for (ends, told) in [
+        ("result: 0", Some(false)),
+        ("result: EACCES", Some(true)),
+        ("incomplete: RESULT_UNKNOWN", None),
+    ] {
+        let events = format!("{{mkdir: /d, {ends}}}\n{{unlink: /d/x}}");
+        assert_eq!(fire(there, &events), told, "{ends}");
+    }
+}
+
+/// A device is no terminal for being one, and a terminal none the less for being everybody's.
+#[test]
+fn a_terminal_is_told_by_its_name_or_its_permissions() {
+    let body = "match: {kind: dup, where: {terminal: true}}";
+    for (dup, told) in [
+        ("mode: 0o020620", Some(true)),
+        ("mode: 0o020666", Some(false)),
+        ("mode: 0o020666, path: /dev/tty", Some(true)),
+        ("mode: 0o020620, path: /dev/kmsg", Some(false)),
+        ("mode: 0o060660", Some(false)),
+        ("family: 2", Some(false)),
+    ] {
+        assert_eq!(
+            fire(body, &format!("{{dup: [5, 0], {dup}}}")),
+            told,
+            "{dup}"
+        );
+    }
+    let named = "{open: /dev/tty, inode: 9}\n{dup: [5, 0], mode: 0o020666, inode: 9}";
+    assert_eq!(fire(body, named), Some(true));
 }
 
 #[test]

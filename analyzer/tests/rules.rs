@@ -53,6 +53,30 @@ fn honest_installs_fire_nothing() {
     }
 }
 
+#[test]
+fn what_is_worth_a_look_is_no_more_than_a_notice() {
+    let path = "tests/noticed.yaml";
+    let text = std::fs::read_to_string(path).unwrap();
+    let rules = rules();
+    let cases = rules
+        .fire(path, &text)
+        .unwrap_or_else(|errors| panic!("{errors}"));
+    assert!(!cases.is_empty());
+    for case in cases {
+        assert!(!case.rules.is_empty(), "{}", case.case);
+        for id in &case.rules {
+            let severity = rules.get(id).unwrap().severity;
+            assert_eq!(severity.name(), "notice", "{}: {id}", case.case);
+        }
+        assert!(
+            case.undecided.is_empty(),
+            "{}: undecided {:?}",
+            case.case,
+            case.undecided
+        );
+    }
+}
+
 /// What else fires where a rule's traces do: the same rule for another stage, or another rule that
 /// tells another side of the same act.
 const COMPANIONS: &[(&str, &[&str])] = &[
@@ -71,6 +95,7 @@ const COMPANIONS: &[(&str, &[&str])] = &[
     ("dropped-program", &["windows-program"]),
     ("exfiltration-service", &["name-lookup"]),
     ("home-destruction", &["settings-write", "user-files-change"]),
+    ("kubernetes-api", &["name-lookup"]),
     ("public-ip-connect", &["public-ip-in-tests", "name-lookup"]),
     ("public-ip-in-tests", &["public-ip-connect", "name-lookup"]),
     ("stored-secret-read", &["home-destruction"]),

@@ -68,6 +68,16 @@ impl View<'_> {
             _ => Value::Unknown,
         }
     }
+
+    /// [`Field::Terminal`].
+    pub(super) fn terminal<'e>(&self, index: usize, event: &'e Event) -> Value<'e> {
+        match self.terminals.get(&index) {
+            Some(is_one) => Value::Bool(*is_one),
+            // A socket, or another type of file.
+            None if event.family.is_some() || event.mode.is_some() => Value::Bool(false),
+            None => missing(event),
+        }
+    }
 }
 
 /// The program that was executed, or that should have been.

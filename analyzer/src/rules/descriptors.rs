@@ -24,7 +24,8 @@ impl Descriptors {
             let inherited = now.get(&event.parent).copied().unwrap_or_default();
             let standard = now.entry(event.process).or_insert(inherited);
             match event.kind {
-                Kind::Dup if event.result >= 0 => {
+                // What may have been duplicated counts, and is unknown to who asks what it is.
+                Kind::Dup if event.outcome().is_none_or(|result| result >= 0) => {
                     let place = event.fds.and_then(|(_, new)| usize::try_from(new).ok());
                     if let Some(place) = place.and_then(|place| standard.get_mut(place)) {
                         *place = Some(index);

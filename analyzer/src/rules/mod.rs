@@ -2,6 +2,7 @@
 
 mod access;
 mod arguments;
+mod born;
 mod changed;
 mod condition;
 mod credentials;
@@ -19,6 +20,7 @@ mod rule;
 mod set;
 mod source;
 mod template;
+mod terminal;
 mod test;
 mod trace;
 mod traces;
@@ -33,5 +35,6 @@ pub use rule::{Confidence, Rule, Severity};
 pub(crate) use set::date;
 pub use set::{RuleSet, StageRecord};
 pub use source::Source;
+pub(crate) use terminal::is_terminal;
 pub use trace::Case;
 pub use traces::{Expectation, Fired, TraceFailure, TraceSummary};

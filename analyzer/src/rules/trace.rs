@@ -12,8 +12,8 @@
 //! An event is a mapping that has its kind as a key, with the main object as its value: a path; the
 //! arguments of exec (the program is the first, or `path`); `[from, to]` of rename, link and symlink;
 //! `address:port` of network kinds; `[old, new]` of dup; the exit status of exit; the other process
-//! of ptrace and signal. What dup duplicates is a pipe of its own, unless `inode` says which or
-//! `family` makes it a socket. `asks` of a send is the host name that a name server is asked for. What
+//! of ptrace and signal. What dup duplicates is a pipe of its own, unless `inode` says which, `mode`
+//! gives it another type, or `family` makes it a socket. `asks` of a send is the host name that a name server is asked for. What
 //! creds changes stands in a mapping, by the names of the fields: `{old.uid: 1000, new.uid: 0}`.
 //! Further keys are the event's other fields. `pid` stays as in the event before; a new one is forked
 //! from `parent` (1 where it is missing). Events are a millisecond apart, unless `after` says
@@ -70,6 +70,8 @@ const KEYS: &[&str] = &[
 /// Mode of a pipe's end, and the device of pipes.
 const FIFO: u32 = 0o010_600;
 const PIPEFS: u64 = 13;
+/// The device of all other files.
+const DISK: u64 = 1;
 
 /// Reads the cases of a file written by hand.
 ///
@@ -245,7 +247,7 @@ impl<'a> Writer<'a> {
                     .ok_or_else(|| value.expected("arguments"))?;
                 event.asked.get_or_insert_with(|| program.clone());
                 event.argv = Some(argv);
-                if event.result < 0 {
+                if !is_done(event) {
                     event.path = None;
                 } else {
                     event.env.get_or_insert_with(Vec::new);
@@ -285,8 +287,9 @@ impl<'a> Writer<'a> {
                 let (old, new) = pair()?;
                 event.fds = Some((old.int()? as i32, new.int()? as i32));
                 if event.family.is_none() {
-                    event.mode.get_or_insert(FIFO);
-                    event.dev.get_or_insert(PIPEFS);
+                    let mode = *event.mode.get_or_insert(FIFO);
+                    let dev = if mode == FIFO { PIPEFS } else { DISK };
+                    event.dev.get_or_insert(dev);
                     event.inode.get_or_insert(event.seq);
                 }
             }
@@ -302,7 +305,7 @@ impl<'a> Writer<'a> {
                 }
             }
         }
-        if event.kind == Kind::Open && event.result >= 0 {
+        if event.kind == Kind::Open && is_done(event) {
             event.created.get_or_insert(false);
         }
         if event.kind == Kind::Open {
@@ -329,14 +332,19 @@ impl<'a> Writer<'a> {
                 }
             }
             Kind::Open | Kind::Write | Kind::Exec | Kind::Chmod | Kind::MmapExec
-                if event.result >= 0 =>
+                if is_done(event) =>
             {
-                event.dev.get_or_insert(1);
+                event.dev.get_or_insert(DISK);
                 event.inode.get_or_insert(inode);
             }
             _ => {}
         }
     }
+}
+
+/// It succeeded, as far as is known.
+fn is_done(event: &Event) -> bool {
+    event.outcome().is_some_and(|result| result >= 0)
 }
 
 /// The entry whose key is a kind of event.

@@ -1,17 +1,18 @@
 //! What a field of an event holds, when a rule asks.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use pyti_trace::event::{Event, Incomplete, Kind, ProcessKey};
 
+use super::born::born;
 use super::changed::changed;
 use super::credentials::{Unexplained, unexplained};
 use super::descriptors::Descriptors;
 use super::executed::executed;
-use super::places::Places;
 use super::query::query;
+use super::terminal::terminals;
 use crate::schema::Field;
 use crate::tree::{Image, Tree, base_name};
 
@@ -48,9 +49,11 @@ pub struct View<'a> {
     pub events: &'a [Event],
     /// Their processes.
     pub tree: Tree,
-    /// By event: the object was made earlier in the stage; `None`: not known.
+    /// By event: see [`born`].
     born: Vec<Option<bool>>,
     pub(super) descriptors: Descriptors,
+    /// By place of a duplication: see [`terminals`].
+    pub(super) terminals: HashMap<usize, bool>,
     /// By event: see [`unexplained`].
     unexplained: Vec<Unexplained>,
     /// Places of events: see [`executed`].
@@ -61,39 +64,12 @@ impl<'a> View<'a> {
     /// Derives what rules may ask.
     #[must_use]
     pub fn new(events: &'a [Event]) -> Self {
-        let tree = Tree::new(events);
-        let mut made = Places::default();
-        // Made or opened, nobody knows.
-        let mut maybe = Places::default();
-        let born = events
-            .iter()
-            .map(|event| {
-                let unresolved = event.incomplete.contains(Incomplete::PATH_UNRESOLVED);
-                let born = match event.path.as_deref() {
-                    Some(path) if made.hold(path) => Some(true),
-                    Some(path) if unresolved || maybe.hold(path) => None,
-                    None if event.incomplete.contains(Incomplete::PATH_UNREADABLE) => None,
-                    _ => Some(false),
-                };
-                if event.result >= 0
-                    && let Some(new) = made_by(event)
-                {
-                    made.insert(new);
-                } else if event.kind == Kind::Open
-                    && event.result >= 0
-                    && event.created.is_none()
-                    && let Some(path) = event.path.as_deref()
-                {
-                    maybe.insert(path);
-                }
-                born
-            })
-            .collect();
         Self {
             events,
-            tree,
-            born,
+            tree: Tree::new(events),
+            born: born(events),
             descriptors: Descriptors::new(events),
+            terminals: terminals(events),
             unexplained: unexplained(events),
             executed: executed(events),
         }
@@ -225,6 +201,7 @@ impl<'a> View<'a> {
                 .map_or(Value::Absent, |signal| Value::Int(signal.into())),
             Field::FdOld => int(event, event.fds.map(|(old, _)| old.into())),
             Field::FdNew => int(event, event.fds.map(|(_, new)| new.into())),
+            Field::Terminal => self.terminal(index, event),
             Field::AddrFamily | Field::Socktype if is_no_socket(event) => Value::Absent,
             Field::AddrFamily => int(event, event.family.map(i64::from)),
             Field::Socktype => int(event, event.socktype.map(i64::from)),
@@ -328,16 +305,6 @@ fn is_no_socket(event: &Event) -> bool {
     event.kind == Kind::Dup && event.mode.is_some_and(|mode| mode & S_IFMT != S_IFSOCK)
 }
 
-/// The path that a successful event brought into being.
-fn made_by(event: &Event) -> Option<&str> {
-    match event.kind {
-        Kind::Open if event.created == Some(true) => event.path.as_deref(),
-        Kind::Mkdir | Kind::Symlink => event.path.as_deref(),
-        Kind::Rename | Kind::Link => event.target.as_deref(),
-        _ => None,
-    }
-}
-
 /// `path` without `.`, `..` and doubled slashes, by its text alone.
 fn normal(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
@@ -408,10 +375,9 @@ fn path_of(event: &Event) -> Value<'_> {
 
 /// A field that every successful event of its kind has.
 pub(super) fn missing(event: &Event) -> Value<'_> {
-    if event.result < 0 {
-        Value::Absent
-    } else {
-        Value::Unknown
+    match event.outcome() {
+        Some(..0) => Value::Absent,
+        Some(_) | None => Value::Unknown,
     }
 }
 

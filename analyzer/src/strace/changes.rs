@@ -7,7 +7,8 @@ use super::call::Call;
 use super::files::EMPTY;
 use super::import::{Importer, Who};
 use super::names::number;
-use super::paths::{Last, Resolved};
+use super::paths::Last;
+use super::record::Asked;
 
 /// Errors of calls that asked nothing of any file: a bad address for its name, no such call.
 const NOT_UNDERSTOOD: [i64; 2] = [-14, -38];
@@ -76,26 +77,36 @@ impl Importer {
             match kind {
                 Kind::Unlink | Kind::Rmdir | Kind::Mkdir => {
                     self.paths.doubt(asked.resolved.as_ref());
+                    if kind != Kind::Mkdir {
+                        self.lose(&asked);
+                    }
                 }
                 Kind::Truncate => self.offsets.shrank(None),
                 _ => {}
             }
-        } else if result >= 0
-            && let Some(at) = &asked.resolved
-        {
-            if kind == Kind::Chmod
-                && let Some(identity) = self.paths.identity(&at.path)
-            {
-                let event = &mut draft.event;
-                (event.dev, event.inode) = (Some(identity.dev), Some(identity.inode));
-            }
-            match kind {
-                Kind::Unlink | Kind::Rmdir => self.paths.removed(&at.path),
-                Kind::Mkdir => self.paths.made_directory(at),
+        } else if result >= 0 {
+            match (kind, &asked.resolved) {
+                (Kind::Unlink | Kind::Rmdir, Some(at)) if at.sure => self.paths.removed(&at.path),
+                (Kind::Unlink | Kind::Rmdir, _) => self.lose(&asked),
+                (Kind::Mkdir, Some(at)) => self.paths.made_directory(at),
+                (Kind::Chmod, Some(at)) => {
+                    if let Some(identity) = self.paths.identity(&at.path) {
+                        let event = &mut draft.event;
+                        (event.dev, event.inode) = (Some(identity.dev), Some(identity.inode));
+                    }
+                }
                 _ => {}
             }
         }
         self.keep(draft);
+    }
+
+    /// Something was removed, moved or replaced, or may have been. Where nobody knows at which place, what is
+    /// known of those that it may be is not sure any more.
+    fn lose(&mut self, asked: &Asked) {
+        if asked.sure().is_none() {
+            self.paths.lost(asked.name());
+        }
     }
 
     /// Renames and hard links.
@@ -129,37 +140,32 @@ impl Importer {
                 .word(4)
                 .is_none_or(|flags| ["0", "RENAME_NOREPLACE"].contains(&flags));
             let plain = !self.unknown && (plain || !rename);
-            self.name_anew(from.resolved, to.resolved, rename, plain);
+            self.name_anew(&from, &to, rename, plain);
         }
         self.keep(draft);
     }
 
     /// A name was changed, or given once more; where that is not `plain`, nobody knows what stands at either.
-    fn name_anew(
-        &mut self,
-        from: Option<Resolved>,
-        to: Option<Resolved>,
-        rename: bool,
-        plain: bool,
-    ) {
-        match (&from, &to) {
-            (Some(from), Some(to)) if plain && rename => self.paths.renamed(from, to),
-            (Some(from), Some(to)) if plain => self.paths.shared(&from.path, to),
-            _ => {
+    fn name_anew(&mut self, from: &Asked, to: &Asked, rename: bool, plain: bool) {
+        if rename {
+            self.lose(from);
+            self.lose(to);
+        }
+        match (&from.resolved, &to.resolved) {
+            (Some(from), Some(to)) if plain && rename && from.sure => self.paths.renamed(from, to),
+            (Some(from), Some(to)) if plain && !rename => self.paths.shared(&from.path, to),
+            (from, to) => {
                 self.paths.shared |= !rename;
                 self.paths.doubt(to.as_ref());
-                if rename {
+                // Two that change places both have another one.
+                if rename && !plain {
                     self.paths.doubt(from.as_ref());
                 }
             }
         }
         if rename {
-            let sure = |one: Option<Resolved>| one.filter(|one| one.sure && plain);
-            let both = sure(from).zip(sure(to));
-            let names = both
-                .as_ref()
-                .map(|(from, to)| (from.path.as_str(), to.path.as_str()));
-            self.offsets.renamed(names);
+            let both = from.sure().zip(to.sure());
+            self.offsets.renamed(both.filter(|_| plain));
         } else {
             self.offsets.linked();
         }

@@ -14,6 +14,7 @@ use super::names::{
 use super::offsets::Road;
 use super::paths::{Identity, Last, Resolved};
 use super::processes::Descriptor;
+use crate::rules::is_terminal;
 
 /// Types of files (include/uapi/linux/stat.h).
 const S_IFIFO: u32 = 0o010_000;
@@ -54,6 +55,11 @@ impl Importer {
         let mut draft = self.draft(Kind::Open, who.process, who.tid, result);
         asked.apply(&mut draft.event);
         draft.event.flags = flags;
+        // What is made has no name: the path is that of the directory.
+        if has(O_TMPFILE) && draft.event.path.take().is_some() {
+            draft.event.incomplete.remove(Incomplete::PATH_UNRESOLVED);
+            draft.event.incomplete |= Incomplete::PATH_UNREADABLE;
+        }
         if has(O_CREAT) || has(O_TMPFILE) {
             draft.event.mode = mode
                 .and_then(Arg::word)
@@ -70,6 +76,8 @@ impl Importer {
             let (may_make, may_cut) = (may(O_CREAT), may(O_TRUNC));
             if may_make {
                 self.paths.doubt(asked.resolved.as_ref());
+            } else if self.unknown && !has(O_TMPFILE) {
+                draft.event.created = Some(false);
             }
             if may_cut {
                 self.offsets.shrank(None);
@@ -161,8 +169,9 @@ impl Importer {
         draft.event.mode = permissions.map(|mode| mode as u32 & 0o7777);
         if result >= 0 {
             draft.event.created = Some(true);
-            if let Some(at) = &asked.resolved {
-                self.paths.saw(&at.path);
+            match &asked.resolved {
+                Some(at) if at.sure => self.paths.saw(&at.path),
+                at => self.paths.doubt(at.as_ref()),
             }
         } else if self.unknown {
             self.paths.doubt(asked.resolved.as_ref());
@@ -240,7 +249,9 @@ impl Importer {
             let mut draft = self.draft(Kind::Dup, who.process, who.tid, 0);
             draft.event.fds = Some((old, new));
             self.describe_socket(who, call.arg(0), &mut draft.event);
-            draft.event.mode = call.arg(0).and_then(Arg::shown).and_then(mode);
+            let shown = call.arg(0).and_then(Arg::shown);
+            draft.event.mode = shown.and_then(mode);
+            draft.event.path = shown.and_then(device_name).map(str::to_owned);
             self.keep(draft);
         }
     }
@@ -347,8 +358,18 @@ fn mode(shown: &Shown) -> Option<u32> {
     Some(match device {
         Some("char 1:3") if path == "/dev/null" => NULL,
         Some(kind) if kind.starts_with("char ") => S_IFCHR,
+        // Without -yy nothing else tells.
+        None if is_terminal(path) => S_IFCHR,
         _ => NO_SOCKET,
     })
+}
+
+/// The name of a character device, by which a terminal is told from others.
+fn device_name(shown: &Shown) -> Option<&str> {
+    match shown {
+        Shown::File { path, .. } if mode(shown)? & S_IFCHR != 0 => Some(path),
+        _ => None,
+    }
 }
 
 /// Neither a device nor what is no file at all.

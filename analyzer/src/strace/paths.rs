@@ -18,6 +18,8 @@ const MAX_FOLLOWED: usize = 40;
 const MAX_LENGTH: usize = 8192;
 /// Links renamed with directories above them. Beyond, no text is sure any more.
 const MAX_MOVES: usize = 20_000_000;
+/// Names looked through for what was removed nobody knows where. Beyond, no text is sure any more.
+const MAX_LOOKED: usize = 100_000_000;
 
 /// Device and number of a file, as a stat of it told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +70,8 @@ pub struct Paths {
     shifted: bool,
     /// See [`MAX_MOVES`].
     moves: usize,
+    /// See [`MAX_LOOKED`].
+    looked: usize,
 }
 
 impl Paths {
@@ -190,18 +194,54 @@ impl Paths {
             self.forget(&at.path);
         }
         match at.filter(|at| at.sure) {
-            Some(at) if self.made.contains(above(&at.path)) => {
-                if self.taken.len() < MAX_KNOWN {
-                    self.taken.insert(at.path.clone());
-                } else {
-                    self.shifted = true;
-                }
-            }
-            Some(_) => {}
+            Some(at) => self.take(at.path.clone()),
             None => {
                 self.absent.clear();
                 self.made.clear();
             }
+        }
+    }
+
+    /// Something may stand there that is not known.
+    fn take(&mut self, path: String) {
+        if !self.made.contains(above(&path)) {
+            return;
+        }
+        if self.taken.len() < MAX_KNOWN {
+            self.taken.insert(path);
+        } else {
+            self.shifted = true;
+        }
+    }
+
+    /// Something of this name was removed, moved or replaced, and nobody knows where: of all that are called
+    /// so, and of what is below them, nothing is known any more. Without a name it may be anything.
+    pub fn lost(&mut self, name: Option<&str>) {
+        if self.shifted {
+            return;
+        }
+        self.looked += self.real.len() + self.links.len() + self.identities.len();
+        if self.looked > MAX_LOOKED {
+            self.shifted = true;
+            return;
+        }
+        let may_be = |path: &str| name.is_none_or(|name| path.split('/').any(|one| one == name));
+        self.identities.retain(|path, _| !may_be(path));
+        let known = self.real.iter().chain(self.links.keys());
+        let gone: Vec<String> = known.filter(|path| may_be(path)).cloned().collect();
+        for path in gone {
+            self.real.remove(&path);
+            self.links.remove(&path);
+            self.take(path);
+        }
+    }
+
+    /// A directory that was known, as far as that still is where it was.
+    pub fn still(&self, known: &Resolved) -> Resolved {
+        let stands = known.path == "/" || self.real.contains(&known.path);
+        Resolved {
+            path: known.path.clone(),
+            sure: known.sure && stands,
         }
     }
 
@@ -256,7 +296,7 @@ impl Paths {
         if is_real && to.sure {
             self.saw(&to.path);
         }
-        if let Some(identity) = identity {
+        if let Some(identity) = identity.filter(|_| to.sure) {
             self.identify(&to.path, identity);
         }
         if let Some(target) = link {
@@ -398,6 +438,22 @@ mod tests {
         paths.shift();
         assert_eq!(paths.is_new("/tmp/w/d/any"), None);
         assert_eq!(paths.is_new("/tmp/w/old"), None);
+    }
+
+    #[test]
+    fn what_is_lost_is_looked_for_within_bounds() {
+        let mut paths = Paths::default();
+        paths.saw("/tmp/w/a");
+        let made = paths.resolve(None, "/tmp/w/d", Last::Itself).unwrap();
+        paths.made_directory(&made);
+        paths.saw("/tmp/w/d/x");
+        paths.lost(Some("x"));
+        assert_eq!(paths.is_new("/tmp/w/d/x"), None);
+        assert_eq!(paths.is_new("/tmp/w/d/y"), Some(true));
+        assert!(at(&paths, "a", Last::Followed).1);
+        paths.looked = MAX_LOOKED;
+        paths.lost(Some("x"));
+        assert!(!at(&paths, "a", Last::Followed).1);
     }
 
     #[test]

@@ -62,7 +62,8 @@ impl Importer {
         // A script's interpreter is found by the kernel, which strace does not show.
         event.incomplete |= Incomplete::TARGET_UNREADABLE;
         let cwd = self.processes.directory(who.process);
-        event.cwd = cwd.filter(|cwd| cwd.sure).map(|cwd| cwd.path.clone());
+        let cwd = cwd.map(|cwd| self.paths.still(cwd));
+        event.cwd = cwd.filter(|cwd| cwd.sure).map(|cwd| cwd.path);
         let cwd_unknown = event.cwd.is_none();
         if cwd_unknown {
             event.incomplete |= Incomplete::CWD_INCOMPLETE;

@@ -143,7 +143,8 @@ impl Importer {
             });
         }
         if here {
-            return self.processes.directory(process).cloned();
+            let known = self.processes.directory(process)?;
+            return Some(self.paths.still(known));
         }
         let fd = at?.int().and_then(|fd| i32::try_from(fd).ok())?;
         let known = self.processes.descriptor(process, fd)?.path.as_ref()?;
@@ -215,6 +216,19 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// The path, where it is known not to lead elsewhere.
+    pub fn sure(&self) -> Option<&str> {
+        let resolved = self.resolved.as_ref().filter(|one| one.sure);
+        resolved.map(|one| one.path.as_str())
+    }
+
+    /// The last name on the path, where that is one: whatever leads there, what is removed is called so.
+    pub fn name(&self) -> Option<&str> {
+        let asked = self.asked.as_deref().filter(|_| !self.cut)?;
+        let name = crate::tree::base_name(asked);
+        (!matches!(name, "" | "." | "..")).then_some(name)
+    }
+
     /// Sets the asked path, and the path as far as it is known; of a call that failed only what was
     /// asked, as the probes do.
     pub fn apply(&self, event: &mut Event) {

@@ -57,9 +57,9 @@ impl Importer {
 }
 
 /// Whether the path of such an event is told though nobody knows whether there is such a thing: not of what
-/// it would make or execute, which counts as made or executed where it has a path.
+/// it would execute, which counts as executed where it has a path.
 pub(super) fn has_path(event: &Event) -> bool {
-    is_unknown(event) && !matches!(event.kind, Kind::Mkdir | Kind::Symlink | Kind::Exec)
+    is_unknown(event) && event.kind != Kind::Exec
 }
 
 fn is_unknown(event: &Event) -> bool {
@@ -72,15 +72,7 @@ pub(super) fn finish(event: &mut Event) {
         return;
     }
     event.result = 0;
-    let incomplete = &mut event.incomplete;
-    match event.kind {
-        Kind::Mkdir | Kind::Symlink => *incomplete |= Incomplete::PATH_UNREADABLE,
-        Kind::Exec => *incomplete |= Incomplete::PATH_UNREADABLE | Incomplete::TARGET_UNREADABLE,
-        Kind::Rename | Kind::Link => {
-            event.target = None;
-            incomplete.remove(Incomplete::TARGET_UNRESOLVED | Incomplete::TARGET_TRUNCATED);
-            *incomplete |= Incomplete::TARGET_UNREADABLE;
-        }
-        _ => {}
+    if event.kind == Kind::Exec {
+        event.incomplete |= Incomplete::PATH_UNREADABLE | Incomplete::TARGET_UNREADABLE;
     }
 }

@@ -229,6 +229,10 @@ fn what_is_duplicated_is_of_the_type_that_is_told() {
     let shown = [
         ("</dev/null<char 1:3>>", Some(0o020_666)),
         ("</dev/pts/3<char 136:3>>", Some(0o020_000)),
+        ("</dev/zero<char 1:5>>", Some(0o020_000)),
+        // Without -yy.
+        ("</dev/pts/3>", Some(0o020_000)),
+        ("</dev/sda>", Some(0)),
         ("</dev/loop0<block 7:0>>", Some(0)),
         // It may be a named pipe.
         ("</home/u/w/in>", Some(0)),
@@ -265,10 +269,20 @@ fn a_shell_of_a_server_has_no_terminal_but_where_it_is_given_one() {
             undecided.collect::<Vec<&str>>().contains(&"reverse-shell"),
         )
     };
-    let terminal = served("</dev/pts/3<char 136:3>>");
-    assert_eq!(of_shell(&terminal), (true, false));
+    for input in [
+        "</dev/pts/3<char 136:3>>",
+        "</dev/pts/3>",
+        "</dev/tty<char 5:0>>",
+        "</dev/ttyS0<char 4:64>>",
+        "</dev/console<char 5:1>>",
+    ] {
+        assert_eq!(of_shell(&served(input)), (true, false), "{input}");
+    }
     for input in [
         "</dev/null<char 1:3>>",
+        "</dev/zero<char 1:5>>",
+        "</dev/urandom<char 1:9>>",
+        "</dev/null>",
         "</home/u/w/in>",
         "</dev/loop0<block 7:0>>",
         "<pipe:[7]>",

@@ -57,6 +57,83 @@ fn where_the_first_program_started_is_told_by_its_first_file() {
     );
 }
 
+/// Whether the deletion of what is called like a history, below a directory that is none, is sure to be none.
+fn is_sure(lines: &str, history: &str) -> bool {
+    let report = judge(&whole(&format!("{lines}9 1.9 unlink(\"{history}\") = 0\n")));
+    assert_eq!(fired(&report), [""; 0], "{lines}");
+    let is_sure = report.verdict == Verdict::Unremarkable;
+    assert!(is_sure || is_undecided(&report, "history-deletion"));
+    is_sure
+}
+
+#[test]
+fn what_was_removed_nobody_knows_where_may_be_anything_by_now() {
+    let mkdir = "9 1.1 mkdir(\"d\", 0777) = 0\n";
+    for (removal, sure) in [
+        ("brk(NULL) = 0x1", true),
+        ("unlinkat(5, \"d\", AT_REMOVEDIR) = 0", false),
+        ("unlinkat(5, \"d\", AT_REMOVEDIR) = ?", false),
+        ("rmdir(\"/home/u/maybe-a-link/d\") = 0", false),
+        ("rmdir(\"/home/u/maybe-a-link/d\") = ?", false),
+        // Its name is not shown.
+        ("unlinkat(5, 0x7f00, AT_REMOVEDIR) = 0", false),
+        ("unlinkat(5, \"e\", AT_REMOVEDIR) = 0", true),
+        (
+            "unlinkat(5, \"d\", AT_REMOVEDIR) = -1 ENOENT (No such file or directory)",
+            true,
+        ),
+    ] {
+        let lines = format!("{mkdir}9 1.2 {removal}\n");
+        assert_eq!(is_sure(&lines, "d/.bash_history"), sure, "{removal}");
+    }
+    // A link of the trace that may be none any more.
+    let link = "9 1.1 symlink(\"/home/u\", \"l\") = 0\n";
+    let report = judge(&whole(&format!(
+        "{link}9 1.2 unlink(\"l/.bash_history\") = 0\n"
+    )));
+    assert_eq!(fired(&report), ["history-deletion"]);
+    let removed = format!("{link}9 1.2 unlinkat(5, \"l\", 0) = 0\n");
+    assert!(!is_sure(&removed, "l/.bash_history"));
+}
+
+#[test]
+fn a_directory_that_was_moved_is_not_where_it_was() {
+    let lines = "9 1.1 mkdir(\"d\", 0777) = 0\n9 1.2 chdir(\"d\") = 0\n";
+    assert!(is_sure(lines, ".bash_history"));
+    let moved = format!("{lines}9 1.3 rename(\"/home/u/w/d\", \"/home/u/w/e\") = 0\n");
+    assert!(!is_sure(&moved, ".bash_history"));
+    // The kernel says where it is now.
+    let told = format!(
+        "{moved}9 1.4 openat(AT_FDCWD</home/u/w/e>, \"x\", O_RDONLY) = -1 ENOENT (No such file or directory)\n"
+    );
+    assert!(is_sure(&told, ".bash_history"));
+}
+
+#[test]
+fn what_is_made_through_a_name_that_may_be_a_link_does_not_tell_that_it_is_none() {
+    let node = |path: &str| format!("9 1.1 mknod(\"{path}\", S_IFREG|0644) = 0\n");
+    assert!(!is_sure(&node("/home/u/l/x"), "/home/u/l/.bash_history"));
+    assert!(is_sure(&node("/home/u/w/x"), "/home/u/w/.bash_history"));
+}
+
+#[test]
+fn a_file_without_a_name_is_not_the_directory_in_which_it_was_made() {
+    let lines: String = (0..6)
+        .map(|n| {
+            format!(
+                "9 1.2 openat(AT_FDCWD</home/u/w>, \"{n}\", O_RDONLY) = 5</home/u/w/{n}>\n\
+                 9 1.3 unlink(\"{n}\") = 0\n"
+            )
+        })
+        .collect();
+    let trace = whole(&format!(
+        "9 1.1 openat(AT_FDCWD, \"/home/u\", O_RDWR|O_TMPFILE, 0600) = 4\n{lines}"
+    ));
+    let made = of(&trace, Kind::Open)[1];
+    assert_eq!((made.created, &made.path), (Some(true), &None));
+    assert_eq!(fired(&judge(&trace)), ["home-destruction"]);
+}
+
 #[test]
 fn a_mount_makes_paths_unsure() {
     let report = judge(&whole(
@@ -230,4 +307,33 @@ fn what_is_given_a_name_was_there_before() {
     for (lines, expected) in cases {
         assert_eq!(created(&lines), expected, "{lines}");
     }
+}
+
+#[test]
+fn what_may_have_been_removed_or_replaced_is_not_known_to_be_there() {
+    let after = |call: &str| {
+        created(&format!(
+            "9 1.1 openat(AT_FDCWD</home/u/w>, \"a\", O_RDONLY) = 5</home/u/w/a>\n9 1.2 {call}\n{}",
+            opens("a", "/home/u/w/a")
+        ))
+    };
+    for call in [
+        "brk(NULL) = 0x1",
+        "unlink(\"/home/u/maybe-a-link/b\") = 0",
+        "unlink(\"/home/u/maybe-a-link/a\") = -1 ENOENT (No such file or directory)",
+    ] {
+        assert_eq!(after(call), Some(false), "{call}");
+    }
+    for call in [
+        "unlink(\"/home/u/maybe-a-link/a\") = 0",
+        "unlink(\"/home/u/maybe-a-link/a\") = ?",
+        "unlinkat(6, \"a\", 0) = 0",
+        "rename(\"/home/u/maybe-a-link/a\", \"/home/u/w/b\") = 0",
+        "rename(\"/home/u/w/b\", \"/home/u/maybe-a-link/a\") = 0",
+        "renameat(6, \"b\", 6, \"a\") = 0",
+    ] {
+        assert_eq!(after(call), None, "{call}");
+    }
+    // It is known where that was.
+    assert_eq!(after("unlink(\"a\") = 0"), Some(true));
 }

@@ -86,9 +86,13 @@ fn rules_find_it() {
     for trace in cut(r#"unlink("/home/u/l/.bash_history""#) {
         assert!(is_undecided(&judge(&trace), "history-deletion"));
     }
-    // Whether it has another name now nothing tells.
-    for trace in cut(r#"rename("/home/u/w/a", "/home/u/.bashrc""#) {
-        assert!(is_undecided(&judge(&trace), "shell-startup-write"));
+    for call in [
+        r#"rename("/home/u/w/a", "/home/u/.bashrc""#,
+        r#"symlink("/home/u/w/a", "/home/u/.bashrc""#,
+    ] {
+        for trace in cut(call) {
+            assert_eq!(fired(&judge(&trace)), ["shell-startup-write"], "{call}");
+        }
     }
 }
 
@@ -174,14 +178,35 @@ fn what_it_may_have_changed_is_not_sure() {
     assert_eq!(of(&trace, Kind::Tamper)[0].outcome(), None);
     let unlink = of(&trace, Kind::Unlink)[0];
     assert!(unlink.incomplete.contains(Incomplete::PATH_UNRESOLVED));
-    // What it would have made does not count as made.
-    let trace = whole("9 1.1 mkdir(\"d\", 0777) = ?\n9 1.2 rename(\"e\", \"f\") = ?\n");
-    assert_eq!(of(&trace, Kind::Mkdir)[0].path, None);
-    let rename = of(&trace, Kind::Rename)[0];
-    assert_eq!(
-        (rename.path.as_deref(), &rename.target),
-        (Some("/home/u/w/e"), &None)
-    );
+}
+
+/// Whether what was there was deleted, or what the stage had made itself, hangs on what came of the call.
+#[test]
+fn what_it_would_have_made_may_have_been_made() {
+    let deletions: String = (0..6)
+        .map(|n| {
+            format!(
+                "9 1.2 openat(AT_FDCWD</home/u/w>, \"d/{n}\", O_RDONLY) = 4</home/u/w/d/{n}>\n\
+                 9 1.3 unlink(\"d/{n}\") = 0\n"
+            )
+        })
+        .collect();
+    let deleted = |call: &str| judge(&whole(&format!("9 1.1 {call}\n{deletions}")));
+    for call in [
+        r#"mkdir("d", 0777)"#,
+        r#"rename("/home/u/w/e", "d")"#,
+        r#"openat(AT_FDCWD</home/u/w>, "d", O_WRONLY|O_CREAT, 0666)"#,
+    ] {
+        let cut = deleted(&format!("{call} = ?"));
+        assert!(is_undecided(&cut, "home-destruction"), "{call}");
+        let refused = deleted(&format!("{call} = -1 EACCES (Permission denied)"));
+        assert_eq!(fired(&refused), ["home-destruction"], "{call}");
+    }
+    let done = deleted(r#"mkdir("d", 0777) = 0"#);
+    assert_eq!(done.verdict, Verdict::Unremarkable, "{:#?}", done.missing);
+    // It was to make none.
+    let read = deleted(r#"openat(AT_FDCWD</home/u/w>, "d", O_RDONLY) = ?"#);
+    assert_eq!(fired(&read), ["home-destruction"]);
 }
 
 #[test]
