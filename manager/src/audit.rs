@@ -126,7 +126,7 @@ fn ask(args: &TargetArgs, out: Option<&Path>, home: &Home, interrupt: Interrupt)
         stages: Arc::clone(&stages),
         memo: Arc::clone(&memo),
         fresh: args.fresh,
-        count: Mutex::new(0),
+        asked: Mutex::default(),
     });
     let audit = Arc::new(tasks::Audit {
         target,

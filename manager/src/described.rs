@@ -22,14 +22,15 @@ pub struct Described {
     pub licence: Option<String>,
     /// The Pythons that its classifiers name, such as `3.13`.
     pub pythons: Vec<String>,
-    /// Its entry points; none where only the installation tells them, which its `data.json` has.
+    /// Its entry points by their groups, commands among them: as its build back end made them, or else as
+    /// they are written down. `None` where neither tells: the installation's `data.json` has them then.
     pub entry_points: Option<EntryPoints>,
 }
 
 impl Described {
-    /// What is known once `metadata` is.
+    /// What is known once `metadata` is, with the entry points that its build back end told.
     #[must_use]
-    pub fn of(metadata: &CoreMetadata, source: &Source) -> Self {
+    pub fn of(metadata: &CoreMetadata, source: &Source, told: Option<EntryPoints>) -> Self {
         let classified = |start: &str| {
             let classifiers = metadata.classifiers.iter();
             classifiers
@@ -65,7 +66,8 @@ impl Described {
                 .into_iter()
                 .map(|(major, minor)| format!("{major}.{minor}"))
                 .collect(),
-            entry_points: source.entry_points.clone(),
+            // What lies in the archive may be of another time.
+            entry_points: told.or_else(|| source.entry_points.clone()),
         }
     }
 
@@ -139,18 +141,42 @@ mod tests {
         };
         let points =
             pyti_index::entry_points::parse("[console_scripts]\na = b\n[x]\nc = d\ne = f\n");
-        let described = Described::of(&metadata, &source(Some(metadata.clone()), Some(points)));
+        let known = source(Some(metadata.clone()), Some(points));
+        let described = Described::of(&metadata, &known, None);
         assert_eq!(described.pythons, ["3.9", "3.10"]);
         assert!(!described.asked);
         assert_eq!(
             described.summary(),
             "licence MIT License, Python >=3.8, 2 requirements, 1 command, 2 other entry points"
         );
-        let nothing = Described::of(&CoreMetadata::default(), &source(None, None));
+        let nothing = Described::of(&CoreMetadata::default(), &source(None, None), None);
         assert!(nothing.asked);
         assert_eq!(
             nothing.summary(),
             "licence not stated, Python not stated, 0 requirements"
         );
+    }
+
+    #[test]
+    fn what_a_back_end_made_comes_before_what_lies_in_the_archive() {
+        let parse = pyti_index::entry_points::parse;
+        let packed = parse("[console_scripts]\nold = a:b\n");
+        let told = parse("[console_scripts]\nnew = a:b\n[gui_scripts]\nw = a:c\n[x]\ny = a:d\n");
+        let of = |told: Option<EntryPoints>, packed: Option<EntryPoints>| {
+            let source = source(None, packed);
+            Described::of(&CoreMetadata::default(), &source, told)
+        };
+        let described = of(Some(told.clone()), Some(packed.clone()));
+        assert_eq!(described.entry_points, Some(told));
+        let summary = described.summary();
+        let end = ", 2 commands, 1 other entry point";
+        assert!(summary.ends_with(end), "{summary}");
+        let described = of(None, Some(packed.clone()));
+        assert_eq!(described.entry_points, Some(packed.clone()));
+        // That it made none is known, and is not that nobody knows.
+        let described = of(Some(EntryPoints::new()), Some(packed));
+        assert_eq!(described.entry_points, Some(EntryPoints::new()));
+        let summary = described.summary();
+        assert!(summary.ends_with(", 0 commands"), "{summary}");
     }
 }

@@ -1,9 +1,9 @@
-"""Writes the metadata of a source distribution to a file, as a METADATA file has it, where pip is too
-old to report it (before 22.2).
+"""Writes the metadata of a source distribution to a file, as a METADATA file has it, and its entry
+points to another, where pip is too old to report (before 22.2).
 
-Usage: metadata.py SDIST WHEELHOUSE METADATA. Runs on Python 2.7 and later. A package with a build
-system of its own (PEP 518) is built as a wheel, which has the metadata in it; any other is asked by
-its setup.py.
+Usage: metadata.py SDIST WHEELHOUSE METADATA ENTRY_POINTS. Runs on Python 2.7 and later. A package with
+a build system of its own (PEP 518) is built as a wheel, which has both in it; any other is asked by its
+setup.py.
 """
 
 import glob
@@ -12,8 +12,12 @@ import subprocess
 import sys
 import tempfile
 
+ENTRY_POINTS = "entry_points.txt"
+LONGEST = 1 << 20  # bytes of them; the host reads no more
+
+
 def built(source, wheelhouse):
-    """The metadata in the wheel that pip builds."""
+    """The metadata in the wheel that pip builds, and its entry points."""
     out = tempfile.mkdtemp()
     subprocess.check_call([sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-index",
                            "--find-links", wheelhouse, "--no-input", "--no-color",
@@ -22,11 +26,15 @@ def built(source, wheelhouse):
     with zipfile.ZipFile(os.path.join(out, wheel)) as archive:
         name, = [name for name in archive.namelist()
                  if name.endswith(".dist-info/METADATA") and name.count("/") == 1]
-        return archive.read(name)
+        points = name.replace("/METADATA", "/" + ENTRY_POINTS)
+        if points not in archive.namelist():
+            return archive.read(name), b""
+        with archive.open(points) as file:
+            return archive.read(name), file.read(LONGEST + 1)
 
 
 def asked(source):
-    """The metadata that setup.py gives, in the form that a wheel would have it in."""
+    """The metadata that setup.py gives, in the form that a wheel would have it in, and its entry points."""
     # Before anything of the package can take its place.
     from wheel.metadata import pkginfo_to_metadata
     out = tempfile.mkdtemp()
@@ -39,17 +47,23 @@ def asked(source):
               # How an old setuptools writes that there is none.
               if name.lower() != "description" and value != "UNKNOWN"]
     text = "\n".join(fields) + "\n"
-    return text if isinstance(text, bytes) else text.encode("utf-8", "replace")
+    points, path = b"", os.path.join(info, ENTRY_POINTS)
+    # Neither a pipe, which would never be read, nor a device.
+    if os.path.isfile(path):
+        with open(path, "rb") as file:
+            points = file.read(LONGEST + 1)
+    return text if isinstance(text, bytes) else text.encode("utf-8", "replace"), points
 
 
 def main():
     """Unpacks, asks, writes."""
-    sdist, wheelhouse, metadata = sys.argv[1:]
+    sdist, wheelhouse = sys.argv[1:3]
     source = unpack(sdist, tempfile.mkdtemp())
     old = not os.path.exists(os.path.join(source, "pyproject.toml"))
-    text = asked(source) if old else built(source, wheelhouse)
-    with open(metadata, "wb") as file:
-        file.write(text)
+    told = asked(source) if old else built(source, wheelhouse)
+    for path, text in zip(sys.argv[3:], told):
+        with open(path, "wb") as file:
+            file.write(text)
 
 
 main()

@@ -1,28 +1,34 @@
 //! The metadata stage: what only a package's own build back end can tell, asked in a VM, traced.
 
-use std::sync::{Arc, Mutex};
+mod report;
+
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use pyti_graph::{Datum, Kind, Outputs};
 use pyti_index::hook::{BoxFuture, HookError, HookRequest, MetadataHook};
-use pyti_index::{ErrorKind, WheelhouseFile};
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use pyti_index::{EntryPoints, ErrorKind, WheelhouseFile, entry_points};
+use serde::{Deserialize, Serialize};
 
 use crate::memo::StageMemo;
 use crate::order::{self, Order};
 use crate::stages::Stages;
+use crate::tasks::METADATA;
 use crate::tasks::failure::kind_of;
 
 /// Where pip writes its report in the guest.
 const REPORT: &str = "/home/dev/.cache/build-report.json";
+/// Where our programs put the entry points, which that report does not tell.
+const ENTRY_POINTS: &str = "/home/dev/.cache/build-entry-points.txt";
+/// Keeps them while pip runs, as that interpreter's `sitecustomize`: pip's own command stays what it is.
+const KEEP: &str = include_str!("metadata_hook/keep.py");
+/// Where that is.
+const KEEPS: &str = "/home/dev/.cache/build/metadata";
 /// The program in the guest where pip knows no reports: it writes a METADATA file.
 const OLD: &str = include_str!("metadata.py");
 /// Where that is.
 const PROGRAM: &str = "/home/dev/.cache/build/metadata.py";
-/// What the memo keeps: the text of the METADATA file.
-const TEXT: &str = "metadata.text";
-/// Words kept of a description.
-const DESCRIPTION_WORDS: usize = 200;
+/// What the memo keeps: a [`Told`].
+const TOLD: &str = "metadata.told";
 /// Longest report read back.
 const REPORT_BYTES: u64 = 4 << 20;
 
@@ -36,8 +42,41 @@ pub struct VmHook {
     pub memo: Arc<StageMemo>,
     /// It is asked again, whatever was said before.
     pub fresh: bool,
-    /// How often it was asked; each time is a stage of its own.
-    pub count: Mutex<u32>,
+    /// Who was asked in this run; each time is a stage of its own.
+    pub asked: Mutex<Asked>,
+}
+
+/// Whose back ends were asked.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// The target's own.
+    target: bool,
+    /// How many others.
+    others: u32,
+    /// The target's entry points, where its back end told them.
+    entry_points: Option<EntryPoints>,
+}
+
+impl Asked {
+    /// The name of the next stage: `metadata` is the target's own, `metadata-2` and so on are those of what
+    /// it requires, also where the target itself need not be asked.
+    fn name(&mut self, of_target: bool) -> String {
+        if of_target && !self.target {
+            self.target = true;
+            return METADATA.to_owned();
+        }
+        self.others += 1;
+        format!("{METADATA}-{}", self.others + 1)
+    }
+}
+
+/// What a back end told.
+#[derive(Debug, Serialize, Deserialize)]
+struct Told {
+    /// The text of the METADATA file.
+    text: String,
+    /// That of `entry_points.txt`, empty where it made none; `None` where that is not known.
+    entry_points: Option<String>,
 }
 
 /// Asks nobody: what tools are made of is not worth a VM.
@@ -72,27 +111,52 @@ impl MetadataHook for VmHook {
 }
 
 impl VmHook {
+    /// The target's entry points, where its back end was asked and told them.
+    #[must_use]
+    pub fn entry_points(&self) -> Option<EntryPoints> {
+        self.asked().entry_points.clone()
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner())
+    }
+
     async fn recall_or_ask(&self, request: &HookRequest) -> anyhow::Result<String> {
-        let name = self.next_name();
+        let target = self.stages.record().target.sha256.clone();
+        let of_target = target.as_deref() == Some(request.sha256.as_str());
+        let name = self.asked().name(of_target);
         let template = self.stages.template(Arc::new(|_| {})).await?;
         let key = key(request, &template.record().key, &self.stages.version()?)?;
         let known = (!self.fresh)
             .then(|| self.memo.recall(&name, &key))
             .flatten();
-        let known = known.and_then(|outputs| outputs.get(&Kind::new(TEXT)).cloned());
-        if let Some(text) = known.as_ref().and_then(|datum| datum.value().as_str()) {
-            return Ok(text.to_owned());
+        let known = known.and_then(|outputs| {
+            let datum = outputs.get(&Kind::new(TOLD))?;
+            Told::deserialize(datum.value()).ok()
+        });
+        let told = match known {
+            Some(told) => told,
+            None => {
+                let told = self.ask(name.clone(), request).await?;
+                let outputs = Outputs::from([(TOLD.into(), Datum::of(&told)?)]);
+                self.memo.keep(&name, &key, &outputs);
+                told
+            }
+        };
+        if of_target {
+            let entry_points = told.entry_points.as_deref().map(entry_points::parse);
+            self.asked().entry_points = entry_points;
         }
-        let text = self.ask(name.clone(), request).await?;
-        let outputs = Outputs::from([(TEXT.into(), Datum::of(&text)?)]);
-        self.memo.keep(&name, &key, &outputs);
-        Ok(text)
+        Ok(told.text)
     }
 
-    async fn ask(&self, name: String, request: &HookRequest) -> anyhow::Result<String> {
+    async fn ask(&self, name: String, request: &HookRequest) -> anyhow::Result<Told> {
         let sdist = format!("{}/{}", order::WHEELHOUSE, request.filename);
         let python = self.stages.interpreter();
-        let argv = if python.pip_reports() {
+        let reports = python.pip_reports();
+        let argv = if reports {
             let options = [
                 "--dry-run",
                 "--ignore-installed",
@@ -102,16 +166,24 @@ impl VmHook {
             ];
             order::pip_install(python, &options, &sdist)
         } else {
-            let words = [&*python.path, PROGRAM, &sdist, order::WHEELHOUSE, REPORT];
-            words.map(str::to_owned).to_vec()
+            let files = [order::WHEELHOUSE, REPORT, ENTRY_POINTS];
+            let words = [&[&*python.path, PROGRAM, &sdist][..], &files].concat();
+            words.into_iter().map(str::to_owned).collect()
         };
         let mut order = Order::new(&name, argv, self.stages.limits())?;
-        if !python.pip_reports() {
-            let program = (PROGRAM.to_owned(), order::guest_program(OLD));
-            order.spec.files.push(program);
-        }
+        let program = if reports {
+            let path = ("PYTHONPATH".to_owned(), KEEPS.to_owned());
+            order.spec.env.push(path);
+            (format!("{KEEPS}/sitecustomize.py"), KEEP.to_owned())
+        } else {
+            (PROGRAM.to_owned(), order::guest_program(OLD))
+        };
+        order.spec.files.push(program);
         order.keep_to_wheelhouse();
-        order.spec.collect.push((REPORT.to_owned(), REPORT_BYTES));
+        order.spec.collect.extend([
+            (REPORT.to_owned(), REPORT_BYTES),
+            (ENTRY_POINTS.to_owned(), entry_points::LONGEST_FILE as u64),
+        ]);
         order.wheelhouse.clone_from(&request.wheelhouse);
         order.wheelhouse.push(WheelhouseFile {
             filename: request.filename.clone(),
@@ -125,29 +197,19 @@ impl VmHook {
             reason: format!("its build back end failed in the VM: {failure}"),
             kind: kind_of(&failure),
         })?;
+        let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
         let report = ran.files.get(REPORT).ok_or_else(|| {
             wrong(format!(
                 "its build back end gave no metadata in the VM (stage {name})"
             ))
         })?;
-        if python.pip_reports() {
-            Ok(metadata_text(report)?)
-        } else {
-            Ok(String::from_utf8_lossy(report).into_owned())
-        }
-    }
-
-    /// `metadata`, then `metadata-2` and so on: requirements may need it too.
-    fn next_name(&self) -> String {
-        let mut count = self
-            .count
-            .lock()
-            .unwrap_or_else(|poison| poison.into_inner());
-        *count += 1;
-        match *count {
-            1 => "metadata".to_owned(),
-            number => format!("metadata-{number}"),
-        }
+        Ok(Told {
+            text: match reports {
+                true => report::metadata_text(report)?,
+                false => text(report),
+            },
+            entry_points: ran.files.get(ENTRY_POINTS).map(text),
+        })
     }
 }
 
@@ -166,7 +228,7 @@ fn key(request: &HookRequest, template: &str, version: &str) -> anyhow::Result<S
         .map(|file| (&file.filename, &file.sha256))
         .collect();
     let asked = (
-        TEXT,
+        TOLD,
         template,
         version,
         &request.filename,
@@ -176,153 +238,99 @@ fn key(request: &HookRequest, template: &str, version: &str) -> anyhow::Result<S
     Ok(Datum::of(&asked)?.digest())
 }
 
-/// pip's installation report (version 1): the parts that are metadata, PEP 566's JSON names.
-/// <https://pip.pypa.io/en/stable/reference/installation-report/>
-#[derive(Deserialize)]
-struct Report<'a> {
-    #[serde(borrow)]
-    install: Vec<Installed<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Installed<'a> {
-    #[serde(borrow)]
-    metadata: Metadata<'a>,
-}
-
-#[derive(Deserialize)]
-struct Metadata<'a> {
-    metadata_version: String,
-    name: String,
-    version: String,
-    requires_python: Option<String>,
-    #[serde(default)]
-    requires_dist: Vec<String>,
-    #[serde(default)]
-    provides_extra: Vec<String>,
-    summary: Option<String>,
-    author: Option<String>,
-    author_email: Option<String>,
-    maintainer: Option<String>,
-    maintainer_email: Option<String>,
-    home_page: Option<String>,
-    #[serde(default)]
-    project_url: Vec<String>,
-    /// A list, or a text of the time before there was one.
-    #[serde(borrow)]
-    keywords: Option<&'a RawValue>,
-    description: Option<String>,
-    license: Option<String>,
-    license_expression: Option<String>,
-    #[serde(default)]
-    classifier: Vec<String>,
-}
-
-/// The header of a METADATA file from pip's report.
-fn metadata_text(report: &[u8]) -> Result<String, HookError> {
-    let report: Report<'_> = serde_json::from_slice(report).map_err(|error| {
-        wrong(format!(
-            "pip's report from the VM could not be read: {error}"
-        ))
-    })?;
-    let [Installed { metadata }] = report.install.as_slice() else {
-        return Err(wrong(format!(
-            "pip's report from the VM names {} packages, not one",
-            report.install.len()
-        )));
-    };
-    // The field is one line.
-    let described = metadata.description.as_deref().map(|text| {
-        let words: Vec<&str> = text.split_whitespace().take(DESCRIPTION_WORDS).collect();
-        words.join(" ")
-    });
-    let described: Vec<String> = described.into_iter().collect();
-    let mut text = String::new();
-    let mut field = |name: &str, value: &str| {
-        // The package chose the value: a line break in it must not become a field.
-        let value: String = value.chars().filter(|c| !c.is_control()).collect();
-        text.push_str(&format!("{name}: {value}\n"));
-    };
-    field("Metadata-Version", &metadata.metadata_version);
-    field("Name", &metadata.name);
-    field("Version", &metadata.version);
-    let one = |value: &'_ Option<String>| value.iter().cloned().collect::<Vec<_>>();
-    for (name, values) in [
-        ("Requires-Python", one(&metadata.requires_python)),
-        ("Summary", one(&metadata.summary)),
-        ("Author", one(&metadata.author)),
-        ("Author-email", one(&metadata.author_email)),
-        ("Maintainer", one(&metadata.maintainer)),
-        ("Maintainer-email", one(&metadata.maintainer_email)),
-        ("Home-page", one(&metadata.home_page)),
-        ("Project-URL", metadata.project_url.clone()),
-        ("Keywords", keywords(metadata.keywords)),
-        ("Description", described),
-        ("License", one(&metadata.license)),
-        ("License-Expression", one(&metadata.license_expression)),
-        ("Requires-Dist", metadata.requires_dist.clone()),
-        ("Provides-Extra", metadata.provides_extra.clone()),
-        ("Classifier", metadata.classifier.clone()),
-    ] {
-        values.iter().for_each(|value| field(name, value));
-    }
-    Ok(text)
-}
-
-/// Keywords as METADATA has them: separated by commas.
-fn keywords(told: Option<&RawValue>) -> Vec<String> {
-    let told = told.map_or("null", RawValue::get);
-    let text = serde_json::from_str::<String>(told).or_else(|_| {
-        let words: Vec<String> = serde_json::from_str(told)?;
-        serde_json::Result::Ok(words.join(","))
-    });
-    let text = text.ok().filter(|text| !text.is_empty());
-    text.into_iter().collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::metadata_text;
+    use std::fs;
+    use std::process::Command;
+
+    use super::*;
 
     #[test]
-    fn keywords_are_a_text_or_a_list_of_texts() {
-        for (keywords, expected) in [
-            (r#""x y""#, "\nKeywords: x y"),
-            (r#"["x", "y"]"#, "\nKeywords: x,y"),
-            ("null", ""),
-            ("[]", ""),
-            ("[1, [2]]", ""),
+    fn the_stage_of_the_target_alone_has_the_plain_name() {
+        let mut asked = Asked::default();
+        // What the build of the target requires is asked before it.
+        let names = [false, true, false, true].map(|of_target| asked.name(of_target));
+        assert_eq!(
+            names,
+            ["metadata-2", "metadata", "metadata-3", "metadata-4"]
+        );
+        assert_eq!(Asked::default().name(false), "metadata-2");
+    }
+
+    /// What is kept when Python runs this, with the directory of all temporary ones as its argument.
+    fn kept(script: &str) -> Option<String> {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let keep = KEEP.replace(ENTRY_POINTS, &at("kept").to_string_lossy());
+        assert_ne!(keep, KEEP);
+        fs::create_dir_all(at("start")).unwrap();
+        fs::write(at("start/sitecustomize.py"), keep).unwrap();
+        let setup = "import os, shutil, sys\nassert 'PYTHONPATH' not in os.environ\n\
+            assert not any(path.endswith('/start') for path in sys.path)\nos.chdir(sys.argv[1])\n";
+        let status = Command::new("python3")
+            .args(["-c", &format!("{setup}{script}")])
+            .arg(directory.path())
+            .env("PYTHONPATH", at("start"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .status()
+            .unwrap();
+        assert!(status.success(), "{status}: {script}");
+        fs::read_to_string(at("kept")).ok()
+    }
+
+    #[test]
+    fn entry_points_are_kept_when_pip_removes_the_metadata() {
+        let made = |directory: &str, inside: &str, put: &str| {
+            let info = format!("{directory}/{inside}");
+            let script = format!(
+                "os.makedirs('{info}')\nos.chdir('{info}')\n{put}\nos.chdir(sys.argv[1])\n\
+                shutil.rmtree('{directory}')\n"
+            );
+            kept(&script)
+        };
+        let put = "open('entry_points.txt', 'w').write('[a]\\nb = c\\n')";
+        let points = Some("[a]\nb = c\n".to_owned());
+        for (directory, inside, put, expected) in [
+            ("pip-modern-metadata-x1", "a.dist-info", put, &points),
+            ("pip-pip-egg-info-x1", "a.egg-info", put, &points),
+            // It made metadata, and no entry points.
+            (
+                "pip-modern-metadata-x1",
+                "a.dist-info",
+                "",
+                &Some(String::new()),
+            ),
+            ("pip-modern-metadata-x1", "other", put, &None),
+            // What the sdist has itself may be of another time.
+            ("pip-req-build-x1", "a.egg-info", put, &None),
+            (
+                "pip-modern-metadata-x1",
+                "a.dist-info",
+                "os.symlink('/etc/passwd', 'entry_points.txt')",
+                &None,
+            ),
+            (
+                "pip-modern-metadata-x1",
+                "a.dist-info",
+                "os.mkfifo('entry_points.txt')",
+                &None,
+            ),
         ] {
-            let report = format!(
-                r#"{{"install": [{{"metadata": {{"metadata_version": "2.1", "name": "a",
-                "version": "1", "keywords": {keywords}}}}}]}}"#
-            );
-            let text = metadata_text(report.as_bytes()).unwrap();
-            assert_eq!(
-                text,
-                format!("Metadata-Version: 2.1\nName: a\nVersion: 1{expected}\n")
-            );
+            let found = made(directory, inside, put);
+            assert_eq!(&found, expected, "{directory}/{inside}: {put}");
         }
     }
 
     #[test]
-    fn a_report_becomes_metadata() {
-        let report = br#"{"install": [{"metadata": {"metadata_version": "2.1", "name": "a",
-            "version": "1", "requires_dist": ["b>=2", "c\nName: evil"], "keywords": ["x", "y"],
-            "author": "A", "project_url": ["Home, https://a"], "description": "One\n\nName: two"}}]}"#;
-        assert_eq!(
-            metadata_text(report).unwrap(),
-            "Metadata-Version: 2.1\nName: a\nVersion: 1\nAuthor: A\nProject-URL: Home, https://a\n\
-            Keywords: x,y\nDescription: One Name: two\nRequires-Dist: b>=2\nRequires-Dist: cName: evil\n"
+    fn no_more_entry_points_are_kept_than_are_read() {
+        let long = entry_points::LONGEST_FILE + 10;
+        let script = format!(
+            "os.makedirs('pip-modern-metadata-x/a.dist-info')\n\
+            open('pip-modern-metadata-x/a.dist-info/entry_points.txt', 'w').write('#' * {long})\n\
+            shutil.rmtree('pip-modern-metadata-x')\n"
         );
-    }
-
-    #[test]
-    fn a_report_of_two_packages_is_refused() {
-        let error = metadata_text(br#"{"install": []}"#).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "pip's report from the VM names 0 packages, not one"
-        );
+        // One byte more, so that it is known to be cut.
+        let kept = kept(&script).map(|text| text.len());
+        assert_eq!(kept, Some(entry_points::LONGEST_FILE + 1));
     }
 }

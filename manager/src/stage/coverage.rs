@@ -4,6 +4,7 @@
 //! `source`, `concurrency`, `patch` and `paths` are not used.
 
 mod figures;
+mod settings;
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,8 @@ use super::{Installed, Ran, Stage, Tools, test};
 use crate::cli::LimitArgs;
 use crate::order::Order;
 use crate::tasks;
-use figures::{Report, Summary, by_name, package};
+use figures::{Copies, Report, Summary, by_name, copies, package};
+use settings::{CONFIGURATION, settings};
 
 /// coverage.py's own data file (SQLite); `coverage report --data-file=coverage.data` reads it.
 const DATA: &str = "coverage.data";
@@ -33,19 +35,12 @@ const XML: &str = "coverage.xml";
 /// The numbers of the JSON report without its lists of lines, which may be too long to be kept.
 const NUMBERS: &str = "coverage.numbers.json";
 
-/// coverage.py's configuration in the guest: path and content. What is measured depends on the package
-/// and stands on the command line, where no name can be taken for syntax.
-const CONFIGURATION: (&str, &str) = (
-    "/home/dev/.cache/build/coveragerc",
-    "[run]\nbranch = True\nparallel = True\n",
-);
-
 /// Wall time of one report, seconds. Most take two or three.
 const REPORT: u64 = 120;
 /// Kept of the stage's wall time for all of them; they use more where the tests leave it.
 const RESERVED: u64 = 60;
-/// The tests, then what becomes of their data.
-const COMMANDS: usize = 6;
+/// What becomes of the data of the tests.
+const AFTER: usize = 5;
 /// Prints [`NUMBERS`].
 const PRINT_NUMBERS: &str = "\
 import json, sys
@@ -57,8 +52,6 @@ const ENCODE: &str = "\
 import base64, sys
 print(base64.b64encode(open(sys.argv[1], 'rb').read()).decode())
 ";
-/// Modules that are named on a command line.
-const MOST_MODULES: usize = 200;
 
 /// See the module.
 pub(super) struct Coverage;
@@ -66,7 +59,7 @@ pub(super) struct Coverage;
 /// The datum `coverage`; the directory of the stage has coverage.py's own files beside it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Covered {
-    /// How the tests ended.
+    /// How the tests ended; of several commands the one that says most.
     pub ended: Ended,
     /// Per cent of the statements and branches of all files, a file that is both in the source and
     /// installed counted once, as it was run.
@@ -74,6 +67,10 @@ pub struct Covered {
     /// The same of the package apart from its tests; none where nothing of it was measured.
     #[serde(default)]
     pub package: Option<f64>,
+    /// Which copy of the package was run: that in its source, or what is installed. `None` where neither
+    /// was, or nothing of it was measured.
+    #[serde(default)]
+    pub copies: Option<Copies>,
     /// By file, as its package names it: per cent.
     pub files: BTreeMap<String, f64>,
     /// What coverage.py wrote and is too long to be kept, one sentence each.
@@ -109,12 +106,12 @@ impl Stage for Coverage {
 
     fn order(&self, inputs: &Inputs, limits: &LimitArgs) -> Result<Order, Failure> {
         let plan: TestPlan = tasks::read(inputs, tasks::TEST_PLAN)?;
-        if plan.framework == Framework::Command {
+        if plan.first.framework == Framework::Command {
             let reason = "a command of the user's own is not run by coverage.py";
             return Err(Failure::NotApplicable(reason.into()));
         }
         let python = tasks::python(inputs)?;
-        let configuration = format!("--rcfile={}", CONFIGURATION.0);
+        let configuration = format!("--rcfile={CONFIGURATION}");
         let mut options = vec![configuration.as_str()];
         // The last coverage.py for Python 2 has no option for its data file.
         let old = python.is_python2();
@@ -158,17 +155,12 @@ impl Stage for Coverage {
             coverage(&["xml", "-i", "-o", "{work}/coverage.xml"]),
             print(ENCODE, "{work}/coverage.data", ENCODED),
         ];
-        // The installed copy too, which is what tests beside `src` import.
-        let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
-        let mut places = installed.target()?.top_level;
-        places.truncate(MOST_MODULES);
         // The source's own directory, wherever the tests run.
-        places.push(match plan.cwd() {
-            Some(_) => "{source}".to_owned(),
-            None => ".".to_owned(),
-        });
-        let source = format!("--source={}", places.join(","));
-        let run = ["-m", "coverage", "run", &source];
+        let source = match plan.cwd() {
+            Some(_) => "--source={source}",
+            None => "--source=.",
+        };
+        let run = ["-m", "coverage", "run", source];
         let before = [&run, options].concat();
         let around = Around {
             before: &before,
@@ -178,15 +170,18 @@ impl Stage for Coverage {
             results: &[NUMBERS, JSON, XML, ENCODED],
         };
         let mut order = test::order(self.name(), inputs, &plan, around, limits)?;
-        let (path, content) = CONFIGURATION;
-        order.spec.files.push((path.to_owned(), content.to_owned()));
+        let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
+        let content = settings(&installed.target()?.top_level);
+        order.spec.files.push((CONFIGURATION.to_owned(), content));
         Ok(order)
     }
 
     fn read(&self, ran: &Ran, inputs: &Inputs) -> Result<Value, Failure> {
-        let report = source::read(ran, &[NUMBERS, JSON, XML, ENCODED], COMMANDS)?;
+        let plan: TestPlan = tasks::read(inputs, tasks::TEST_PLAN)?;
+        let tests = plan.runs().count();
+        let report = source::read(ran, &[NUMBERS, JSON, XML, ENCODED], tests + AFTER)?;
         let notes = report.not_kept().collect();
-        let ended = report.commands.into_iter().next();
+        let ended = most_telling(report.commands.into_iter().take(tests));
         let ended = ended.ok_or_else(|| Failure::inconclusive("its tests did not start"))?;
         let numbers = report.results.get(NUMBERS);
         // Its file is made before it is printed.
@@ -226,15 +221,16 @@ impl Stage for Coverage {
         let files = by_name(measured, &modules);
         let all = files
             .values()
-            .copied()
+            .map(|measured| measured.summary)
             .fold(Summary::default(), Summary::and);
         let covered = Covered {
             ended,
             percent: all.percent(),
             package: package(&files, &modules).map(Summary::percent),
+            copies: copies(&files, &modules),
             files: files
                 .into_iter()
-                .map(|(file, summary)| (file, summary.percent()))
+                .map(|(file, measured)| (file, measured.summary.percent()))
                 .collect(),
             notes,
             cut: report.cut,
@@ -248,9 +244,10 @@ impl Stage for Coverage {
 
     fn summary(&self, datum: &Value) -> Option<String> {
         let covered: Covered = serde_json::from_value(datum.clone()).ok()?;
+        let copies = covered.copies.map_or("", Copies::words);
         let package = covered
             .package
-            .map(|percent| format!("{percent:.1} % of the package, "));
+            .map(|percent| format!("{percent:.1} % of the package{copies}, "));
         let mut text = format!(
             "{}{:.1} % of {} with its tests",
             package.unwrap_or_default(),
@@ -269,6 +266,14 @@ impl Stage for Coverage {
         }
         Some(text)
     }
+}
+
+/// Of how several commands ended: the first that was cut short, or else that did not come to the results
+/// of its tests, or else the first.
+fn most_telling(commands: impl Iterator<Item = Ended>) -> Option<Ended> {
+    // 1 says that a test failed.
+    let own = |ended: &Ended| matches!(ended.exit, Some(0 | 1));
+    commands.min_by_key(|ended| (!ended.timed_out, own(ended)))
 }
 
 #[cfg(test)]
@@ -298,13 +303,13 @@ mod tests {
             events: 1,
         };
         for (path, version, directory, cwd, source) in [
-            ("/usr/bin/python3", "3.13", "", Value::Null, "a,."),
+            ("/usr/bin/python3", "3.13", "", Value::Null, "."),
             (
                 "/usr/bin/python2",
                 "2.7",
                 "t",
                 json!("{source}/t"),
-                "a,{source}",
+                "{source}",
             ),
         ] {
             let python = Interpreter::new(path, version, "2.41").unwrap();
@@ -322,38 +327,49 @@ mod tests {
                 (
                     tasks::TEST_PLAN,
                     json!({"framework": "pytest", "reason": "", "arguments": ["-m", "pytest"],
-                        "directory": directory, "needed": [], "wanted": [], "wanted_by": [],
-                        "notes": []}),
+                        "interpreter": ["-O"], "directory": directory, "needed": [], "wanted": [],
+                        "wanted_by": [], "notes": [],
+                        "further": [{"framework": "nose2", "arguments": ["-m", "nose2"]}]}),
                 ),
             ];
             let inputs = inputs.map(|(kind, datum)| (kind.into(), Datum::of(&datum).unwrap()));
             let order = Coverage.order(&Inputs::from_iter(inputs), &limits).unwrap();
             let files: BTreeMap<String, String> = order.spec.files.into_iter().collect();
             assert_eq!(
-                files.get(CONFIGURATION.0).map(String::as_str),
-                Some(CONFIGURATION.1)
+                files.get(CONFIGURATION).map(String::as_str),
+                Some("[run]\nbranch = True\nparallel = True\nsource_pkgs =\n    a\n")
             );
             let input: Value =
                 serde_json::from_str(&files["/home/dev/.cache/build/coverage.json"]).unwrap();
             let commands = input["commands"].as_array().unwrap();
-            assert_eq!(commands.len(), COMMANDS);
+            assert_eq!(commands.len(), 2 + AFTER);
+            let (tests, after) = commands.split_at(2);
             // The tests run where they are told to, and nothing else does.
-            assert_eq!(commands[0]["cwd"], cwd);
-            assert!(commands[1..].iter().all(|command| command["cwd"].is_null()));
-            let measured = format!("--source={source}");
-            assert_eq!(commands[0]["argv"][4], json!(measured));
-            let of_coverage = commands
+            assert!(tests.iter().all(|command| command["cwd"] == cwd));
+            assert!(after.iter().all(|command| command["cwd"].is_null()));
+            assert!(tests[0]["shares"].is_null() && tests[1]["shares"] == true);
+            let words = |command: &Value, count: usize| {
+                let words = command["argv"].as_array().unwrap().iter().skip(1);
+                let words: Vec<&str> = words.take(count).filter_map(Value::as_str).collect();
+                words.join(" ")
+            };
+            let run = format!("-m coverage run --source={source}");
+            assert_eq!(words(&tests[0], 5), format!("-O {run}"));
+            assert_eq!(words(&tests[1], 4), run);
+            let of_coverage = after
                 .iter()
-                .map(|command| &command["argv"])
-                .filter(|argv| argv[2] == "coverage");
-            let named = format!("--rcfile={}", CONFIGURATION.0);
-            let mut asked = vec![];
-            for argv in of_coverage {
-                let words = argv.as_array().unwrap();
-                assert!(words.contains(&json!(named)), "{argv}");
-                asked.push(argv[3].as_str().unwrap());
+                .filter(|command| command["argv"][2] == "coverage");
+            let asked: Vec<String> = of_coverage
+                .clone()
+                .map(|command| words(command, 3))
+                .collect();
+            let expected = ["combine", "json", "xml"].map(|word| format!("-m coverage {word}"));
+            assert_eq!(asked, expected);
+            let named = json!(format!("--rcfile={CONFIGURATION}"));
+            for command in tests.iter().chain(of_coverage) {
+                let words = command["argv"].as_array().unwrap();
+                assert!(words.contains(&named), "{command}");
             }
-            assert_eq!(asked, ["run", "combine", "json", "xml"]);
         }
     }
 
@@ -363,16 +379,18 @@ mod tests {
         let numbers = json!({"files": {"a.py": {"summary": numbers}}}).to_string();
         let ended = json!({"exit": 0, "signal": null, "timed_out": false, "seconds": 1.0});
         let result = json!({
-            "commands": vec![ended; COMMANDS],
+            "commands": vec![ended; 1 + AFTER],
             "results": {"coverage.numbers.json": numbers},
             "too_long": [["coverage.json", 12_582_914], ["coverage.data.b64", 12_582_913]],
         });
         let directory = tempfile::tempdir().unwrap();
         let mut ran = hostile::ran(&result.to_string());
         ran.directory = directory.path().to_owned();
-        let installed = (tasks::INSTALLED.into(), Datum::of(&installed()).unwrap());
-        let datum = Coverage.read(&ran, &Inputs::from_iter([installed]));
-        let datum = datum.unwrap();
+        let plan = json!({"framework": "pytest", "reason": "", "arguments": [], "needed": [],
+            "wanted": [], "wanted_by": [], "notes": []});
+        let inputs = [(tasks::INSTALLED, installed()), (tasks::TEST_PLAN, plan)];
+        let inputs = inputs.map(|(kind, datum)| (kind.into(), Datum::of(&datum).unwrap()));
+        let datum = Coverage.read(&ran, &Inputs::from_iter(inputs)).unwrap();
         assert_eq!(datum["percent"], 25.0);
         assert_eq!(Coverage.cut_short(&datum), Vec::<String>::new());
         let told = [
@@ -382,6 +400,50 @@ mod tests {
         assert_eq!(datum["notes"], json!(told));
         let summary = Coverage.summary(&datum).unwrap();
         assert!(summary.ends_with(&told.join("; ")), "{summary}");
+    }
+
+    #[test]
+    fn of_several_commands_the_one_that_says_most_is_told() {
+        let ended = |exit: Option<i32>, timed_out: bool| Ended {
+            exit,
+            signal: None,
+            timed_out,
+            error: None,
+            seconds: 1.0,
+        };
+        let (failed, died) = (ended(Some(1), false), ended(Some(4), false));
+        let late = ended(Some(2), true);
+        for (commands, exit) in [
+            (vec![&failed, &died, &late], Some(Some(2))),
+            (vec![&failed, &died], Some(Some(4))),
+            (vec![&failed], Some(Some(1))),
+            (vec![], None),
+        ] {
+            let told = most_telling(commands.into_iter().cloned());
+            assert_eq!(told.map(|ended| ended.exit), exit);
+        }
+    }
+
+    #[test]
+    fn the_copy_that_was_run_is_told() {
+        let told = |copies: &str| {
+            let covered = json!({
+                "ended": {"exit": 0, "signal": null, "timed_out": false, "seconds": 1.0},
+                "percent": 50.0, "package": 25.0, "copies": copies, "files": {},
+            });
+            Coverage.summary(&covered).unwrap()
+        };
+        let end = ", 50.0 % of 0 files with its tests";
+        assert_eq!(
+            told("source"),
+            format!("25.0 % of the package in its source{end}")
+        );
+        assert_eq!(
+            told("installed"),
+            format!("25.0 % of the package as installed{end}")
+        );
+        let both = "25.0 % of the package, partly in its source and partly as installed";
+        assert_eq!(told("both"), format!("{both}{end}"));
     }
 
     #[test]

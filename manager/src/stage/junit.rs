@@ -53,6 +53,13 @@ pub struct TestResult {
     /// What it lacked, where it failed for want of a service, a network or a plugin's fixture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wants: Option<String>,
+    /// Which of several commands ran it; 0 is the first.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub run: usize,
+}
+
+fn is_first(run: &usize) -> bool {
+    *run == 0
 }
 
 /// Numbers of tests.
@@ -112,30 +119,49 @@ pub(super) fn read(files: &BTreeMap<String, String>) -> (Vec<TestResult>, Vec<St
     (results, problems)
 }
 
-/// The results as JUnit XML, which is well formed whatever the tests said.
-pub(super) fn write(results: &[TestResult]) -> Vec<u8> {
+/// The results as JUnit XML, which is well formed whatever the tests said: a suite for each command that
+/// left any, named as in `names`, and one at least.
+pub(super) fn write(results: &[TestResult], names: &[&str]) -> Vec<u8> {
+    let of_one = |one: &TestResult, other: &TestResult| one.run == other.run;
+    let mut suites: Vec<&[TestResult]> = results.chunk_by(of_one).collect();
+    if suites.is_empty() {
+        suites.push(&[]);
+    }
     let mut writer = Writer::new_with_indent(vec![], b' ', 1);
     // Memory takes what is written to it.
     let _ = writer
         .create_element("testsuites")
         .write_inner_content(|writer| {
-            let counts = Counts::of(results);
-            let suite = writer.create_element("testsuite").with_attributes([
-                ("name", "tests"),
-                ("tests", &*results.len().to_string()),
-                ("failures", &*counts.failed.to_string()),
-                ("errors", &*counts.errors.to_string()),
-                ("skipped", &*counts.skipped.to_string()),
-            ]);
-            suite.write_inner_content(|writer| {
-                for result in results {
-                    write_one(result, writer)?;
-                }
-                Ok(())
-            })?;
+            for suite in &suites {
+                let run = suite.first().map_or(0, |result| result.run);
+                let name = names.get(run).copied().unwrap_or("tests");
+                write_suite(&plain(name), suite, writer)?;
+            }
             Ok(())
         });
     writer.into_inner()
+}
+
+fn write_suite(
+    name: &str,
+    results: &[TestResult],
+    writer: &mut Writer<Vec<u8>>,
+) -> std::io::Result<()> {
+    let counts = Counts::of(results);
+    let suite = writer.create_element("testsuite").with_attributes([
+        ("name", name),
+        ("tests", &*results.len().to_string()),
+        ("failures", &*counts.failed.to_string()),
+        ("errors", &*counts.errors.to_string()),
+        ("skipped", &*counts.skipped.to_string()),
+    ]);
+    suite.write_inner_content(|writer| {
+        for result in results {
+            write_one(result, writer)?;
+        }
+        Ok(())
+    })?;
+    Ok(())
 }
 
 fn write_one(result: &TestResult, writer: &mut Writer<Vec<u8>>) -> std::io::Result<()> {
@@ -253,6 +279,7 @@ fn add(suite: &TestSuite, depth: usize, results: &mut Vec<TestResult>) -> usize 
             // What failed stands at its end.
             traceback: traceback.filter(|text| !text.is_empty()).map(last),
             wants,
+            run: 0,
         });
     }
     let mut beyond = all.saturating_sub(room);
@@ -355,6 +382,7 @@ E   no</failure></testcase><testcase classname="tests.test_a"
             message: message.map(str::to_owned),
             traceback: message.map(|_| "Traceback <here>:\n  E".to_owned()),
             wants: None,
+            run: 0,
         };
         let results = [
             result("x", Status::Passed, None),
@@ -362,11 +390,42 @@ E   no</failure></testcase><testcase classname="tests.test_a"
             result("z", Status::Skipped, Some("é & 'why'")),
             result("e", Status::Error, Some("boom")),
         ];
-        let text = String::from_utf8(write(&results)).unwrap();
+        let text = String::from_utf8(write(&results, &[])).unwrap();
         let (again, problems) = read(&BTreeMap::from([("a.xml".to_owned(), text)]));
         assert_eq!(problems, Vec::<String>::new());
         let mut expected = results.to_vec();
         expected[1].message = Some("1 < 2]]>".to_owned());
         assert_eq!(again, expected);
+    }
+
+    #[test]
+    fn each_command_has_a_suite_of_its_own() {
+        let result = |run: usize| TestResult {
+            class: "A".to_owned(),
+            name: "b".to_owned(),
+            status: Status::Passed,
+            seconds: 0.0,
+            message: None,
+            traceback: None,
+            wants: None,
+            run,
+        };
+        let suites = |runs: &[usize]| {
+            let results: Vec<TestResult> = runs.iter().map(|&run| result(run)).collect();
+            let names = ["pytest <a>", "none", "nose2"];
+            let text = String::from_utf8(write(&results, &names)).unwrap();
+            let suites = junit_parser::from_reader(text.as_bytes()).unwrap().suites;
+            let suites = suites.into_iter();
+            suites
+                .map(|suite| (suite.name, suite.cases.len()))
+                .collect::<Vec<_>>()
+        };
+        let named = |name: &str, count| (name.to_owned(), count);
+        assert_eq!(
+            suites(&[0, 0, 2]),
+            [named("pytest <a>", 2), named("nose2", 1)]
+        );
+        assert_eq!(suites(&[9]), [named("tests", 1)]);
+        assert_eq!(suites(&[]), [named("pytest <a>", 0)]);
     }
 }

@@ -250,7 +250,8 @@ impl Ran {
     }
 
     /// What to do where a build failed for want of something that it asked for only when it ran. Not where
-    /// the metadata of requirements are asked for: what the user names is fetched for the target's build.
+    /// the metadata of requirements are asked for, which is `metadata-2` and so on: what the user names is
+    /// fetched for the target's build.
     fn remedy(&self) -> Option<String> {
         if !matches!(self.facts.name.as_str(), "metadata" | "install" | "build") {
             return None;
@@ -402,6 +403,29 @@ mod tests {
             assert_eq!(super::not_found(&text).as_deref(), told, "{wanted}");
         }
         assert_eq!(super::not_found("building\n"), None);
+    }
+
+    #[test]
+    fn what_the_user_can_name_is_advised_where_the_target_is_built_and_nowhere_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let said = "ERROR: No matching distribution found for six>=1.10\n";
+        std::fs::write(directory.path().join("stderr"), said).unwrap();
+        for (stage, advised) in [
+            ("metadata", true),
+            ("install", true),
+            ("build", true),
+            // What it requires is asked.
+            ("metadata-2", false),
+            ("test", false),
+        ] {
+            let status = super::StageStatus::Failed { exit: 1 };
+            let mut ran = super::hostile::ended(status, "");
+            ran.facts.name = stage.to_owned();
+            ran.directory = directory.path().to_owned();
+            let told = ran.completed().unwrap_err().to_string();
+            let advice = "; --build-requires 'six>=1.10' fetches it beforehand";
+            assert_eq!(told.ends_with(advice), advised, "{stage}: {told}");
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 Usage: source.py INPUT RESULT, both JSON. INPUT: {"sdist", "wheel", "site", "modules", "converted",
 "commands", "directories", "results"}. In arguments {source} stands for the source's directory and {work} for
 one that commands may write to, with DIRECTORIES in it; {wheel} for the file that WHEEL names. A command
-runs in its "cwd", which is made where it is not there, else in the source's directory. What an
+runs in its "cwd", which is made where it is not there, else in the source's directory. One that "shares"
+has what is left of the time of the one before it, and is not started where nothing is. What an
 installation has and the source has not, such as compiled modules, is copied beside its sources, so
 that the source can be imported. Runs on Python 2.7 and later.
 """
@@ -82,6 +83,9 @@ def run(command, places, source):
     env = dict(os.environ)
     env.update((str(name), put(value)) for name, value in command.get("env", {}).items())
     ended = {"exit": None, "signal": None, "timed_out": False}
+    # Those before it have taken all.
+    if command["seconds"] <= 0:
+        return dict(ended, timed_out=True, seconds=0.0)
     into = command.get("stdout")
     out = None
     if into:
@@ -191,8 +195,13 @@ def main():
             convert(source, modules)
     places = {"source": source, "work": work, "wheel": order.get("wheel") or ""}
     report = {"source": source if is_text(source) else "", "copied": copied, "commands": []}
+    left = None
     for command in order["commands"]:
-        report["commands"].append(run(command, places, source))
+        if command.get("shares"):
+            command["seconds"] = left
+        ended = run(command, places, source)
+        left = command["seconds"] - ended["seconds"]
+        report["commands"].append(ended)
         found = results(work, order.get("results", []))
         report["results"], report["too_long"], report["left_out"] = found
         with open(sys.argv[2] + ".part", "w") as file:

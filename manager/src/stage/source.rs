@@ -35,6 +35,9 @@ pub(super) struct Command {
     pub cwd: Option<String>,
     /// Wall time that it may take; then it is interrupted.
     pub seconds: u64,
+    /// It has no more of that than the one before it has left of its own.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub shares: bool,
     /// The file in `{work}` that takes its standard output; else the stage's output does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stdout: Option<String>,
@@ -188,10 +191,13 @@ pub(super) fn cut_short(datum: &Value) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use pyti_analyzer::StageStatus;
 
     use super::super::{RESULT_BYTES, hostile};
-    use super::{KEPT, SOURCE};
+    use super::{Command, KEPT, SOURCE};
+    use crate::order::guest_program;
 
     #[test]
     fn what_its_program_writes_is_not_more_than_what_is_read() {
@@ -205,6 +211,50 @@ mod tests {
         assert_eq!(bytes("KEPT"), KEPT);
         // The names of a thousand files, and of those that are too long, want room as well.
         assert!(bytes("ROOM") + (4 << 20) < RESULT_BYTES);
+    }
+
+    #[test]
+    fn commands_that_share_their_time_end_with_it() {
+        let command = |script: &str, seconds, shares| Command {
+            argv: ["sh", "-c", script].map(str::to_owned).to_vec(),
+            seconds,
+            shares,
+            ..Command::default()
+        };
+        let commands = [
+            command("sleep 600", 1, false),
+            command("exit 2", 60, true),
+            command("exit 3", 60, false),
+            command("exit 4", 0, true),
+        ];
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("source.py"), guest_program(SOURCE)).unwrap();
+        let input = serde_json::json!({"commands": commands}).to_string();
+        fs::write(at("in.json"), input).unwrap();
+        let status = std::process::Command::new("python3")
+            .arg("-I")
+            .args(["source.py", "in.json", "out.json"].map(at))
+            .env("TMPDIR", directory.path())
+            .status()
+            .unwrap();
+        assert!(status.success(), "{status}");
+        let result = fs::read_to_string(at("out.json")).unwrap();
+        let report = super::read(&hostile::ran(&result), &[], commands.len()).unwrap();
+        let ended = report.commands.iter();
+        let ended: Vec<_> = ended.map(|ended| (ended.exit, ended.timed_out)).collect();
+        assert_eq!(
+            ended,
+            [
+                (None, true),
+                // Nothing was left for it.
+                (None, true),
+                (Some(3), false),
+                (Some(4), false)
+            ]
+        );
+        assert_eq!(report.commands[1].seconds, 0.0);
+        assert_eq!(report.cut, None);
     }
 
     #[test]

@@ -47,6 +47,7 @@ fn result((status, test, message): (Status, &str, Option<String>)) -> TestResult
         // What failed stands at the end of a traceback.
         message: (!text.is_empty()).then(|| last(&text)),
         traceback: None,
+        run: 0,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The package's own tests, by the framework that it uses, in its source, with the package and what
 //! its tests require installed.
 
+mod parts;
 mod unreported;
 
 use std::collections::BTreeMap;
@@ -14,18 +15,16 @@ use serde_json::Value;
 
 use super::junit::{self, Counts, TestResult};
 use super::source::{self, Command, Commands, Ended};
-use super::test_plan::{Framework, RUN_DJANGO, TestPlan};
+use super::test_plan::{Framework, RUN_DJANGO, Run, TestPlan, reports};
 use super::wanting::PLUGIN;
-use super::{Installed, Ran, Required, Stage, Tools, subunit, telling};
+use super::{Installed, Ran, Required, Stage, Tools, telling};
 use crate::cli::LimitArgs;
 use crate::order::{self, Order};
 use crate::tasks;
-use unreported::nothing_reported;
+use parts::{Came, Part, came};
 
-/// Where frameworks write their reports.
-pub(super) const REPORTS: &str = "junit";
-/// The report of trial, in [`REPORTS`].
-const SUBUNIT: &str = "junit/trial.subunit";
+/// The report of trial, beside those of others.
+const SUBUNIT: &str = "trial.subunit";
 /// The results as JUnit XML, in the stage's directory.
 const JUNIT: &str = "junit.xml";
 
@@ -44,10 +43,13 @@ pub struct Tests {
     pub framework: Framework,
     /// Why that.
     pub reason: String,
-    /// What was executed.
+    /// What was executed, of several commands the first.
     pub command: Vec<String>,
     /// How that ended.
     pub ended: Ended,
+    /// Each of several commands, the first among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
     /// How many passed, failed, could not run, were skipped.
     pub counts: Counts,
     /// Tests that failed for want of a network or a service.
@@ -90,8 +92,10 @@ impl Stage for Test {
 
     fn order(&self, inputs: &Inputs, limits: &LimitArgs) -> Result<Order, Failure> {
         let plan: TestPlan = tasks::read(inputs, tasks::TEST_PLAN)?;
+        let directories = directories(&plan);
+        let results = texts(&directories);
         let around = Around {
-            results: &[REPORTS],
+            results: &results,
             ..Around::default()
         };
         order(self.name(), inputs, &plan, around, limits)
@@ -99,22 +103,25 @@ impl Stage for Test {
 
     fn read(&self, ran: &Ran, inputs: &Inputs) -> Result<Value, Failure> {
         let plan: TestPlan = tasks::read(inputs, tasks::TEST_PLAN)?;
-        let report = source::read(ran, &[REPORTS], 1)?;
+        let directories = directories(&plan);
+        let report = source::read(ran, &texts(&directories), directories.len())?;
         let not_kept: Vec<String> = report.not_kept().collect();
-        let ended = report.commands.into_iter().next();
-        let ended = ended.ok_or_else(|| Failure::inconclusive("its tests did not start"))?;
-        let (mut results, mut problems) = junit::read(&report.results);
-        if let Some(text) = report.results.get(SUBUNIT) {
-            results.extend(subunit::read(text));
-        }
+        let python = tasks::python(inputs)?;
+        let cut = report.cut.clone();
         // Those of which there is too much to read have run.
+        let Came {
+            parts,
+            results,
+            mut problems,
+            failure,
+        } = came(ran, &plan, &python, report, not_kept.is_empty());
         if results.is_empty()
-            && not_kept.is_empty()
-            && let Some(failure) =
-                nothing_reported(ran, &plan, &ended, &problems, report.cut.as_deref())
+            && let Some(failure) = failure
         {
             return Err(failure);
         }
+        let first = parts.first().cloned();
+        let first = first.ok_or_else(|| Failure::inconclusive("its tests did not start"))?;
         problems.extend(not_kept);
         let mut wants: BTreeMap<String, usize> = BTreeMap::new();
         for what in results.iter().filter_map(|result| result.wants.clone()) {
@@ -122,20 +129,29 @@ impl Stage for Test {
         }
         let services = wants.iter().filter(|(what, _)| !what.starts_with(PLUGIN));
         let wanted_service = services.map(|(_, count)| count).sum();
-        std::fs::write(ran.directory.join(JUNIT), junit::write(&results))
+        let names: Vec<&str> = match parts.len() {
+            1 => vec![],
+            _ => parts.iter().map(|part| part.name.as_str()).collect(),
+        };
+        std::fs::write(ran.directory.join(JUNIT), junit::write(&results, &names))
             .map_err(Failure::infrastructure)?;
         let tests = Tests {
             counts: Counts::of(&results),
             wanted_service,
             wants,
             missing: tasks::missing_tools(inputs, self.name())?,
-            command: command(&tasks::python(inputs)?, &plan, &[]),
-            framework: plan.framework,
+            command: first.command,
+            framework: plan.first.framework,
             reason: plan.reason,
-            ended,
+            ended: first.ended,
+            parts: if plan.further.is_empty() {
+                vec![]
+            } else {
+                parts
+            },
             results,
             problems,
-            cut: report.cut,
+            cut,
         };
         serde_json::to_value(tests).map_err(Failure::infrastructure)
     }
@@ -152,7 +168,7 @@ impl Stage for Test {
             errors,
             skipped,
         } = tests.counts;
-        let framework = tests.framework.name();
+        let framework = frameworks(&tests);
         let mut text = format!(
             "{framework}: {passed} passed, {failed} failed, {}, {skipped} skipped",
             amount(errors as u64, "error", "errors")
@@ -167,6 +183,17 @@ impl Stage for Test {
                 amount(errors as u64, "error", "errors"),
                 escape_within(&first, LONGEST)
             );
+        }
+        if tests.parts.len() > 1 {
+            text.push_str(&format!("; {} commands", tests.parts.len()));
+        }
+        for part in &tests.parts {
+            let name = escape_within(&part.name, LONGEST);
+            if part.ended.timed_out {
+                text.push_str(&format!("; `{name}` was cut short by the time limit"));
+            } else if let Some(why) = &part.nothing {
+                text.push_str(&format!("; no results of `{name}`: {why}"));
+            }
         }
         if let Some(first) = tests.problems.first() {
             let count = tests.problems.len();
@@ -202,7 +229,7 @@ impl Stage for Test {
                 names.join(", ")
             ));
         }
-        if tests.ended.timed_out {
+        if timed_out(datum) {
             text.push_str("; cut short by its time limit: --wall SECONDS gives it more");
         }
         if let Some(why) = &tests.cut {
@@ -221,13 +248,40 @@ fn said(result: &TestResult) -> Option<String> {
     Some(line.strip_prefix("E ").unwrap_or(line).trim().to_owned())
 }
 
+/// What ran the tests, each once.
+fn frameworks(tests: &Tests) -> String {
+    let mut names = vec![tests.framework.name()];
+    for part in &tests.parts {
+        let name = part.framework.name();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.join(", ")
+}
+
+/// Whether any command of a datum was cut short by its time limit.
+fn timed_out(datum: &Value) -> bool {
+    let parts = datum["parts"].as_array().into_iter().flatten();
+    let mut commands = parts.chain([datum]);
+    commands.any(|command| command["ended"]["timed_out"] == true)
+}
+
 /// What of the tests of a datum was not watched to its end.
 pub(super) fn cut_short(datum: &Value) -> Vec<String> {
-    let late = datum["ended"]["timed_out"] == true;
-    let late = late.then(|| {
+    let late = timed_out(datum).then(|| {
         "its tests were cut short by their time limit: --wall SECONDS raises it".to_owned()
     });
     late.into_iter().chain(source::cut_short(datum)).collect()
+}
+
+/// The directories of the reports of a plan's commands.
+fn directories(plan: &TestPlan) -> Vec<String> {
+    (0..plan.runs().count()).map(reports).collect()
+}
+
+fn texts(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
 }
 
 /// What running a package's tests needs.
@@ -247,10 +301,10 @@ pub(super) fn required(plan: TestPlan, besides: &[&str]) -> Required {
     }
 }
 
-/// The words of the command, `before` between the interpreter and what it runs.
-pub(super) fn command(python: &Interpreter, plan: &TestPlan, before: &[&str]) -> Vec<String> {
-    let arguments = plan.arguments.iter().cloned();
-    if plan.framework == Framework::Command {
+/// The words of a command, `before` between the interpreter with its options and what it runs.
+fn command(python: &Interpreter, run: &Run, before: &[&str]) -> Vec<String> {
+    let arguments = run.arguments.iter().cloned();
+    if run.framework == Framework::Command {
         // What users call it; the image may know it by another name.
         let is_python = |word: &String| ["python", "python3"].contains(&&**word);
         return arguments
@@ -264,6 +318,7 @@ pub(super) fn command(python: &Interpreter, plan: &TestPlan, before: &[&str]) ->
     let before = before.iter().map(|&word| word.to_owned());
     [python.path.clone()]
         .into_iter()
+        .chain(run.interpreter.iter().cloned())
         .chain(before)
         .chain(arguments)
         .collect()
@@ -272,9 +327,9 @@ pub(super) fn command(python: &Interpreter, plan: &TestPlan, before: &[&str]) ->
 /// What stands around the tests in one stage.
 #[derive(Default)]
 pub(super) struct Around<'a> {
-    /// Words between the interpreter and what runs the tests.
+    /// Words between the interpreter and what runs the tests, of each command.
     pub before: &'a [&'a str],
-    /// Variables of that command.
+    /// Variables of these commands.
     pub env: BTreeMap<String, String>,
     /// Commands that follow, in what is left of the time.
     pub after: Vec<Command>,
@@ -296,16 +351,25 @@ pub(super) fn order(
     let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
     let python = tasks::python(inputs)?;
     let target = &prepared.target;
-    // What the stage itself needs wins.
-    let mut env = plan.environment.clone();
-    env.extend(around.env);
-    let mut commands = vec![Command {
-        argv: command(&python, plan, around.before),
-        env,
-        cwd: plan.cwd(),
-        seconds: source::seconds(limits, around.reserved),
-        stdout: (plan.framework == Framework::Trial).then(|| SUBUNIT.to_owned()),
-    }];
+    let directories = directories(plan);
+    let reports = texts(&directories);
+    let runs = plan.runs().zip(&reports).enumerate();
+    let mut commands: Vec<Command> = runs
+        .map(|(at, (run, directory))| {
+            let mut env = run.environment.clone();
+            // What the stage itself needs wins.
+            env.extend(around.env.clone());
+            let is_trial = run.framework == Framework::Trial;
+            Command {
+                argv: command(&python, run, around.before),
+                env,
+                cwd: plan.cwd(),
+                seconds: source::seconds(limits, around.reserved),
+                shares: at > 0,
+                stdout: is_trial.then(|| format!("{directory}/{SUBUNIT}")),
+            }
+        })
+        .collect();
     commands.extend(around.after);
     let commands = Commands {
         converted: plan.converted,
@@ -313,12 +377,12 @@ pub(super) fn order(
         wheel: None,
         commands,
         // nose2 does not make it.
-        directories: &[REPORTS],
+        directories: &reports,
         results: around.results,
     };
     let mut order = source::order(&python, stage, &commands, Some(&installed), limits)?;
     order.wheelhouse = vec![target.file.clone()];
-    if plan.framework == Framework::Django {
+    if plan.runs().any(|run| run.framework == Framework::Django) {
         let (path, source) = RUN_DJANGO;
         order.spec.files.push((path.to_owned(), source.to_owned()));
     }
@@ -333,14 +397,23 @@ mod tests {
     use super::super::hostile;
     use super::*;
 
+    pub(super) fn run(framework: Framework) -> Run {
+        Run {
+            name: framework.name().to_owned(),
+            framework,
+            interpreter: vec![],
+            arguments: vec![],
+            environment: BTreeMap::new(),
+        }
+    }
+
     pub(super) fn plan(framework: Framework) -> TestPlan {
         TestPlan {
-            framework,
+            first: run(framework),
+            further: vec![],
             reason: String::new(),
             seen: None,
-            arguments: vec![],
             directory: String::new(),
-            environment: BTreeMap::new(),
             converted: false,
             needed: vec![],
             wanted: vec![],
@@ -410,6 +483,10 @@ mod tests {
             Vec::<String>::new()
         );
         let ran = hostile::ended(StageStatus::TimedOut, "");
-        assert!(source::read(&ran, &[REPORTS], 1).is_err());
+        assert!(source::read(&ran, &["junit"], 1).is_err());
+        let parts =
+            serde_json::json!([{"ended": {"timed_out": false}}, {"ended": {"timed_out": true}}]);
+        let datum = serde_json::json!({"ended": {"timed_out": false}, "parts": parts});
+        assert_eq!(cut_short(&datum).len(), 1);
     }
 }

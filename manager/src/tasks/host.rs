@@ -65,7 +65,8 @@ impl Action for AskMetadata {
             let source: Source = read(&inputs, SOURCE)?;
             let metadata = pyti_index::metadata(&fetched, &source, &*self.0.hook).await;
             let metadata = metadata.map_err(|error| blame(error.into()))?;
-            let described = Described::of(&metadata, &source);
+            let told = self.0.hook.entry_points();
+            let described = Described::of(&metadata, &source, told);
             let stages = &self.0.stages;
             stages.summarise(METADATA, Some(described.summary()));
             stages.keep_datum(METADATA, &described).map_err(blame)?;

@@ -25,6 +25,14 @@ fn vm_stages_give_their_data_and_are_remembered() {
     assert_eq!(audit.verdict(), "unremarkable", "{}", audit.everything());
     let run = audit.run();
 
+    // As its setup.py told them, which is written nowhere else.
+    let described = audit.datum("metadata");
+    assert_eq!(
+        described["entry_points"],
+        serde_json::json!({"console_scripts": {"whole-hello": "whole:hello"}}),
+        "{described:#}"
+    );
+
     let installed = audit.datum("install");
     let distribution = &installed["distributions"][0];
     assert_eq!(distribution["name"], "pyti_fixture_whole");

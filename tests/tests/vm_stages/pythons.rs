@@ -47,6 +47,9 @@ fn vm_image_python_2_7_runs_what_only_it_reads() {
         "python2.7/site-packages/two_to_three"
     ));
     assert_eq!(imported(&audit), [("two_to_three".to_owned(), true)]);
+    // Its setup.py was asked by our own program, and told that there are none.
+    let metadata = audit.datum("metadata");
+    assert_eq!(metadata["entry_points"], json!({}), "{metadata:#}");
     let tests = audit.datum("test");
     let counts = json!({"passed": 2, "failed": 1, "errors": 0, "skipped": 0});
     assert_eq!(tests["counts"], counts, "{tests:#}");

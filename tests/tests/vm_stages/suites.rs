@@ -105,24 +105,53 @@ fn vm_suites_run_in_the_directory_that_tox_says() {
     let audit = audit_package("stages/changed-directory", &stages);
     let tests = audit.datum("test");
     let command = "pytest --cov rooms --every-door {source}/checks";
-    let reason = format!("tox.ini [testenv] runs `{command}` in checks");
+    let further = "python -X dev -b -W error -m unittest unit_rooms";
+    let reason = format!("tox.ini [testenv] runs `{command}`, then `{further}` in checks");
     assert_eq!(tests["reason"], reason, "{tests:#}");
     let expected = BTreeMap::from([
         ("test_it_runs_where_tox_says", "passed"),
+        ("test_nothing_is_behind_the_door", "failed"),
+        ("test_the_interpreter_has_its_options", "passed"),
         ("test_what_lies_beside_it_is_there", "passed"),
     ]);
     assert_eq!(statuses(&tests), expected, "{tests:#}");
-    let notes = audit.report["notes"].to_string();
-    assert!(
-        notes.contains("1 option of the test command is left out: `--every-door`"),
-        "{notes}"
+    // Each command is told, and each result is of one of them.
+    let parts = tests["parts"].as_array().into_iter().flatten();
+    let parts: Vec<Value> = parts
+        .map(|part| json!([part["name"], part["framework"], part["counts"]["passed"]]))
+        .collect();
+    assert_eq!(
+        parts,
+        [
+            json!([command, "pytest", 2]),
+            json!([further, "unittest", 1])
+        ],
+        "{tests:#}"
     );
+    let results = tests["results"].as_array().into_iter().flatten();
+    let of_further = results.filter(|result| result["run"] == 1);
+    assert_eq!(of_further.count(), 2, "{tests:#}");
+    let junit = std::fs::read_to_string(audit.run().join("test/junit.xml")).expect("no report");
+    for name in [command, further] {
+        let suite = format!("<testsuite name=\"{name}\" tests=\"2\"");
+        assert!(junit.contains(&suite), "{junit}");
+    }
+    let notes = audit.report["notes"].to_string();
+    for note in [
+        "1 option of the test command is left out: `--every-door`".to_owned(),
+        format!("1 option of `{further}` is left out: `-W error`"),
+    ] {
+        assert!(notes.contains(&note), "{notes}");
+    }
+    // What is installed was run, though a directory beside the tests is called like it.
     let covered = audit.datum("coverage");
     let measured = covered["package"].as_f64();
     assert!(
         measured.is_some_and(|percent| percent > 90.0),
         "{covered:#}"
     );
+    assert_eq!(covered["copies"], "installed", "{covered:#}");
+    assert_eq!(covered["files"]["checks/unit_rooms.py"], 100.0);
 }
 
 #[test]
@@ -153,6 +182,15 @@ fn vm_suites_of_doctest_are_run_by_pytest() {
     assert_eq!(tests["framework"], "doctest", "{tests:#}");
     let expected = BTreeMap::from([("halves", "passed"), ("halves.half", "failed")]);
     assert_eq!(statuses(&tests), expected, "{tests:#}");
+    // They are written nowhere but in what its back end made for pip.
+    let metadata = audit.datum("metadata");
+    assert_eq!(metadata["asked"], true);
+    let expected = json!({
+        "console_scripts": {"halve": "halves:half"},
+        "gui_scripts": {"halve-window": "halves:half"},
+        "halves.kinds": {"whole": "halves:half [more]"},
+    });
+    assert_eq!(metadata["entry_points"], expected, "{metadata:#}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// coverage.py's JSON report
 /// (<https://coverage.readthedocs.io/en/latest/commands/cmd_json.html>), what is used of it.
@@ -57,24 +57,64 @@ impl Summary {
     }
 }
 
+/// A file that was measured.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Measured {
+    /// Its numbers.
+    pub summary: Summary,
+    /// It is what is installed, and not in the source.
+    installed: bool,
+}
+
+/// Which copy of a package was run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Copies {
+    /// That in its source.
+    Source,
+    /// What is installed.
+    Installed,
+    /// Some of its files in the source, others installed.
+    Both,
+}
+
+impl Copies {
+    /// After "the package", for a reader.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Source => " in its source",
+            Self::Installed => " as installed",
+            Self::Both => ", partly in its source and partly as installed",
+        }
+    }
+}
+
 /// The files of a report by the names that their packages give them: of one that is both in the
 /// source and installed, the copy that was run.
-pub(super) fn by_name(report: Report, modules: &[String]) -> BTreeMap<String, Summary> {
-    let mut files: BTreeMap<String, Summary> = BTreeMap::new();
+pub(super) fn by_name(report: Report, modules: &[String]) -> BTreeMap<String, Measured> {
+    let mut files: BTreeMap<String, Measured> = BTreeMap::new();
     for (path, File { summary }) in report.files {
+        let measured = Measured {
+            summary,
+            installed: in_site(&path).is_some(),
+        };
         let known = files.entry(named(&path, modules).to_owned());
-        let known = known.or_insert(summary);
-        if summary.covered() > known.covered() {
-            *known = summary;
+        let known = known.or_insert(measured);
+        if summary.covered() > known.summary.covered() {
+            *known = measured;
         }
     }
     files
 }
 
+/// The path of an installed file within site-packages.
+fn in_site(path: &str) -> Option<&str> {
+    path.split_once("/site-packages/").map(|(_, rest)| rest)
+}
+
 /// A file of these top-level modules as seen from where they are imported; any other as it stands.
 fn named<'a>(path: &'a str, modules: &[String]) -> &'a str {
-    let installed = path.split_once("/site-packages/").map(|(_, rest)| rest);
-    let inside = installed.unwrap_or(path);
+    let inside = in_site(path).unwrap_or(path);
     let below = ["src/", "lib/"]
         .iter()
         .find_map(|root| inside.strip_prefix(root));
@@ -88,12 +128,35 @@ fn is_of(path: &str, modules: &[String]) -> bool {
     modules.iter().any(|module| module == first)
 }
 
-/// The files of the package itself, added up.
-pub(super) fn package(files: &BTreeMap<String, Summary>, modules: &[String]) -> Option<Summary> {
+/// The files of the package itself.
+fn own<'a>(
+    files: &'a BTreeMap<String, Measured>,
+    modules: &'a [String],
+) -> impl Iterator<Item = Measured> + 'a {
     let own = files
         .iter()
-        .filter(|(path, _)| is_of(path, modules) && !is_test(path));
-    own.map(|(_, summary)| *summary).reduce(Summary::and)
+        .filter(move |(path, _)| is_of(path, modules) && !is_test(path));
+    own.map(|(_, measured)| *measured)
+}
+
+/// The files of the package itself, added up.
+pub(super) fn package(files: &BTreeMap<String, Measured>, modules: &[String]) -> Option<Summary> {
+    own(files, modules)
+        .map(|measured| measured.summary)
+        .reduce(Summary::and)
+}
+
+/// Which copy of the package itself was run.
+pub(super) fn copies(files: &BTreeMap<String, Measured>, modules: &[String]) -> Option<Copies> {
+    let run = own(files, modules).filter(|measured| measured.summary.covered() > 0);
+    let (installed, source): (Vec<Measured>, Vec<Measured>) =
+        run.partition(|measured| measured.installed);
+    match (source.is_empty(), installed.is_empty()) {
+        (true, true) => None,
+        (false, true) => Some(Copies::Source),
+        (true, false) => Some(Copies::Installed),
+        (false, false) => Some(Copies::Both),
+    }
 }
 
 /// Whether a file is one of tests, wherever it stands.
@@ -142,7 +205,7 @@ mod tests {
         let files = by_name(report, &modules);
         let names: Vec<(&str, f64)> = files
             .iter()
-            .map(|(name, summary)| (name.as_str(), summary.percent()))
+            .map(|(name, measured)| (name.as_str(), measured.summary.percent()))
             .collect();
         assert_eq!(
             names,
@@ -158,6 +221,37 @@ mod tests {
         assert_eq!(own, Some(75.0));
         assert!(package(&files, &["z".to_owned()]).is_none());
         assert_eq!(Summary::default().percent(), 100.0);
+    }
+
+    #[test]
+    fn it_is_known_which_copy_was_run() {
+        const SITE: &str = "/home/dev/.local/lib/python3.13/site-packages";
+        let told = |files: &[(&str, u64)]| {
+            let files: Vec<(String, u64)> = files
+                .iter()
+                .map(|(path, covered)| (path.replace("SITE", SITE), *covered))
+                .collect();
+            let files: Vec<(&str, u64, u64)> = files
+                .iter()
+                .map(|(path, covered)| (path.as_str(), 10, *covered))
+                .collect();
+            let modules = ["a".to_owned()];
+            copies(&by_name(report(&files), &modules), &modules)
+        };
+        let source = [("SITE/a/b.py", 0), ("a/b.py", 5), ("a/c.py", 0)];
+        assert_eq!(told(&source), Some(Copies::Source));
+        // Its tests and others' files were run from the source.
+        let installed = [
+            ("SITE/a/b.py", 5),
+            ("a/b.py", 0),
+            ("a/tests/test_b.py", 9),
+            ("tests/test_a.py", 9),
+            ("setup.py", 9),
+        ];
+        assert_eq!(told(&installed), Some(Copies::Installed));
+        let both = [("SITE/a/b.py", 5), ("src/a/c.py", 5)];
+        assert_eq!(told(&both), Some(Copies::Both));
+        assert_eq!(told(&[("a/b.py", 0), ("tests/test_a.py", 9)]), None);
     }
 
     #[test]

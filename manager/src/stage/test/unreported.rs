@@ -5,7 +5,7 @@ use pyti_graph::Failure;
 
 use super::LONGEST;
 use crate::stage::source::Ended;
-use crate::stage::test_plan::{Framework, TestPlan};
+use crate::stage::test_plan::Framework;
 use crate::stage::{Ran, wanting};
 
 /// Exit status of pytest and of unittest where there were none
@@ -19,16 +19,35 @@ const SAY_NONE: [Framework; 3] = [Framework::Unittest, Framework::Nose2, Framewo
 /// How a line says that something was not imported, whatever was printed before it.
 const NOT_IMPORTED: [&str; 3] = ["ModuleNotFoundError:", "ImportError:", "SyntaxError:"];
 
-/// What it means that tests left no result: `None` where nothing more was to be had of them than how
-/// they ended.
-pub(super) fn nothing_reported(
-    ran: &Ran,
-    plan: &TestPlan,
-    ended: &Ended,
-    problems: &[String],
-    cut: Option<&str>,
-) -> Option<Failure> {
-    let framework = plan.framework.name();
+/// A command that left no result of a test.
+#[derive(Debug)]
+pub(super) struct Unreported<'a> {
+    /// What it ran.
+    pub framework: Framework,
+    /// A file that seems to have tests for that.
+    pub seen: Option<&'a str>,
+    /// How it ended.
+    pub ended: &'a Ended,
+    /// Reports of it that could not be read.
+    pub problems: &'a [String],
+    /// Why what the stage gave may not be whole.
+    pub cut: Option<&'a str>,
+    /// It was the only one, so that the stage's output is its own.
+    pub alone: bool,
+}
+
+/// What it means that a command left no result: `None` where nothing more was to be had of it than how
+/// it ended.
+pub(super) fn nothing_reported(ran: &Ran, unreported: &Unreported<'_>) -> Option<Failure> {
+    let Unreported {
+        framework: runs,
+        seen,
+        ended,
+        problems,
+        cut,
+        alone,
+    } = *unreported;
+    let framework = runs.name();
     if ended.timed_out || cut.is_some() {
         let reason = "its tests were cut short before they reported";
         let remedy = ": --wall SECONDS gives them more time";
@@ -44,17 +63,17 @@ pub(super) fn nothing_reported(
             "{framework} could not be started: {error}"
         )));
     }
-    if plan.framework == Framework::Command {
+    if runs == Framework::Command {
         return None;
     }
     let none = ended.exit == Some(NO_TESTS)
         || ended.exit == Some(0)
-            && SAY_NONE.contains(&plan.framework)
+            && SAY_NONE.contains(&runs)
             && ran.output("stderr").contains("Ran 0 tests");
     let mut reason = format!("{framework} reported no test, {}", ended.how());
     if none {
-        let doctest = plan.framework == Framework::Doctest;
-        let Some(seen) = &plan.seen else {
+        let doctest = runs == Framework::Doctest;
+        let Some(seen) = seen else {
             let what = if doctest { "examples" } else { "tests" };
             let reason = format!("{framework} found no {what} in its source");
             return Some(Failure::NotApplicable(reason));
@@ -65,11 +84,12 @@ pub(super) fn nothing_reported(
             false => format!(", though its source has `{seen}`"),
         });
     }
-    if let Some(said) = problems.first().cloned().or_else(|| ran.last_line()) {
+    let printed = || alone.then(|| ran.last_line()).flatten();
+    if let Some(said) = problems.first().cloned().or_else(printed) {
         reason.push_str(&format!(": {}", escape_within(&said, LONGEST)));
     }
     // A report that cannot be read, or a crash, is not for want of a service.
-    let by_itself = problems.is_empty() && ended.exit.is_some();
+    let by_itself = alone && problems.is_empty() && ended.exit.is_some();
     Some(match by_itself.then(|| wanted(ran)).flatten() {
         Some(service) => Failure::inconclusive(format!(
             "{reason}; it wants {service}, which there is none of"
@@ -95,15 +115,32 @@ fn wanted(ran: &Ran) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{ended, plan};
+    use super::super::tests::ended;
     use super::*;
     use crate::stage::hostile;
+
+    /// A command that ended so and left nothing.
+    fn left_nothing(framework: Framework, ended: &Ended) -> Unreported<'_> {
+        Unreported {
+            framework,
+            seen: None,
+            ended,
+            problems: &[],
+            cut: None,
+            alone: true,
+        }
+    }
 
     #[test]
     fn tests_that_never_ran_are_not_done() {
         let ran = hostile::ran("");
-        let failure = |framework, ended: &Ended, problems: &[String], cut| {
-            nothing_reported(&ran, &plan(framework), ended, problems, cut)
+        let failure = |framework, ended: &Ended, problems: &[String], cut: Option<&str>| {
+            let unreported = Unreported {
+                problems,
+                cut,
+                ..left_nothing(framework, ended)
+            };
+            nothing_reported(&ran, &unreported)
         };
         let pytest = |ended: &Ended| failure(Framework::Pytest, ended, &[], None);
         assert_eq!(
@@ -153,9 +190,12 @@ mod tests {
         let mut ran = hostile::ran("");
         ran.directory = directory.path().to_owned();
         let made = |framework, exit, seen: Option<&str>| {
-            let mut plan = plan(framework);
-            plan.seen = seen.map(str::to_owned);
-            nothing_reported(&ran, &plan, &ended(Some(exit)), &[], None)
+            let ended = ended(Some(exit));
+            let unreported = Unreported {
+                seen,
+                ..left_nothing(framework, &ended)
+            };
+            nothing_reported(&ran, &unreported)
         };
         let said = "Ran 0 tests in 0.000s";
         for (framework, exit) in [
@@ -208,7 +248,12 @@ mod tests {
         std::fs::write(directory.path().join(output), text).unwrap();
         let mut ran = hostile::ran("");
         ran.directory = directory.path().to_owned();
-        nothing_reported(&ran, &plan(Framework::Pytest), &ended(exit), problems, None)
+        let ended = ended(exit);
+        let unreported = Unreported {
+            problems,
+            ..left_nothing(Framework::Pytest, &ended)
+        };
+        nothing_reported(&ran, &unreported)
     }
 
     #[test]
@@ -245,6 +290,24 @@ mod tests {
             Some(Failure::package(
                 "pytest reported no test, exit status 0: a.xml is no JUnit report"
             ))
+        );
+    }
+
+    #[test]
+    fn what_several_commands_printed_is_nobodys_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let printed = "redis.exceptions.ConnectionError: Error 111 connecting to localhost:6379.\n";
+        std::fs::write(directory.path().join("stderr"), printed).unwrap();
+        let mut ran = hostile::ran("");
+        ran.directory = directory.path().to_owned();
+        let ended = ended(Some(4));
+        let unreported = Unreported {
+            alone: false,
+            ..left_nothing(Framework::Pytest, &ended)
+        };
+        assert_eq!(
+            nothing_reported(&ran, &unreported),
+            Some(Failure::package("pytest reported no test, exit status 4"))
         );
     }
 

@@ -1,6 +1,7 @@
 //! Which framework a command runs, and on what: the words of a command that a package's configuration
 //! has, as far as they are ours to keep.
 
+mod interpreter;
 mod options;
 mod others;
 mod place;
@@ -9,6 +10,7 @@ mod pytest;
 use super::files::Files;
 use super::framework::Framework;
 use super::variables::assignment;
+use interpreter::{Before, of_coverage};
 pub(super) use options::{Kept, left_out};
 use others::{django, doctest, nose, nose2, trial, unittest};
 use place::{inside, place};
@@ -23,6 +25,8 @@ const DEEPEST: usize = 8;
 pub(super) struct Call {
     /// By what.
     pub framework: Framework,
+    /// Options of the interpreter itself that change what tests see.
+    pub interpreter: Vec<String>,
     /// What it is told, options that need plugins left out; a script of the package's own first
     /// where that runs the tests.
     pub words: Vec<String>,
@@ -33,15 +37,35 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Whether both come to the same as far as they are kept.
-    pub(super) fn is_as(&self, other: &Self) -> bool {
-        (self.framework, &self.words, &self.variables)
-            == (other.framework, &other.words, &other.variables)
+    /// A call with what is made of the words after the framework's name.
+    fn of(framework: Framework, kept: Kept) -> Self {
+        Self {
+            framework,
+            interpreter: vec![],
+            words: kept.words,
+            left_out: kept.left_out,
+            variables: vec![],
+        }
     }
 
-    /// What it says that options are left out, where any are.
-    pub(super) fn note(&self) -> Option<String> {
-        left_out(&self.left_out, "the test command")
+    /// Whether both come to the same as far as they are kept.
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        (
+            self.framework,
+            &self.interpreter,
+            &self.words,
+            &self.variables,
+        ) == (
+            other.framework,
+            &other.interpreter,
+            &other.words,
+            &other.variables,
+        )
+    }
+
+    /// What it says that options of the command `of` are left out, where any are.
+    pub(super) fn note(&self, of: &str) -> Option<String> {
+        left_out(&self.left_out, of)
     }
 }
 
@@ -74,10 +98,16 @@ fn named(words: &[&str], directory: &str, files: &Files, depth: usize) -> Option
         ),
         "hatch" if rest.first() == Some(&"test") => Some(hatch_test(&rest[1..], directory, files)),
         "coverage" | "coverage3" if rest.first() == Some(&"run") => {
-            let options = ["--source", "--rcfile", "--omit", "--include", "--context"];
-            script(after_options(&rest[1..], &options), directory, files, depth)
+            let (left_out, run) = of_coverage(&rest[1..]);
+            let mut call = script(&run, directory, files, depth)?;
+            call.left_out.splice(0..0, left_out);
+            Some(call)
         }
-        _ if is_python(name) => script(after_options(rest, &["-W", "-X"]), directory, files, depth),
+        _ if is_python(name) => {
+            let (before, run) = Before::of_python(rest)?;
+            let call = script(&run, directory, files, depth)?;
+            Some(before.put_before(call))
+        }
         _ => module(name, rest, directory, files, depth)
             .or_else(|| of_script(first, rest, directory, files)),
     }
@@ -120,13 +150,7 @@ fn hatch_test(words: &[&str], directory: &str, files: &Files) -> Call {
             given.push(word);
         }
     }
-    let kept = pytest(&given, directory, files);
-    Call {
-        framework: Framework::Pytest,
-        words: kept.words,
-        left_out: kept.left_out,
-        variables: vec![],
-    }
+    Call::of(Framework::Pytest, pytest(&given, directory, files))
 }
 
 fn is_python(name: &str) -> bool {
@@ -137,7 +161,7 @@ fn is_python(name: &str) -> bool {
         || version.is_some_and(|version| version.chars().all(|c| c.is_ascii_digit() || c == '.'))
 }
 
-/// What stands after the options of an interpreter or of coverage.py, `-m` left in.
+/// What stands after the options of a program that runs another, `-m` left in.
 fn after_options<'a>(mut words: &'a [&'a str], values: &[&str]) -> &'a [&'a str] {
     while let Some(word) = words.first() {
         if !word.starts_with('-') || word.starts_with("-m") && !word.starts_with("--") {
@@ -149,14 +173,11 @@ fn after_options<'a>(mut words: &'a [&'a str], values: &[&str]) -> &'a [&'a str]
     words
 }
 
-/// What an interpreter is told to run: `-m module`, `-mmodule`, or a file.
+/// What an interpreter is told to run: `-m` and a module, or a file.
 fn script(words: &[&str], directory: &str, files: &Files, depth: usize) -> Option<Call> {
     let (first, rest) = words.split_first()?;
     if *first == "-m" {
         let (name, rest) = rest.split_first()?;
-        return module(name, rest, directory, files, depth);
-    }
-    if let Some(name) = first.strip_prefix("-m") {
         return module(name, rest, directory, files, depth);
     }
     // A script that the framework installed, or a file of the package's own.
@@ -165,14 +186,7 @@ fn script(words: &[&str], directory: &str, files: &Files, depth: usize) -> Optio
 }
 
 fn module(name: &str, rest: &[&str], directory: &str, files: &Files, depth: usize) -> Option<Call> {
-    let keep = |framework, kept: Kept| {
-        Some(Call {
-            framework,
-            words: kept.words,
-            left_out: kept.left_out,
-            variables: vec![],
-        })
-    };
+    let keep = |framework, kept| Some(Call::of(framework, kept));
     match name {
         "pytest" | "py.test" => keep(Framework::Pytest, pytest(rest, directory, files)),
         "coverage" => program(&[&["coverage"], rest].concat(), directory, files, depth + 1),
@@ -202,15 +216,7 @@ fn of_script(first: &str, rest: &[&str], directory: &str, files: &Files) -> Opti
     let test = name == "manage.py" && rest.first() == Some(&"test")
         || ["runtests.py", "run_tests.py"].contains(&name) && files.text(&path).contains("django");
     let words = [word.as_str()].into_iter().chain(rest.iter().copied());
-    test.then(|| {
-        let kept = django(words);
-        Call {
-            framework: Framework::Django,
-            words: kept.words,
-            left_out: kept.left_out,
-            variables: vec![],
-        }
-    })
+    test.then(|| Call::of(Framework::Django, django(words)))
 }
 
 #[cfg(test)]
@@ -256,7 +262,7 @@ mod tests {
             (
                 "python3.9 -W error -mpytest --pyargs attr --doctest-modules",
                 Pytest,
-                "--pyargs|attr|--doctest-modules",
+                "-Werror|--pyargs|attr|--doctest-modules",
             ),
             (
                 "env A=b py.test tests/test_a.py::X --ignore ./t",
@@ -411,6 +417,10 @@ mod tests {
             ),
             ("hatch test --cover -py 3.12 -k x -- --foo tests", "--foo"),
             ("python -m unittest -v", ""),
+            (
+                "python -I -m coverage run --omit x -m pytest --foo",
+                "-I|--omit=x|--foo",
+            ),
         ] {
             let words_of = shlex::split(command).unwrap();
             let found = call(&words_of, "", &files).unwrap_or_else(|| panic!("{command}"));
@@ -418,10 +428,11 @@ mod tests {
         }
         let call = |command: &str| call(&shlex::split(command).unwrap(), "", &files).unwrap();
         let note = "1 option of the test command is left out: `--a`";
-        assert_eq!(call("pytest --a tests").note().as_deref(), Some(note));
+        let told = |command: &str| call(command).note("the test command");
+        assert_eq!(told("pytest --a tests").as_deref(), Some(note));
         let note = "2 options of the test command are left out: `--a --b=c`";
-        assert_eq!(call("pytest --a --b=c").note().as_deref(), Some(note));
-        assert_eq!(call("pytest -v").note(), None);
+        assert_eq!(told("pytest --a --b=c").as_deref(), Some(note));
+        assert_eq!(told("pytest -v"), None);
         assert!(call("pytest --a tests").is_as(&call("pytest tests")));
     }
 

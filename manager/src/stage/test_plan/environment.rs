@@ -1,6 +1,8 @@
 //! What a package's configuration says of the environment that its tests run in: `tox`, `nox`,
 //! `hatch` and `pdm`, read, never run.
 
+use std::collections::BTreeMap;
+
 use super::files::Files;
 use super::variables::Variables;
 use super::{PythonVersion, hatch, nox, tox};
@@ -15,6 +17,8 @@ pub(super) struct Environment {
     pub origin: String,
     /// What is run in it, word by word, after the variables that are for that command alone.
     pub commands: Vec<Vec<String>>,
+    /// By the places of commands: which of several scripts or blocks they are of. All others are of one.
+    pub scripts: BTreeMap<usize, usize>,
     /// Variables of all of it, and which of them are left out.
     pub variables: Variables,
     /// Where, relative to the source; empty for the source itself.
@@ -27,6 +31,13 @@ pub(super) struct Environment {
     pub groups: Vec<String>,
     /// What could not be understood, one sentence each.
     pub skipped: Vec<String>,
+}
+
+impl Environment {
+    /// Which of its scripts the command at this place is of: those of one script follow each other.
+    pub(super) fn script(&self, at: usize) -> usize {
+        self.scripts.get(&at).copied().unwrap_or_default()
+    }
 }
 
 /// What is named in environments that have nothing to do with tests.

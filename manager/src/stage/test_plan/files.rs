@@ -265,7 +265,7 @@ mod tests {
         let files = read(&texts);
         assert_eq!((files.texts.len(), files.unread.len()), (MOST_FILES, 102));
         let plan = planned(&files);
-        assert_eq!(plan.framework, Framework::Nose2);
+        assert_eq!(plan.first.framework, Framework::Nose2);
         assert_eq!(plan.wanted, ["a>1"]);
     }
 
@@ -278,7 +278,7 @@ mod tests {
             ("tox.ini", &long),
         ]);
         let plan = planned(&files);
-        assert_eq!(plan.framework, Framework::Pytest);
+        assert_eq!(plan.first.framework, Framework::Pytest);
         let reason = "test_a.py is named as tests are, and is not read";
         assert_eq!(plan.reason, reason);
         assert_eq!(plan.seen.as_deref(), Some("test_a.py"));

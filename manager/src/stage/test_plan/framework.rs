@@ -2,17 +2,14 @@
 
 use std::sync::LazyLock;
 
-use pyti_analyzer::amount;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use super::command::call;
+use super::choice::{Choice, of_environment};
 use super::environment::Environment;
 use super::files::Files;
 use super::ini::Ini;
-use super::invocation::arguments;
 use super::seen::{by_name, examples};
-use super::variables::Variables;
 
 /// What runs tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,25 +53,6 @@ static TEST_SUITE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r#"(?m)(?:^|[(,])\s*['"]?test_suite['"]?\s*[=:]\s*['"]?([A-Za-z_][\w.]*)"#).ok()
 });
 
-/// What runs a package's tests.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Choice {
-    /// By what.
-    pub framework: Framework,
-    /// Why that.
-    pub reason: String,
-    /// Arguments of the interpreter.
-    pub arguments: Vec<String>,
-    /// Where it runs, relative to the source.
-    pub directory: String,
-    /// Which of the package's environments says so.
-    pub environment: Option<usize>,
-    /// Variables of that environment and of its command.
-    pub variables: Variables,
-    /// What of the tests is not run, one sentence each.
-    pub notes: Vec<String>,
-}
-
 /// Where pytest is configured
 /// (<https://docs.pytest.org/en/stable/reference/customize.html#configuration-file-formats>).
 const PYTEST: [(&str, &str); 5] = [
@@ -101,49 +79,16 @@ const IMPORTS: [(&[&str], Framework); 5] = [
 /// # Errors
 /// It has no tests.
 pub(super) fn choose(files: &Files, environments: &[Environment]) -> Result<Choice, String> {
-    let chosen = |framework, reason: String, words: Option<Vec<String>>| {
-        Ok(Choice {
-            framework,
-            reason,
-            arguments: arguments(framework, words.unwrap_or_default(), "", files),
-            directory: String::new(),
-            environment: None,
-            variables: Variables::default(),
-            notes: vec![],
-        })
-    };
-    for (index, environment) in environments.iter().enumerate() {
-        let directory = environment.directory.as_str();
-        let mut calls = environment.commands.iter().filter_map(|command| {
-            let call = call(command, directory, files)?;
-            Some((command.as_slice(), call))
-        });
-        let Some((command, call)) = calls.next() else {
-            continue;
-        };
-        // The same again would tell nothing more.
-        let others = calls.filter(|(_, other)| !other.is_as(&call));
-        let others: Vec<&[String]> = others.map(|(command, _)| command).collect();
-        let mut variables = environment.variables.clone();
-        for (name, value) in &call.variables {
-            variables.add(name, value);
-        }
-        let not_run = not_run(&environment.origin, &others);
-        let notes = call.note().into_iter().chain(not_run).collect();
-        let mut reason = format!("{} runs `{}`", environment.origin, command.join(" "));
-        if !directory.is_empty() {
-            reason.push_str(&format!(" in {directory}"));
-        }
-        return Ok(Choice {
-            framework: call.framework,
-            reason,
-            arguments: arguments(call.framework, call.words, directory, files),
-            directory: directory.to_owned(),
-            environment: Some(index),
-            variables,
-            notes,
-        });
+    let found = environments
+        .iter()
+        .enumerate()
+        .find_map(|(index, environment)| of_environment(index, environment, files));
+    if let Some(choice) = found {
+        return Ok(choice);
     }
+    let chosen = |framework, reason: String, words: Option<Vec<String>>| {
+        Ok(Choice::of(framework, reason, words, files))
+    };
     for (file, mark) in PYTEST {
         if files.text(file).contains(mark) {
             return chosen(Framework::Pytest, format!("{file} has {mark}"), None);
@@ -213,15 +158,6 @@ pub(super) fn choose(files: &Files, environments: &[Environment]) -> Result<Choi
     }
 }
 
-/// What it says that an environment tests more than is run.
-fn not_run(origin: &str, commands: &[&[String]]) -> Option<String> {
-    let first = commands.first()?.join(" ");
-    let (one, many) = ("further test command", "further test commands");
-    let count = amount(commands.len() as u64, one, many);
-    let are = if commands.len() == 1 { "is" } else { "are" };
-    Some(format!("{count} of {origin} {are} not run: `{first}`"))
-}
-
 /// The search of all modules of a package that setuptools makes of `test_suite`
 /// (`ScanningLoader`, setuptools/command/test.py before 72); `None` where the package says itself what
 /// its tests are, or is none.
@@ -276,35 +212,7 @@ mod tests {
             PythonVersion::TEST,
         )
         .unwrap();
-        (plan.framework, plan.reason)
-    }
-
-    #[test]
-    fn further_test_commands_of_an_environment_are_told() {
-        let notes = |commands: &str| {
-            let tox = format!("[testenv]\ncommands =\n{commands}");
-            let files = Files::of(&[("tox.ini", &tox), ("a/test_a.py", ""), ("b/test_b.py", "")]);
-            let plan = plan(&files, &CoreMetadata::default(), PythonVersion::TEST);
-            plan.unwrap().notes
-        };
-        let none = Vec::<String>::new();
-        assert_eq!(notes("    mypy a\n    pytest a\n    ruff check\n"), none);
-        // With and without its coverage.
-        assert_eq!(
-            notes("    coverage run -m pytest a\n    pytest -v a\n"),
-            none
-        );
-        assert_eq!(
-            notes("    pytest a\n    mypy a\n    python -m unittest\n"),
-            ["1 further test command of tox.ini [testenv] is not run: `python -m unittest`"]
-        );
-        let start = "2 further test commands of tox.ini [testenv] are not run: `pytest b`";
-        let more = "    pytest a\n    pytest b\n    env A=1 pytest a\n";
-        assert_eq!(notes(more), [start]);
-        let long = format!("    pytest a\n    pytest b \u{1b}{}\n", "x".repeat(9000));
-        let found = notes(&format!("{}{more}", long.repeat(9)));
-        assert!(found[0].starts_with("1"), "{found:?}");
-        assert!(found[0].chars().count() <= 200 && !found[0].contains('\u{1b}'));
+        (plan.first.framework, plan.reason)
     }
 
     #[test]
@@ -322,16 +230,10 @@ mod tests {
             PythonVersion::TEST,
         )
         .unwrap();
-        assert_eq!(plan.framework, Framework::Doctest);
-        assert!(
-            plan.arguments
-                .ends_with(&["README.md", "a.py"].map(str::to_owned))
-        );
-        let named = |word: &str| {
-            plan.arguments
-                .iter()
-                .any(|argument| argument.contains(word))
-        };
+        assert_eq!(plan.first.framework, Framework::Doctest);
+        let arguments = &plan.first.arguments;
+        assert!(arguments.ends_with(&["README.md", "a.py"].map(str::to_owned)));
+        let named = |word: &str| arguments.iter().any(|argument| argument.contains(word));
         assert!(!named("script") && !named("data"));
     }
 
@@ -344,7 +246,7 @@ mod tests {
                 &CoreMetadata::default(),
                 PythonVersion::TEST,
             );
-            plan.unwrap().arguments[4..].join(" ")
+            plan.unwrap().first.arguments[4..].join(" ")
         };
         assert_eq!(
             arguments(&[setup, ("a/test/__init__.py", ""), ("a/test/test_b.py", "")]),

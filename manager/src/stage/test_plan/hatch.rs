@@ -87,7 +87,7 @@ fn add_scripts(scripts: &Table, environment: &mut Environment) {
         .collect();
     // `test` before `test-cov` before `cov`.
     named.sort_by_key(|(name, _)| (!name.starts_with("test"), name.len()));
-    for (name, script) in named {
+    for (number, (name, script)) in named.into_iter().enumerate() {
         if let Some(there) = script.get("working_dir").and_then(Value::as_str) {
             let note = format!("the directory `{there}` of the script `{name}` is not followed");
             environment.skipped.push(note);
@@ -103,7 +103,12 @@ fn add_scripts(scripts: &Table, environment: &mut Environment) {
                 .ok()
                 .and_then(|line| shlex::split(&line))
             {
-                Some(words) => environment.commands.push(words),
+                Some(words) => {
+                    // Each is for itself: who calls one does not call the others.
+                    let at = environment.commands.len();
+                    environment.scripts.insert(at, number);
+                    environment.commands.push(words);
+                }
                 None => environment
                     .skipped
                     .push(format!("the script `{line}` is not understood")),

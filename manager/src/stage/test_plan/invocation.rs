@@ -13,14 +13,24 @@ pub(in crate::stage) const RUN_DJANGO: (&str, &str) = (
     include_str!("run_django.py"),
 );
 
-/// Arguments of the interpreter that run the tests; `words` is what the package's own command says
-/// of them. They are run in `directory`, relative to the source.
+/// The directory in `{work}` for the reports of one of several commands; 0 is the first.
+pub(in crate::stage) fn reports(at: usize) -> String {
+    match at {
+        0 => "junit".to_owned(),
+        at => format!("junit-{}", at + 1),
+    }
+}
+
+/// Arguments of the interpreter that run the tests, as the command of the number `at`; `words` is what
+/// the package's own command says of them. They are run in `directory`, relative to the source.
 pub(super) fn arguments(
     framework: Framework,
     words: Vec<String>,
+    at: usize,
     directory: &str,
     files: &Files,
 ) -> Vec<String> {
+    let reports = format!("{{work}}/{}", reports(at));
     let these =
         |words: &[&str]| -> Vec<String> { words.iter().map(|&word| word.to_owned()).collect() };
     let inside = below(directory, files);
@@ -29,8 +39,8 @@ pub(super) fn arguments(
         if words.is_empty() { other() } else { words }
     };
     match framework {
-        Framework::Pytest => [pytest(), configured(directory, files).words, words].concat(),
-        Framework::Nose => [pytest(), nose(seen), words].concat(),
+        Framework::Pytest => [pytest(&reports), configured(directory, files).words, words].concat(),
+        Framework::Nose => [pytest(&reports), nose(seen), words].concat(),
         Framework::Doctest => {
             let globs = [
                 "--doctest-modules",
@@ -38,7 +48,7 @@ pub(super) fn arguments(
                 "--doctest-glob=*.txt",
                 "--doctest-glob=*.md",
             ];
-            [pytest(), these(&globs), words].concat()
+            [pytest(&reports), these(&globs), words].concat()
         }
         Framework::Nose2 => {
             let report = [
@@ -48,7 +58,7 @@ pub(super) fn arguments(
                 "nose2.plugins.junitxml",
                 "--junit-xml",
                 "--junit-xml-path",
-                "{work}/junit/nose2.xml",
+                &format!("{reports}/nose2.xml"),
             ];
             [these(&report), words].concat()
         }
@@ -56,16 +66,16 @@ pub(super) fn arguments(
             let report = ["-m", "twisted.trial", "--reporter=subunit"];
             [these(&report), or(words, &|| trial(seen))].concat()
         }
-        Framework::Django => [these(&[RUN_DJANGO.0, "{work}/junit"]), words].concat(),
+        Framework::Django => [these(&[RUN_DJANGO.0, &reports]), words].concat(),
         Framework::Unittest => {
-            let report = ["-m", "xmlrunner", "-o", "{work}/junit"];
+            let report = ["-m", "xmlrunner", "-o", &reports];
             [these(&report), or(words, &|| discovery(seen))].concat()
         }
         Framework::Command => vec![],
     }
 }
 
-fn pytest() -> Vec<String> {
+fn pytest(reports: &str) -> Vec<String> {
     // Options of the package's own would ask for plugins that are not there.
     [
         "-m",
@@ -79,7 +89,7 @@ fn pytest() -> Vec<String> {
         "no:cacheprovider",
         // A file that cannot be imported says nothing of the others.
         "--continue-on-collection-errors",
-        "--junitxml={work}/junit/pytest.xml",
+        &format!("--junitxml={reports}/pytest.xml"),
     ]
     .map(str::to_owned)
     .to_vec()
@@ -268,7 +278,7 @@ mod tests {
             ("t/sub/__init__.py", ""),
         ]);
         let last = |framework, directory: &str, count: usize| {
-            let words = arguments(framework, vec![], directory, &files);
+            let words = arguments(framework, vec![], 0, directory, &files);
             words[words.len() - count..].join(" ")
         };
         let found = last(Framework::Unittest, "t", 7);
@@ -279,6 +289,33 @@ mod tests {
         assert_eq!(last(Framework::Nose, "", 1), "t");
         let found = last(Framework::Nose, "t", 1);
         assert_eq!(found, "python_functions=[Tt]est* *_[Tt]est*");
+    }
+
+    #[test]
+    fn each_command_has_reports_of_its_own() {
+        use Framework::{Django, Doctest, Nose, Nose2, Pytest, Unittest};
+        for framework in [Django, Doctest, Nose, Nose2, Pytest, Unittest] {
+            let written = |at: usize| {
+                let words = arguments(framework, vec![], at, "", &Files::default());
+                let words = words.into_iter();
+                let place = words.filter_map(|word| Some(word.split_once("{work}/")?.1.to_owned()));
+                place.collect::<Vec<_>>()
+            };
+            let inside = |directory: &str| {
+                let start = format!("{directory}/");
+                move |place: &String| {
+                    *place == start[..start.len() - 1] || place.starts_with(&start)
+                }
+            };
+            for (at, directory) in [(0, "junit"), (1, "junit-2"), (7, "junit-8")] {
+                let places = written(at);
+                assert_eq!(places.len(), 1, "{framework:?}: {places:?}");
+                assert!(
+                    places.iter().all(inside(directory)),
+                    "{framework:?}: {places:?}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! How a package tests itself, told by the files of its source distribution, none of which is
 //! executed.
 
+mod choice;
 mod command;
 mod environment;
 mod factors;
@@ -26,12 +27,13 @@ use pyti_analyzer::{amount, escape_within};
 use pyti_index::CoreMetadata;
 use serde::{Deserialize, Serialize};
 
+use choice::Choice;
 use environment::{environments, for_tests};
 pub(super) use files::Files;
 pub use framework::Framework;
-use framework::{Choice, choose};
-pub(super) use invocation::RUN_DJANGO;
+use framework::choose;
 use invocation::arguments;
+pub(super) use invocation::{RUN_DJANGO, reports};
 use requirements::{Wanted, own, wanted};
 use seen::seen;
 use variables::Variables;
@@ -60,26 +62,44 @@ impl PythonVersion {
     };
 }
 
-/// The datum `test-plan`.
+/// A command that runs tests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TestPlan {
+pub struct Run {
+    /// The command as the package has it, or else its framework.
+    #[serde(default)]
+    pub name: String,
     /// What runs the tests.
     pub framework: Framework,
-    /// Why it was chosen.
-    pub reason: String,
-    /// A file that seems to have tests for it: where there is one, no run proves that there are none.
+    /// Options of the interpreter that stand before all others.
     #[serde(default)]
-    pub seen: Option<String>,
-    /// Arguments of the interpreter, in [`Self::directory`]; the program itself first where
+    pub interpreter: Vec<String>,
+    /// Arguments of the interpreter, in [`TestPlan::directory`]; the program itself first where
     /// [`Framework::Command`] is run.
     pub arguments: Vec<String>,
-    /// Where that is run, relative to the source's directory; empty for the source's directory itself.
-    #[serde(default)]
-    pub directory: String,
     /// Environment variables that the package sets for them; `{source}` and `{work}` in a value stand
     /// for places in the guest.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+}
+
+/// The datum `test-plan`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestPlan {
+    /// What runs the tests.
+    #[serde(flatten)]
+    pub first: Run,
+    /// What runs further ones, one command after the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<Run>,
+    /// Why these were chosen.
+    pub reason: String,
+    /// A file that seems to have tests for the first: where there is one, no run proves that there are
+    /// none.
+    #[serde(default)]
+    pub seen: Option<String>,
+    /// Where they are run, relative to the source's directory; empty for the source's directory itself.
+    #[serde(default)]
+    pub directory: String,
     /// Its setup.py names `use_2to3`, and this Python's setuptools still does what that asks for: what is
     /// installed may be Python 3 that was made of the sources.
     #[serde(default)]
@@ -96,6 +116,11 @@ pub struct TestPlan {
 }
 
 impl TestPlan {
+    /// The commands, in their order.
+    pub(super) fn runs(&self) -> impl Iterator<Item = &Run> {
+        std::iter::once(&self.first).chain(&self.further)
+    }
+
     /// The directory in the guest, where that is not the source's own; `{source}` and `{work}` in it
     /// stand for places there.
     pub(super) fn cwd(&self) -> Option<String> {
@@ -121,15 +146,16 @@ pub(in crate::stage) fn plan(
     let environment = choice.environment.and_then(|index| environments.get(index));
     let environment = environment.or_else(|| for_tests(&environments));
     let wanted = wanted(files, metadata, environment);
-    let cut = cut(&mut choice);
-    choice.notes.extend(cut);
+    for run in std::iter::once(&mut choice.first).chain(&mut choice.further) {
+        choice.notes.extend(cut(run));
+    }
     Ok(of_choice(choice, wanted, files, python))
 }
 
 /// Cuts a command that names too many files, and says what is not tested for that.
-fn cut(choice: &mut Choice) -> Option<String> {
-    let all = choice.arguments.len();
-    choice.arguments.truncate(MOST_WORDS);
+fn cut(run: &mut Run) -> Option<String> {
+    let all = run.arguments.len();
+    run.arguments.truncate(MOST_WORDS);
     (all > MOST_WORDS)
         .then(|| format!("only the first {MOST_WORDS} of the {all} words of the command are used"))
 }
@@ -143,39 +169,47 @@ pub(super) fn of_command(
     python: PythonVersion,
 ) -> TestPlan {
     let environments = environments(files, python);
-    let mut variables = Variables::default();
-    let mut notes = vec![];
-    let (framework, arguments) = match command::call(command, "", files) {
+    let name = command.join(" ");
+    let reason = format!("the user said `{name}`");
+    let mut choice = Choice::of(Framework::Command, reason, None, files);
+    choice.first.name = name;
+    match command::call(command, "", files) {
         Some(call) => {
-            notes.extend(call.note());
+            choice.notes.extend(call.note("the test command"));
+            let mut variables = Variables::default();
             for (name, value) in &call.variables {
                 variables.add(name, value);
             }
-            let arguments = arguments(call.framework, call.words, "", files);
-            (call.framework, arguments)
+            choice.unset = variables.notes();
+            let first = &mut choice.first;
+            first.framework = call.framework;
+            first.interpreter = call.interpreter;
+            first.arguments = arguments(call.framework, call.words, 0, "", files);
+            first.environment = variables.set;
         }
-        None => (Framework::Command, command.to_vec()),
-    };
-    let choice = Choice {
-        framework,
-        reason: format!("the user said `{}`", command.join(" ")),
-        arguments,
-        directory: String::new(),
-        environment: None,
-        variables,
-        notes,
-    };
+        None => choice.first.arguments = command.to_vec(),
+    }
     let wanted = wanted(files, metadata, for_tests(&environments));
     of_choice(choice, wanted, files, python)
 }
 
-fn of_choice(choice: Choice, wanted: Wanted, files: &Files, python: PythonVersion) -> TestPlan {
+fn of_choice(mut choice: Choice, wanted: Wanted, files: &Files, python: PythonVersion) -> TestPlan {
     let short = |text: &String| escape_within(text, LONGEST).to_string();
-    let left_out = choice.variables.notes();
     let unread = files.unread_note();
-    let options = invocation::left_out(choice.framework, &choice.directory, files);
+    let mut needed: Vec<String> = vec![];
+    let mut options: Option<String> = None;
+    for run in std::iter::once(&mut choice.first).chain(&mut choice.further) {
+        run.name = short(&run.name);
+        for text in own(run.framework, files) {
+            if !needed.contains(&text) {
+                needed.push(text);
+            }
+        }
+        // What is configured is the same for all that pytest runs.
+        options = options.or_else(|| invocation::left_out(run.framework, &choice.directory, files));
+    }
     let notes = unread.iter().chain(&choice.notes).chain(&options);
-    let notes = notes.chain(&left_out).chain(&wanted.notes);
+    let notes = notes.chain(&choice.unset).chain(&wanted.notes);
     let more = notes.clone().count().saturating_sub(MOST);
     let mut notes: Vec<String> = notes.take(MOST).map(short).collect();
     if more > 0 {
@@ -183,17 +217,16 @@ fn of_choice(choice: Choice, wanted: Wanted, files: &Files, python: PythonVersio
         notes.push(format!("{more} left out"));
     }
     TestPlan {
-        framework: choice.framework,
         reason: short(&choice.reason),
-        seen: seen(choice.framework, files).as_ref().map(short),
-        arguments: choice.arguments,
+        seen: seen(choice.first.framework, files).as_ref().map(short),
+        first: choice.first,
+        further: choice.further,
         directory: choice.directory,
-        environment: choice.variables.set,
         // setuptools 58, which came after Python 3.9's images, does it no more.
         converted: python.major == 3
             && python.minor < 10
             && files.text("setup.py").contains("use_2to3"),
-        needed: own(choice.framework, files),
+        needed,
         wanted: wanted.requirements,
         wanted_by: wanted.by.iter().map(short).collect(),
         notes,
@@ -229,14 +262,17 @@ mod tests {
 
     #[test]
     fn a_users_command_is_run_by_the_framework_that_it_names() {
-        let plan = of("python -m pytest tests", &[("tests/test_a.py", "")]);
-        assert_eq!(plan.framework, Framework::Pytest);
-        assert_eq!(plan.reason, "the user said `python -m pytest tests`");
+        let plan = of("python -X dev -m pytest tests", &[("tests/test_a.py", "")]);
+        assert_eq!(plan.first.framework, Framework::Pytest);
+        assert_eq!(plan.first.name, "python -X dev -m pytest tests");
+        assert_eq!(plan.reason, "the user said `python -X dev -m pytest tests`");
         assert_eq!(plan.needed, ["pytest"]);
-        assert_eq!(plan.arguments.last().map(String::as_str), Some("tests"));
+        assert_eq!(plan.first.interpreter, ["-Xdev"]);
+        let last = plan.first.arguments.last().map(String::as_str);
+        assert_eq!(last, Some("tests"));
         let other = of("make check", &[]);
-        assert_eq!(other.framework, Framework::Command);
-        assert_eq!(other.arguments, ["make", "check"]);
+        assert_eq!(other.first.framework, Framework::Command);
+        assert_eq!(other.first.arguments, ["make", "check"]);
     }
 
     #[test]
@@ -259,13 +295,11 @@ mod tests {
             ..CoreMetadata::default()
         };
         let plan = plan(&Files::of(&files), &metadata, PythonVersion::TEST).unwrap();
-        assert_eq!(plan.framework, Framework::Pytest);
+        assert_eq!(plan.first.framework, Framework::Pytest);
         let reason = "noxfile.py tests runs `pytest -k not slow suite`";
         assert_eq!(plan.reason, reason);
-        assert!(
-            plan.arguments
-                .ends_with(&["-k", "not slow", "suite"].map(str::to_owned))
-        );
+        let words = ["-k", "not slow", "suite"].map(str::to_owned);
+        assert!(plan.first.arguments.ends_with(&words));
         assert_eq!(plan.wanted, ["a>1", "b", "c", "d"]);
         assert_eq!(plan.wanted_by, ["noxfile.py tests"]);
     }
@@ -276,7 +310,7 @@ mod tests {
         let tox = format!("[testenv]\ncommands = pytest {many}\n");
         let files = Files::of(&[("tox.ini", &tox), ("a.py", "")]);
         let plan = plan(&files, &CoreMetadata::default(), PythonVersion::TEST).unwrap();
-        assert_eq!(plan.arguments.len(), MOST_WORDS);
+        assert_eq!(plan.first.arguments.len(), MOST_WORDS);
         let start = "only the first 500 of the 6";
         assert!(plan.notes[0].starts_with(start), "{:?}", plan.notes);
     }
@@ -297,7 +331,7 @@ mod tests {
             "tox.ini [testenv] runs `pytest --cov a --slow {source}/tests` in t"
         );
         assert_eq!(found.cwd().as_deref(), Some("{source}/t"));
-        let last = found.arguments.last().map(String::as_str);
+        let last = found.first.arguments.last().map(String::as_str);
         assert_eq!(last, Some("{source}/tests"));
         let configured = "1 option of pytest's addopts is left out: `--mine`";
         assert_eq!(

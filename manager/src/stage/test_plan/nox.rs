@@ -44,14 +44,16 @@ pub(super) fn environments(text: &str) -> Vec<Environment> {
             origin: format!("noxfile.py {}", name.as_str()),
             ..Environment::default()
         };
-        for found in call.captures_iter(body).take(MOST) {
-            let (Some(whole), Some(on), Some(what)) = (found.get(0), found.get(1), found.get(2))
-            else {
-                continue;
-            };
-            if on.as_str() != own.as_str() {
-                continue;
-            }
+        let calls = call.captures_iter(body).take(MOST);
+        let calls = calls.filter_map(|found| Some((found.get(0)?, found.get(1)?, found.get(2)?)));
+        let calls: Vec<_> = calls
+            .filter(|(_, on, _)| on.as_str() == own.as_str())
+            .collect();
+        let lines = calls
+            .iter()
+            .map(|(whole, ..)| line_before(body, whole.start()));
+        let outermost = lines.map(indentation).min().unwrap_or_default();
+        for (whole, _, what) in calls {
             let said = arguments(&body[whole.end()..]);
             if said.unknown > 0 {
                 environment.skipped.push(format!(
@@ -61,9 +63,9 @@ pub(super) fn environments(text: &str) -> Vec<Environment> {
                     name.as_str()
                 ));
             }
+            let line = line_before(body, whole.start());
             if ["chdir", "cd"].contains(&what.as_str()) {
-                let line = body[..whole.start()].rsplit('\n').next();
-                let block = line.is_some_and(|line| line.trim_start().starts_with("with "));
+                let block = line.trim_start().starts_with("with ");
                 change_directory(&said.words, block, name.as_str(), &mut environment);
                 continue;
             }
@@ -78,6 +80,10 @@ pub(super) fn environments(text: &str) -> Vec<Environment> {
                 _ => {}
             }
             if let Some(command) = environment.commands.get_mut(before) {
+                // Whether it is run at all only running it would tell.
+                if indentation(line) > outermost || line.contains(':') {
+                    environment.scripts.insert(before, before + 1);
+                }
                 let variables = &mut environment.variables;
                 let assigned = said.variables.into_iter().filter_map(|(name, value)| {
                     if !is_name(&name) {
@@ -100,6 +106,15 @@ pub(super) fn environments(text: &str) -> Vec<Environment> {
     }
     found.sort_by_key(|environment| !environment.origin.contains("test"));
     found
+}
+
+/// What stands before a place in its line.
+fn line_before(text: &str, at: usize) -> &str {
+    text[..at].rsplit('\n').next().unwrap_or_default()
+}
+
+fn indentation(line: &str) -> usize {
+    line.len() - line.trim_start().len()
 }
 
 /// Follows a change of the directory where that is for all commands. `block` says that it is for those of

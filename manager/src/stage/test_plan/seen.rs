@@ -81,8 +81,9 @@ mod tests {
         ] {
             let files = Files::of(files);
             let plan = plan(&files, &CoreMetadata::default(), PythonVersion::TEST).unwrap();
-            assert_eq!((plan.framework, &*plan.reason), (framework, reason));
-            assert_eq!(plan.arguments.last().map(String::as_str), Some(last));
+            let run = &plan.first;
+            assert_eq!((run.framework, &*plan.reason), (framework, reason));
+            assert_eq!(run.arguments.last().map(String::as_str), Some(last));
             assert_eq!(plan.seen.as_deref(), seen);
         }
     }
@@ -93,7 +94,7 @@ mod tests {
             let settings = ("setup.cfg", "[nosetests]\na = 1");
             let files = Files::of(&[settings, ("a/test_utils.py", text)]);
             let plan = plan(&files, &CoreMetadata::default(), PythonVersion::TEST).unwrap();
-            assert_eq!(plan.framework, Framework::Nose);
+            assert_eq!(plan.first.framework, Framework::Nose);
             plan.seen
         };
         let path = Some("a/test_utils.py".to_owned());

@@ -162,7 +162,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::super::test::{self, Around};
-    use super::super::{Files, PythonVersion, TestPlan, of_command, plan};
+    use super::super::{Files, PythonVersion, Run, TestPlan, of_command, plan};
     use super::*;
     use crate::cli::LimitArgs;
     use crate::tasks;
@@ -184,8 +184,8 @@ mod tests {
         .unwrap()
     }
 
-    fn pairs(plan: &TestPlan) -> Vec<(&str, &str)> {
-        let set = plan.environment.iter();
+    fn pairs(run: &Run) -> Vec<(&str, &str)> {
+        let set = run.environment.iter();
         set.map(|(name, value)| (name.as_str(), value.as_str()))
             .collect()
     }
@@ -261,16 +261,17 @@ mod tests {
         let tox = "[testenv:lint]\nsetenv = NO=1\ncommands = ruff check\n[testenv:tests]\nsetenv =\n    A = 1\n    \
             B = 2\n    HOME = {toxinidir}\ncommands =\n    ruff check\n    env B=3 C=4 pytest\n    D=5 pytest\n";
         let plan = planned(&[("tox.ini", tox)]);
-        assert_eq!(pairs(&plan), [("A", "1"), ("B", "3"), ("C", "4")]);
+        assert_eq!(pairs(&plan.first), [("A", "1"), ("B", "3"), ("C", "4")]);
+        assert_eq!(
+            pairs(&plan.further[0]),
+            [("A", "1"), ("B", "2"), ("D", "5")]
+        );
         assert_eq!(
             plan.notes,
-            [
-                "1 further test command of tox.ini [testenv:tests] is not run: `D=5 pytest`",
-                "the variable `HOME` is not set: the stage has its own",
-            ]
+            ["the variable `HOME` is not set: the stage has its own"]
         );
         let none = planned(&[("tox.ini", "[testenv]\nsetenv = A=1\n[pytest]\n")]);
-        assert!(pairs(&none).is_empty());
+        assert!(pairs(&none.first).is_empty());
         let words = ["A=1", "PATH=/bin", "pytest"].map(str::to_owned);
         let files = Files::of(&[("tox.ini", tox)]);
         let users = of_command(
@@ -279,7 +280,7 @@ mod tests {
             &CoreMetadata::default(),
             PythonVersion::TEST,
         );
-        assert_eq!(pairs(&users), [("A", "1")]);
+        assert_eq!(pairs(&users.first), [("A", "1")]);
         assert_eq!(
             users.notes,
             ["the variable `PATH` is not set: the stage has its own"]

@@ -69,6 +69,29 @@ impl Options {
         found
     }
 
+    /// Takes the options apart that stand before the first other word, and gives what is left.
+    pub(super) fn leading<'a, 'w>(
+        &self,
+        mut words: &'w [&'a str],
+    ) -> (Vec<Word<'a>>, &'w [&'a str]) {
+        let mut found = vec![];
+        while let [word, rest @ ..] = words
+            && let Some((option, joined)) = self.split(word)
+        {
+            words = rest;
+            let mut value = joined;
+            if value.is_none()
+                && self.wants_value(option)
+                && let [next, rest @ ..] = words
+            {
+                value = Some(*next);
+                words = rest;
+            }
+            found.push(Word::Named(option, value));
+        }
+        (found, words)
+    }
+
     /// An option and the value that is joined to it; `None` where a word is no option.
     fn split<'a>(&self, word: &'a str) -> Option<(&'a str, Option<&'a str>)> {
         if !word.starts_with('-') || ["-", "--"].contains(&word) {

@@ -1,0 +1,197 @@
+//! What each of the commands of one stage gave.
+
+use std::collections::BTreeMap;
+
+use pyti_graph::Failure;
+use pyti_vm::Interpreter;
+use serde::{Deserialize, Serialize};
+
+use super::unreported::{Unreported, nothing_reported};
+use super::{SUBUNIT, command};
+use crate::stage::junit::{self, Counts, TestResult};
+use crate::stage::source::{Ended, Report};
+use crate::stage::test_plan::{Framework, TestPlan, reports};
+use crate::stage::{Ran, subunit};
+
+/// One of several commands.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Part {
+    /// The command as the package has it.
+    pub name: String,
+    /// What ran its tests.
+    pub framework: Framework,
+    /// What was executed.
+    pub command: Vec<String>,
+    /// How that ended.
+    pub ended: Ended,
+    /// How many of its tests passed, failed, could not run, were skipped.
+    pub counts: Counts,
+    /// Why there is no result of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nothing: Option<String>,
+}
+
+/// What came of all of them.
+#[derive(Debug, Default)]
+pub(super) struct Came {
+    /// Those that were run, in their order.
+    pub parts: Vec<Part>,
+    /// Their results, in the same order.
+    pub results: Vec<TestResult>,
+    /// Reports that could not be read.
+    pub problems: Vec<String>,
+    /// What it means where one of them left no result.
+    pub failure: Option<Failure>,
+}
+
+/// What came of the commands of a plan. `kept` says that no report of theirs was too long to be kept:
+/// else it is not known which of them left none.
+pub(super) fn came(
+    ran: &Ran,
+    plan: &TestPlan,
+    python: &Interpreter,
+    report: Report,
+    kept: bool,
+) -> Came {
+    let Report {
+        commands,
+        results: mut files,
+        cut,
+        ..
+    } = report;
+    let mut came = Came::default();
+    let mut failures: Vec<Failure> = vec![];
+    for (at, (run, ended)) in plan.runs().zip(commands).enumerate() {
+        let directory = format!("{}/", reports(at));
+        let (own, others): (BTreeMap<_, _>, BTreeMap<_, _>) = files
+            .into_iter()
+            .partition(|(name, _)| name.starts_with(&directory));
+        files = others;
+        let (mut results, problems) = junit::read(&own);
+        if let Some(text) = own.get(&format!("{directory}{SUBUNIT}")) {
+            results.extend(subunit::read(text));
+        }
+        for result in &mut results {
+            result.run = at;
+        }
+        let same = run.framework == plan.first.framework;
+        let unreported = Unreported {
+            framework: run.framework,
+            seen: plan.seen.as_deref().filter(|_| same),
+            ended: &ended,
+            problems: &problems,
+            cut: cut.as_deref(),
+            alone: plan.further.is_empty(),
+        };
+        let nothing = kept && results.is_empty();
+        let failure = nothing
+            .then(|| nothing_reported(ran, &unreported))
+            .flatten();
+        came.parts.push(Part {
+            name: run.name.clone(),
+            framework: run.framework,
+            command: command(python, run, &[]),
+            counts: Counts::of(&results),
+            nothing: failure.as_ref().map(ToString::to_string),
+            ended,
+        });
+        failures.extend(failure);
+        came.problems.extend(problems);
+        came.results.extend(results);
+    }
+    // That there is nothing to run says least.
+    failures.sort_by_key(|failure| matches!(failure, Failure::NotApplicable(_)));
+    came.failure = failures.into_iter().next();
+    came
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{ended, plan, run};
+    use super::*;
+    use crate::stage::{hostile, source};
+
+    /// The report of one test of this name and status, as pytest writes it.
+    fn xml(name: &str, inside: &str) -> String {
+        format!(
+            "<testsuites><testsuite name=\"pytest\"><testcase classname=\"a\" name=\"{name}\" \
+            time=\"0\">{inside}</testcase></testsuite></testsuites>"
+        )
+    }
+
+    /// What comes of two commands, of pytest and of unittest, that ended so and left these files.
+    fn of_two(exits: &[Option<i32>], files: &[(&str, String)], kept: bool) -> Came {
+        let commands: Vec<Ended> = exits.iter().map(|exit| ended(*exit)).collect();
+        let files: BTreeMap<_, _> = files.iter().cloned().collect();
+        let result = serde_json::json!({"commands": commands, "results": files});
+        let ran = hostile::ran(&result.to_string());
+        let report = source::read(&ran, &["junit", "junit-2"], 2).unwrap();
+        let mut plan = plan(Framework::Pytest);
+        plan.further = vec![run(Framework::Unittest)];
+        let python = Interpreter::new("/usr/bin/python3", "3.13", "2.41").unwrap();
+        came(&ran, &plan, &python, report, kept)
+    }
+
+    #[test]
+    fn results_of_all_commands_are_put_together_and_told_apart() {
+        let files = [
+            ("junit/pytest.xml", xml("x", "")),
+            (
+                "junit-2/TEST-a.xml",
+                xml("x", "<failure message=\"no\">no</failure>"),
+            ),
+        ];
+        let came = of_two(&[Some(0), Some(1)], &files, true);
+        let results: Vec<_> = came
+            .results
+            .iter()
+            .map(|result| (result.name.as_str(), result.run))
+            .collect();
+        assert_eq!(results, [("x", 0), ("x", 1)]);
+        let counts: Vec<_> = came
+            .parts
+            .iter()
+            .map(|part| (part.name.as_str(), part.counts.passed, part.counts.failed))
+            .collect();
+        assert_eq!(counts, [("pytest", 1, 0), ("unittest", 0, 1)]);
+        assert_eq!(came.failure, None);
+        assert!(came.parts.iter().all(|part| part.nothing.is_none()));
+    }
+
+    #[test]
+    fn a_command_without_results_is_told_beside_the_others() {
+        let files = [("junit/pytest.xml", xml("x", ""))];
+        let came = of_two(&[Some(0), Some(1)], &files, true);
+        assert_eq!(came.results.len(), 1);
+        assert_eq!(came.parts[0].nothing, None);
+        let why = "unittest reported no test, exit status 1";
+        assert_eq!(came.parts[1].nothing.as_deref(), Some(why));
+        // Reports that are too long to be kept may be those of any.
+        let came = of_two(&[Some(0), Some(1)], &files, false);
+        assert_eq!(came.parts[1].nothing, None);
+    }
+
+    #[test]
+    fn of_commands_that_all_left_nothing_the_most_telling_is_told() {
+        let came = of_two(&[Some(5), Some(1)], &[], true);
+        let why = "unittest reported no test, exit status 1";
+        assert_eq!(came.failure, Some(Failure::package(why)));
+        let came = of_two(&[Some(5), Some(5)], &[], true);
+        let none = "pytest found no tests in its source";
+        assert_eq!(came.failure, Some(Failure::NotApplicable(none.into())));
+    }
+
+    #[test]
+    fn forged_results_of_no_command_are_dropped() {
+        let files = [
+            ("junit/pytest.xml", xml("x", "")),
+            ("junit-2/TEST-a.xml", xml("y", "")),
+        ];
+        // It ended before the second one did.
+        let came = of_two(&[Some(0)], &files, true);
+        assert_eq!((came.parts.len(), came.results.len()), (1, 1));
+        let came = of_two(&[], &files, true);
+        assert!(came.parts.is_empty() && came.results.is_empty());
+        assert_eq!(came.failure, None);
+    }
+}
