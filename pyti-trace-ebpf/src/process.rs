@@ -15,8 +15,9 @@ const SIGNAL_GROUP_EXIT: u32 = 4;
 /// In the place of a signal's sender (include/linux/sched/signal.h).
 const SEND_SIG_PRIV: u64 = 1;
 /// An entry is made only where there is none (include/uapi/linux/bpf.h).
-const BPF_NOEXIST: u64 = 1;
-const EEXIST: i64 = -17;
+pub const BPF_NOEXIST: u64 = 1;
+/// There is one.
+pub const EEXIST: i32 = -17;
 
 /// Processes that ended and were not let go yet. Two threads that end at the same time both find
 /// that they are the last.
@@ -75,7 +76,7 @@ pub fn exit(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     if let Err(error) = ENDED.insert(tgid, 0, BPF_NOEXIST)
-        && i64::from(error) == EEXIST
+        && error == EEXIST
     {
         return 0;
     }

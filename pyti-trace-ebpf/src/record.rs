@@ -250,6 +250,8 @@ pub struct WriteKey {
 
 /// Files that are written to at the same time, at most.
 pub const MAX_WRITTEN: u32 = 1024;
+/// Bytes of a path, with its NUL, that stand beside what else is known of such a file.
+pub const SHORT_PATH: usize = 256;
 /// Bytes kept of what was written first.
 pub const SAMPLE: usize = 64;
 
@@ -275,8 +277,9 @@ pub struct Written {
     pub refused: i64,
     /// What the file has there, as it was written last.
     pub sample: [u8; SAMPLE],
-    /// The path when it was first written to.
-    pub path: [u8; TEXT_MAX],
+    /// The path when it was first written to, where it has room here. An entry is copied when it is
+    /// made, and few paths are longer.
+    pub path: [u8; SHORT_PATH],
 }
 
 /// A tracked process.

@@ -4,14 +4,12 @@
 //! The first bytes are those of the file, as they were written last: who writes the body first and the
 //! head over it at the end shows the head.
 
-use aya_ebpf::helpers::generated::{
-    bpf_d_path, bpf_map_pop_elem, bpf_probe_read_kernel, bpf_probe_read_user,
-};
+use aya_ebpf::helpers::generated::{bpf_d_path, bpf_probe_read_kernel, bpf_probe_read_user};
 use aya_ebpf::macros::{fentry, fexit, lsm, map};
-use aya_ebpf::maps::{Array, HashMap, Queue};
+use aya_ebpf::maps::{Array, HashMap};
 use aya_ebpf::programs::{FEntryContext, FExitContext, LsmContext};
 use pyti_trace_ebpf::{
-    MAX_WRITTEN, SAMPLE, TEXT_MAX, WriteKey, Written, has, incomplete, kind, tag,
+    MAX_WRITTEN, SAMPLE, SHORT_PATH, TEXT_MAX, WriteKey, Written, has, incomplete, kind, tag,
 };
 
 use crate::file::set_inode;
@@ -19,6 +17,7 @@ use crate::kernel::{Ptr, inner, is_backing, is_internal, load, offset, peek};
 use crate::lost::count_lost;
 use crate::memory::S_IFREG;
 use crate::network::S_IFMT;
+use crate::process::{BPF_NOEXIST, EEXIST};
 use crate::recorder::Recorder;
 use crate::repeat::{UIO_MAXIOV, repeat};
 use crate::track::{ids, tracked};
@@ -28,18 +27,24 @@ use crate::view::is_foreign;
 /// The file may be written to (include/linux/fs.h).
 const FMODE_WRITE: u32 = 2;
 const MAY_WRITE: u32 = 2;
+/// The buffer is too short for the path.
+const ENAMETOOLONG: i64 = -36;
 
-/// Files that a process wrote to and has not closed: which of [`ENTRIES`] is each one's.
+/// Files that a process wrote to and has not closed.
 #[map]
-static WRITTEN: HashMap<WriteKey, u32> = HashMap::with_max_entries(MAX_WRITTEN, 0);
+static WRITTEN: HashMap<WriteKey, Written> = HashMap::with_max_entries(MAX_WRITTEN, 0);
 
-/// What is known of each. They are large, and a hash map copies what it is given.
+/// The paths of those that have no room there.
 #[map]
-static ENTRIES: Array<Written> = Array::with_max_entries(MAX_WRITTEN, 0);
+static LONG_PATHS: HashMap<WriteKey, [u8; TEXT_MAX]> = HashMap::with_max_entries(MAX_WRITTEN, 0);
 
-/// The entries that no file has. The loader puts all of them here.
+/// A new entry is a copy of this one.
 #[map]
-static FREE: Queue<u32> = Queue::with_max_entries(MAX_WRITTEN, 0);
+static UNWRITTEN: Array<Written> = Array::with_max_entries(1, 0);
+
+/// And so is a long path.
+#[map]
+static NO_PATH: Array<[u8; TEXT_MAX]> = Array::with_max_entries(1, 0);
 
 /// Key of an open file, by its address.
 #[inline(always)]
@@ -56,44 +61,54 @@ fn identity(inode: Ptr) -> u64 {
         ^ u64::from(load::<u32>(sb, offset!(sb_dev))).rotate_right(32)
 }
 
-/// What is known of a file that was written to.
+/// Puts the path of a file into its entry, or beside it.
 #[inline(always)]
-fn entry(key: WriteKey) -> Option<*mut Written> {
-    let index = WRITTEN.get_ptr(key)?;
-    // SAFETY: a value of the map.
-    ENTRIES.get_ptr_mut(unsafe { *index })
-}
-
-/// An entry for a file that has none.
-#[inline(always)]
-fn new_entry(key: WriteKey) -> Option<*mut Written> {
-    let mut index = 0u32;
-    // SAFETY: a map of such numbers.
-    let failed = unsafe {
-        let free = (&raw const FREE).cast_mut().cast();
-        bpf_map_pop_elem(free, (&raw mut index).cast())
+fn keep_path(entry: *mut Written, key: WriteKey, path: Ptr) {
+    // SAFETY: a value of the map; the verifier checks that the second is a path.
+    let short = unsafe {
+        let to = (&raw mut (*entry).path).cast();
+        bpf_d_path(path as *mut _, to, SHORT_PATH as u32)
     };
-    if failed != 0 {
-        return None;
-    }
-    if WRITTEN.insert(key, index, 0).is_err() {
-        let _ = FREE.push(index, 0);
-        return None;
-    }
-    ENTRIES.get_ptr_mut(index)
-}
-
-/// Gives an entry back, once, whoever closes the file at the same time.
-#[inline(always)]
-fn free_entry(key: WriteKey) {
-    let Some(index) = WRITTEN.get_ptr(key) else {
+    // SAFETY: a value of the map.
+    unsafe { (*entry).path_len = if short > 0 { short as u32 } else { 0 } };
+    if short != ENAMETOOLONG {
         return;
-    };
-    // SAFETY: a value of the map.
-    let index = unsafe { *index };
-    if WRITTEN.remove(key).is_ok() {
-        let _ = FREE.push(index, 0);
     }
+    if let Some(empty) = NO_PATH.get(0) {
+        let _ = LONG_PATHS.insert(key, empty, 0);
+    }
+    if let Some(long) = LONG_PATHS.get_ptr_mut(key) {
+        // SAFETY: as above.
+        unsafe {
+            let len = bpf_d_path(path as *mut _, long.cast(), TEXT_MAX as u32);
+            (*entry).path_len = if len > 0 { len as u32 } else { 0 };
+        }
+    }
+}
+
+/// The path of a file that was written to, and its length.
+#[inline(always)]
+fn kept_path(entry: *const Written, key: WriteKey) -> (Ptr, u32) {
+    // SAFETY: a value of the map.
+    let len = unsafe { (*entry).path_len };
+    if len <= SHORT_PATH as u32 {
+        // SAFETY: as above.
+        return (unsafe { (&raw const (*entry).path).cast() }, len);
+    }
+    match LONG_PATHS.get_ptr(key) {
+        Some(long) => (long.cast(), len),
+        None => (core::ptr::null(), 0),
+    }
+}
+
+/// Forgets a file.
+#[inline(always)]
+fn forget(entry: *const Written, key: WriteKey) {
+    // SAFETY: a value of the map.
+    if unsafe { (*entry).path_len } > SHORT_PATH as u32 {
+        let _ = LONG_PATHS.remove(key);
+    }
+    let _ = WRITTEN.remove(key);
 }
 
 /// Every way to write asks here first: write, writev, splice, sendfile, copy_file_range, io_uring.
@@ -113,7 +128,7 @@ pub fn write_mark(ctx: FEntryContext) -> i32 {
     }
     let key = write_key(file as u64, tgid);
     let identity = identity(inode);
-    let before = entry(key);
+    let before = WRITTEN.get_ptr(key);
     // SAFETY: a value of the map.
     if before.is_some_and(|entry| unsafe { (*entry).inode } == identity) {
         return 0;
@@ -121,36 +136,29 @@ pub fn write_mark(ctx: FEntryContext) -> i32 {
     if is_internal(file) {
         return 0;
     }
-    // Closed by who shares this process's descriptors: nobody will tell of it any more.
-    if before.is_some() {
+    if let Some(before) = before {
+        // Closed by who shares this process's descriptors: nobody will tell of it any more.
         count_lost(kind::WRITE);
+        forget(before, key);
     }
-    let Some(entry) = before.or_else(|| new_entry(key)) else {
+    if let Some(unwritten) = UNWRITTEN.get(0)
+        && WRITTEN.insert(key, unwritten, BPF_NOEXIST) == Err(EEXIST)
+    {
+        // Another thread was first.
+        return 0;
+    }
+    let Some(entry) = WRITTEN.get_ptr_mut(key) else {
         count_lost(kind::WRITE);
         return 0;
     };
     let path = inner(file, offset!(file_path));
+    // SAFETY: a value of the map.
+    unsafe { (*entry).inode = identity };
     // close() passes no hook where the kernel may be asked for a path: it is asked here.
-    // SAFETY: a value of the map; the verifier checks that the second is a path.
-    unsafe {
-        (*entry).inode = identity;
-        (*entry).bytes = 0;
-        (*entry).path_len = 0;
-        (*entry).sample_len = 0;
-        (*entry).incomplete = 0;
-        (*entry).unseen = 0;
-        (*entry).refused = 0;
-        let len = bpf_d_path(
-            path as *mut _,
-            (&raw mut (*entry).path).cast(),
-            TEXT_MAX as u32,
-        );
-        if len > 0 {
-            (*entry).path_len = len as u32;
-        }
-        if is_foreign(path) {
-            (*entry).incomplete = incomplete::PATH_UNRESOLVED;
-        }
+    keep_path(entry, key, path);
+    if is_foreign(path) {
+        // SAFETY: as above.
+        unsafe { (*entry).incomplete = incomplete::PATH_UNRESOLVED };
     }
     0
 }
@@ -172,7 +180,7 @@ pub fn is_written(file: u64) -> bool {
 /// What the running process writes next to a file, from this offset on.
 #[inline(always)]
 pub fn next_piece(file: u64, at: u64) -> Option<Piece> {
-    let entry = entry(write_key(file, ids().0))?;
+    let entry = WRITTEN.get_ptr_mut(write_key(file, ids().0))?;
     // SAFETY: a value of the map.
     unsafe {
         // The file's head tells what it is: a sample of what lies behind makes way for it.
@@ -189,7 +197,7 @@ pub fn next_piece(file: u64, at: u64) -> Option<Piece> {
 /// refused the sample says nothing.
 #[inline(always)]
 pub fn add(file: u64, written: u64, refused: bool) {
-    if let Some(entry) = entry(write_key(file, ids().0)) {
+    if let Some(entry) = WRITTEN.get_ptr_mut(write_key(file, ids().0)) {
         // SAFETY: a value of the map.
         unsafe {
             (*entry).bytes += written;
@@ -276,7 +284,7 @@ pub fn count_unseen(file: Ptr, written: i64, at: u64) {
 #[inline(always)]
 fn refused(file: Ptr, result: i64) -> i32 {
     if result < 0
-        && let Some(entry) = entry(write_key(file as u64, ids().0))
+        && let Some(entry) = WRITTEN.get_ptr_mut(write_key(file as u64, ids().0))
     {
         // SAFETY: a value of the map.
         unsafe { (*entry).refused = result };
@@ -379,28 +387,27 @@ fn written(file: Ptr) -> i32 {
     }
     let (tgid, _) = ids();
     let key = write_key(file as u64, tgid);
-    let Some(entry) = entry(key) else {
+    let Some(entry) = WRITTEN.get_ptr(key) else {
         return 0;
     };
     // SAFETY: a value of the map.
     if unsafe { (*entry).inode } != identity(load(file, offset!(file_inode))) {
-        free_entry(key);
+        forget(entry, key);
         count_lost(kind::WRITE);
         return 0;
     }
     let Some(mut recorder) = Recorder::begin(kind::WRITE) else {
         return 0;
     };
+    let (path, path_len) = kept_path(entry, key);
+    if path_len > 0 {
+        let unreadable = incomplete::PATH_UNREADABLE;
+        recorder.kernel::<{ TEXT_MAX as u32 }>(tag::PATH, unreadable, path, path_len);
+    } else {
+        recorder.mark(incomplete::PATH_UNREADABLE);
+    }
     // SAFETY: a value of the map.
     let result = unsafe {
-        let path_len = (*entry).path_len;
-        if path_len > 0 {
-            let path = (&raw const (*entry).path).cast();
-            let unreadable = incomplete::PATH_UNREADABLE;
-            recorder.kernel::<{ TEXT_MAX as u32 }>(tag::PATH, unreadable, path, path_len);
-        } else {
-            recorder.mark(incomplete::PATH_UNREADABLE);
-        }
         recorder.mark((*entry).incomplete);
         let len = (*entry).sample_len;
         if (*entry).bytes > 0 {
@@ -427,7 +434,7 @@ fn written(file: Ptr) -> i32 {
     };
     let inode: Ptr = load(file, offset!(file_inode));
     set_inode(&mut recorder, inode);
-    free_entry(key);
+    forget(entry, key);
     // Once a file, where it is closed: there Python writes out what it held back until then.
     recorder.python();
     recorder.emit(kind::WRITE, result);

@@ -11,11 +11,10 @@ mod timing;
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd, RawFd};
 
-use aya::maps::{Array, HashMap, MapData, PerCpuArray, Queue, RingBuf};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
 use aya::{Ebpf, EbpfLoader, Endianness, Pod};
 use pyti_trace_ebpf::{
-    CpuCounters, HOOKS, Hook, Interpreter, MAX_WRITTEN, MISSING, OFFSET_PATHS, Pages, Process,
-    WriteKey,
+    CpuCounters, HOOKS, Hook, Interpreter, MISSING, OFFSET_PATHS, Pages, Process, WriteKey, Written,
 };
 
 pub use self::attach::{Refused, kind, name};
@@ -26,9 +25,6 @@ pub use self::timing::Timing;
 use crate::event::{Counters, Family, FamilyCounters};
 
 const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
-
-/// Which entries for files that are written to no file has: in the beginning all.
-const FREE: &str = "FREE";
 
 /// The program that does nothing but read pages.
 const READS_PAGES: &str = "splice_sample";
@@ -50,6 +46,8 @@ unsafe impl Pod for Shared<Pages> {}
 unsafe impl Pod for Shared<Interpreter> {}
 // SAFETY: as above.
 unsafe impl Pod for Shared<WriteKey> {}
+// SAFETY: as above.
+unsafe impl Pod for Shared<Written> {}
 
 /// Attached probes. Dropping it detaches them.
 pub struct Tracer {
@@ -57,7 +55,7 @@ pub struct Tracer {
     events: RingBuf<MapData>,
     tracked: HashMap<MapData, u32, Shared<Process>>,
     counters: PerCpuArray<MapData, Shared<CpuCounters>>,
-    written: HashMap<MapData, Shared<WriteKey>, u32>,
+    written: HashMap<MapData, Shared<WriteKey>, Shared<Written>>,
     attached: Vec<String>,
     refused: Vec<Refused>,
     missing: Vec<&'static str>,
@@ -127,11 +125,6 @@ impl Tracer {
             Lacking::Fails => Lsm::Calls,
             Lacking::IsTold => Lsm::listed(),
         };
-        let mut free = map(&mut ebpf, FREE, Queue::try_from)?;
-        for entry in 0..MAX_WRITTEN {
-            let failed = |source| LoadError::Map { name: FREE, source };
-            free.push(entry, 0).map_err(failed)?;
-        }
         let mut attached: Vec<&'static Hook> = Vec::new();
         let mut refused: Vec<Refused> = Vec::new();
         for hook in HOOKS {
