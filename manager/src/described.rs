@@ -6,6 +6,8 @@ use pyti_analyzer::amount;
 use pyti_index::{CoreMetadata, EntryPoints, Source};
 use serde::{Deserialize, Serialize};
 
+use crate::metadata_hook::Made;
+
 /// Characters of a field in a summary.
 const LONGEST: usize = 80;
 /// Groups of entry points that hold commands.
@@ -22,15 +24,30 @@ pub struct Described {
     pub licence: Option<String>,
     /// The Pythons that its classifiers name, such as `3.13`.
     pub pythons: Vec<String>,
-    /// Its entry points by their groups, commands among them: as its build back end made them, or else as
-    /// they are written down. `None` where neither tells: the installation's `data.json` has them then.
+    /// Its entry points by their groups, commands among them: as its build back end made them where that
+    /// was asked, or else as they are written down. `None` where they are not known: the installation's
+    /// `data.json` has them then.
     pub entry_points: Option<EntryPoints>,
+    /// What is not known that its build back end was asked, one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl Described {
-    /// What is known once `metadata` is, with the entry points that its build back end told.
+    /// What is known once `metadata` is, with the entry points that its build back end made, where that was
+    /// asked.
     #[must_use]
-    pub fn of(metadata: &CoreMetadata, source: &Source, told: Option<EntryPoints>) -> Self {
+    pub fn of(metadata: &CoreMetadata, source: &Source, made: Option<Made>) -> Self {
+        let asked = source.metadata.is_none();
+        let (entry_points, unknown) = match made {
+            Some(Ok(points)) => (Some(points), None),
+            Some(Err(why)) => (None, Some(why)),
+            // What lies in the archive may be of another time: it is no word of a back end.
+            None => (source.entry_points.clone().filter(|_| !asked), None),
+        };
+        let note = |why: String| {
+            format!("the entry points that its build back end made are not known: {why}")
+        };
         let classified = |start: &str| {
             let classifiers = metadata.classifiers.iter();
             classifiers
@@ -55,7 +72,7 @@ impl Described {
             .collect();
         Self {
             metadata: metadata.clone(),
-            asked: source.metadata.is_none(),
+            asked,
             licence: metadata
                 .license_expression
                 .clone()
@@ -66,8 +83,8 @@ impl Described {
                 .into_iter()
                 .map(|(major, minor)| format!("{major}.{minor}"))
                 .collect(),
-            // What lies in the archive may be of another time.
-            entry_points: told.or_else(|| source.entry_points.clone()),
+            entry_points,
+            notes: unknown.map(note).into_iter().collect(),
         }
     }
 
@@ -102,6 +119,8 @@ impl Described {
                     "other entry points",
                 ));
             }
+        } else if self.asked {
+            words.push("entry points not known".to_owned());
         }
         words.join(", ")
     }
@@ -141,7 +160,7 @@ mod tests {
         };
         let points =
             pyti_index::entry_points::parse("[console_scripts]\na = b\n[x]\nc = d\ne = f\n");
-        let known = source(Some(metadata.clone()), Some(points));
+        let known = source(Some(metadata.clone()), points);
         let described = Described::of(&metadata, &known, None);
         assert_eq!(described.pythons, ["3.9", "3.10"]);
         assert!(!described.asked);
@@ -153,30 +172,46 @@ mod tests {
         assert!(nothing.asked);
         assert_eq!(
             nothing.summary(),
-            "licence not stated, Python not stated, 0 requirements"
+            "licence not stated, Python not stated, 0 requirements, entry points not known"
         );
+        let written = source(Some(CoreMetadata::default()), None);
+        let summary = Described::of(&CoreMetadata::default(), &written, None).summary();
+        let stated = "licence not stated, Python not stated, 0 requirements";
+        assert_eq!(summary, stated);
     }
 
     #[test]
-    fn what_a_back_end_made_comes_before_what_lies_in_the_archive() {
-        let parse = pyti_index::entry_points::parse;
+    fn what_a_back_end_made_is_told_and_not_what_lies_in_the_archive() {
+        let parse = |text| pyti_index::entry_points::parse(text).unwrap();
         let packed = parse("[console_scripts]\nold = a:b\n");
         let told = parse("[console_scripts]\nnew = a:b\n[gui_scripts]\nw = a:c\n[x]\ny = a:d\n");
-        let of = |told: Option<EntryPoints>, packed: Option<EntryPoints>| {
-            let source = source(None, packed);
-            Described::of(&CoreMetadata::default(), &source, told)
+        let of = |made: Option<Made>| {
+            let source = source(None, Some(packed.clone()));
+            Described::of(&CoreMetadata::default(), &source, made)
         };
-        let described = of(Some(told.clone()), Some(packed.clone()));
+        let described = of(Some(Ok(told.clone())));
         assert_eq!(described.entry_points, Some(told));
         let summary = described.summary();
         let end = ", 2 commands, 1 other entry point";
         assert!(summary.ends_with(end), "{summary}");
-        let described = of(None, Some(packed.clone()));
-        assert_eq!(described.entry_points, Some(packed.clone()));
+        assert_eq!(described.notes, Vec::<String>::new());
         // That it made none is known, and is not that nobody knows.
-        let described = of(Some(EntryPoints::new()), Some(packed));
+        let described = of(Some(Ok(EntryPoints::new())));
         assert_eq!(described.entry_points, Some(EntryPoints::new()));
         let summary = described.summary();
         assert!(summary.ends_with(", 0 commands"), "{summary}");
+        let why = "entry_points.txt is no plain file";
+        let described = of(Some(Err(why.to_owned())));
+        assert_eq!(described.entry_points, None);
+        let note = "the entry points that its build back end made are not known: entry_points.txt is no \
+            plain file";
+        assert_eq!(described.notes, [note]);
+        let summary = described.summary();
+        assert!(summary.ends_with(", entry points not known"), "{summary}");
+        assert_eq!(of(None).entry_points, None);
+        // It was not asked.
+        let source = source(Some(CoreMetadata::default()), Some(packed.clone()));
+        let described = Described::of(&CoreMetadata::default(), &source, None);
+        assert_eq!(described.entry_points, Some(packed));
     }
 }

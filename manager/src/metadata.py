@@ -3,7 +3,8 @@ points to another, where pip is too old to report (before 22.2).
 
 Usage: metadata.py SDIST WHEELHOUSE METADATA ENTRY_POINTS. Runs on Python 2.7 and later. A package with
 a build system of its own (PEP 518) is built as a wheel, which has both in it; any other is asked by its
-setup.py.
+setup.py. ENTRY_POINTS is what keep.py writes: a line `kept` and the file itself, a line `none` where there
+is no such file, or `lost: ` and why it is not known what is in it.
 """
 
 import glob
@@ -28,9 +29,31 @@ def built(source, wheelhouse):
                  if name.endswith(".dist-info/METADATA") and name.count("/") == 1]
         points = name.replace("/METADATA", "/" + ENTRY_POINTS)
         if points not in archive.namelist():
-            return archive.read(name), b""
+            return archive.read(name), b"none\n"
         with archive.open(points) as file:
-            return archive.read(name), file.read(LONGEST + 1)
+            return archive.read(name), kept(file)
+
+
+def kept(file):
+    """What is told of the entry points in an open file."""
+    text = file.read(LONGEST + 1)
+    if len(text) > LONGEST:
+        return b"lost: entry_points.txt is longer than 1 MiB\n"
+    return b"kept\n" + text
+
+
+def told(path):
+    """What is told of those in the file of this path, which is the package's own to make."""
+    if not os.path.lexists(path):
+        return b"none\n"
+    # Neither a pipe, which would never be read, nor a device.
+    if os.path.islink(path) or not os.path.isfile(path):
+        return b"lost: entry_points.txt is no plain file\n"
+    try:
+        with open(path, "rb") as file:
+            return kept(file)
+    except EnvironmentError:
+        return b"lost: entry_points.txt cannot be read\n"
 
 
 def asked(source):
@@ -47,11 +70,7 @@ def asked(source):
               # How an old setuptools writes that there is none.
               if name.lower() != "description" and value != "UNKNOWN"]
     text = "\n".join(fields) + "\n"
-    points, path = b"", os.path.join(info, ENTRY_POINTS)
-    # Neither a pipe, which would never be read, nor a device.
-    if os.path.isfile(path):
-        with open(path, "rb") as file:
-            points = file.read(LONGEST + 1)
+    points = told(os.path.join(info, ENTRY_POINTS))
     return text if isinstance(text, bytes) else text.encode("utf-8", "replace"), points
 
 
@@ -60,8 +79,8 @@ def main():
     sdist, wheelhouse = sys.argv[1:3]
     source = unpack(sdist, tempfile.mkdtemp())
     old = not os.path.exists(os.path.join(source, "pyproject.toml"))
-    told = asked(source) if old else built(source, wheelhouse)
-    for path, text in zip(sys.argv[3:], told):
+    both = asked(source) if old else built(source, wheelhouse)
+    for path, text in zip(sys.argv[3:], both):
         with open(path, "wb") as file:
             file.write(text)
 

@@ -1,12 +1,15 @@
 //! The metadata stage: what only a package's own build back end can tell, asked in a VM, traced.
 
+mod points;
 mod report;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use pyti_analyzer::StageFacts;
 use pyti_graph::{Datum, Kind, Outputs};
 use pyti_index::hook::{BoxFuture, HookError, HookRequest, MetadataHook};
-use pyti_index::{EntryPoints, ErrorKind, WheelhouseFile, entry_points};
+use pyti_index::{ErrorKind, WheelhouseFile};
 use serde::{Deserialize, Serialize};
 
 use crate::memo::StageMemo;
@@ -14,10 +17,11 @@ use crate::order::{self, Order};
 use crate::stages::Stages;
 use crate::tasks::METADATA;
 use crate::tasks::failure::kind_of;
+pub use points::Made;
 
 /// Where pip writes its report in the guest.
 const REPORT: &str = "/home/dev/.cache/build-report.json";
-/// Where our programs put the entry points, which that report does not tell.
+/// Where our programs put the entry points, which that report does not tell; see [`points`].
 const ENTRY_POINTS: &str = "/home/dev/.cache/build-entry-points.txt";
 /// Keeps them while pip runs, as that interpreter's `sitecustomize`: pip's own command stays what it is.
 const KEEP: &str = include_str!("metadata_hook/keep.py");
@@ -49,24 +53,35 @@ pub struct VmHook {
 /// Whose back ends were asked.
 #[derive(Debug, Default)]
 pub struct Asked {
-    /// The target's own.
-    target: bool,
-    /// How many others.
-    others: u32,
-    /// The target's entry points, where its back end told them.
-    entry_points: Option<EntryPoints>,
+    /// Names of the stages that are run or were run for that.
+    names: BTreeSet<String>,
+    /// The target's entry points, once its back end was asked.
+    entry_points: Option<Made>,
 }
 
 impl Asked {
     /// The name of the next stage: `metadata` is the target's own, `metadata-2` and so on are those of what
     /// it requires, also where the target itself need not be asked.
     fn name(&mut self, of_target: bool) -> String {
-        if of_target && !self.target {
-            self.target = true;
-            return METADATA.to_owned();
+        let mut number = if of_target { 1 } else { 2 };
+        loop {
+            let name = match number {
+                1 => METADATA.to_owned(),
+                number => format!("{METADATA}-{number}"),
+            };
+            if self.names.insert(name.clone()) {
+                return name;
+            }
+            number += 1;
         }
-        self.others += 1;
-        format!("{METADATA}-{}", self.others + 1)
+    }
+
+    /// Gives a name back that came to nothing, for when the back end is asked again; not that of a stage
+    /// which is on record.
+    fn give_back(&mut self, name: &str, on_record: &[StageFacts]) {
+        if !on_record.iter().any(|facts| facts.name == name) {
+            self.names.remove(name);
+        }
     }
 }
 
@@ -75,8 +90,8 @@ impl Asked {
 struct Told {
     /// The text of the METADATA file.
     text: String,
-    /// That of `entry_points.txt`, empty where it made none; `None` where that is not known.
-    entry_points: Option<String>,
+    /// Its entry points.
+    entry_points: Made,
 }
 
 /// Asks nobody: what tools are made of is not worth a VM.
@@ -111,9 +126,9 @@ impl MetadataHook for VmHook {
 }
 
 impl VmHook {
-    /// The target's entry points, where its back end was asked and told them.
+    /// The target's entry points, where its back end was asked.
     #[must_use]
-    pub fn entry_points(&self) -> Option<EntryPoints> {
+    pub fn entry_points(&self) -> Option<Made> {
         self.asked().entry_points.clone()
     }
 
@@ -127,32 +142,39 @@ impl VmHook {
         let target = self.stages.record().target.sha256.clone();
         let of_target = target.as_deref() == Some(request.sha256.as_str());
         let name = self.asked().name(of_target);
+        let told = self.told(&name, request).await;
+        if told.is_err() {
+            let on_record = self.stages.record().facts.stages.clone();
+            self.asked().give_back(&name, &on_record);
+        }
+        let told = told?;
+        if of_target {
+            self.asked().entry_points = Some(told.entry_points);
+        }
+        Ok(told.text)
+    }
+
+    /// What the back end says or said before, as the stage of this name.
+    async fn told(&self, name: &str, request: &HookRequest) -> anyhow::Result<Told> {
         let template = self.stages.template(Arc::new(|_| {})).await?;
         let key = key(request, &template.record().key, &self.stages.version()?)?;
         let known = (!self.fresh)
-            .then(|| self.memo.recall(&name, &key))
+            .then(|| self.memo.recall(name, &key))
             .flatten();
         let known = known.and_then(|outputs| {
             let datum = outputs.get(&Kind::new(TOLD))?;
             Told::deserialize(datum.value()).ok()
         });
-        let told = match known {
-            Some(told) => told,
-            None => {
-                let told = self.ask(name.clone(), request).await?;
-                let outputs = Outputs::from([(TOLD.into(), Datum::of(&told)?)]);
-                self.memo.keep(&name, &key, &outputs);
-                told
-            }
-        };
-        if of_target {
-            let entry_points = told.entry_points.as_deref().map(entry_points::parse);
-            self.asked().entry_points = entry_points;
+        if let Some(told) = known {
+            return Ok(told);
         }
-        Ok(told.text)
+        let told = self.ask(name, request).await?;
+        let outputs = Outputs::from([(TOLD.into(), Datum::of(&told)?)]);
+        self.memo.keep(name, &key, &outputs);
+        Ok(told)
     }
 
-    async fn ask(&self, name: String, request: &HookRequest) -> anyhow::Result<Told> {
+    async fn ask(&self, name: &str, request: &HookRequest) -> anyhow::Result<Told> {
         let sdist = format!("{}/{}", order::WHEELHOUSE, request.filename);
         let python = self.stages.interpreter();
         let reports = python.pip_reports();
@@ -170,7 +192,7 @@ impl VmHook {
             let words = [&[&*python.path, PROGRAM, &sdist][..], &files].concat();
             words.into_iter().map(str::to_owned).collect()
         };
-        let mut order = Order::new(&name, argv, self.stages.limits())?;
+        let mut order = Order::new(name, argv, self.stages.limits())?;
         let program = if reports {
             let path = ("PYTHONPATH".to_owned(), KEEPS.to_owned());
             order.spec.env.push(path);
@@ -182,7 +204,7 @@ impl VmHook {
         order.keep_to_wheelhouse();
         order.spec.collect.extend([
             (REPORT.to_owned(), REPORT_BYTES),
-            (ENTRY_POINTS.to_owned(), entry_points::LONGEST_FILE as u64),
+            (ENTRY_POINTS.to_owned(), points::LONGEST_FILE),
         ]);
         order.wheelhouse.clone_from(&request.wheelhouse);
         order.wheelhouse.push(WheelhouseFile {
@@ -197,7 +219,6 @@ impl VmHook {
             reason: format!("its build back end failed in the VM: {failure}"),
             kind: kind_of(&failure),
         })?;
-        let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
         let report = ran.files.get(REPORT).ok_or_else(|| {
             wrong(format!(
                 "its build back end gave no metadata in the VM (stage {name})"
@@ -206,9 +227,9 @@ impl VmHook {
         Ok(Told {
             text: match reports {
                 true => report::metadata_text(report)?,
-                false => text(report),
+                false => String::from_utf8_lossy(report).into_owned(),
             },
-            entry_points: ran.files.get(ENTRY_POINTS).map(text),
+            entry_points: points::made(ran.files.get(ENTRY_POINTS).map(Vec::as_slice)),
         })
     }
 }
@@ -243,6 +264,9 @@ mod tests {
     use std::fs;
     use std::process::Command;
 
+    use pyti_analyzer::StageStatus;
+    use pyti_index::{EntryPoints, entry_points};
+
     use super::*;
 
     #[test]
@@ -257,8 +281,28 @@ mod tests {
         assert_eq!(Asked::default().name(false), "metadata-2");
     }
 
+    #[test]
+    fn a_stage_that_never_ran_is_tried_again_under_its_name() {
+        let mut asked = Asked::default();
+        let ran = |name: &str| StageFacts::new(name, StageStatus::Completed);
+        let others = [ran("metadata-2"), ran("install")];
+        assert_eq!(asked.name(false), "metadata-2");
+        for _ in 0..3 {
+            let name = asked.name(true);
+            assert_eq!(name, "metadata");
+            // As where there was no clone.
+            asked.give_back(&name, &others);
+        }
+        asked.give_back("metadata-2", &others);
+        assert_eq!(asked.name(false), "metadata-3");
+        // One that is on record keeps its name.
+        let name = asked.name(true);
+        asked.give_back(&name, &[ran("metadata")]);
+        assert_eq!(asked.name(true), "metadata-4");
+    }
+
     /// What is kept when Python runs this, with the directory of all temporary ones as its argument.
-    fn kept(script: &str) -> Option<String> {
+    fn kept(script: &str) -> Option<Vec<u8>> {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         let keep = KEEP.replace(ENTRY_POINTS, &at("kept").to_string_lossy());
@@ -275,62 +319,134 @@ mod tests {
             .status()
             .unwrap();
         assert!(status.success(), "{status}: {script}");
-        fs::read_to_string(at("kept")).ok()
+        fs::read(at("kept")).ok()
     }
 
+    /// What is made of it where a back end puts this into the directory of its metadata, which pip reads
+    /// and removes.
+    fn of_pip(directory: &str, inside: &str, put: &str) -> Made {
+        let info = format!("{directory}/{inside}");
+        let kept = kept(&format!(
+            "os.makedirs('{info}')\nos.chdir('{info}')\nopen('PKG-INFO', 'w').close()\n{put}\n\
+            os.chdir(sys.argv[1])\nopen('{info}/PKG-INFO').close()\n\
+            shutil.rmtree('{directory}')\n"
+        ));
+        points::made(kept.as_deref())
+    }
+
+    /// Python that makes a file of entry points.
+    const PUT: &str = "open('entry_points.txt', 'w').write('[a]\\nb = c\\n')";
+
     #[test]
-    fn entry_points_are_kept_when_pip_removes_the_metadata() {
-        let made = |directory: &str, inside: &str, put: &str| {
-            let info = format!("{directory}/{inside}");
-            let script = format!(
-                "os.makedirs('{info}')\nos.chdir('{info}')\n{put}\nos.chdir(sys.argv[1])\n\
-                shutil.rmtree('{directory}')\n"
-            );
-            kept(&script)
-        };
-        let put = "open('entry_points.txt', 'w').write('[a]\\nb = c\\n')";
-        let points = Some("[a]\nb = c\n".to_owned());
+    fn entry_points_are_kept_before_pip_removes_the_metadata() {
+        let points = entry_points::parse("[a]\nb = c\n").unwrap();
         for (directory, inside, put, expected) in [
-            ("pip-modern-metadata-x1", "a.dist-info", put, &points),
-            ("pip-pip-egg-info-x1", "a.egg-info", put, &points),
+            ("pip-modern-metadata-x1", "a.dist-info", PUT, &points),
+            ("pip-pip-egg-info-x1", "a.egg-info", PUT, &points),
+            // A back end may call it anything.
+            ("pip-modern-metadata-x1", "other", PUT, &points),
             // It made metadata, and no entry points.
             (
                 "pip-modern-metadata-x1",
                 "a.dist-info",
                 "",
-                &Some(String::new()),
-            ),
-            ("pip-modern-metadata-x1", "other", put, &None),
-            // What the sdist has itself may be of another time.
-            ("pip-req-build-x1", "a.egg-info", put, &None),
-            (
-                "pip-modern-metadata-x1",
-                "a.dist-info",
-                "os.symlink('/etc/passwd', 'entry_points.txt')",
-                &None,
-            ),
-            (
-                "pip-modern-metadata-x1",
-                "a.dist-info",
-                "os.mkfifo('entry_points.txt')",
-                &None,
+                &EntryPoints::new(),
             ),
         ] {
-            let found = made(directory, inside, put);
-            assert_eq!(&found, expected, "{directory}/{inside}: {put}");
+            let made = of_pip(directory, inside, put);
+            assert_eq!(made.as_ref(), Ok(expected), "{directory}/{inside}: {put}");
         }
     }
 
     #[test]
-    fn no_more_entry_points_are_kept_than_are_read() {
-        let long = entry_points::LONGEST_FILE + 10;
-        let script = format!(
-            "os.makedirs('pip-modern-metadata-x/a.dist-info')\n\
-            open('pip-modern-metadata-x/a.dist-info/entry_points.txt', 'w').write('#' * {long})\n\
-            shutil.rmtree('pip-modern-metadata-x')\n"
+    fn entry_points_that_cannot_be_kept_are_not_taken_for_none() {
+        let long = entry_points::LONGEST_FILE + 1;
+        let long = format!("open('entry_points.txt', 'w').write('#' * {long})");
+        let plain = "entry_points.txt is no plain file";
+        for (put, why) in [
+            ("os.mkfifo('entry_points.txt')", plain),
+            ("os.mkdir('entry_points.txt')", plain),
+            (
+                "os.symlink('/etc/passwd', 'entry_points.txt')",
+                "entry_points.txt cannot be opened",
+            ),
+            (
+                "os.symlink('/nowhere', 'entry_points.txt')",
+                "entry_points.txt cannot be opened",
+            ),
+            (long.as_str(), "entry_points.txt is longer than 1 MiB"),
+            (
+                "open('entry_points.txt', 'w').write('[a')",
+                "entry_points.txt cannot be understood",
+            ),
+            // What it puts there is no file that is brought back.
+            (
+                "os.makedirs(os.path.join(sys.argv[1], 'kept', 'a'))",
+                "nothing was brought back of them",
+            ),
+        ] {
+            let made = of_pip("pip-modern-metadata-x1", "a.dist-info", put);
+            assert_eq!(made, Err(why.to_owned()), "{put}");
+        }
+        // What the sdist has itself may be of another time.
+        let made = of_pip("pip-req-build-x1", "a.egg-info", PUT);
+        let why = "pip read its metadata elsewhere".to_owned();
+        assert_eq!(made, Err(why));
+        let longest = format!(
+            "open('entry_points.txt', 'w').write('#' * {})",
+            entry_points::LONGEST_FILE
         );
-        // One byte more, so that it is known to be cut.
-        let kept = kept(&script).map(|text| text.len());
-        assert_eq!(kept, Some(entry_points::LONGEST_FILE + 1));
+        let made = of_pip("pip-modern-metadata-x1", "a.dist-info", &longest);
+        assert_eq!(made, Ok(EntryPoints::new()));
+    }
+
+    #[test]
+    fn what_a_back_end_puts_beside_them_is_not_taken_for_them() {
+        let points = entry_points::parse("[a]\nb = c\n").unwrap();
+        for decoy in [
+            // The first by its name.
+            "os.mkdir('../A.dist-info')\nopen('../A.dist-info/PKG-INFO', 'w').close()\n\
+             open('../A.dist-info/entry_points.txt', 'w').write('[x]\\ny = z\\n')",
+            "open(sys.argv[1] + '/kept', 'w').write('kept\\n[x]\\ny = z\\n')",
+            "os.symlink('PKG-INFO', sys.argv[1] + '/kept')",
+        ] {
+            let put = format!("{PUT}\n{decoy}");
+            let made = of_pip("pip-modern-metadata-x1", "a.dist-info", &put);
+            assert_eq!(made.as_ref(), Ok(&points), "{decoy}");
+        }
+    }
+
+    #[test]
+    fn an_old_pips_setup_py_is_told_the_same_of() {
+        let made = |put: &str| {
+            let directory = tempfile::tempdir().unwrap();
+            let program = order::guest_program(OLD);
+            let functions = program.strip_suffix("\nmain()\n").unwrap();
+            let script = format!(
+                "{functions}\nos.chdir(sys.argv[1])\n{put}\n\
+                open('told', 'wb').write(told('entry_points.txt'))\n"
+            );
+            let status = Command::new("python3")
+                .args(["-c", &script])
+                .arg(directory.path())
+                .status()
+                .unwrap();
+            assert!(status.success(), "{status}: {put}");
+            let file = fs::read(directory.path().join("told")).unwrap();
+            points::made(Some(file.as_slice()))
+        };
+        assert_eq!(made(""), Ok(EntryPoints::new()));
+        assert_eq!(made(PUT), Ok(entry_points::parse("[a]\nb = c\n").unwrap()));
+        let long = entry_points::LONGEST_FILE + 1;
+        let long = format!("open('entry_points.txt', 'w').write('#' * {long})");
+        let plain = "entry_points.txt is no plain file";
+        for (put, why) in [
+            ("os.mkfifo('entry_points.txt')", plain),
+            ("os.symlink('/etc/passwd', 'entry_points.txt')", plain),
+            ("os.symlink('/nowhere', 'entry_points.txt')", plain),
+            (long.as_str(), "entry_points.txt is longer than 1 MiB"),
+        ] {
+            assert_eq!(made(put), Err(why.to_owned()), "{put}");
+        }
     }
 }

@@ -110,7 +110,8 @@ fn append_wheel(
         );
         append_file(&path, mode, &content, tar)?;
         if offers {
-            let mut points = entry_points::parse(&String::from_utf8_lossy(&content));
+            // Those that cannot be read offer nothing, as to an installer.
+            let mut points = entry_points::parse_bytes(&content).unwrap_or_default();
             commands.extend(points.remove("console_scripts").unwrap_or_default());
         }
     }

@@ -71,6 +71,9 @@ fn doctor_says_where_no_certificates_can_be_read() {
         .env("PYTI_HOME", home.path())
         .env("SSL_CERT_FILE", home.path().join("missing.pem"))
         .env_remove("SSL_CERT_DIR")
+        .env_remove("REQUESTS_CA_BUNDLE")
+        .env_remove("CURL_CA_BUNDLE")
+        .env_remove("PIP_CERT")
         .env("COLUMNS", "200")
         .output()
         .expect("failed to start pyti");

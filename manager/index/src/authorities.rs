@@ -8,6 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls_native_certs::{ErrorKind, load_certs_from_paths};
 
 use crate::error::IndexError;
+use crate::proxy::Proxy;
 use crate::settings::{Settings, bad};
 use crate::text::printable;
 
@@ -21,17 +22,23 @@ pub(crate) struct Authorities {
 }
 
 impl Authorities {
-    /// Those that pip is told of, else those that `requests`, which fetches for pip, is told of. `None`
-    /// stands for what the TLS library reads: `SSL_CERT_FILE` and `SSL_CERT_DIR`, else the system's.
+    /// Those that `requests`, which fetches for pip, is told of, else those that pip itself is told of.
+    /// Where pip has a proxy of its own, `requests` looks at no variable. `None` stands for what the TLS
+    /// library reads: `SSL_CERT_FILE` and `SSL_CERT_DIR`, else the system's.
     pub(crate) fn read(settings: &Settings<'_>) -> Result<Option<Self>, IndexError> {
-        let mut named = settings.path("PIP_CERT");
+        let mut named = None;
+        if Proxy::of_pip(settings)?.is_none() {
+            let variables = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
+            named = variables.into_iter().find_map(|name| settings.path(name));
+        }
+        if named.is_none() {
+            named = settings.path("PIP_CERT");
+        }
         if named.is_none() {
             let option = settings.option("cert")?;
             named = option.map(|(path, place)| (settings.at_home(path.into()), place));
         }
         named
-            .or_else(|| settings.path("REQUESTS_CA_BUNDLE"))
-            .or_else(|| settings.path("CURL_CA_BUNDLE"))
             .map(|(path, place)| Self::load(&path, place))
             .transpose()
     }

@@ -178,6 +178,7 @@ fn parse(text: &str, setting: &str) -> Result<Url, IndexError> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::ffi::OsStringExt;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
@@ -345,6 +346,59 @@ mod tests {
             let typed = found(Some("https://typed/")).unwrap();
             assert_eq!(typed.shown(), "https://typed/");
         }
+    }
+
+    /// What `work` gives where this thread may do what a stranger may.
+    fn as_a_stranger<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+        let stranger = || {
+            let (same, nobody) = (-1_i64, 65534_i64);
+            // SAFETY: it reads no memory of ours. By itself it changes the user of this thread alone, which
+            // ends here; who is not root is refused.
+            unsafe { libc::syscall(libc::SYS_setresuid, same, nobody, same) };
+            work()
+        };
+        std::thread::scope(|scope| scope.spawn(stranger).join().unwrap())
+    }
+
+    #[test]
+    fn a_home_that_may_not_be_entered_sets_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let home = root.path().join("home");
+        let file = home.join(".config/pip/pip.conf");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, "[global]\nindex-url = https://theirs/simple\n").unwrap();
+        let passwords = home.join(".netrc");
+        std::fs::write(&passwords, "machine a login b password c").unwrap();
+        let variables = [
+            ("HOME", home.to_str().unwrap()),
+            ("PIP_CONFIG_FILE", file.to_str().unwrap()),
+        ];
+        assert_eq!(
+            asked(None, &variables[..1], root.path()),
+            "https://theirs/simple/"
+        );
+
+        let allow = |mode| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(&home, mode).unwrap();
+        };
+        allow(0o000);
+        let [kind, hidden, named] = as_a_stranger(|| {
+            let error = std::fs::read(&passwords).unwrap_err();
+            [
+                error.kind().to_string(),
+                asked(None, &variables[..1], root.path()),
+                asked(None, &variables, root.path()),
+            ]
+        });
+        allow(0o700);
+        assert_eq!(kind, "permission denied");
+        assert_eq!(hidden, PYPI);
+        let refused = format!(
+            "failed to use {}: Permission denied (os error 13)",
+            file.display()
+        );
+        assert_eq!(named, refused, "what is named has to be readable");
     }
 
     #[test]

@@ -16,26 +16,34 @@ const LONGEST: usize = 500;
 /// Object references by name, by group. All of it is the package's own word.
 pub type EntryPoints = BTreeMap<String, BTreeMap<String, String>>;
 
-/// Reads an `entry_points.txt`; what cannot be read has none.
+/// Reads an `entry_points.txt`; `None` where it cannot be read, or is longer than [`LONGEST_FILE`].
 #[must_use]
-pub fn parse(text: &str) -> EntryPoints {
-    if text.len() > LONGEST_FILE {
-        return EntryPoints::new();
+pub fn parse(text: &str) -> Option<EntryPoints> {
+    parse_bytes(text.as_bytes())
+}
+
+/// Like [`parse`], with invalid UTF-8 replaced: that makes a text longer, and what counts is how long the
+/// file is.
+#[must_use]
+pub fn parse_bytes(bytes: &[u8]) -> Option<EntryPoints> {
+    if bytes.len() > LONGEST_FILE {
+        return None;
     }
     let mut settings = IniDefault::default();
     settings.case_sensitive = true;
     settings.multiline = true;
     settings.enable_inline_comments = false;
     settings.delimiters = vec!['='];
-    let read = Ini::new_from_defaults(settings).read(text.to_owned());
-    let groups = read.unwrap_or_default().into_iter().map(|(group, points)| {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let read = Ini::new_from_defaults(settings).read(text).ok()?;
+    let groups = read.into_iter().map(|(group, points)| {
         let points = points.into_iter();
         (
             group,
             points.filter_map(|(name, value)| Some((name, value?))),
         )
     });
-    bounded(groups)
+    Some(bounded(groups))
 }
 
 /// Those of a `[project]` table.
@@ -94,6 +102,7 @@ mod tests {
         let found = parse(
             "[console_scripts]\nRun = a.b:main\nx=a:b [extra]\n\n[a.plugins]\nname.with:colon = c\nnone\n",
         );
+        let found = found.unwrap();
         assert_eq!(found["console_scripts"]["Run"], "a.b:main");
         assert_eq!(found["console_scripts"]["x"], "a:b [extra]");
         assert_eq!(found["a.plugins"]["name.with:colon"], "c");
@@ -105,9 +114,31 @@ mod tests {
         let many: String = (0..MOST * 2)
             .map(|number| format!("a{number} = b\n"))
             .collect();
-        assert_eq!(parse(&format!("[x]\n{many}"))["x"].len(), MOST);
-        let long = parse(&format!("[x]\na = {}\n", "b".repeat(LONGEST * 2)));
+        let many = parse(&format!("[x]\n{many}")).unwrap();
+        assert_eq!(many["x"].len(), MOST);
+        let long = parse(&format!("[x]\na = {}\n", "b".repeat(LONGEST * 2))).unwrap();
         assert_eq!(long["x"]["a"].len(), LONGEST);
-        assert!(parse(&"#".repeat(LONGEST_FILE + 1)).is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_what_is_empty() {
+        assert_eq!(parse(""), Some(EntryPoints::new()));
+        for text in ["[console_scripts\na = b:c\n", "[x]\n= b:c\n"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+        let comment = |length| "#".repeat(length);
+        assert_eq!(parse(&comment(LONGEST_FILE)), Some(EntryPoints::new()));
+        assert_eq!(parse(&comment(LONGEST_FILE + 1)), None);
+    }
+
+    #[test]
+    fn a_file_is_as_long_as_its_bytes_are_many() {
+        // Of each that is no UTF-8 three are made.
+        let mut bytes = b"[x]\na = b\xff\n#".to_vec();
+        bytes.resize(LONGEST_FILE, 0xff);
+        let found = parse_bytes(&bytes).unwrap();
+        assert_eq!(found["x"]["a"], "b\u{fffd}");
+        bytes.push(0xff);
+        assert_eq!(parse_bytes(&bytes), None);
     }
 }

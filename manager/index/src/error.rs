@@ -82,12 +82,17 @@ pub enum IndexError {
         reason: String,
     },
     /// The index answered with an error.
-    #[error("failed to fetch {url}: the server answered {status}{}", advice(*status))]
+    #[error(
+        "failed to fetch {url}: the server answered {status}{}",
+        advice(*status, passed_over.as_deref())
+    )]
     Status {
         /// Where from.
         url: String,
         /// The HTTP status.
         status: u16,
+        /// Which file of passwords was passed over, and why, where a password may be missing.
+        passed_over: Option<String>,
     },
     /// Something is larger than is allowed.
     #[error("failed to fetch {what}: larger than the limit of {limit} bytes")]
@@ -171,14 +176,18 @@ pub enum IndexError {
 }
 
 /// What to do about a status, where something can be done.
-fn advice(status: u16) -> &'static str {
-    match status {
+fn advice(status: u16, passed_over: Option<&str>) -> String {
+    let advice = match status {
         401 | 403 => {
             "; if it wants a password, give it as in --index-url https://user:password@host/… or in \
              ~/.netrc"
         }
         407 => "; the proxy wants a password: give it as in PIP_PROXY=http://user:password@host",
         _ => "",
+    };
+    match passed_over {
+        Some(told) => format!("{advice}; {told}"),
+        None => advice.to_owned(),
     }
 }
 

@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use reqwest::{Client, RequestBuilder, StatusCode};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH};
+use reqwest::redirect::Policy;
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use url::Url;
@@ -37,9 +38,16 @@ const FILE_TIMEOUT: Duration = Duration::from_secs(1800);
 /// The two connections: pages may come compressed, files must come as they are.
 #[derive(Clone)]
 pub(crate) struct Http {
-    pages: Client,
-    files: Client,
+    pages: Connection,
+    files: Connection,
     network: Arc<Network>,
+}
+
+#[derive(Clone)]
+struct Connection {
+    client: Client,
+    /// How long a whole answer is waited for, wherever it leads.
+    patience: Duration,
 }
 
 /// An index' answer.
@@ -71,17 +79,19 @@ impl Http {
     pub(crate) fn new(network: Arc<Network>) -> Result<Self, IndexError> {
         // An error means that the program has chosen a provider already.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let build = |files: bool| {
+        let build = |files: bool| -> Result<Connection, IndexError> {
             let whole = if files { FILE_TIMEOUT } else { PAGE_TIMEOUT };
             let builder = Client::builder()
                 .user_agent(concat!("pyti/", env!("CARGO_PKG_VERSION")))
-                .redirect(redirect::policy())
+                .redirect(Policy::none())
                 .connect_timeout(network.timeout.unwrap_or(CONNECT_TIMEOUT))
-                .read_timeout(network.timeout.unwrap_or(READ_TIMEOUT))
-                .timeout(whole + network.timeout.unwrap_or_default());
+                .read_timeout(network.timeout.unwrap_or(READ_TIMEOUT));
             let builder = if files { builder.no_gzip() } else { builder };
             let client = network.apply(builder).and_then(|builder| builder.build());
-            client.map_err(|error| no_client(&error))
+            Ok(Connection {
+                client: client.map_err(|error| no_client(&error))?,
+                patience: whole + network.timeout.unwrap_or_default(),
+            })
         };
         Ok(Self {
             pages: build(false)?,
@@ -90,8 +100,7 @@ impl Http {
         })
     }
 
-    /// A request, with the password that is kept for its server. It is a header like the one that the
-    /// library makes of a password in the address: no redirect takes it to another server.
+    /// A request, with the password that is kept for its server.
     fn get(&self, client: &Client, url: &Url) -> RequestBuilder {
         let Some((user, password)) = self.network.netrc.login(url) else {
             return client.get(url.clone());
@@ -100,6 +109,33 @@ impl Http {
         // Else the user would be named twice. Every address that has a host takes this.
         let _ = bare.set_username("");
         client.get(bare).basic_auth(user, Some(password))
+    }
+
+    /// The answer of the server that the one at `url` leads to in the end, and the address that was asked
+    /// there.
+    async fn send(
+        &self,
+        connection: &Connection,
+        url: &Url,
+        headers: &[(HeaderName, &str)],
+    ) -> Result<(Response, Url), Failure> {
+        let begun = Instant::now();
+        let mut asked = url.clone();
+        for _ in 0..=redirect::MOST {
+            let left = connection.patience.saturating_sub(begun.elapsed());
+            let mut request = self.get(&connection.client, &asked).timeout(left);
+            for (name, value) in headers {
+                request = request.header(name, *value);
+            }
+            let response = request.send().await;
+            let response = response.map_err(|error| self.failure(&asked, &error))?;
+            let next = redirect::next(&asked, response.status(), response.headers());
+            match next.map_err(Failure::last)? {
+                Some(next) => asked = next,
+                None => return Ok((response, asked)),
+            }
+        }
+        Err(Failure::led_on(url, &self.network))
     }
 
     fn failure(&self, url: &Url, error: &reqwest::Error) -> Failure {
@@ -127,20 +163,15 @@ impl Http {
     }
 
     async fn page_once(&self, url: &Url, etag: Option<&str>) -> Result<PageReply, Failure> {
-        let mut request = self.get(&self.pages, url).header(ACCEPT, ACCEPTED);
-        if let Some(etag) = etag {
-            request = request.header(IF_NONE_MATCH, etag);
-        }
-        let response = request
-            .send()
-            .await
-            .map_err(|error| self.failure(url, &error))?;
+        let mut headers = vec![(ACCEPT, ACCEPTED)];
+        headers.extend(etag.map(|etag| (IF_NONE_MATCH, etag)));
+        let (response, asked) = self.send(&self.pages, url, &headers).await?;
         match response.status() {
             StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(PageReply::Missing),
             StatusCode::NOT_MODIFIED if etag.is_some() => return Ok(PageReply::Unchanged),
             _ => {}
         }
-        let mut response = Failure::unless_ok(url, response)?;
+        let mut response = Failure::unless_ok(&asked, response, &self.network)?;
         let header = |name| {
             let value = response.headers().get(name)?.to_str().ok()?;
             Some(value.to_owned())
@@ -152,10 +183,10 @@ impl Http {
         while let Some(chunk) = response
             .chunk()
             .await
-            .map_err(|error| self.failure(url, &error))?
+            .map_err(|error| self.failure(&asked, &error))?
         {
             if body.len() as u64 + chunk.len() as u64 > PAGE_BYTES {
-                let what = redact(url);
+                let what = redact(&asked);
                 return Err(Failure::last(IndexError::TooLarge {
                     what,
                     limit: PAGE_BYTES,
@@ -206,9 +237,8 @@ impl Http {
         mut file: NamedTempFile,
         progress: &dyn Progress,
     ) -> Result<Download, Failure> {
-        let response = self.get(&self.files, url).send().await;
-        let response = response.map_err(|error| self.failure(url, &error))?;
-        let mut response = Failure::unless_ok(url, response)?;
+        let (response, asked) = self.send(&self.files, url, &[]).await?;
+        let mut response = Failure::unless_ok(&asked, response, &self.network)?;
         let too_large = || {
             Failure::last(IndexError::TooLarge {
                 what: printable(name, 200),
@@ -227,7 +257,7 @@ impl Http {
         while let Some(chunk) = response
             .chunk()
             .await
-            .map_err(|error| self.failure(url, &error))?
+            .map_err(|error| self.failure(&asked, &error))?
         {
             bytes += chunk.len() as u64;
             if bytes > limit {

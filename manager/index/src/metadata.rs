@@ -1,6 +1,5 @@
 //! What a distribution says of itself, learnt without running it.
 
-use std::borrow::Cow;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -248,7 +247,7 @@ fn examine_wheel(archive: &Archive) -> Result<Examined, String> {
         build_requires: Vec::new(),
         setup_requires: Vec::new(),
         entry_points: match named(ENTRY_POINTS) {
-            Some((text, true)) => Some(entry_points::parse(&String::from_utf8_lossy(text))),
+            Some((text, true)) => entry_points::parse_bytes(text),
             Some((_, false)) => None,
             None => Some(EntryPoints::new()),
         },
@@ -286,7 +285,7 @@ fn examine_sdist(archive: &Archive) -> Result<Examined, String> {
     };
     // setuptools writes down what it was told when it packs, wherever that was told.
     let packed = || match in_egg_info(archive, ENTRY_POINTS) {
-        Some(text) => Some(entry_points::parse(&text)),
+        Some(text) => entry_points::parse_bytes(text),
         None => archive
             .members
             .iter()
@@ -314,7 +313,7 @@ fn needs_hook(archive: &Archive, info: Option<CoreMetadata>) -> Static {
 
 /// The requirements before the first section of a list that setuptools wrote.
 fn egg_info(archive: &Archive, name: &str) -> Option<Vec<String>> {
-    let text = in_egg_info(archive, name)?;
+    let text = String::from_utf8_lossy(in_egg_info(archive, name)?);
     let lines = text
         .lines()
         .map(str::trim)
@@ -328,12 +327,12 @@ fn egg_info(archive: &Archive, name: &str) -> Option<Vec<String>> {
 }
 
 /// A file that setuptools wrote beside an sdist's sources.
-fn in_egg_info<'a>(archive: &'a Archive, name: &str) -> Option<Cow<'a, str>> {
+fn in_egg_info<'a>(archive: &'a Archive, name: &str) -> Option<&'a [u8]> {
     let (_, text) = archive.texts.iter().find(|(path, _)| {
         path.strip_suffix(name)
             .is_some_and(|parent| parent.ends_with(".egg-info/"))
     })?;
-    Some(String::from_utf8_lossy(text))
+    Some(text.as_slice())
 }
 
 fn bounded(texts: Vec<String>) -> Vec<String> {
@@ -437,6 +436,9 @@ mod tests {
         assert!(!examined.build_requires.contains(&"c".to_owned()));
         let points = examined.entry_points.unwrap();
         assert_eq!(points["console_scripts"]["run"], "a:main");
+        let mut broken = archive;
+        broken.texts.insert(texts[1].0.to_owned(), "[x".into());
+        assert_eq!(examine_sdist(&broken).unwrap().entry_points, None);
 
         let nothing = Archive {
             members: vec![],

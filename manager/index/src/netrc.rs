@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::iter::Peekable;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::str::Chars;
 
@@ -20,6 +21,8 @@ const BYTES: u64 = 1 << 20;
 pub(crate) struct Netrc {
     /// Of two for the same machine the later one counts.
     entries: Vec<Entry>,
+    /// Which file in the home holds none of them, and why.
+    pub passed_over: Option<String>,
 }
 
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -32,39 +35,44 @@ struct Entry {
 }
 
 impl Netrc {
-    /// The file that `NETRC` names, else the one in the home, where there is one.
+    /// The file that `NETRC` names, which has to be readable, else the one in the home, which has not:
+    /// nobody may have thought of it, and neither pip nor uv stops at it.
     pub(crate) fn read(settings: &Settings<'_>) -> Result<Self, IndexError> {
-        let mut named = false;
-        let paths = match (settings.environment)("NETRC") {
+        let path = match (settings.environment)("NETRC") {
+            None => return Ok(Self::of_home(settings)),
             // So set it names no file, not even that in the home.
-            Some(path) if path.is_empty() => vec![],
-            Some(path) => {
-                named = true;
-                vec![settings.at_home(PathBuf::from(path))]
-            }
-            None => match settings.path("HOME") {
-                Some((home, _)) => vec![home.join(".netrc"), home.join("_netrc")],
-                None => vec![],
-            },
+            Some(path) if path.is_empty() => return Ok(Self::default()),
+            Some(path) => settings.at_home(PathBuf::from(path)),
         };
-        for path in paths {
-            let mut place = printable(&path.display().to_string(), 200);
-            if named {
-                place.push_str(" of NETRC");
-            }
+        Self::of(File::open(&path)).map_err(|reason| {
+            let place = format!("{} of NETRC", shown(&path));
+            let advice = "correct it, or do without by NETRC=/dev/null";
+            bad(&place, &format!("{reason}; {advice}"))
+        })
+    }
+
+    fn of_home(settings: &Settings<'_>) -> Self {
+        let Some((home, _)) = settings.path("HOME") else {
+            return Self::default();
+        };
+        for path in [".netrc", "_netrc"].map(|name| home.join(name)) {
             let absent = [ErrorKind::NotFound, ErrorKind::NotADirectory];
-            match load(&path) {
-                Ok(text) => {
-                    return Self::parse(&text).map_err(|reason| {
-                        let advice = "correct it, or do without by NETRC=/dev/null";
-                        bad(&place, &format!("{reason}; {advice}"))
-                    });
-                }
-                Err(error) if !named && absent.contains(&error.kind()) => {}
-                Err(error) => return Err(bad(&place, &error.to_string())),
-            }
+            let file = match open_plain(&path) {
+                Err(error) if absent.contains(&error.kind()) => continue,
+                file => file,
+            };
+            return Self::of(file).unwrap_or_else(|reason| Self {
+                passed_over: Some(format!("{} was passed over: {reason}", shown(&path))),
+                ..Self::default()
+            });
         }
-        Ok(Self::default())
+        Self::default()
+    }
+
+    /// What this file says, or why it cannot be read.
+    fn of(file: io::Result<File>) -> Result<Self, String> {
+        let text = file.and_then(content).map_err(|error| error.to_string())?;
+        Self::parse(&text)
     }
 
     /// Nothing of the text stands in the reason why it cannot be understood: it may be a password.
@@ -106,7 +114,10 @@ impl Netrc {
                 }
             }
         }
-        Ok(Self { entries })
+        Ok(Self {
+            entries,
+            passed_over: None,
+        })
     }
 
     /// Gives what is for every machine to the hosts of these indexes and to no other: pages lead to
@@ -160,9 +171,25 @@ fn host(url: &Url) -> Option<&str> {
     Some(url.host_str()?.trim_matches(['[', ']']))
 }
 
-fn load(path: &Path) -> io::Result<String> {
+fn shown(path: &Path) -> String {
+    printable(&path.display().to_string(), 200)
+}
+
+/// Opens what is a file and nothing else, without waiting: a pipe that nobody writes to has no end.
+fn open_plain(path: &Path) -> io::Result<File> {
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no plain file"));
+    }
+    Ok(file)
+}
+
+fn content(file: File) -> io::Result<String> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(BYTES + 1).read_to_end(&mut bytes)?;
+    file.take(BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > BYTES {
         let reason = format!("it is larger than the limit of {BYTES} bytes");
         return Err(io::Error::other(reason));

@@ -28,6 +28,7 @@ pub(crate) fn setting(
     root: &Path,
 ) -> Result<Option<(String, String)>, IndexError> {
     let mut files = Vec::new();
+    let named = environment("PIP_CONFIG_FILE").map(PathBuf::from);
     for path in paths(environment, root) {
         let shown = printable(&path.display().to_string(), 200);
         match std::fs::read_to_string(&path) {
@@ -35,6 +36,8 @@ pub(crate) fn setting(
             // Not a directory is what /dev/null is, which stands for no home.
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+            // In somebody else's home. For pip there is none either.
+            Err(_) if named.as_ref() != Some(&path) && is_hidden(&path) => {}
             Err(error) => {
                 return Err(IndexError::BadSetting {
                     setting: shown,
@@ -55,6 +58,12 @@ pub(crate) fn setting(
         }
     }
     Ok(None)
+}
+
+/// Whether this user may not even know if there is such a file.
+fn is_hidden(path: &Path) -> bool {
+    let found = path.symlink_metadata();
+    found.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
 }
 
 /// The files, the one that wins first.

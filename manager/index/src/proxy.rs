@@ -26,7 +26,7 @@ impl Proxy {
     /// The proxy that pip is told of: pip asks everything through it, whatever `NO_PROXY` says. Else
     /// those that the usual variables name, in capitals or not.
     pub(crate) fn read(settings: &Settings<'_>) -> Result<Vec<Self>, IndexError> {
-        let of_pip = settings.first(&["PIP_PROXY"], "proxy")?;
+        let of_pip = Self::of_pip(settings)?;
         let mut direct = String::new();
         if of_pip.is_none() {
             let said = settings.variables(&["NO_PROXY", "no_proxy"])?;
@@ -56,6 +56,11 @@ impl Proxy {
             }
         }
         Ok(proxies)
+    }
+
+    /// The address of the proxy that pip is told of, and where.
+    pub(crate) fn of_pip(settings: &Settings<'_>) -> Result<Option<(String, String)>, IndexError> {
+        settings.first(&["PIP_PROXY"], "proxy")
     }
 
     /// Whether `url` is asked through it, unless its host is one of those that are asked directly.

@@ -2,6 +2,11 @@
 
 use url::Url;
 
+use crate::text::printable;
+
+/// Characters that are shown of an address: a server may lead to a long one.
+const LONGEST: usize = 2000;
+
 /// `url` fit to be printed: user and password replaced, query and fragment dropped.
 pub(crate) fn redact(url: &Url) -> String {
     let mut shown = url.clone();
@@ -15,7 +20,7 @@ pub(crate) fn redact(url: &Url) -> String {
             return format!("{}://***", url.scheme());
         }
     }
-    shown.to_string()
+    printable(shown.as_str(), LONGEST)
 }
 
 #[cfg(test)]
@@ -29,5 +34,13 @@ mod tests {
         assert_eq!(redact(&url), "https://***@example.org/simple/");
         let token = Url::parse("https://secret@example.org/simple/").unwrap();
         assert!(!redact(&token).contains("secret"));
+    }
+
+    #[test]
+    fn a_long_address_is_cut() {
+        let long = format!("https://example.org/{}", "a".repeat(LONGEST));
+        let shown = redact(&Url::parse(&long).unwrap());
+        assert_eq!(shown.chars().count(), LONGEST + 1);
+        assert!(long.starts_with(shown.trim_end_matches('…')), "{shown}");
     }
 }

@@ -13,7 +13,6 @@ use crate::error::IndexError;
 use crate::network::Network;
 use crate::progress::{Progress, Step};
 use crate::redact::redact;
-use crate::redirect::Unprotected;
 use crate::text::printable;
 
 /// How long to wait between tries.
@@ -59,21 +58,25 @@ impl Failure {
         } else {
             innermost(error).unwrap_or_else(|| "no valid answer".to_owned())
         };
-        let mut reason = printable(&reason, 300);
-        if let Some(place) = network.proxy(url) {
-            reason.push_str(&format!(", and {place} names a proxy"));
-        }
-        let url = redact(url);
         Self {
-            error: IndexError::Network { url, reason },
-            // What leads in circles or nowhere does so again.
-            again: !(error.is_redirect() || error.is_builder()),
+            error: unanswered(url, &reason, network),
+            // What leads nowhere does so again.
+            again: !error.is_builder(),
             asked: None,
         }
     }
 
+    /// Answers that only ever lead on, and will do so again.
+    pub(crate) fn led_on(url: &Url, network: &Network) -> Self {
+        Self::last(unanswered(url, "too many redirects", network))
+    }
+
     /// The answer, unless its status is another than 200.
-    pub(crate) fn unless_ok(url: &Url, response: Response) -> Result<Response, Self> {
+    pub(crate) fn unless_ok(
+        url: &Url,
+        response: Response,
+        network: &Network,
+    ) -> Result<Response, Self> {
         let status = response.status();
         if status == StatusCode::OK {
             return Ok(response);
@@ -83,10 +86,15 @@ impl Failure {
                 status,
                 StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
             );
+        let passed_over = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => network.netrc.passed_over.clone(),
+            _ => None,
+        };
         Err(Self {
             error: IndexError::Status {
                 url: redact(url),
                 status: status.as_u16(),
+                passed_over,
             },
             again,
             asked: asked(response.headers(), SystemTime::now()),
@@ -135,11 +143,18 @@ fn asked(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     }
 }
 
-/// Why the server's certificate, or where it leads, is not believed, where it is not.
-fn distrust(cause: &(dyn Error + 'static), url: &Url, network: &Network) -> Option<String> {
-    if let Some(unprotected) = cause.downcast_ref::<Unprotected>() {
-        return Some(unprotected.to_string());
+/// Nobody answers at `url`, which may be a proxy's fault.
+fn unanswered(url: &Url, reason: &str, network: &Network) -> IndexError {
+    let mut reason = printable(reason, 300);
+    if let Some(place) = network.proxy(url) {
+        reason.push_str(&format!(", and {place} names a proxy"));
     }
+    let url = redact(url);
+    IndexError::Network { url, reason }
+}
+
+/// Why the server's certificate is not believed, where it is not.
+fn distrust(cause: &(dyn Error + 'static), url: &Url, network: &Network) -> Option<String> {
     let rustls::Error::InvalidCertificate(reason) = cause.downcast_ref::<rustls::Error>()? else {
         return None;
     };

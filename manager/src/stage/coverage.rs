@@ -73,7 +73,8 @@ pub struct Covered {
     pub copies: Option<Copies>,
     /// By file, as its package names it: per cent.
     pub files: BTreeMap<String, f64>,
-    /// What coverage.py wrote and is too long to be kept, one sentence each.
+    /// What coverage.py wrote and is too long to be kept, and which commands were not run, one sentence
+    /// each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// Why this may not be whole, where the stage did not come to its end.
@@ -178,9 +179,17 @@ impl Stage for Coverage {
 
     fn read(&self, ran: &Ran, inputs: &Inputs) -> Result<Value, Failure> {
         let plan: TestPlan = tasks::read(inputs, tasks::TEST_PLAN)?;
-        let tests = plan.runs().count();
+        let lacking = test::lacking(self.name(), inputs, &plan)?;
+        let tests = test::runs(&lacking);
         let report = source::read(ran, &[NUMBERS, JSON, XML, ENCODED], tests + AFTER)?;
-        let notes = report.not_kept().collect();
+        let mut notes: Vec<String> = report.not_kept().collect();
+        for (run, lacks) in plan.runs().zip(&lacking) {
+            let without = lacks.as_ref().map(|text| {
+                let name = &run.name;
+                format!("`{name}` was not run, since `{text}` could not be had")
+            });
+            notes.extend(without);
+        }
         let ended = most_telling(report.commands.into_iter().take(tests));
         let ended = ended.ok_or_else(|| Failure::inconclusive("its tests did not start"))?;
         let numbers = report.results.get(NUMBERS);
@@ -329,7 +338,15 @@ mod tests {
                     json!({"framework": "pytest", "reason": "", "arguments": ["-m", "pytest"],
                         "interpreter": ["-O"], "directory": directory, "needed": [], "wanted": [],
                         "wanted_by": [], "notes": [],
-                        "further": [{"framework": "nose2", "arguments": ["-m", "nose2"]}]}),
+                        "further": [
+                            {"framework": "trial", "arguments": ["-m", "twisted.trial"],
+                                "requires": ["twisted"]},
+                            {"framework": "nose2", "arguments": ["-m", "nose2"]}]}),
+                ),
+                // Trial is not run, and the one after it is.
+                (
+                    "tools.coverage",
+                    json!({"files": [], "missing": ["twisted"], "unavailable": null}),
                 ),
             ];
             let inputs = inputs.map(|(kind, datum)| (kind.into(), Datum::of(&datum).unwrap()));
@@ -356,6 +373,8 @@ mod tests {
             let run = format!("-m coverage run --source={source}");
             assert_eq!(words(&tests[0], 5), format!("-O {run}"));
             assert_eq!(words(&tests[1], 4), run);
+            let last = tests[1]["argv"].as_array().and_then(|words| words.last());
+            assert_eq!(last, Some(&json!("nose2")));
             let of_coverage = after
                 .iter()
                 .filter(|command| command["argv"][2] == "coverage");

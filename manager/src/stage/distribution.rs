@@ -35,9 +35,9 @@ pub struct Distribution {
     pub extensions: Vec<String>,
     /// Scripts in `bin`.
     pub scripts: Vec<String>,
-    /// What it offers by name, in `entry_points.txt`.
+    /// What it offers by name, in `entry_points.txt`; `None` where there is one that cannot be read.
     #[serde(default)]
-    pub entry_points: EntryPoints,
+    pub entry_points: Option<EntryPoints>,
 }
 
 /// The path within site-packages.
@@ -86,7 +86,7 @@ pub(super) fn distribution(info: &str, files: &[RecordedFile]) -> Distribution {
             .filter(|script| !script.contains('/'))
             .map(str::to_owned)
             .collect(),
-        entry_points: EntryPoints::new(),
+        entry_points: Some(EntryPoints::new()),
     }
 }
 

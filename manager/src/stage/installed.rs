@@ -84,9 +84,16 @@ impl Installed {
                 into.sort();
                 into.dedup();
             }
-            for (group, points) in other.entry_points {
-                one.entry_points.entry(group).or_default().extend(points);
-            }
+            // What one of them does not tell is not told by the others.
+            one.entry_points = match (one.entry_points, other.entry_points) {
+                (Some(mut all), Some(others)) => {
+                    for (group, points) in others {
+                        all.entry(group).or_default().extend(points);
+                    }
+                    Some(all)
+                }
+                _ => None,
+            };
             one
         });
         target.ok_or_else(|| {
@@ -106,8 +113,8 @@ struct Listing {
     removed: BTreeSet<String>,
     /// By the path of the `.dist-info` or `.egg-info` directory: the files that it names.
     records: BTreeMap<String, Vec<RecordedFile>>,
-    /// By the same: what `entry_points.txt` says.
-    entry_points: BTreeMap<String, EntryPoints>,
+    /// By the same: what `entry_points.txt` says, where it can be read.
+    entry_points: BTreeMap<String, Option<EntryPoints>>,
 }
 
 impl Listing {
@@ -145,11 +152,17 @@ impl Listing {
             } else if let Some((_, info)) = in_info(&path, ".dist-info/entry_points.txt")
                 .or(in_info(&path, ".egg-info/entry_points.txt"))
             {
-                let mut bytes = vec![];
-                let most = left.min(entry_points::LONGEST_FILE as u64);
-                entry.take(most).read_to_end(&mut bytes)?;
-                left -= bytes.len() as u64;
-                let points = entry_points::parse(&String::from_utf8_lossy(&bytes));
+                let size = entry.size();
+                // Of a link nobody knows what it would lead to.
+                let readable =
+                    kind.is_file() && size <= left.min(entry_points::LONGEST_FILE as u64);
+                let mut points = None;
+                if readable {
+                    let mut bytes = vec![];
+                    entry.take(size).read_to_end(&mut bytes)?;
+                    left -= size;
+                    points = entry_points::parse_bytes(&bytes);
+                }
                 listing.entry_points.insert(info.to_owned(), points);
             }
             listing.files.insert(path);
@@ -200,7 +213,10 @@ impl Listing {
             ..file.clone()
         });
         let distributions = self.records.iter().map(|(info, files)| Distribution {
-            entry_points: self.entry_points.get(info).cloned().unwrap_or_default(),
+            entry_points: match self.entry_points.get(info) {
+                Some(points) => points.clone(),
+                None => Some(EntryPoints::new()),
+            },
             ..distribution(info, files)
         });
         Installed {
@@ -316,6 +332,33 @@ mod tests {
         };
         assert_eq!(found.files[0], file);
         assert!(found.cut.is_empty());
+    }
+
+    #[test]
+    fn entry_points_that_cannot_be_read_are_not_none() {
+        let info = format!("{SITE}/spam_egg-1.0.dist-info");
+        let (record, file) = (format!("{info}/RECORD"), format!("{info}/entry_points.txt"));
+        let of = |text: &str| {
+            let found = installed(&[(&record, "spam.py,,\n"), (&file, text)]);
+            found.target().unwrap().entry_points
+        };
+        let known = entry_points::parse("[a]\nb = c\n");
+        assert!(known.is_some());
+        assert_eq!(of("[a]\nb = c\n"), known);
+        let longest = "#".repeat(entry_points::LONGEST_FILE);
+        assert_eq!(of(&longest), Some(EntryPoints::new()));
+        assert_eq!(of(&format!("{longest}#")), None);
+        assert_eq!(of("[a\nb = c\n"), None);
+        let none = installed(&[(&record, "spam.py,,\n")]).target().unwrap();
+        assert_eq!(none.entry_points, Some(EntryPoints::new()));
+        // One of two directories that claim its name.
+        let other = format!("{SITE}/Spam.Egg-0.dist-info/RECORD");
+        let both = |text: &str| {
+            let files = [(&*other, ""), (&*record, "spam.py,,\n"), (&*file, text)];
+            installed(&files).target().unwrap().entry_points
+        };
+        assert_eq!(both("[a]\nb = c\n"), known);
+        assert_eq!(both("[a"), None);
     }
 
     #[test]

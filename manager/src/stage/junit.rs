@@ -4,16 +4,15 @@
 use std::collections::BTreeMap;
 
 use junit_parser::{TestStatus, TestSuite};
-use pyti_analyzer::amount;
 use quick_xml::Writer;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesCData, Event};
 use serde::{Deserialize, Serialize};
 
-use super::{subunit, wanting};
+use super::wanting;
 
-/// Results kept.
-const MOST: usize = 100_000;
+/// Results of one stage that are kept, however many commands and reports they are of.
+pub(super) const MOST: usize = 100_000;
 /// Characters kept of a name or a message.
 const LONGEST: usize = 2000;
 /// Suites within suites.
@@ -91,32 +90,39 @@ impl Counts {
     }
 }
 
-/// The results of all files of this kind; with what could not be read or is not kept, of [`subunit`]'s
-/// results too.
-pub(super) fn read(files: &BTreeMap<String, String>) -> (Vec<TestResult>, Vec<String>) {
-    let (mut results, mut problems, mut beyond) = (vec![], vec![], 0_usize);
+/// What reports say.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// The results that there is room for.
+    pub results: Vec<TestResult>,
+    /// How many there are besides.
+    pub beyond: usize,
+    /// What could not be read.
+    pub problems: Vec<String>,
+}
+
+/// What all files of this kind say, with so many results at most.
+pub(super) fn read(files: &BTreeMap<String, String>, room: usize) -> Said {
+    let mut said = Said::default();
     for (name, text) in files.iter().filter(|(name, _)| name.ends_with(".xml")) {
         let Some(text) = prepared(text) else {
-            problems.push(format!("{name} is no JUnit report, or too deep a one"));
+            let problem = format!("{name} is no JUnit report, or too deep a one");
+            said.problems.push(problem);
             continue;
         };
         match junit_parser::from_reader(&*text) {
-            Ok(suites) => suites
-                .suites
-                .iter()
-                .for_each(|suite| beyond += add(suite, 0, &mut results)),
-            Err(error) => problems.push(format!("{name} is no JUnit report: {error}")),
+            Ok(suites) => {
+                for suite in &suites.suites {
+                    said.beyond += add(suite, 0, room, &mut said.results);
+                }
+            }
+            Err(error) => {
+                let problem = format!("{name} is no JUnit report: {error}");
+                said.problems.push(problem);
+            }
         }
     }
-    let streams = files.iter().filter(|(name, _)| name.ends_with(".subunit"));
-    beyond += streams
-        .map(|(_, text)| subunit::beyond(text))
-        .sum::<usize>();
-    if beyond > 0 {
-        let more = amount(beyond as u64, "result is", "results are");
-        problems.push(format!("{more} not kept: more than {MOST}"));
-    }
-    (results, problems)
+    said
 }
 
 /// The results as JUnit XML, which is well formed whatever the tests said: a suite for each command that
@@ -244,9 +250,10 @@ fn prepared(text: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// Adds the results of a suite and of those within it; returns how many were too many.
-fn add(suite: &TestSuite, depth: usize, results: &mut Vec<TestResult>) -> usize {
-    let (room, all) = (MOST.saturating_sub(results.len()), suite.cases.len());
+/// Adds the results of a suite and of those within it, until there are `most`; returns how many were too
+/// many.
+fn add(suite: &TestSuite, depth: usize, most: usize, results: &mut Vec<TestResult>) -> usize {
+    let (room, all) = (most.saturating_sub(results.len()), suite.cases.len());
     for case in suite.cases.iter().take(room) {
         let (status, message) = match &case.status {
             TestStatus::Success => (Status::Passed, None),
@@ -286,7 +293,7 @@ fn add(suite: &TestSuite, depth: usize, results: &mut Vec<TestResult>) -> usize 
     if depth < DEEPEST {
         let within = suite.suites.iter();
         beyond += within
-            .map(|suite| add(suite, depth + 1, results))
+            .map(|suite| add(suite, depth + 1, most, results))
             .sum::<usize>();
     }
     beyond
@@ -304,30 +311,35 @@ mod tests {
     #[test]
     fn a_report_without_a_bottom_is_refused() {
         let files = BTreeMap::from([("a.xml".to_owned(), "<testsuite>".repeat(1 << 20))]);
-        let (results, problems) = read(&files);
+        let Said {
+            results, problems, ..
+        } = read(&files, MOST);
         assert!(results.is_empty());
         assert_eq!(problems, ["a.xml is no JUnit report, or too deep a one"]);
     }
 
     #[test]
     fn what_is_too_much_is_counted_and_what_is_too_long_is_cut() {
-        let case = r#"<testcase classname="a" name="b" time="0"/>"#.repeat(MOST);
+        let case = r#"<testcase classname="a" name="b" time="0"/>"#.repeat(10);
         let long = "é".repeat(LONGEST + 1);
         let long = format!(r#"<testcase classname="{long}" name="{long}" time="0"/>"#);
         let suite = |inside: &str| format!(r#"<testsuite name="s">{inside}</testsuite>"#);
         let within = suite(&format!("{}{}", suite(&case), suite(&long.repeat(2))));
         let xml = |suites: &str| format!("<testsuites>{suites}</testsuites>");
-        let stream = "success: a.b\n".repeat(MOST + 1);
         let files = BTreeMap::from([
             ("junit/a.xml".to_owned(), xml(&suite(&long))),
             ("junit/b.xml".to_owned(), xml(&within)),
-            ("junit/trial.subunit".to_owned(), stream),
         ]);
-        let (results, problems) = read(&files);
-        assert_eq!(results.len(), MOST);
-        let lengths = [&results[0].class, &results[0].name].map(|text| text.chars().count());
-        assert_eq!(lengths, [LONGEST; 2]);
-        assert_eq!(problems, ["4 results are not kept: more than 100000"]);
+        for (room, kept, beyond) in [(MOST, 13, 0), (10, 10, 3), (1, 1, 12)] {
+            let said = read(&files, room);
+            assert_eq!((said.results.len(), said.beyond), (kept, beyond));
+            let first = &said.results[0];
+            let lengths = [&first.class, &first.name].map(|text| text.chars().count());
+            assert_eq!(lengths, [LONGEST; 2]);
+            assert_eq!(said.problems, Vec::<String>::new());
+        }
+        let none = read(&files, 0);
+        assert_eq!((none.results.len(), none.beyond), (0, 13));
     }
 
     #[test]
@@ -343,7 +355,9 @@ E   no</failure></testcase><testcase classname="tests.test_a"
             ("junit/a.xml".to_owned(), xml.to_owned()),
             ("junit/b.xml".to_owned(), "<testsuites><".to_owned()),
         ]);
-        let (results, problems) = read(&files);
+        let Said {
+            results, problems, ..
+        } = read(&files, MOST);
         let short: Vec<_> = results
             .iter()
             .map(|result| {
@@ -391,11 +405,11 @@ E   no</failure></testcase><testcase classname="tests.test_a"
             result("e", Status::Error, Some("boom")),
         ];
         let text = String::from_utf8(write(&results, &[])).unwrap();
-        let (again, problems) = read(&BTreeMap::from([("a.xml".to_owned(), text)]));
-        assert_eq!(problems, Vec::<String>::new());
+        let again = read(&BTreeMap::from([("a.xml".to_owned(), text)]), MOST);
+        assert_eq!(again.problems, Vec::<String>::new());
         let mut expected = results.to_vec();
         expected[1].message = Some("1 < 2]]>".to_owned());
-        assert_eq!(again, expected);
+        assert_eq!(again.results, expected);
     }
 
     #[test]

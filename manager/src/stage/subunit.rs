@@ -4,21 +4,16 @@
 
 use super::junit::{Status, TestResult, last};
 
-/// Results kept.
-const MOST: usize = 100_000;
 /// Characters kept of a name.
 const LONGEST: usize = 2000;
 /// Bytes kept of a message while it is read.
 const LONGEST_BYTES: usize = 64 << 10;
 
-/// The results in a stream, the first ones of too many.
-pub(super) fn read(text: &str) -> Vec<TestResult> {
-    outcomes(text).take(MOST).map(result).collect()
-}
-
-/// How many results of a stream are not kept.
-pub(super) fn beyond(text: &str) -> usize {
-    outcomes(text).skip(MOST).count()
+/// The first results in a stream, so many at most, and how many there are besides.
+pub(super) fn read(text: &str, room: usize) -> (Vec<TestResult>, usize) {
+    let mut all = outcomes(text);
+    let results = all.by_ref().take(room).map(result).collect();
+    (results, all.count())
 }
 
 /// What a stream says of tests: how one ended, which, and its details.
@@ -82,12 +77,14 @@ mod tests {
 
     #[test]
     fn trials_reports_are_read() {
-        let results = read(
+        let (results, beyond) = read(
             "test: a.T.test_x\nnoise\nsuccessful: a.T.test_x\ntest: a.T.test_y\nfailure: a.T.test_y [\n\
             Traceback\nFailTest: 1 != 2 : no [ bracket ]\n]\nerror: a.T.test_z [\n\
             ConnectionRefusedError: [Errno 111] Connection refused\n]\nskip: a.T.test_s [\nwhy\n]\n\
             xfail: a.T.test_t [\nTraceback\n]\nuxsuccess: a.T.test_u\nerror: cut [\nTrace",
+            7,
         );
+        assert_eq!(beyond, 0);
         let short: Vec<_> = results
             .iter()
             .map(|result| {
@@ -128,8 +125,10 @@ mod tests {
 
     #[test]
     fn of_a_stream_without_end_the_rest_is_counted() {
-        let text = "success: a.T.test_x\nskip: a.T.test_y [\nwhy\n]\n".repeat(MOST / 2 + 1);
-        assert_eq!((read(&text).len(), beyond(&text)), (MOST, 2));
-        assert_eq!(beyond("success: a.T.test_x\n"), 0);
+        let text = "success: a.T.test_x\nskip: a.T.test_y [\nwhy\n]\n".repeat(6);
+        for (room, kept, beyond) in [(10, 10, 2), (12, 12, 0), (100, 12, 0), (0, 0, 12)] {
+            let (results, more) = read(&text, room);
+            assert_eq!((results.len(), more), (kept, beyond));
+        }
     }
 }

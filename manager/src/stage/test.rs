@@ -1,6 +1,7 @@
 //! The package's own tests, by the framework that it uses, in its source, with the package and what
 //! its tests require installed.
 
+mod lacking;
 mod parts;
 mod unreported;
 
@@ -21,6 +22,7 @@ use super::{Installed, Ran, Required, Stage, Tools, telling};
 use crate::cli::LimitArgs;
 use crate::order::{self, Order};
 use crate::tasks;
+pub(super) use lacking::{lacking, runs};
 use parts::{Came, Part, came};
 
 /// The report of trial, beside those of others.
@@ -47,7 +49,7 @@ pub struct Tests {
     pub command: Vec<String>,
     /// How that ended.
     pub ended: Ended,
-    /// Each of several commands, the first among them.
+    /// Each of several commands, the first among them, and those that could not be run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
     /// How many passed, failed, could not run, were skipped.
@@ -104,7 +106,8 @@ impl Stage for Test {
     fn read(&self, ran: &Ran, inputs: &Inputs) -> Result<Value, Failure> {
         let plan: TestPlan = tasks::read(inputs, tasks::TEST_PLAN)?;
         let directories = directories(&plan);
-        let report = source::read(ran, &texts(&directories), directories.len())?;
+        let lacking = lacking(self.name(), inputs, &plan)?;
+        let report = source::read(ran, &texts(&directories), runs(&lacking))?;
         let not_kept: Vec<String> = report.not_kept().collect();
         let python = tasks::python(inputs)?;
         let cut = report.cut.clone();
@@ -114,7 +117,7 @@ impl Stage for Test {
             results,
             mut problems,
             failure,
-        } = came(ran, &plan, &python, report, not_kept.is_empty());
+        } = came(ran, &plan, &python, report, &lacking, not_kept.is_empty());
         if results.is_empty()
             && let Some(failure) = failure
         {
@@ -251,7 +254,7 @@ fn said(result: &TestResult) -> Option<String> {
 /// What ran the tests, each once.
 fn frameworks(tests: &Tests) -> String {
     let mut names = vec![tests.framework.name()];
-    for part in &tests.parts {
+    for part in tests.parts.iter().filter(|part| part.ended.error.is_none()) {
         let name = part.framework.name();
         if !names.contains(&name) {
             names.push(name);
@@ -353,9 +356,11 @@ pub(super) fn order(
     let target = &prepared.target;
     let directories = directories(plan);
     let reports = texts(&directories);
-    let runs = plan.runs().zip(&reports).enumerate();
+    let lacking = lacking(stage, inputs, plan)?;
+    let runs = plan.runs().zip(&reports).zip(&lacking).enumerate();
     let mut commands: Vec<Command> = runs
-        .map(|(at, (run, directory))| {
+        .filter(|(_, (_, lacks))| lacks.is_none())
+        .map(|(at, ((run, directory), _))| {
             let mut env = run.environment.clone();
             // What the stage itself needs wins.
             env.extend(around.env.clone());
@@ -404,6 +409,7 @@ mod tests {
             interpreter: vec![],
             arguments: vec![],
             environment: BTreeMap::new(),
+            requires: vec![],
         }
     }
 

@@ -65,9 +65,12 @@ impl Action for AskMetadata {
             let source: Source = read(&inputs, SOURCE)?;
             let metadata = pyti_index::metadata(&fetched, &source, &*self.0.hook).await;
             let metadata = metadata.map_err(|error| blame(error.into()))?;
-            let told = self.0.hook.entry_points();
-            let described = Described::of(&metadata, &source, told);
+            let made = self.0.hook.entry_points();
+            let described = Described::of(&metadata, &source, made);
             let stages = &self.0.stages;
+            for note in &described.notes {
+                stages.note(format!("{METADATA}: {note}"));
+            }
             stages.summarise(METADATA, Some(described.summary()));
             stages.keep_datum(METADATA, &described).map_err(blame)?;
             provide(METADATA, &metadata)

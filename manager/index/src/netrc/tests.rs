@@ -138,7 +138,7 @@ fn what_cannot_be_understood_is_told_by_its_line_alone() {
 }
 
 /// What is read where these variables are set, each to a path below `root`, or why nothing is.
-fn read(variables: &[(&str, &str)], root: &Path) -> Result<Option<String>, String> {
+fn read_in(variables: &[(&str, &str)], root: &Path) -> Result<Netrc, String> {
     let environment = |name: &str| {
         let (_, path) = variables.iter().find(|(key, _)| *key == name)?;
         if path.is_empty() || path.starts_with('~') {
@@ -150,8 +150,11 @@ fn read(variables: &[(&str, &str)], root: &Path) -> Result<Option<String>, Strin
         environment: &environment,
         root,
     };
-    let netrc = Netrc::read(&settings).map_err(|error| error.to_string())?;
-    Ok(login(&netrc, "https://a/"))
+    Netrc::read(&settings).map_err(|error| error.to_string())
+}
+
+fn read(variables: &[(&str, &str)], root: &Path) -> Result<Option<String>, String> {
+    Ok(login(&read_in(variables, root)?, "https://a/"))
 }
 
 #[test]
@@ -187,31 +190,86 @@ fn the_file_is_the_named_one_else_one_in_the_home() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_named() {
+fn a_named_file_that_cannot_be_read_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
-    let path = root.join(".netrc");
-    let shown = path.display();
+    let path = root.join("named");
+    let refused = |reason: &str| -> Result<Option<String>, String> {
+        let shown = path.display();
+        Err(format!(
+            "failed to use {shown} of NETRC: {reason}; correct it, or do without by NETRC=/dev/null"
+        ))
+    };
+    let read = || read(&[("NETRC", "named")], root);
+    assert_eq!(read(), refused("No such file or directory (os error 2)"));
     std::fs::write(&path, "machine a password \"secret").unwrap();
-    let advice = "line 1: a quote does not end; correct it, or do without by NETRC=/dev/null";
-    let refused = format!("failed to use {shown}: {advice}");
-    assert_eq!(read(&[("HOME", "")], root), Ok(None));
-    assert_eq!(
-        read(&[("HOME", ".")], root).map_err(|told| told.replace("/./", "/")),
-        Err(refused)
-    );
-    let refused = format!("failed to use {shown} of NETRC: {advice}");
-    assert_eq!(read(&[("NETRC", ".netrc")], root), Err(refused));
-
+    assert_eq!(read(), refused("line 1: a quote does not end"));
     std::fs::write(&path, " ".repeat(1_048_577)).unwrap();
-    let refused = "it is larger than the limit of 1048576 bytes";
-    let refused = format!("failed to use {shown} of NETRC: {refused}");
-    assert_eq!(read(&[("NETRC", ".netrc")], root), Err(refused));
+    let reason = "it is larger than the limit of 1048576 bytes";
+    assert_eq!(read(), refused(reason));
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert_eq!(read(), refused("Is a directory (os error 21)"));
+}
 
-    let told = read(&[("NETRC", "missing")], root).unwrap_err();
-    let begin = format!(
-        "failed to use {} of NETRC: ",
-        root.join("missing").display()
-    );
-    assert!(told.starts_with(&begin), "{told}");
+fn make_fifo(path: &Path) {
+    let made = std::process::Command::new("mkfifo").arg(path).status();
+    assert!(made.unwrap().success());
+}
+
+#[test]
+fn a_named_pipe_is_read_to_its_end() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("named");
+    make_fifo(&path);
+    // Whoever opens one end waits for the other.
+    std::thread::spawn(move || std::fs::write(path, "machine a login one password first"));
+    let told = read(&[("NETRC", "named")], root.path());
+    assert_eq!(told, Ok(Some("one first".to_owned())));
+}
+
+#[test]
+fn a_file_in_the_home_that_cannot_be_read_is_passed_over_and_told_of() {
+    let put_text = |text: &str, path: &Path| std::fs::write(path, text).unwrap();
+    let cases: [(&dyn Fn(&Path), &str); 6] = [
+        (
+            &|path: &Path| put_text("machine a login one password p protocol ftp", path),
+            "line 1: a word is none of machine, default, login, account, password and macdef",
+        ),
+        (
+            &|path: &Path| put_text("machine a login one password \"secret", path),
+            "line 1: a quote does not end",
+        ),
+        (
+            &|path: &Path| put_text(&" ".repeat(1_048_577), path),
+            "it is larger than the limit of 1048576 bytes",
+        ),
+        (
+            &|path: &Path| std::fs::create_dir(path).unwrap(),
+            "it is no plain file",
+        ),
+        (&make_fifo, "it is no plain file"),
+        (
+            &|path: &Path| std::os::unix::fs::symlink(".netrc", path).unwrap(),
+            "Too many levels of symbolic links (os error 40)",
+        ),
+    ];
+    for (put, reason) in cases {
+        let root = tempfile::tempdir().unwrap();
+        let home = root.path().join("home");
+        std::fs::create_dir(&home).unwrap();
+        put(&home.join(".netrc"));
+        // Pip does not look at it where there is the other.
+        let second = "machine a login two password p";
+        std::fs::write(home.join("_netrc"), second).unwrap();
+        let netrc = read_in(&[("HOME", "home")], root.path()).unwrap();
+        assert_eq!(login(&netrc, "https://a/"), None, "{reason}");
+        let path = home.join(".netrc");
+        let told = format!("{} was passed over: {reason}", path.display());
+        assert_eq!(netrc.passed_over, Some(told));
+    }
+
+    let root = tempfile::tempdir().unwrap();
+    let netrc = read_in(&[("HOME", "home")], root.path()).unwrap();
+    assert_eq!(netrc.passed_over, None);
 }

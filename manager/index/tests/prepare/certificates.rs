@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 
 use super::child::{self, FETCHED, outcome};
+use super::proxy::Proxy;
 use super::server::{FILE, PAGE, Server, Trouble, answer};
 
 /// The client is this same test in another process.
@@ -110,13 +111,66 @@ fn an_authority_that_pip_is_told_of_is_known() {
     let configured = pip_conf(all.home.path(), &format!("cert = {}", file.display()));
     let told = outcome(
         &all.index,
+        &[("PIP_CONFIG_FILE", &configured), ("SSL_CERT_FILE", other)],
+    );
+    assert_eq!(told, FETCHED);
+}
+
+#[test]
+fn of_several_that_are_named_the_one_counts_that_counts_for_pip() {
+    let all = authorities();
+    let ([_, known], [_, other]) = (&all.known, &all.other);
+    let configured = pip_conf(all.home.path(), &format!("cert = {}", other.display()));
+    for (first, second) in [
+        ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+        ("REQUESTS_CA_BUNDLE", "PIP_CERT"),
+        ("CURL_CA_BUNDLE", "PIP_CERT"),
+        ("CURL_CA_BUNDLE", "SSL_CERT_FILE"),
+        ("PIP_CERT", "SSL_CERT_FILE"),
+    ] {
+        let told = outcome(
+            &all.index,
+            &[
+                (first, known),
+                (second, other),
+                ("PIP_CONFIG_FILE", &configured),
+            ],
+        );
+        assert_eq!(told, FETCHED, "{first} before {second}");
+    }
+}
+
+#[test]
+fn beside_pip_s_own_proxy_its_own_authorities_alone_count() {
+    let all = authorities();
+    let ([_, known], [_, other]) = (&all.known, &all.other);
+    let proxy = Proxy::start(all.server.port);
+    let address = format!("127.0.0.1:{}", proxy.port);
+    for name in ["PIP_CERT", "SSL_CERT_FILE"] {
+        let told = outcome(
+            &all.index,
+            &[
+                ("PIP_PROXY", &address),
+                (name, known),
+                ("REQUESTS_CA_BUNDLE", other),
+                ("CURL_CA_BUNDLE", other),
+            ],
+        );
+        assert_eq!(told, FETCHED, "{name}");
+    }
+    assert_eq!(proxy.asked().len(), 4);
+
+    // The usual variables name a proxy for pip too, but not one of its own.
+    let told = outcome(
+        &all.index,
         &[
-            ("PIP_CONFIG_FILE", &configured),
-            ("REQUESTS_CA_BUNDLE", other),
-            ("SSL_CERT_FILE", other),
+            ("HTTPS_PROXY", &address),
+            ("REQUESTS_CA_BUNDLE", known),
+            ("PIP_CERT", other),
         ],
     );
     assert_eq!(told, FETCHED);
+    assert_eq!(proxy.asked().len(), 6);
 }
 
 #[test]

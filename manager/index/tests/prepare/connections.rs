@@ -1,6 +1,8 @@
 //! Connections that break, and servers that are busy.
 
 use std::ffi::OsStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use pyti_index::ErrorKind;
@@ -135,6 +137,29 @@ async fn a_page_that_leads_to_itself_is_not_followed_for_ever() {
     let message = server.bench().refusal("target").await;
     assert!(message.contains("too many redirects"), "{message}");
     assert!(server.connections() < 20, "{}", server.connections());
+}
+
+#[tokio::test]
+async fn hosts_that_lead_to_one_another_are_not_followed_for_ever() {
+    let port = Arc::new(AtomicU16::new(0));
+    let own = Arc::clone(&port);
+    let server = Server::start(None, move |path, before, _| {
+        let hosts = ["localhost", "127.0.0.1"];
+        let (host, port) = (hosts[before % 2], own.load(Ordering::SeqCst));
+        let location = format!("Location: http://{host}:{port}{path}\r\n");
+        Some(answer("302 Found", &location, b""))
+    });
+    port.store(server.port, Ordering::SeqCst);
+    let message = server.bench().refusal("target").await;
+    assert_eq!(
+        message,
+        format!(
+            "failed to fetch http://127.0.0.1:{}{PAGE}: too many redirects; check the network and the \
+             index address",
+            server.port
+        )
+    );
+    assert_eq!(server.connections(), 11);
 }
 
 #[test]

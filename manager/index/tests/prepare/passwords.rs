@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::child::{FETCHED, outcome};
+use super::child::{FETCHED, Variables, outcome};
 use super::server::{FILE, PAGE, Server, answer, page};
 
 /// `user:secret`, as a header has it.
@@ -82,6 +82,83 @@ fn a_redirect_takes_no_password_to_another_host() {
     assert_eq!(outcome(&server.index(), &[("NETRC", &file)]), FETCHED);
     assert_eq!(asked(&server), (1, 1));
     assert_eq!(asked(&other), (2, 0));
+}
+
+/// A server that leads to `host`, and that one's server.
+fn leading_to(host: &'static str) -> (Server, Server) {
+    let other = Server::start(None, |_, _, _| None);
+    let port = other.port;
+    let server = Server::start(None, move |path, _, _| {
+        let location = format!("Location: http://theirs:word@{host}:{port}{path}\r\n");
+        Some(answer("302 Found", &location, b""))
+    });
+    (server, other)
+}
+
+#[test]
+fn whom_a_redirect_leads_to_gets_what_is_kept_for_that_host() {
+    let (_home, file) = home(
+        "machine 127.0.0.1 login other password own\nmachine localhost login user password secret",
+    );
+    for host in ["localhost", "127.0.0.1"] {
+        let (server, other) = leading_to(host);
+        assert_eq!(outcome(&server.index(), &[("NETRC", &file)]), FETCHED);
+        assert_eq!((asked(&server), asked(&other)), ((1, 1), (2, 2)), "{host}");
+        for request in other.requests() {
+            assert_eq!(request.contains(LOGIN), host == "localhost", "{request}");
+        }
+    }
+}
+
+#[test]
+fn the_address_s_own_password_stays_with_its_server() {
+    let with_password = |server: &Server| server.index().replace("127.", "user:secret@127.");
+    let (_home, file) = home("machine localhost login other password own");
+    for (host, expected) in [("127.0.0.1", (2, 0)), ("localhost", (2, 2))] {
+        let (server, other) = leading_to(host);
+        let told = outcome(&with_password(&server), &[("NETRC", &file)]);
+        assert_eq!(told, FETCHED, "{host}");
+        assert_eq!((asked(&server), asked(&other)), ((1, 1), expected));
+        assert!(server.requests().concat().contains(LOGIN), "{host}");
+        assert!(!other.requests().concat().contains(LOGIN), "{host}");
+    }
+
+    let server = Server::start(None, |path, before, _| {
+        let itself = format!("Location: {path}\r\n");
+        (before == 0).then(|| answer("302 Found", &itself, b""))
+    });
+    assert_eq!(outcome(&with_password(&server), &[]), FETCHED);
+    assert_eq!(asked(&server), (4, 4));
+    for request in server.requests() {
+        assert!(request.contains(LOGIN), "{request}");
+    }
+}
+
+#[test]
+fn a_file_in_the_home_that_cannot_be_read_stops_nothing() {
+    let (home, file) = home("machine 127.0.0.1 login user password secret protocol ftp");
+    let directory = home.path();
+    let variables: &Variables<'_> = &[("HOME", &directory)];
+    let server = Server::start(None, |_, _, _| None);
+    assert_eq!(outcome(&server.index(), variables), FETCHED);
+    assert_eq!(asked(&server), (2, 0));
+
+    let end = format!(
+        " or in ~/.netrc; {} was passed over: line 1: a word is none of machine, default, login, \
+         account, password and macdef",
+        file.display()
+    );
+    for (status, expected) in [
+        ("401 Unauthorized", true),
+        ("403 Forbidden", true),
+        ("402 Payment Required", false),
+    ] {
+        let server = Server::start(None, move |_, _, _| Some(answer(status, "", b"")));
+        let told = outcome(&server.index(), variables);
+        assert!(told.contains(&status[..3]), "{told}");
+        assert_eq!(told.ends_with(&end), expected, "{told}");
+        assert!(!told.contains("secret"), "{told}");
+    }
 }
 
 #[test]

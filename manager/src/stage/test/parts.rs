@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use pyti_analyzer::amount;
 use pyti_graph::Failure;
 use pyti_vm::Interpreter;
 use serde::{Deserialize, Serialize};
 
 use super::unreported::{Unreported, nothing_reported};
-use super::{SUBUNIT, command};
-use crate::stage::junit::{self, Counts, TestResult};
+use super::{SUBUNIT, command, runs};
+use crate::stage::junit::{self, Counts, MOST, Said, TestResult};
 use crate::stage::source::{Ended, Report};
-use crate::stage::test_plan::{Framework, TestPlan, reports};
+use crate::stage::test_plan::{Framework, Run, TestPlan, reports};
 use crate::stage::{Ran, subunit};
 
 /// One of several commands.
@@ -20,11 +21,11 @@ pub struct Part {
     pub name: String,
     /// What ran its tests.
     pub framework: Framework,
-    /// What was executed.
+    /// What was executed; empty where it was not run.
     pub command: Vec<String>,
     /// How that ended.
     pub ended: Ended,
-    /// How many of its tests passed, failed, could not run, were skipped.
+    /// How many of its tests passed, failed, could not run, were skipped, as far as they are kept.
     pub counts: Counts,
     /// Why there is no result of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,23 +35,25 @@ pub struct Part {
 /// What came of all of them.
 #[derive(Debug, Default)]
 pub(super) struct Came {
-    /// Those that were run, in their order.
+    /// Those that were run, and those whose framework could not be had, in their order.
     pub parts: Vec<Part>,
-    /// Their results, in the same order.
+    /// Their results, in the same order, [`MOST`] in all.
     pub results: Vec<TestResult>,
-    /// Reports that could not be read.
+    /// Reports that could not be read, and results that are not kept.
     pub problems: Vec<String>,
     /// What it means where one of them left no result.
     pub failure: Option<Failure>,
 }
 
-/// What came of the commands of a plan. `kept` says that no report of theirs was too long to be kept:
-/// else it is not known which of them left none.
+/// What came of the commands of a plan, of which some may not have been run, `lacking` what they require.
+/// `kept` says that no report of theirs was too long to be kept: else it is not known which of them left
+/// none.
 pub(super) fn came(
     ran: &Ran,
     plan: &TestPlan,
     python: &Interpreter,
     report: Report,
+    lacking: &[Option<String>],
     kept: bool,
 ) -> Came {
     let Report {
@@ -59,18 +62,37 @@ pub(super) fn came(
         cut,
         ..
     } = report;
+    let mut commands = commands.into_iter();
     let mut came = Came::default();
     let mut failures: Vec<Failure> = vec![];
-    for (at, (run, ended)) in plan.runs().zip(commands).enumerate() {
+    let (mut room, mut beyond) = (MOST, 0);
+    for (at, (run, lacks)) in plan.runs().zip(lacking).enumerate() {
+        if let Some(requirement) = lacks {
+            let part = not_run(run, requirement);
+            failures.extend(part.nothing.as_ref().map(Failure::inconclusive));
+            came.parts.push(part);
+            continue;
+        }
+        let Some(ended) = commands.next() else {
+            break;
+        };
         let directory = format!("{}/", reports(at));
         let (own, others): (BTreeMap<_, _>, BTreeMap<_, _>) = files
             .into_iter()
             .partition(|(name, _)| name.starts_with(&directory));
         files = others;
-        let (mut results, problems) = junit::read(&own);
+        let Said {
+            mut results,
+            beyond: mut more,
+            problems,
+        } = junit::read(&own, room);
         if let Some(text) = own.get(&format!("{directory}{SUBUNIT}")) {
-            results.extend(subunit::read(text));
+            let (others, rest) = subunit::read(text, room.saturating_sub(results.len()));
+            results.extend(others);
+            more += rest;
         }
+        room = room.saturating_sub(results.len());
+        beyond += more;
         for result in &mut results {
             result.run = at;
         }
@@ -81,9 +103,9 @@ pub(super) fn came(
             ended: &ended,
             problems: &problems,
             cut: cut.as_deref(),
-            alone: plan.further.is_empty(),
+            alone: runs(lacking) == 1,
         };
-        let nothing = kept && results.is_empty();
+        let nothing = kept && results.is_empty() && more == 0;
         let failure = nothing
             .then(|| nothing_reported(ran, &unreported))
             .flatten();
@@ -99,10 +121,35 @@ pub(super) fn came(
         came.problems.extend(problems);
         came.results.extend(results);
     }
+    if beyond > 0 {
+        let more = amount(beyond as u64, "result is", "results are");
+        came.problems
+            .push(format!("{more} not kept: more than {MOST}"));
+    }
     // That there is nothing to run says least.
     failures.sort_by_key(|failure| matches!(failure, Failure::NotApplicable(_)));
     came.failure = failures.into_iter().next();
     came
+}
+
+/// A command whose framework could not be had, for want of this requirement.
+fn not_run(run: &Run, requirement: &str) -> Part {
+    let error = format!("`{requirement}` could not be had");
+    let framework = run.framework.name();
+    Part {
+        name: run.name.clone(),
+        framework: run.framework,
+        command: vec![],
+        counts: Counts::default(),
+        nothing: Some(format!("{framework} was not run, since {error}")),
+        ended: Ended {
+            exit: None,
+            signal: None,
+            timed_out: false,
+            error: Some(error),
+            seconds: 0.0,
+        },
+    }
 }
 
 #[cfg(test)]
@@ -121,15 +168,26 @@ mod tests {
 
     /// What comes of two commands, of pytest and of unittest, that ended so and left these files.
     fn of_two(exits: &[Option<i32>], files: &[(&str, String)], kept: bool) -> Came {
+        of_both([None, None], exits, files, kept)
+    }
+
+    /// The same, where they lack this.
+    fn of_both(
+        lacking: [Option<&str>; 2],
+        exits: &[Option<i32>],
+        files: &[(&str, String)],
+        kept: bool,
+    ) -> Came {
         let commands: Vec<Ended> = exits.iter().map(|exit| ended(*exit)).collect();
         let files: BTreeMap<_, _> = files.iter().cloned().collect();
         let result = serde_json::json!({"commands": commands, "results": files});
         let ran = hostile::ran(&result.to_string());
-        let report = source::read(&ran, &["junit", "junit-2"], 2).unwrap();
+        let lacking = lacking.map(|lacks| lacks.map(str::to_owned));
+        let report = source::read(&ran, &["junit", "junit-2"], runs(&lacking)).unwrap();
         let mut plan = plan(Framework::Pytest);
         plan.further = vec![run(Framework::Unittest)];
         let python = Interpreter::new("/usr/bin/python3", "3.13", "2.41").unwrap();
-        came(&ran, &plan, &python, report, kept)
+        came(&ran, &plan, &python, report, &lacking, kept)
     }
 
     #[test]
@@ -169,6 +227,56 @@ mod tests {
         // Reports that are too long to be kept may be those of any.
         let came = of_two(&[Some(0), Some(1)], &files, false);
         assert_eq!(came.parts[1].nothing, None);
+    }
+
+    #[test]
+    fn a_command_whose_framework_could_not_be_had_is_told_and_fails_nothing() {
+        let lacking = [None, Some("unittest-xml-reporting")];
+        let files = [
+            ("junit/pytest.xml", xml("x", "")),
+            // Nobody asked it to.
+            ("junit-2/TEST-a.xml", xml("y", "")),
+        ];
+        let came = of_both(lacking, &[Some(0)], &files, true);
+        let names: Vec<&str> = came.parts.iter().map(|part| part.name.as_str()).collect();
+        assert_eq!(names, ["pytest", "unittest"]);
+        assert_eq!((came.results.len(), came.parts[0].counts.passed), (1, 1));
+        let part = &came.parts[1];
+        let why = "unittest was not run, since `unittest-xml-reporting` could not be had";
+        assert_eq!(part.nothing.as_deref(), Some(why));
+        assert_eq!((part.command.len(), part.counts), (0, Counts::default()));
+        assert_eq!(came.problems, Vec::<String>::new());
+        // That the other one found nothing to run does not tell that there is nothing.
+        let came = of_both(lacking, &[Some(5)], &[], true);
+        assert_eq!(came.failure, Some(Failure::inconclusive(why)));
+        let came = of_both(lacking, &[Some(4)], &[], true);
+        let why = "pytest reported no test, exit status 4";
+        assert_eq!(came.failure, Some(Failure::package(why)));
+    }
+
+    #[test]
+    fn results_of_all_commands_together_are_bounded() {
+        let stream = |count| "success: a.b\n".repeat(count);
+        let files = [
+            ("junit/pytest.xml", xml("x", "")),
+            ("junit/trial.subunit", stream(MOST - 2)),
+            ("junit-2/TEST-a.xml", xml("y", "")),
+            ("junit-2/trial.subunit", stream(3)),
+        ];
+        let came = of_two(&[Some(0), Some(0)], &files, true);
+        assert_eq!(came.results.len(), MOST);
+        let kept = |at: usize| came.parts[at].counts.passed;
+        assert_eq!((kept(0), kept(1)), (MOST - 1, 1));
+        assert_eq!(came.problems, ["3 results are not kept: more than 100000"]);
+        // One of which nothing is kept left results nevertheless.
+        let mut files = files;
+        files[1].1 = stream(MOST);
+        let came = of_two(&[Some(0), Some(0)], &files, true);
+        assert_eq!(came.results.len(), MOST);
+        assert_eq!(came.parts[1].counts, Counts::default());
+        assert_eq!(came.parts[1].nothing, None);
+        assert_eq!(came.problems, ["5 results are not kept: more than 100000"]);
+        assert_eq!(came.failure, None);
     }
 
     #[test]

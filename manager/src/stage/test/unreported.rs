@@ -67,7 +67,9 @@ pub(super) fn nothing_reported(ran: &Ran, unreported: &Unreported<'_>) -> Option
         return None;
     }
     let none = ended.exit == Some(NO_TESTS)
-        || ended.exit == Some(0)
+        // Of several it is not known whose words they are.
+        || alone
+            && ended.exit == Some(0)
             && SAY_NONE.contains(&runs)
             && ran.output("stderr").contains("Ran 0 tests");
     let mut reason = format!("{framework} reported no test, {}", ended.how());
@@ -309,6 +311,31 @@ mod tests {
             nothing_reported(&ran, &unreported),
             Some(Failure::package("pytest reported no test, exit status 4"))
         );
+    }
+
+    #[test]
+    fn what_one_of_several_commands_says_of_its_tests_is_not_believed_of_another() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("stderr"), "Ran 0 tests in 0.000s\n").unwrap();
+        let mut ran = hostile::ran("");
+        ran.directory = directory.path().to_owned();
+        let made = |framework, exit, alone| {
+            let ended = ended(Some(exit));
+            let unreported = Unreported {
+                alone,
+                ..left_nothing(framework, &ended)
+            };
+            nothing_reported(&ran, &unreported)
+        };
+        for framework in SAY_NONE {
+            let name = framework.name();
+            let none = Failure::NotApplicable(format!("{name} found no tests in its source"));
+            assert_eq!(made(framework, 0, true), Some(none.clone()));
+            let unknown = format!("{name} reported no test, exit status 0");
+            assert_eq!(made(framework, 0, false), Some(Failure::package(unknown)));
+            // Its exit status is its own.
+            assert_eq!(made(framework, NO_TESTS, false), Some(none));
+        }
     }
 
     #[test]

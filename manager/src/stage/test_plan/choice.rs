@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use pyti_analyzer::amount;
 
-use super::Run;
 use super::command::{Call, call};
 use super::environment::Environment;
 use super::files::Files;
 use super::framework::Framework;
 use super::invocation::arguments;
+use super::{PythonVersion, Run};
 
 /// Commands of one environment that are run.
 const MOST: usize = 8;
@@ -48,6 +48,7 @@ impl Choice {
                 interpreter: vec![],
                 arguments: arguments(framework, words.unwrap_or_default(), 0, "", files),
                 environment: BTreeMap::new(),
+                requires: vec![],
             },
             further: vec![],
             reason,
@@ -64,9 +65,10 @@ pub(super) fn of_environment(
     index: usize,
     environment: &Environment,
     files: &Files,
+    python: PythonVersion,
 ) -> Option<Choice> {
     let directory = environment.directory.as_str();
-    let calls = Calls::of(environment, files);
+    let calls = Calls::of(environment, files, python);
     let mut runs: Vec<Run> = vec![];
     let (mut unset, mut notes): (Vec<String>, Vec<String>) = (vec![], vec![]);
     for (at, (command, call)) in calls.run.into_iter().enumerate() {
@@ -90,6 +92,7 @@ pub(super) fn of_environment(
             interpreter: call.interpreter,
             arguments: arguments(call.framework, call.words, at, directory, files),
             environment: variables.set,
+            requires: vec![],
         });
     }
     notes.extend(told(&environment.origin, &calls.not_run));
@@ -115,30 +118,42 @@ pub(super) fn of_environment(
 struct Calls<'e> {
     /// Those that are run, one after the other, with what they call.
     run: Vec<(&'e [String], Call)>,
-    /// Those that are not: they do not follow the first one, or are too many.
+    /// Those that are not: they do not follow the first one, need an older pytest than one that they
+    /// follow, or are too many.
     not_run: Vec<&'e [String]>,
 }
 
 impl<'e> Calls<'e> {
-    fn of(environment: &'e Environment, files: &Files) -> Self {
+    fn of(environment: &'e Environment, files: &Files, python: PythonVersion) -> Self {
         let mut calls = Self::default();
         let mut script = None;
         for (at, command) in environment.commands.iter().enumerate() {
             let Some(call) = call(command, &environment.directory, files) else {
                 continue;
             };
+            let call = call.understood_by(python);
             // The same again would tell nothing more.
             if calls.run.iter().any(|(_, other)| call.is_as(other)) {
                 continue;
             }
             let own = environment.script(at);
-            if *script.get_or_insert(own) == own && calls.run.len() < MOST {
+            let follows = *script.get_or_insert(own) == own && calls.run.len() < MOST;
+            if follows && !calls.would_make_older(&call) {
                 calls.run.push((command.as_slice(), call));
             } else {
                 calls.not_run.push(command.as_slice());
             }
         }
         calls
+    }
+
+    /// Whether one that is run before would be run by an older pytest for the sake of this one: there is one
+    /// for all of them.
+    fn would_make_older(&self, call: &Call) -> bool {
+        let of_pytest = |(_, before): &(&[String], Call)| {
+            matches!(before.framework, Framework::Pytest | Framework::Doctest)
+        };
+        call.framework == Framework::Nose && self.run.iter().any(of_pytest)
     }
 }
 
@@ -155,7 +170,7 @@ fn told(origin: &str, commands: &[&[String]]) -> Option<String> {
 mod tests {
     use pyti_index::CoreMetadata;
 
-    use super::super::{PythonVersion, TestPlan, plan};
+    use super::super::{TestPlan, plan};
     use super::*;
 
     fn planned(files: &[(&str, &str)]) -> TestPlan {
@@ -183,12 +198,66 @@ mod tests {
             plan.reason,
             "tox.ini [testenv] runs `pytest a`, then `python -O -m unittest`"
         );
-        assert_eq!(plan.needed, ["pytest", "unittest-xml-reporting"]);
         let last = &plan.further[0];
         assert_eq!(last.framework, Framework::Unittest);
         assert_eq!(last.interpreter, ["-O"]);
         let reports = &last.arguments[..4];
         assert_eq!(reports, ["-m", "xmlrunner", "-o", "{work}/junit-2"]);
+    }
+
+    #[test]
+    fn what_only_a_further_command_needs_is_no_more_than_wanted() {
+        let plan = of_tox("    pytest a\n    python -m unittest\n    trial b\n    pytest b\n");
+        assert_eq!(plan.needed, ["pytest"]);
+        let wanted = ["unittest-xml-reporting", "twisted", "python-subunit"];
+        assert_eq!(plan.wanted, wanted);
+        assert_eq!(plan.first.requires, Vec::<String>::new());
+        let requires: Vec<String> = plan
+            .further
+            .iter()
+            .map(|run| run.requires.join("|"))
+            .collect();
+        let expected = ["unittest-xml-reporting", "twisted|python-subunit", "pytest"];
+        assert_eq!(requires, expected);
+        // What the package says comes first, and nothing is there twice.
+        let tox = "[testenv]\ndeps = nose2\n    zest\ncommands =\n    pytest a\n    nose2\n    \
+            python -m unittest\n";
+        let plan = planned(&[("tox.ini", tox)]);
+        assert_eq!(plan.wanted, ["nose2", "zest", "unittest-xml-reporting"]);
+    }
+
+    #[test]
+    fn a_further_command_changes_no_pytest_of_one_before_it() {
+        let plan = of_tox("    pytest a\n    nosetests b\n    nose2\n");
+        assert_eq!(names(&plan), ["pytest a", "nose2"]);
+        let told = "1 further test command of tox.ini [testenv] is not run: `nosetests b`";
+        assert_eq!(plan.notes, [told]);
+        assert_eq!((plan.needed.len(), plan.wanted.len()), (1, 1), "{plan:?}");
+        // Where no pytest is before it, its own is nobody else's.
+        let plan = of_tox("    python -m unittest\n    nosetests b\n");
+        assert_eq!(names(&plan), ["python -m unittest", "nosetests b"]);
+        assert_eq!(plan.wanted, ["pytest<8"]);
+        let plan = of_tox("    nosetests a\n    pytest b\n");
+        assert_eq!(names(&plan), ["nosetests a", "pytest b"]);
+        assert_eq!(plan.needed, ["pytest<8"]);
+    }
+
+    #[test]
+    fn what_differs_only_in_what_the_interpreter_is_not_told_is_the_same() {
+        let tox = "[testenv]\ncommands =\n    python -X dev -m pytest a\n    pytest a\n";
+        let files = Files::of(&[("tox.ini", tox), ("a/test_a.py", "")]);
+        let of = |major, minor| {
+            let python = PythonVersion { major, minor };
+            plan(&files, &CoreMetadata::default(), python).unwrap()
+        };
+        let two = of(2, 7);
+        assert_eq!(names(&two), ["python -X dev -m pytest a"]);
+        assert_eq!(two.first.interpreter, Vec::<String>::new());
+        let told = "1 option of the test command is left out: `-X dev`";
+        assert_eq!(two.notes, [told]);
+        let three = of(3, 9);
+        assert_eq!(three.first.interpreter, ["-Xdev"]);
+        assert_eq!(three.further.len(), 1);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
+use super::PythonVersion;
 use super::choice::{Choice, of_environment};
 use super::environment::Environment;
 use super::files::Files;
@@ -78,11 +79,15 @@ const IMPORTS: [(&[&str], Framework); 5] = [
 ///
 /// # Errors
 /// It has no tests.
-pub(super) fn choose(files: &Files, environments: &[Environment]) -> Result<Choice, String> {
+pub(super) fn choose(
+    files: &Files,
+    environments: &[Environment],
+    python: PythonVersion,
+) -> Result<Choice, String> {
     let found = environments
         .iter()
         .enumerate()
-        .find_map(|(index, environment)| of_environment(index, environment, files));
+        .find_map(|(index, environment)| of_environment(index, environment, files, python));
     if let Some(choice) = found {
         return Ok(choice);
     }
@@ -202,7 +207,7 @@ fn django(files: &Files) -> Option<(Vec<String>, String)> {
 mod tests {
     use pyti_index::CoreMetadata;
 
-    use super::super::{PythonVersion, plan};
+    use super::super::plan;
     use super::*;
 
     fn chosen(texts: &[(&str, &str)]) -> (Framework, String) {

@@ -80,6 +80,10 @@ pub struct Run {
     /// for places in the guest.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+    /// Requirements (PEP 508) of the framework of a further command, which is not run where one of them
+    /// cannot be had; those of the first are in [`TestPlan::needed`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<String>,
 }
 
 /// The datum `test-plan`.
@@ -104,11 +108,12 @@ pub struct TestPlan {
     /// installed may be Python 3 that was made of the sources.
     #[serde(default)]
     pub converted: bool,
-    /// Requirements (PEP 508) without which the tests cannot be run.
+    /// Requirements (PEP 508) without which the first command cannot be run.
     pub needed: Vec<String>,
-    /// What the package says that its tests require.
+    /// What the package says that its tests require, and after that what further commands do: it must
+    /// not cost the first one its results.
     pub wanted: Vec<String>,
-    /// Where it says so.
+    /// Where the package says so.
     pub wanted_by: Vec<String>,
     /// What of its files is not understood or not followed, and what of its tests is not run, one
     /// sentence each.
@@ -142,7 +147,7 @@ pub(in crate::stage) fn plan(
     python: PythonVersion,
 ) -> Result<TestPlan, String> {
     let environments = environments(files, python);
-    let mut choice = choose(files, &environments)?;
+    let mut choice = choose(files, &environments, python)?;
     let environment = choice.environment.and_then(|index| environments.get(index));
     let environment = environment.or_else(|| for_tests(&environments));
     let wanted = wanted(files, metadata, environment);
@@ -173,7 +178,8 @@ pub(super) fn of_command(
     let reason = format!("the user said `{name}`");
     let mut choice = Choice::of(Framework::Command, reason, None, files);
     choice.first.name = name;
-    match command::call(command, "", files) {
+    let call = command::call(command, "", files);
+    match call.map(|call| call.understood_by(python)) {
         Some(call) => {
             choice.notes.extend(call.note("the test command"));
             let mut variables = Variables::default();
@@ -193,18 +199,26 @@ pub(super) fn of_command(
     of_choice(choice, wanted, files, python)
 }
 
-fn of_choice(mut choice: Choice, wanted: Wanted, files: &Files, python: PythonVersion) -> TestPlan {
+fn of_choice(
+    mut choice: Choice,
+    mut wanted: Wanted,
+    files: &Files,
+    python: PythonVersion,
+) -> TestPlan {
     let short = |text: &String| escape_within(text, LONGEST).to_string();
     let unread = files.unread_note();
-    let mut needed: Vec<String> = vec![];
+    let needed = own(choice.first.framework, files);
+    for run in &mut choice.further {
+        run.requires = own(run.framework, files);
+        for text in &run.requires {
+            if !needed.contains(text) && !wanted.requirements.contains(text) {
+                wanted.requirements.push(text.clone());
+            }
+        }
+    }
     let mut options: Option<String> = None;
     for run in std::iter::once(&mut choice.first).chain(&mut choice.further) {
         run.name = short(&run.name);
-        for text in own(run.framework, files) {
-            if !needed.contains(&text) {
-                needed.push(text);
-            }
-        }
         // What is configured is the same for all that pytest runs.
         options = options.or_else(|| invocation::left_out(run.framework, &choice.directory, files));
     }

@@ -5,15 +5,15 @@ use std::sync::LazyLock;
 
 use pyti_analyzer::amount;
 use pyti_index::metadata::requires_of_extra;
-use pyti_index::{CoreMetadata, PackageName};
+use pyti_index::{CoreMetadata, DistFilename, PackageName};
 use regex::Regex;
 
 use super::environment::Environment;
 use super::files::Files;
 use super::framework::Framework;
-use super::groups;
 use super::ini::{Ini, lines};
 use super::lists::Reader;
+use super::{Run, groups};
 
 /// Optional features and dependency groups (PEP 735) that hold what tests require.
 const TESTS: [&str; 6] = [
@@ -70,6 +70,25 @@ pub(super) fn own(framework: Framework, files: &Files) -> Vec<String> {
         needed.extend(NOSE);
     }
     needed.into_iter().map(str::to_owned).collect()
+}
+
+impl Run {
+    /// What its framework requires and could not be had, as a further command. `missing` names
+    /// requirements, and files that are left out since they are no wheels.
+    pub(in crate::stage) fn lacks(&self, missing: &[String]) -> Option<&str> {
+        let is_missing = |text: &&String| {
+            let mut missing = missing.iter();
+            missing.any(|missing| missing == *text || is_file_of(missing, text))
+        };
+        self.requires.iter().find(is_missing).map(String::as_str)
+    }
+}
+
+/// Whether a file is of the distribution that a requirement names.
+fn is_file_of(file: &str, requirement: &str) -> bool {
+    let named: Result<PackageName, _> = name(requirement).parse();
+    let file = DistFilename::parse(file, None);
+    file.is_ok_and(|file| named.is_ok_and(|named| *file.name() == named))
 }
 
 /// What the tests require, by the first source that says: the environment that they run in, the
@@ -315,6 +334,8 @@ pub(super) fn is_list(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn of(files: &[(&str, &str)], metadata: &CoreMetadata) -> Wanted {
@@ -362,6 +383,30 @@ mod tests {
             found.notes,
             ["1 limits on requirements of requirements are left out"]
         );
+    }
+
+    #[test]
+    fn a_framework_that_could_not_be_had_is_told() {
+        let run = Run {
+            name: String::new(),
+            framework: Framework::Trial,
+            interpreter: vec![],
+            arguments: vec![],
+            environment: BTreeMap::new(),
+            requires: own(Framework::Trial, &Files::default()),
+        };
+        for (missing, lacks) in [
+            (&["a", "twisted"][..], Some("twisted")),
+            (&["twist", "twisted[tls]", "subunit"], None),
+            (&["python-subunit"], Some("python-subunit")),
+            (&["Twisted-20.3.0.tar.gz"], Some("twisted")),
+            (&["python_subunit-1.tar.gz"], Some("python-subunit")),
+            (&["twisted-iocpsupport-1.tar.gz"], None),
+            (&[], None),
+        ] {
+            let missing: Vec<String> = missing.iter().map(|&text| text.to_owned()).collect();
+            assert_eq!(run.lacks(&missing), lacks, "{missing:?}");
+        }
     }
 
     #[test]

@@ -2,15 +2,19 @@
 //! (<https://docs.python.org/3/using/cmdline.html>) and of `coverage run`
 //! (<https://coverage.readthedocs.io/en/latest/cmd.html>).
 
+use std::mem;
+
 use super::Call;
 use super::options::{Kept, Options, Word};
-use crate::stage::test_plan::Framework;
+use crate::stage::test_plan::{Framework, PythonVersion};
 
-/// Flags that change what tests see: comparisons of bytes with text, and what `assert` is.
+/// Flags that change what tests see: comparisons of bytes with text, and what `assert` is. Python 2.7 has
+/// them too.
 const KEPT: &str = "bO";
 /// Flags that change no result: what is written, and how.
 const QUIET: &str = "BRdquv";
-/// Options after `-X` that change what tests see; an interpreter that does not know one passes over it.
+/// Options after `-X` that change what tests see. Python 3 passes over one that it does not know; see
+/// [`Call::understood_by`] for Python 2.
 const KEPT_X: [&str; 6] = [
     "dev",
     "faulthandler",
@@ -128,6 +132,25 @@ impl Before {
     }
 }
 
+impl Call {
+    /// The call as this interpreter can be told it. Python 2 ends at `-X` with an error of usage, whatever
+    /// follows it: there it is left out.
+    pub(in crate::stage::test_plan) fn understood_by(mut self, python: PythonVersion) -> Self {
+        if python.major > 2 {
+            return self;
+        }
+        let mut unknown = vec![];
+        for option in mem::take(&mut self.interpreter) {
+            match option.strip_prefix("-X") {
+                Some(value) => unknown.push(format!("-X {value}")),
+                None => self.interpreter.push(option),
+            }
+        }
+        self.left_out.splice(0..0, unknown);
+        self
+    }
+}
+
 /// Whether a filter of warnings makes errors of them; Python takes the start of a word for it.
 fn is_error(filter: &str) -> bool {
     let action = filter.split(':').next().unwrap_or_default().trim();
@@ -156,7 +179,7 @@ pub(super) fn of_coverage<'a>(words: &[&'a str]) -> (Vec<String>, Vec<&'a str>) 
 #[cfg(test)]
 mod tests {
     use super::super::call;
-    use crate::stage::test_plan::Files;
+    use crate::stage::test_plan::{Files, PythonVersion};
 
     /// What becomes of a command: options of the interpreter, words for the framework, what is left out.
     fn of(command: &str) -> Option<[String; 3]> {
@@ -227,6 +250,22 @@ mod tests {
             "coverage run -m",
         ] {
             assert_eq!(of(command), None, "{command}");
+        }
+    }
+
+    #[test]
+    fn python_2_is_not_told_what_it_ends_at() {
+        let files = Files::of(&[]);
+        let words = "python -X dev -bb -Wd -Xutf8 -O -I -m pytest";
+        let words = shlex::split(words).unwrap();
+        for (major, minor, told, left_out) in [
+            (3, 9, "-Xdev|-b|-b|-Xutf8|-O|-Wd", "-I"),
+            (2, 7, "-b|-b|-O|-Wd", "-X dev|-X utf8|-I"),
+        ] {
+            let python = PythonVersion { major, minor };
+            let call = call(&words, "", &files).unwrap().understood_by(python);
+            assert_eq!(call.interpreter.join("|"), told);
+            assert_eq!(call.left_out.join("|"), left_out);
         }
     }
 
