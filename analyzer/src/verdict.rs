@@ -100,11 +100,15 @@ pub fn verdict(
         }
     }
     if reasons.is_empty() && missing.is_empty() {
-        let said = match uncounted {
-            false => "no rule fired, and nothing that the rules need is missing",
-            true => "no rule fired; the notes say what a trace does not tell",
+        let fired = match findings {
+            [] => "no rule fired",
+            _ => "no rule fired but for notices",
         };
-        reasons.push(said.to_owned());
+        let rest = match uncounted {
+            false => ", and nothing that the rules need is missing",
+            true => "; the notes say what a trace does not tell",
+        };
+        reasons.push(format!("{fired}{rest}"));
     }
     reasons.extend(missing.iter().cloned());
     (verdict, reasons)

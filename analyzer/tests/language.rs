@@ -360,6 +360,78 @@ fn stages_that_nobody_runs_are_refused() {
 }
 
 #[test]
+fn a_clause_is_told_on_one_line() {
+    let body = "match:\n  kind: open\n  where:\n    path:\n      matches: >-\n        (?x)^/a\n          ( x | y )\n        $";
+    let rules = load(body).unwrap();
+    let cases = rules.cases("t.yaml", "- case: c\n  events: [{open: /ax}]");
+    let events = cases.unwrap().remove(0).events;
+    let facts = StageFacts::new("install", StageStatus::Completed);
+    let record = StageRecord {
+        facts: &facts,
+        events: &events,
+    };
+    let finding = rules
+        .judge(&Target::default(), &[record])
+        .findings
+        .remove(0);
+    assert_eq!(finding.clauses, ["path matches (?x)^/a ( x | y ) $"]);
+}
+
+/// A rule for installations, with this trace that must fire it and this one that must not.
+fn with_traces(fires: &str, quiet: &str) -> RuleSet {
+    let rule = "id: r\nsummary: s\nseverity: high\nconfidence: high\nattack: T1059\ndescription: d\nstages: [install]\nmatch: {kind: open, where: {path: /x}}";
+    let file = |path: &str, text: &str| (path.to_owned(), text.to_owned());
+    let source = Source {
+        files: vec![
+            file("rules/r.yaml", rule),
+            file("rules/r/fires.yaml", fires),
+            file("rules/r/quiet.yaml", quiet),
+        ],
+    };
+    RuleSet::from_source(&source, &Vars::default()).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+#[test]
+fn a_trace_of_a_stage_is_judged_by_the_rules_for_it() {
+    let case = |stage: &str| format!("- case: c\n{stage}  events: [{{open: /x}}]");
+    let (any, own, other) = (
+        case(""),
+        case("  stage: install\n"),
+        case("  stage: import\n"),
+    );
+    let rules = with_traces(&own, &other);
+    for (trace, fired) in [(&any, true), (&own, true), (&other, false)] {
+        let cases = rules.fire("t.yaml", trace).unwrap();
+        let by: Vec<bool> = cases.iter().map(|case| !case.rules.is_empty()).collect();
+        assert_eq!(by, [fired], "{trace}");
+    }
+    let failures = rules.test().unwrap().failures;
+    assert!(failures.is_empty(), "{failures:?}");
+    let failures = with_traces(&other, &own).test().unwrap().failures;
+    let failures: Vec<String> = failures.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        failures,
+        [
+            r#"rules/r/fires.yaml: case "c": rule r must fire and did not"#,
+            r#"rules/r/quiet.yaml: case "c": rule r must not fire and did"#,
+        ]
+    );
+}
+
+#[test]
+fn traces_of_stages_that_nobody_runs_are_refused() {
+    let fires = "- case: c\n  stage: install\n  events: [{open: /x}]";
+    let quiet = "- case: c\n  stage: instal\n  events: [{open: /x}]";
+    let refused = with_traces(fires, quiet).check_stages(&["metadata", "install"]);
+    assert_eq!(
+        refused.unwrap_err().to_string(),
+        "rules/r/quiet.yaml:2:10: no stage is called `instal` (did you mean `install`?)"
+    );
+    let rules = with_traces(fires, fires);
+    assert_eq!(rules.check_stages(&["metadata", "install"]), Ok(()));
+}
+
+#[test]
 fn failures_of_traces_say_file_rule_and_what_was_expected() {
     let rule = "id: r\nsummary: s\nseverity: high\nconfidence: high\nattack: T1059\ndescription: d\nmatch: {kind: open, where: {path: /x}}";
     let quiet = "- case: fired\n  events: [{open: /x}]\n- case: unknown\n  events: [{open: /, incomplete: PATH_TRUNCATED}]";

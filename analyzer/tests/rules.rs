@@ -96,6 +96,7 @@ const COMPANIONS: &[(&str, &[&str])] = &[
     ("exfiltration-service", &["name-lookup"]),
     ("home-destruction", &["settings-write", "user-files-change"]),
     ("kubernetes-api", &["name-lookup"]),
+    ("kubernetes-api-in-use", &["name-lookup"]),
     ("public-ip-connect", &["public-ip-in-tests", "name-lookup"]),
     ("public-ip-in-tests", &["public-ip-connect", "name-lookup"]),
     ("stored-secret-read", &["home-destruction"]),
@@ -167,8 +168,56 @@ fn what_tests_do_convicts_nobody() {
     }
 }
 
+/// Rules that convict are not for the stages in which honest packages do the same.
+#[test]
+fn what_use_does_convicts_nobody() {
+    let rules = rules();
+    let left_out: [(&str, &[&str]); 4] = [
+        ("fork-bomb", &["import"]),
+        ("known-command-taken", &["install", "build", "trace"]),
+        ("kubernetes-api", &["scripts", "trace"]),
+        ("package-removal", &["trace"]),
+    ];
+    for (id, honest) in left_out {
+        let rule = rules.get(id).unwrap();
+        assert!(rule.is_for("metadata"), "{id}");
+        for stage in honest {
+            assert!(!rule.is_for(stage), "{id}: {stage}");
+        }
+    }
+    // What is left out there is told all the same.
+    let noticed: [(&str, &[&str]); 2] = [
+        ("known-command", &["install", "build", "trace"]),
+        ("kubernetes-api-in-use", &["scripts", "trace"]),
+    ];
+    for (id, stages) in noticed {
+        let rule = rules.get(id).unwrap();
+        assert_eq!(rule.severity.name(), "notice", "{id}");
+        assert!(stages.iter().all(|stage| rule.is_for(stage)), "{id}");
+    }
+}
+
+/// Traces of strace do not tell which interpreter the kernel found for a script.
+#[test]
+fn what_may_have_been_a_script_may_have_removed_itself() {
+    let trace = |removed: &str| {
+        format!(
+            "- case: c\n  events:\n    - {{pid: 2, exec: [/var/tmp/start], incomplete: TARGET_UNREADABLE}}\n    - {{unlink: {removed}}}"
+        )
+    };
+    let undecided = |removed: &str| {
+        let mut cases = rules().fire("t.yaml", &trace(removed)).unwrap();
+        let case = cases.remove(0);
+        assert_eq!(case.rules, [""; 0], "{removed}");
+        case.undecided
+    };
+    assert_eq!(undecided("/var/tmp/start"), ["self-deletion"]);
+    assert_eq!(undecided("/var/tmp/other"), [""; 0]);
+}
+
 /// What an installation is judged by, a trace made elsewhere is too, but where a rule stands on what is
-/// known of our VM alone: that no name is answered, what is the user's, what was installed before.
+/// known of our VM alone: that no name is answered, what is the user's, what was installed before; or where
+/// whoever made the trace may have asked for just that.
 #[test]
 fn a_trace_is_judged_like_an_installation() {
     let rules = rules();
@@ -182,7 +231,9 @@ fn a_trace_is_judged_like_an_installation() {
         .map(|rule| rule.id.as_str())
         .collect();
     let known = [
+        "kubernetes-api",
         "package-change",
+        "package-removal",
         "public-ip-connect",
         "user-files-change",
         "user-files-read",

@@ -248,6 +248,10 @@ fn describe(node: &Node, top: bool) -> String {
         Yaml::Text(value) if top => format!("is {value}"),
         Yaml::Bool(value) => value.to_string(),
         Yaml::Int(value) => value.to_string(),
+        // Blanks in such an expression mean nothing, nor do breaks.
+        Yaml::Text(value) if value.starts_with("(?x)") => {
+            value.split_whitespace().collect::<Vec<_>>().join(" ")
+        }
         Yaml::Text(value) => value.clone(),
         Yaml::List(items) => {
             let items: Vec<String> = items.iter().map(|item| describe(item, false)).collect();

@@ -32,10 +32,7 @@ pub fn judge_stage(
     today: &str,
 ) -> (Vec<Finding>, Vec<Undecided>) {
     let kind = facts.kind();
-    let rules: Vec<&Rule> = rules
-        .iter()
-        .filter(|rule| rule.stages.is_empty() || rule.stages.iter().any(|stage| stage == kind))
-        .collect();
+    let rules: Vec<&Rule> = rules.iter().filter(|rule| rule.is_for(kind)).collect();
     let outcomes = run(&rules, view, today);
     let mut findings = Vec::new();
     let mut undecided = Vec::new();

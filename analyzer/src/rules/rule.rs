@@ -257,6 +257,12 @@ impl Rule {
         })
     }
 
+    /// It judges stages of this kind.
+    #[must_use]
+    pub fn is_for(&self, kind: &str) -> bool {
+        self.stages.is_empty() || self.stages.iter().any(|stage| stage == kind)
+    }
+
     /// The families of events that the rule needs.
     #[must_use]
     pub fn families(&self) -> Vec<Family> {

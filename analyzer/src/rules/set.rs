@@ -11,6 +11,7 @@ use super::error::{Place, RuleError, RuleErrors, suggestion};
 use super::judge::judge_stage;
 use super::rule::Rule;
 use super::source::Source;
+use super::trace::Case;
 use super::value::View;
 use super::yaml::Node;
 use crate::facts::{StageFacts, Target, family_name, holes, losses};
@@ -121,17 +122,31 @@ impl RuleSet {
         }
     }
 
-    /// Refuses rules for stages that are not among `known`, which would never fire. Whoever runs stages
-    /// knows what there is; rules alone do not tell.
+    /// Refuses rules for stages that are not among `known`, which would never fire, and traces of such,
+    /// which nobody would judge. Whoever runs stages knows what there is; rules alone do not tell.
     ///
     /// # Errors
     /// Every name of no stage, with file, line and column.
     pub fn check_stages(&self, known: &[&str]) -> Result<(), RuleErrors> {
-        let named = self
+        let cases: Vec<Case> = self
+            .rules
+            .iter()
+            .filter_map(|rule| self.traces.get(&rule.id))
+            .flatten()
+            // What was recorded names no stage, and what is no trace is told where the traces are tested.
+            .filter(|(file, _)| !file.ends_with(".jsonl"))
+            .flat_map(|(file, text)| self.cases(file, text).unwrap_or_default())
+            .collect();
+        let of_rules = self
             .rules
             .iter()
             .flat_map(|rule| rule.stages.iter().zip(&rule.stage_places));
-        let errors: Vec<RuleError> = named
+        let of_traces = cases.iter().filter_map(|case| {
+            let (stage, place) = case.stage.as_ref()?;
+            Some((stage, place))
+        });
+        let errors: Vec<RuleError> = of_rules
+            .chain(of_traces)
             .filter(|(stage, _)| !known.contains(&stage.as_str()))
             .map(|(stage, place)| {
                 let close = suggestion(stage, known);

@@ -18,6 +18,8 @@
 //! Further keys are the event's other fields. `pid` stays as in the event before; a new one is forked
 //! from `parent` (1 where it is missing). Events are a millisecond apart, unless `after` says
 //! otherwise.
+//!
+//! A case may name the `stage` that it is of: then only rules for that stage judge it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -26,9 +28,9 @@ use pyti_trace::event::{Event, Incomplete, Kind, ProcessKey};
 
 use super::changed;
 use super::condition::Vars;
-use super::error::{RuleError, suggestion};
+use super::error::{Place, RuleError, suggestion};
 use super::operators::{bytes, expand};
-use super::rule::duration;
+use super::rule::{Rule, duration};
 use super::yaml::{Entry, Node, Value};
 use crate::schema::{ERRNOS, kind_name, kind_named};
 
@@ -37,8 +39,20 @@ use crate::schema::{ERRNOS, kind_name, kind_named};
 pub struct Case {
     /// Its name.
     pub name: String,
+    /// The stage that it is of, as rules name it, and where that stands; `None`: all rules judge it.
+    pub stage: Option<(String, Place)>,
     /// Its events.
     pub events: Vec<Event>,
+}
+
+impl Case {
+    /// The rule judges it.
+    #[must_use]
+    pub fn is_judged_by(&self, rule: &Rule) -> bool {
+        self.stage
+            .as_ref()
+            .is_none_or(|(stage, _)| rule.is_for(stage))
+    }
 }
 
 const KEYS: &[&str] = &[
@@ -88,6 +102,10 @@ pub fn read_cases(file: &str, text: &str, vars: &Vars) -> Result<Vec<Case>, Rule
             let name = case
                 .get("case")
                 .ok_or_else(|| case.place.error("`case`, its name, is missing"))?;
+            let stage = match case.get("stage") {
+                Some(stage) => Some((stage.text()?.to_owned(), stage.place.clone())),
+                None => None,
+            };
             let events = case
                 .get("events")
                 .ok_or_else(|| case.place.error("`events` is missing"))?;
@@ -97,6 +115,7 @@ pub fn read_cases(file: &str, text: &str, vars: &Vars) -> Result<Vec<Case>, Rule
             }
             Ok(Case {
                 name: name.text()?.to_owned(),
+                stage,
                 events: writer.events,
             })
         })
