@@ -73,8 +73,9 @@ fn bad_traces_fire_their_rule_and_no_other() {
         assert!(notes(&report).contains("/tmp/demo/home, as the first program's environment says"));
         // They stand on what is known of the VM alone.
         let not_asked = "not asked, since their `stages` do not name `trace`: \
-            cloud-metadata-in-tests, credential-file-in-tests, package-change, public-ip-connect, \
-            public-ip-in-tests, user-files-change, user-files-read";
+            cloud-metadata-in-tests, credential-file-in-tests, known-command-taken, kubernetes-api, \
+            package-change, package-removal, public-ip-connect, public-ip-in-tests, \
+            user-files-change, user-files-read";
         assert!(notes(&report).contains(not_asked), "{report:#}");
     }
 }
