@@ -74,6 +74,7 @@ fn doctor_says_where_no_certificates_can_be_read() {
         .env_remove("REQUESTS_CA_BUNDLE")
         .env_remove("CURL_CA_BUNDLE")
         .env_remove("PIP_CERT")
+        .env("PIP_CONFIG_FILE", "/dev/null")
         .env("COLUMNS", "200")
         .output()
         .expect("failed to start pyti");
