@@ -228,10 +228,13 @@ fn a_named_pipe_is_read_to_its_end() {
     assert_eq!(told, Ok(Some("one first".to_owned())));
 }
 
+/// What puts something at a path.
+type Put<'a> = &'a dyn Fn(&Path);
+
 #[test]
 fn a_file_in_the_home_that_cannot_be_read_is_passed_over_and_told_of() {
     let put_text = |text: &str, path: &Path| std::fs::write(path, text).unwrap();
-    let cases: [(&dyn Fn(&Path), &str); 6] = [
+    let cases: [(Put<'_>, &str); 6] = [
         (
             &|path: &Path| put_text("machine a login one password p protocol ftp", path),
             "line 1: a word is none of machine, default, login, account, password and macdef",
