@@ -248,8 +248,6 @@ pub struct WriteKey {
     pub pad: u32,
 }
 
-/// Files that are written to at the same time, at most.
-pub const MAX_WRITTEN: u32 = 1024;
 /// Bytes of a path, with its NUL, that stand beside what else is known of such a file.
 pub const SHORT_PATH: usize = 256;
 /// Bytes kept of what was written first.

@@ -9,7 +9,7 @@ use aya_ebpf::macros::{fentry, fexit, lsm, map};
 use aya_ebpf::maps::{Array, HashMap};
 use aya_ebpf::programs::{FEntryContext, FExitContext, LsmContext};
 use pyti_trace_ebpf::{
-    MAX_WRITTEN, SAMPLE, SHORT_PATH, TEXT_MAX, WriteKey, Written, has, incomplete, kind, tag,
+    SAMPLE, SHORT_PATH, TEXT_MAX, WriteKey, Written, has, incomplete, kind, tag,
 };
 
 use crate::file::set_inode;
@@ -27,6 +27,8 @@ use crate::view::is_foreign;
 /// The file may be written to (include/linux/fs.h).
 const FMODE_WRITE: u32 = 2;
 const MAY_WRITE: u32 = 2;
+/// Files that are written to at the same time, at most.
+const MAX_WRITTEN: u32 = 1024;
 /// The buffer is too short for the path.
 const ENAMETOOLONG: i64 = -36;
 
