@@ -4,7 +4,7 @@ use std::path::Path;
 
 use pyti_tests::matrix;
 
-const DOCUMENT: &str = include_str!("../../../docs/probes.md");
+const DOCUMENT: &str = include_str!("../../../../docs/probes.md");
 
 /// With `PYTI_UPDATE_MATRIX` set the table in the documentation is written.
 #[tokio::test(flavor = "multi_thread")]

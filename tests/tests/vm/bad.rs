@@ -1,35 +1,51 @@
 //! Packages that are bad for one reason each: exactly the rules for that reason fire.
 
-use pyti_tests::{Audit, audit_package};
+use pyti::order::INSTALL;
+use pyti_tests::{Audit, audit, audit_package, package_for_install};
 use serde_json::Value;
 
-/// Audits the package: it is flagged, these rules fire and no other, each with its proof, and in both
-/// stages that run its setup.py.
-fn flagged(name: &str, verdict: &str, rules: &[&str]) -> Audit {
-    let audit = audit_package(&format!("bad/{name}"), &[]);
+/// The stages that run the code of a setup.py.
+const BOTH: [&str; 2] = ["metadata", INSTALL];
+
+/// The package is flagged, and these rules fire and no other, each with its proof.
+fn assert_flagged(audit: &Audit, verdict: &str, rules: &[&str]) {
     assert_eq!(audit.rules(), rules, "{}", audit.everything());
     assert_eq!(audit.verdict(), verdict, "{}", audit.everything());
     assert_eq!(audit.status, 1);
-    let findings = audit.report["findings"].as_array().expect("no findings");
-    for finding in findings {
+    for finding in audit.report["findings"].as_array().expect("no findings") {
         let evidence = finding["evidence"]
             .as_array()
             .expect("a finding without evidence");
         assert!(!evidence.is_empty(), "{finding:#}");
     }
-    let stages = audit.report["stages"].as_array().expect("no stages");
-    let metadata = stages.iter().find(|stage| stage["name"] == "metadata");
-    let metadata = metadata.expect("no metadata stage");
-    // Where the deed ends the first stage there is no second one.
-    if metadata["status"]["state"] == "completed" {
+}
+
+/// These stages ran to their end and no other, and in each all of these rules fired.
+fn assert_fired_in(audit: &Audit, stages: &[&str], rules: &[&str]) {
+    let told = audit.report["stages"].as_array().expect("no stages");
+    let ended: Vec<&Value> = told
+        .iter()
+        .filter(|stage| stage["status"]["state"] == "completed")
+        .map(|stage| &stage["name"])
+        .collect();
+    assert_eq!(ended, stages, "{}", audit.everything());
+    let findings = audit.report["findings"].as_array().expect("no findings");
+    for stage in stages {
         for rule in rules {
             let shown = findings
                 .iter()
-                .any(|finding| finding["rule"] == *rule && finding["stage"] == "install");
-            assert!(shown, "no {rule} in install: {}", audit.everything());
+                .any(|finding| finding["rule"] == *rule && finding["stage"] == *stage);
+            assert!(shown, "no {rule} in {stage}: {}", audit.everything());
         }
     }
-    audit
+}
+
+/// Installs the package, whose metadata is stated and asks for no stage of its own.
+fn flagged(name: &str, verdict: &str, rules: &[&str]) {
+    let package = package_for_install(&format!("bad/{name}"));
+    let audit = audit(&package.path().to_string_lossy(), &[]);
+    assert_flagged(&audit, verdict, rules);
+    assert_fired_in(&audit, &[INSTALL], rules);
 }
 
 macro_rules! flagged {
@@ -62,10 +78,12 @@ fn assert_proved(audit: &Audit, stage: &str, proof: &[(&str, &str)]) {
     }
 }
 
-/// The same of both stages that run setup.py.
+/// Audits the package: the rules fire and are proved in both stages that run its setup.py.
 fn flagged_and_proved(name: &str, verdict: &str, rules: &[&str], proof: &[(&str, &str)]) {
-    let audit = flagged(name, verdict, rules);
-    for stage in ["metadata", "install"] {
+    let audit = audit_package(&format!("bad/{name}"), &[]);
+    assert_flagged(&audit, verdict, rules);
+    assert_fired_in(&audit, &BOTH, rules);
+    for stage in BOTH {
         assert_proved(&audit, stage, proof);
     }
 }
@@ -118,7 +136,8 @@ fn vm_bad_tries_powershell_and_writes_programs_of_windows() {
 /// The command alone would fire the rule: what it deleted is on record as well.
 #[test]
 fn vm_bad_wipes_home_file_by_file() {
-    let audit = flagged("wipes-home", "malicious", &["home-destruction"]);
+    let audit = audit_package("bad/wipes-home", &[]);
+    assert_flagged(&audit, "malicious", &["home-destruction"]);
     let proof = [("exec", "rm -rf /home/dev"), ("unlink", "/home/dev/")];
     assert_proved(&audit, "metadata", &proof);
     let events = audit.events("metadata");
@@ -201,27 +220,27 @@ fn vm_bad_bides_its_time_and_each_later_stage_has_its_own_proof() {
 
 flagged! {
     vm_bad_drops_elf: "drops-elf" "malicious" ["dropped-program"];
-    vm_bad_copies_elf: "copies-elf" "malicious" ["dropped-program"];
     vm_bad_memfd_exec: "memfd-exec" "malicious" ["fileless-exec"];
     vm_bad_appends_bashrc: "appends-bashrc" "malicious" ["shell-startup-write"];
     vm_bad_installs_cron: "installs-cron" "malicious" ["cron-install"];
     vm_bad_connects_to_ip: "connects-to-ip" "suspicious" ["public-ip-connect"];
-    vm_bad_connects_to_metadata: "connects-to-metadata" "malicious" ["cloud-metadata"];
     vm_bad_curl_pipe_sh: "curl-pipe-sh" "malicious" ["download-to-shell", "name-lookup"];
     vm_bad_reverse_shell: "reverse-shell" "malicious" ["reverse-shell"];
     vm_bad_writes_pth: "writes-pth" "malicious" ["pth-write"];
     vm_bad_reads_process_memory: "reads-process-memory" "malicious" ["process-memory-read"];
-    vm_bad_asks_for_webhook: "asks-for-webhook" "malicious" ["exfiltration-service", "name-lookup"];
     vm_bad_leaks_by_dns: "leaks-by-dns" "malicious" ["dns-leak", "name-lookup"];
-    vm_bad_adds_authorized_key: "adds-authorized-key" "malicious" ["authorized-keys"];
     vm_bad_drops_library: "drops-library" "malicious" ["dropped-library"];
-    vm_bad_reads_environments: "reads-environments" "malicious" ["process-environ-read"];
+    vm_bad_connects_to_metadata: "connects-to-metadata" "malicious" ["cloud-metadata"];
+    vm_bad_adds_authorized_key: "adds-authorized-key" "malicious" ["authorized-keys"];
     vm_bad_starts_miner: "starts-miner" "malicious" ["miner"];
 }
 
 // Their events are of kinds that others prove; their rules are proved on recorded traces.
 flagged! {
     #[ignore = "continuous integration has no time for all: cargo xtask test --images"]
+    vm_bad_copies_elf: "copies-elf" "malicious" ["dropped-program"];
+    vm_bad_asks_for_webhook: "asks-for-webhook" "malicious" ["exfiltration-service", "name-lookup"];
+    vm_bad_reads_environments: "reads-environments" "malicious" ["process-environ-read"];
     vm_bad_reads_user_files: "reads-user-files" "malicious" ["user-files-read"];
     vm_bad_changes_project: "changes-project" "malicious" ["user-files-change"];
     vm_bad_uploads: "uploads" "malicious" ["name-lookup", "upload"];

@@ -10,8 +10,8 @@ use std::fmt::Display;
 use pyti_tests::guest::{self, Ran};
 use pyti_trace::event::{Event, Kind};
 
-const EVASIONS: &str = include_str!("../../../programs/evasions.c");
-const ATTACKS: &str = include_str!("../../../programs/attacks.c");
+const EVASIONS: &str = include_str!("../../../../programs/evasions.c");
+const ATTACKS: &str = include_str!("../../../../programs/attacks.c");
 
 /// What a program says of a step.
 struct Said<'a> {

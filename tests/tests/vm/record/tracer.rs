@@ -16,7 +16,7 @@ use pyti_vm::{Image, Initramfs};
 use serde_json::{Value, json};
 
 /// The first process.
-const INIT: &str = include_str!("../../programs/host_init.c");
+const INIT: &str = include_str!("../../../programs/host_init.c");
 /// The disk that takes what the machine gives back, and room for it in bytes.
 const BACK: &str = "back";
 const BACK_BYTES: u64 = 256 << 20;

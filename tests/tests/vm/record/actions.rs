@@ -172,7 +172,7 @@ fn credentials_are_told_before_and_after(events: &[Value]) {
 }
 
 /// Programs and the instructions that the verifier walked through, a line each.
-const COMPLEXITY: &str = include_str!("../../../pyti-trace-ebpf/complexity.txt");
+const COMPLEXITY: &str = include_str!("../../../../pyti-trace-ebpf/complexity.txt");
 
 /// The kernel refuses a program that takes it a million instructions to verify: one that grows by a
 /// quarter is looked at before it comes near. With `PYTI_UPDATE_COMPLEXITY` set the file is written.
