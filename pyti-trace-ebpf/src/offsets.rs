@@ -51,6 +51,7 @@ offsets! {
     task_pid: "task_struct.pid",
     task_leader: "task_struct.group_leader",
     task_start: "task_struct.start_boottime",
+    task_comm: "task_struct.comm",
     task_cred: "task_struct.cred",
     task_real_cred: "task_struct.real_cred",
     task_thread_info: "task_struct.thread_info",

@@ -19,7 +19,7 @@ use pyti_trace_ebpf::{
 
 use crate::kernel::{Ptr, current, load, offset, peek, peek_ptr};
 use crate::lines::line_of;
-use crate::recorder::{KnownFrame, Recorder, UNREADABLE, WHOLE};
+use crate::recorder::{Code, KnownFrame, Recorder, UNREADABLE, WHOLE};
 use crate::repeat::repeat;
 use crate::track::ids;
 use crate::user::read;
@@ -33,22 +33,16 @@ static INTERPRETER: Array<Interpreter> = Array::with_max_entries(1, 0);
 #[map]
 static FRAMES: LruHashMap<FrameKey, KnownFrame> = LruHashMap::with_max_entries(4096, 0);
 
-/// What a frame was known by. The interpreter gives each code object that it makes a number of its own,
-/// so that one which lies where another one lay is told from it. And the process: one could make code
-/// that is taken for another's.
+/// Where a frame is looked for. What it was known by is compared then, as a short key is found sooner.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct FrameKey {
-    process_start: u64,
+    /// Address of the code object.
     code: u64,
-    /// The name of the file: importing sets it right after the code object was made.
-    file: u64,
     /// Number of the instruction.
     instruction: u32,
-    /// `co_version`; 0 where the interpreter has no number left, and nothing is kept.
-    version: u32,
+    /// The process: one could make code that is taken for another's.
     tgid: u32,
-    pad: u32,
 }
 
 /// Interpreters and threads that are looked at for the running one.
@@ -218,18 +212,20 @@ unsafe extern "C" fn append_frame(_: u32, walk: *mut Walk) -> i64 {
         // An instruction has two bytes.
         let begin = code.wrapping_add(python.code_instructions);
         let key = FrameKey {
-            process_start: recorder.process_start(),
             code,
-            file: recorder.field(python.code_filename),
             instruction: (at.wrapping_sub(begin) / 2) as u32,
-            version: recorder.field(python.code_version),
             tgid: ids().0,
-            pad: 0,
         };
-        if let Some(known) = FRAMES.get_ptr(key) {
-            recorder.append_known(known);
-        } else if !read_frame(recorder, python, &key) {
-            return 1;
+        let code = Code {
+            process_start: recorder.process_start(),
+            file: recorder.field(python.code_filename),
+            version: u64::from(recorder.field::<u32>(python.code_version)),
+        };
+        match FRAMES.get_ptr(key) {
+            // SAFETY: a value of the map.
+            Some(known) if unsafe { (*known).code } == code => recorder.append_known(known),
+            _ if read_frame(recorder, python, &key, code) => {}
+            _ => return 1,
         }
     }
     walk.frame = previous;
@@ -238,13 +234,13 @@ unsafe extern "C" fn append_frame(_: u32, walk: *mut Walk) -> i64 {
 
 /// Appends a frame by the code object that was copied, and says whether it can be read.
 #[inline(always)]
-fn read_frame(recorder: &mut Recorder, python: &Interpreter, key: &FrameKey) -> bool {
+fn read_frame(recorder: &mut Recorder, python: &Interpreter, key: &FrameKey, code: Code) -> bool {
     let function: u64 = recorder.field(python.code_qualname);
     let table: u64 = recorder.field(python.code_linetable);
     let first: u32 = recorder.field(python.code_firstlineno);
     let line = line_of(recorder, python, table, first, key.instruction);
     let begin = recorder.size();
-    let file = append_name(recorder, python, tag::FRAME_FILE, MAX_FILE, key.file, line);
+    let file = append_name(recorder, python, tag::FRAME_FILE, MAX_FILE, code.file, line);
     if file == UNREADABLE {
         return false;
     }
@@ -260,9 +256,9 @@ fn read_frame(recorder: &mut Recorder, python: &Interpreter, key: &FrameKey) -> 
         return false;
     }
     // What is cut is marked in each record; what could not be read perhaps can be the next time.
-    if key.version != 0 && line != 0 && file | function == WHOLE {
+    if code.version != 0 && line != 0 && file | function == WHOLE {
         // SAFETY: a value of a map.
-        let known = unsafe { &*recorder.known_frame(begin) };
+        let known = unsafe { &*recorder.known_frame(begin, code) };
         let _ = FRAMES.insert(key, known, 0);
     }
     true

@@ -16,9 +16,9 @@ use core::ffi::c_void;
 use core::ptr::{read_volatile, write_volatile};
 
 use aya_ebpf::helpers::generated::{
-    bpf_d_path, bpf_get_current_comm, bpf_get_smp_processor_id, bpf_ktime_get_boot_ns,
-    bpf_probe_read_kernel, bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str,
-    bpf_ringbuf_output, bpf_ringbuf_query,
+    bpf_d_path, bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_probe_read_kernel,
+    bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str, bpf_ringbuf_output,
+    bpf_ringbuf_query,
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, RingBuf};
@@ -28,9 +28,9 @@ use pyti_trace_ebpf::{
 };
 
 use copies::KnownThread;
-pub use frames::KnownFrame;
+pub use frames::{Code, KnownFrame};
 
-use crate::kernel::{Ptr, current, load, offset};
+use crate::kernel::{Ptr, current, load, offset, process_key};
 use crate::lost::{count_lost, count_missing, count_overwritten};
 use crate::track::{COUNTERS, ids, tracked};
 use crate::view::{is_foreign, unresolved};
@@ -111,32 +111,44 @@ impl Recorder {
     /// Begins a record that the running hook emits, where the running process is tracked.
     #[inline(always)]
     pub fn begin(kind: u16) -> Option<Self> {
+        if let Some(slot) = own_slot()
+            && !is_held(slot)
+        {
+            return Some(Self::fill(slot, kind));
+        }
         let process = tracked(ids().0)?;
         let mut slot = slot_at(OF_THREAD);
-        // SAFETY: a value of the map, this thread's own.
-        if slot.is_some_and(|slot| unsafe { (*slot).held } != NOTHING) {
+        if slot.is_some_and(is_held) {
             slot = slot_at(NESTED);
         }
         let Some(slot) = slot else {
             count_lost(kind);
             return None;
         };
-        Some(Self::fill(slot, process, kind))
+        set_process(slot, process);
+        Some(Self::fill(slot, kind))
     }
 
     /// Begins a record that another hook of the same call emits: that one counts it as lost where it
     /// does not find it.
     #[inline(always)]
     pub fn hold(kind: u16) -> Option<Self> {
-        let process = tracked(ids().0)?;
-        let slot = slot_at(OF_THREAD)?;
+        let slot = match own_slot() {
+            Some(slot) => slot,
+            None => {
+                let process = tracked(ids().0)?;
+                let slot = slot_at(OF_THREAD)?;
+                set_process(slot, process);
+                slot
+            }
+        };
         let held = u32::from(kind) + 1;
         // SAFETY: a value of the map, this thread's own.
         unsafe {
             count_overwritten((*slot).held, held);
             (*slot).held = held;
         }
-        Some(Self::fill(slot, process, kind))
+        Some(Self::fill(slot, kind))
     }
 
     /// The same, where the hook that emits it could not tell; or is this one, which begins again.
@@ -153,23 +165,21 @@ impl Recorder {
     #[inline(always)]
     pub fn begin_exec(bprm: u64) -> Option<Self> {
         let process = tracked(ids().0)?;
-        let mut recorder = Self::fill(slot_at(OF_EXEC)?, process, kind::EXEC);
+        let slot = slot_at(OF_EXEC)?;
+        set_process(slot, process);
+        let mut recorder = Self::fill(slot, kind::EXEC);
         recorder.set_subject(bprm);
         Some(recorder)
     }
 
     #[inline(always)]
-    fn fill(slot: *mut Slot, process: *const Process, kind: u16) -> Self {
+    fn fill(slot: *mut Slot, kind: u16) -> Self {
         // SAFETY: a value of the map, this thread's own.
         unsafe {
             (*slot).subject = 0;
             (*slot).record.kind = kind;
             (*slot).record.has = 0;
             (*slot).record.incomplete = 0;
-            (*slot).record.start_ns = (*process).start_ns;
-            (*slot).record.parent_tgid = (*process).parent_tgid;
-            (*slot).record.parent_start_ns = (*process).parent_start_ns;
-            (*slot).record.tree = (*process).tree;
             write_volatile(&raw mut (*slot).record.size, RECORD_SIZE as u32);
         }
         Self { slot }
@@ -379,8 +389,13 @@ impl Recorder {
         let Some(counters) = COUNTERS.get_ptr_mut(0) else {
             return;
         };
-        let (tgid, tid) = ids();
-        let cred: Ptr = load(current(), offset!(task_cred));
+        let (_, tid) = ids();
+        let task = current();
+        let comm = [
+            load::<u64>(task, offset!(task_comm)),
+            load::<u64>(task, offset!(task_comm) + 8),
+        ];
+        let cred: Ptr = load(task, offset!(task_cred));
         let uid = load(cred, offset!(cred_euid));
         let caps = load(cred, offset!(cred_caps));
         // SAFETY: values of maps, this thread's and this CPU's own; helpers without preconditions.
@@ -389,11 +404,10 @@ impl Recorder {
             (*record).version = VERSION;
             (*record).cpu = bpf_get_smp_processor_id();
             (*record).time_ns = bpf_ktime_get_boot_ns();
-            (*record).tgid = tgid;
             (*record).tid = tid;
             (*record).uid = uid;
             (*record).caps = caps;
-            bpf_get_current_comm((&raw mut (*record).comm).cast(), 16);
+            write_volatile((&raw mut (*record).comm).cast(), comm);
             (*record).result = result;
 
             (*record).seq = (*counters).seq;
@@ -456,6 +470,37 @@ fn slot_at(place: u32) -> Option<*mut Slot> {
     // SAFETY: a value of the map.
     unsafe { (*slot).place = place };
     Some(slot)
+}
+
+/// Whether a record is held in a slot for another hook.
+#[inline(always)]
+fn is_held(slot: *mut Slot) -> bool {
+    // SAFETY: a value of the map, this thread's own.
+    unsafe { (*slot).held != NOTHING }
+}
+
+/// The running thread's slot where its record says already which process it is of, which then is
+/// tracked: a process is for as long as it lives.
+#[inline(always)]
+fn own_slot() -> Option<*mut Slot> {
+    let slot = find_slot(OF_THREAD)?;
+    let (tgid, start_ns) = process_key(current());
+    // SAFETY: a value of the map, this thread's own.
+    let is_its = unsafe { (*slot).record.tgid == tgid && (*slot).record.start_ns == start_ns };
+    is_its.then_some(slot)
+}
+
+/// Says in a slot's record which process it is of.
+#[inline(always)]
+fn set_process(slot: *mut Slot, process: *const Process) {
+    // SAFETY: values of maps; a slot is of the running thread.
+    unsafe {
+        (*slot).record.tgid = ids().0;
+        (*slot).record.start_ns = (*process).start_ns;
+        (*slot).record.parent_tgid = (*process).parent_tgid;
+        (*slot).record.parent_start_ns = (*process).parent_start_ns;
+        (*slot).record.tree = (*process).tree;
+    }
 }
 
 /// What should leave the machine at once, lest the machine be wrecked first.

@@ -59,9 +59,11 @@ pub fn is_foreign(path: Ptr) -> bool {
         return false;
     }
     let root = inner(load(current(), offset!(task_fs)), offset!(fs_root));
+    let mount: usize = load(path, offset!(path_mnt));
     load::<usize>(root, offset!(path_dentry)) != view.dentry
         || load::<usize>(root, offset!(path_mnt)) != view.mount
-        || is_foreign_mount(load::<usize>(path, offset!(path_mnt)), view.namespace)
+        // Most files lie on the mount that the root lies on, of which all is known.
+        || mount != view.mount && is_foreign_mount(mount, view.namespace)
 }
 
 /// Whether a mount, by its address, is of another tree than the one that the stage began with.

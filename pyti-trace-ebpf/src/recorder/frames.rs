@@ -12,9 +12,24 @@ use crate::kernel::Ptr;
 const FRAME_BYTES: usize =
     2 * (size_of::<TextHead>() + FRAME_HEAD) + MAX_FILE as usize + MAX_FUNCTION as usize;
 
+/// What tells a code object from another one that lay where it lies.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Code {
+    /// When the process began, nanoseconds of boot time.
+    pub process_start: u64,
+    /// Address of the name of its file: importing sets it right after the object was made.
+    pub file: u64,
+    /// `co_version`: the interpreter gives each code object that it makes a number of its own. 0 where
+    /// it has none left.
+    pub version: u64,
+}
+
 /// A frame as it stands in a record.
 #[repr(C)]
 pub struct KnownFrame {
+    /// Whose it is.
+    pub code: Code,
     /// Bytes that are used.
     len: u64,
     texts: [u64; FRAME_BYTES / 8],
@@ -50,10 +65,11 @@ impl Recorder {
     /// A copy of the frame that was appended from this offset of the record on, for
     /// [`Recorder::append_known`]. It lies in the scratch.
     #[inline(always)]
-    pub fn known_frame(&mut self, begin: usize) -> *const KnownFrame {
+    pub fn known_frame(&mut self, begin: usize, code: Code) -> *const KnownFrame {
         let known = self.scratch().cast::<KnownFrame>();
         // SAFETY: the scratch has this room, and so has the record behind its last text.
         unsafe {
+            write_volatile(&raw mut (*known).code, code);
             write_volatile(&raw mut (*known).len, (self.size() - begin) as u64);
             let begin = if begin > LAST_TEXT { LAST_TEXT } else { begin };
             let from = (&raw const (*self.slot).record).cast::<u8>().add(begin);
