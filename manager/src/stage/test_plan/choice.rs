@@ -8,7 +8,7 @@ use super::command::{Call, call};
 use super::environment::Environment;
 use super::files::Files;
 use super::framework::Framework;
-use super::invocation::arguments;
+use super::invocation::{arguments, configured};
 use super::{PythonVersion, Run};
 
 /// Commands of one environment that are run.
@@ -67,11 +67,15 @@ pub(super) fn of_environment(
     files: &Files,
     python: PythonVersion,
 ) -> Option<Choice> {
-    let directory = environment.directory.as_str();
-    let calls = Calls::of(environment, files, python);
+    let Calls {
+        directory,
+        run,
+        not_run,
+        unsure,
+    } = Calls::of(environment, files, python);
     let mut runs: Vec<Run> = vec![];
     let (mut unset, mut notes): (Vec<String>, Vec<String>) = (vec![], vec![]);
-    for (at, (command, call)) in calls.run.into_iter().enumerate() {
+    for (at, (command, call)) in run.into_iter().enumerate() {
         let name = command.join(" ");
         notes.extend(match at {
             0 => call.note("the test command"),
@@ -95,15 +99,17 @@ pub(super) fn of_environment(
             requires: vec![],
         });
     }
-    notes.extend(told(&environment.origin, &calls.not_run));
+    notes.extend(told(&environment.origin, &not_run));
     let names: Vec<String> = runs.iter().map(|run| format!("`{}`", run.name)).collect();
     let mut reason = format!("{} runs {}", environment.origin, names.join(", then "));
     if !directory.is_empty() {
         reason.push_str(&format!(" in {directory}"));
     }
     let mut runs = runs.into_iter();
+    let first = runs.next()?;
+    notes.extend(unsure.map(|why| format!("`{}` is run, although {why}", first.name)));
     Some(Choice {
-        first: runs.next()?,
+        first,
         further: runs.collect(),
         reason,
         directory: directory.to_owned(),
@@ -116,35 +122,86 @@ pub(super) fn of_environment(
 /// The commands of an environment that run tests.
 #[derive(Default)]
 struct Calls<'e> {
+    /// Where those are run that are.
+    directory: &'e str,
     /// Those that are run, one after the other, with what they call.
     run: Vec<(&'e [String], Call)>,
-    /// Those that are not: they do not follow the first one, need an older pytest than one that they
-    /// follow, or are too many.
-    not_run: Vec<&'e [String]>,
+    /// Those that are not, which tell of tests that none of these runs.
+    not_run: Vec<NotRun<'e>>,
+    /// Why nobody knows that the package runs these, where nobody does.
+    unsure: Option<&'e str>,
+}
+
+/// A command that is not run.
+struct NotRun<'e> {
+    command: &'e [String],
+    call: Call,
+    /// Why, a clause.
+    why: &'e str,
 }
 
 impl<'e> Calls<'e> {
     fn of(environment: &'e Environment, files: &Files, python: PythonVersion) -> Self {
+        let found: Vec<(usize, &[String], Call)> = environment
+            .commands
+            .iter()
+            .enumerate()
+            .filter_map(|(at, command)| {
+                let call = call(command, environment.directory_of(at), files)?;
+                Some((at, command.as_slice(), call.understood_by(python)))
+            })
+            .collect();
+        let doubt = |at: &usize| environment.doubts.get(at);
         let mut calls = Self::default();
-        let mut script = None;
-        for (at, command) in environment.commands.iter().enumerate() {
-            let Some(call) = call(command, &environment.directory, files) else {
-                continue;
-            };
-            let call = call.understood_by(python);
+        // Where nothing is run for sure, the first that may be is the likeliest.
+        let sure = found.iter().any(|(at, ..)| doubt(at).is_none());
+        let likeliest = found.iter().filter(|_| !sure).find_map(|(at, ..)| {
+            let doubt = doubt(at)?;
+            Some((doubt.block?, doubt.why.as_str()))
+        });
+        calls.unsure = likeliest.map(|(_, why)| why);
+        let mut place: Option<(usize, &str, Vec<String>)> = None;
+        for (at, command, call) in found {
             // The same again would tell nothing more.
             if calls.run.iter().any(|(_, other)| call.is_as(other)) {
                 continue;
             }
-            let own = environment.script(at);
-            let follows = *script.get_or_insert(own) == own && calls.run.len() < MOST;
-            if follows && !calls.would_make_older(&call) {
-                calls.run.push((command.as_slice(), call));
+            if let Some(doubt) = doubt(&at)
+                && (doubt.block.is_none() || doubt.block != likeliest.map(|(block, _)| block))
+            {
+                calls.leave_out(command, call, &doubt.why);
+                continue;
+            }
+            let (own, there) = (environment.script(at), environment.directory_of(at));
+            let (script, directory, told) =
+                place.get_or_insert_with(|| (own, there, configured(there, files).words));
+            // Who calls another script may ask for some of the same tests only.
+            let again = *script != own
+                && calls
+                    .run
+                    .iter()
+                    .any(|(_, before)| call.is_part_of(before, told));
+            if again {
+                continue;
+            }
+            if *directory != there {
+                calls.leave_out(command, call, "it is run in another directory");
+            } else if calls.would_make_older(&call) {
+                calls.leave_out(command, call, "it needs an older pytest than another one");
+            } else if calls.run.len() >= MOST {
+                calls.leave_out(command, call, "there are too many");
             } else {
-                calls.not_run.push(command.as_slice());
+                calls.run.push((command, call));
             }
         }
+        calls.directory = place.map_or("", |(_, directory, _)| directory);
+        let Self { run, not_run, .. } = &mut calls;
+        not_run.retain(|one| !run.iter().any(|(_, other)| one.call.is_as(other)));
         calls
+    }
+
+    fn leave_out(&mut self, command: &'e [String], call: Call, why: &'e str) {
+        self.not_run.push(NotRun { command, call, why });
     }
 
     /// Whether one that is run before would be run by an older pytest for the sake of this one: there is one
@@ -157,13 +214,24 @@ impl<'e> Calls<'e> {
     }
 }
 
-/// What it says that an environment tests more than is run.
-fn told(origin: &str, commands: &[&[String]]) -> Option<String> {
-    let first = commands.first()?.join(" ");
-    let (one, many) = ("further test command", "further test commands");
-    let count = amount(commands.len() as u64, one, many);
-    let are = if commands.len() == 1 { "is" } else { "are" };
-    Some(format!("{count} of {origin} {are} not run: `{first}`"))
+/// What it says that an environment tests more than is run, one sentence for each reason.
+fn told(origin: &str, not_run: &[NotRun<'_>]) -> Vec<String> {
+    let mut reasons: Vec<&str> = vec![];
+    for one in not_run {
+        if !reasons.contains(&one.why) {
+            reasons.push(one.why);
+        }
+    }
+    let sentence = |why: &str| {
+        let of_this: Vec<&NotRun<'_>> = not_run.iter().filter(|one| one.why == why).collect();
+        let first = of_this.first().map(|one| one.command.join(" "));
+        let first = first.unwrap_or_default();
+        let (one, many) = ("further test command", "further test commands");
+        let count = amount(of_this.len() as u64, one, many);
+        let are = if of_this.len() == 1 { "is" } else { "are" };
+        format!("{count} of {origin} {are} not run, since {why}: `{first}`")
+    };
+    reasons.into_iter().map(sentence).collect()
 }
 
 #[cfg(test)]
@@ -230,7 +298,8 @@ mod tests {
     fn a_further_command_changes_no_pytest_of_one_before_it() {
         let plan = of_tox("    pytest a\n    nosetests b\n    nose2\n");
         assert_eq!(names(&plan), ["pytest a", "nose2"]);
-        let told = "1 further test command of tox.ini [testenv] is not run: `nosetests b`";
+        let told = "1 further test command of tox.ini [testenv] is not run, since it needs an older \
+            pytest than another one: `nosetests b`";
         assert_eq!(plan.notes, [told]);
         assert_eq!((plan.needed.len(), plan.wanted.len()), (1, 1), "{plan:?}");
         // Where no pytest is before it, its own is nobody else's.
@@ -286,29 +355,79 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_follow_is_told_and_not_run() {
-        let hatch =
-            "[envs.test.scripts]\ntest = ['pytest a', 'pytest b']\ntest-slow = 'pytest -k slow'\n";
+    fn other_scripts_are_run_where_they_run_something_else() {
+        let hatch = "[envs.test.scripts]\ntest = ['pytest a', 'pytest b']\ntest-slow = 'pytest -k slow a'\n\
+            test-cov = 'coverage run -m pytest a'\ntest-docs = 'pytest --doctest-modules a'\n";
         let plan = planned(&[("hatch.toml", hatch)]);
-        assert_eq!(names(&plan), ["pytest a", "pytest b"]);
-        let origin = "hatch.toml hatch's envs.test";
-        let told = format!("1 further test command of {origin} is not run: `pytest -k slow`");
-        assert_eq!(plan.notes, [told]);
+        let docs = "pytest --doctest-modules a";
+        assert_eq!(names(&plan), ["pytest a", "pytest b", docs]);
+        assert_eq!(plan.notes, Vec::<String>::new());
+    }
 
+    #[test]
+    fn what_is_not_run_for_sure_is_told_with_the_reason() {
+        let told = |count: &str, why: &str, first: &str| {
+            format!("{count} of noxfile.py tests {why}: `{first}`")
+        };
         let nox = "def tests(s):\n    s.run('pytest', 'a')\n    if s.posargs:\n        \
-            s.run('pytest', '-k', 'x')\n    for at in ['c']: s.run('pytest', '-k', 'y')\n    \
-            s.run(\n        'pytest', 'b')\n";
+            s.run('pytest', '-k', 'x')\n    for at in ['c']: s.run('pytest', '-k', at)\n    \
+            for at in where:\n        s.run('pytest', '-k', 'y')\n        s.run('pytest', '-k', 'z')\n    \
+            s.run(\n        'pytest', 'b')\n    if CI: s.run('pytest', 'a')\n";
         let plan = planned(&[("noxfile.py", nox)]);
-        assert_eq!(names(&plan), ["pytest a", "pytest b"]);
-        let told = "2 further test commands of noxfile.py tests are not run: `pytest -k x`";
-        assert_eq!(plan.notes, [told]);
+        assert_eq!(names(&plan), ["pytest a", "pytest -k c", "pytest b"]);
+        let one = "is not run, since `if s.posargs` does not hold here";
+        let two =
+            "are not run, since only running it would tell how often `for at in where` is done";
+        assert_eq!(
+            plan.notes,
+            [
+                told("1 further test command", one, "pytest -k x"),
+                told("2 further test commands", two, "pytest -k y"),
+            ]
+        );
 
-        // Of branches only the first is.
         let nox = "def tests(s):\n    if s.posargs:\n        s.run('pytest', 'a')\n    else:\n        \
             s.run('pytest', 'b')\n    s.run('coverage', 'report')\n";
         let plan = planned(&[("noxfile.py", nox)]);
-        assert_eq!(names(&plan), ["pytest a"]);
-        assert_eq!(plan.notes.len(), 1, "{:?}", plan.notes);
+        assert_eq!(names(&plan), ["pytest b"]);
+        let note = told("1 further test command", one, "pytest a");
+        assert_eq!(plan.notes, [note]);
+    }
+
+    #[test]
+    fn where_nothing_is_run_for_sure_the_first_block_is_taken() {
+        let nox = "def tests(s):\n    if s.posargs:\n        s.run('pytest')\n    elif CI:\n        \
+            s.run('pytest', 'a')\n        s.run('pytest', 'b')\n    else:\n        s.run('nose2')\n";
+        let plan = planned(&[("noxfile.py", nox)]);
+        assert_eq!(names(&plan), ["pytest a", "pytest b"]);
+        let why = "only running it would tell what `elif CI` comes to";
+        assert_eq!(
+            plan.notes,
+            [
+                "1 further test command of noxfile.py tests is not run, since `if s.posargs` does not hold \
+                here: `pytest`"
+                    .to_owned(),
+                format!("1 further test command of noxfile.py tests is not run, since {why}: `nose2`"),
+                format!("`pytest a` is run, although {why}"),
+            ]
+        );
+        // What is never run is no choice.
+        let nox = "def tests(s):\n    if s.posargs: s.run('nose2')\n";
+        let plan = planned(&[("noxfile.py", nox), ("a/test_c.py", "import pytest")]);
+        assert_eq!(plan.reason, "a/test_c.py has `import pytest`");
+    }
+
+    #[test]
+    fn commands_are_run_in_the_directory_of_the_first_one() {
+        let nox = "def tests(s):\n    s.run('make')\n    with s.chdir('a'):\n        \
+            s.run('pytest', 'test_a.py')\n    s.run('pytest', 'b')\n";
+        let plan = planned(&[("noxfile.py", nox)]);
+        assert_eq!(plan.directory, "a");
+        let reason = "noxfile.py tests runs `pytest test_a.py` in a";
+        assert_eq!(plan.reason, reason);
+        let note = "1 further test command of noxfile.py tests is not run, since it is run in another \
+            directory: `pytest b`";
+        assert_eq!(plan.notes, [note]);
     }
 
     #[test]
@@ -318,7 +437,8 @@ mod tests {
             .collect();
         let plan = of_tox(&many);
         assert_eq!(plan.further.len(), MOST - 1);
-        let start = "3 further test commands of tox.ini [testenv] are not run: `pytest";
+        let start = "3 further test commands of tox.ini [testenv] are not run, since there are too \
+            many: `pytest";
         assert!(plan.notes[0].starts_with(start), "{:?}", plan.notes);
         let texts = plan.notes.iter().chain([&plan.reason]);
         let texts = texts.chain(plan.runs().map(|run| &run.name));

@@ -6,6 +6,7 @@ mod options;
 mod others;
 mod place;
 mod pytest;
+mod selection;
 
 use super::files::Files;
 use super::framework::Framework;
@@ -50,17 +51,13 @@ impl Call {
 
     /// Whether both come to the same as far as they are kept.
     pub(super) fn is_as(&self, other: &Self) -> bool {
-        (
-            self.framework,
-            &self.interpreter,
-            &self.words,
-            &self.variables,
-        ) == (
-            other.framework,
-            &other.interpreter,
-            &other.words,
-            &other.variables,
-        )
+        self.is_run_as(other) && self.words == other.words
+    }
+
+    /// Whether both are run by the same, whatever that is told.
+    fn is_run_as(&self, other: &Self) -> bool {
+        (self.framework, &self.interpreter, &self.variables)
+            == (other.framework, &other.interpreter, &other.variables)
     }
 
     /// What it says that options of the command `of` are left out, where any are.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::files::Files;
 use super::variables::Variables;
-use super::{PythonVersion, hatch, nox, tox};
+use super::{PythonVersion, hatch, nox, pdm, tox};
 
 /// Environments of one package that are looked at.
 const MOST: usize = 64;
@@ -17,8 +17,12 @@ pub(super) struct Environment {
     pub origin: String,
     /// What is run in it, word by word, after the variables that are for that command alone.
     pub commands: Vec<Vec<String>>,
-    /// By the places of commands: which of several scripts or blocks they are of. All others are of one.
+    /// By the places of commands: which of several scripts they are of. All others are of one.
     pub scripts: BTreeMap<usize, usize>,
+    /// By the places of commands: why they are not run always.
+    pub doubts: BTreeMap<usize, Doubt>,
+    /// By the places of commands: where they are run, where that is not [`Self::directory`].
+    pub directories: BTreeMap<usize, String>,
     /// Variables of all of it, and which of them are left out.
     pub variables: Variables,
     /// Where, relative to the source; empty for the source itself.
@@ -34,9 +38,34 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    /// Which of its scripts the command at this place is of: those of one script follow each other.
+    /// Which of its scripts the command at this place is of.
     pub(super) fn script(&self, at: usize) -> usize {
         self.scripts.get(&at).copied().unwrap_or_default()
+    }
+
+    /// Where the command at this place is run, relative to the source.
+    pub(super) fn directory_of(&self, at: usize) -> &str {
+        self.directories.get(&at).unwrap_or(&self.directory)
+    }
+}
+
+/// Why a command is not run always.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Doubt {
+    /// The reason, a clause.
+    pub why: String,
+    /// Which of the blocks it is of that are run under a condition which is not known: what is in one of
+    /// them is run together. `None` where it is known not to be run.
+    pub block: Option<usize>,
+}
+
+impl Doubt {
+    /// That something is known not to be run.
+    pub(super) fn never(why: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            block: None,
+        }
     }
 }
 
@@ -61,8 +90,9 @@ pub(super) fn for_tests(environments: &[Environment]) -> Option<&Environment> {
 pub(super) fn environments(files: &Files, python: PythonVersion) -> Vec<Environment> {
     let mut all = tox::environments(files, python);
     all.truncate(MOST);
-    all.extend(nox::environments(files.text("noxfile.py")));
-    all.extend(hatch::environments(files));
+    all.extend(nox::environments(files.text("noxfile.py"), python));
+    all.extend(hatch::environments(files, python));
+    all.extend(pdm::environments(files));
     all.truncate(2 * MOST);
     all
 }
@@ -108,10 +138,8 @@ mod tests {
     fn what_changes_the_directory_elsewhere_is_followed_or_told() {
         let of = |body: &str| {
             let found = first(&[("noxfile.py", &format!("def tests(s):\n{body}"))]);
-            (found.directory, found.skipped)
-        };
-        let note = |why: &str| {
-            format!("the change of the directory in tests of noxfile.py is not followed: {why}")
+            let last = found.commands.len() - 1;
+            (found.directory_of(last).to_owned(), found.skipped)
         };
         let run = "    s.run('pytest')\n";
         for (body, directory, skipped) in [
@@ -120,16 +148,13 @@ mod tests {
                 "a/b",
                 None,
             ),
-            (
-                format!("{run}    s.chdir('a')\n"),
-                "",
-                Some(note("it is not before all commands")),
-            ),
+            (format!("{run}    s.chdir('a')\n"), "", None),
             (
                 format!("    with s.chdir('a'):\n        s.run('make')\n{run}"),
                 "",
-                Some(note("it is for some of its commands")),
+                None,
             ),
+            (format!("    with s.chdir('a'):\n    {run}"), "a", None),
             (
                 format!("    s.chdir(where)\n{run}"),
                 "",
@@ -139,11 +164,5 @@ mod tests {
             let expected = (directory.to_owned(), Vec::from_iter(skipped));
             assert_eq!(of(&body), expected, "{body}");
         }
-        let pdm = "[tool.pdm.scripts]\ntest = {cmd = 'pytest', working_dir = 'a'}\n";
-        let found = first(&[("pyproject.toml", pdm)]);
-        assert_eq!(
-            found.skipped,
-            ["the directory `a` of the script `test` is not followed"]
-        );
     }
 }

@@ -120,7 +120,7 @@ pub(super) fn choose(
                 "nose" => chosen(Framework::Nose, reason, None),
                 "nose2" => chosen(Framework::Nose2, reason, None),
                 _ => {
-                    let words = scanned(suite.as_str(), files)
+                    let words = scanned(suite.as_str(), files, python)
                         .unwrap_or_else(|| vec![suite.as_str().to_owned()]);
                     chosen(Framework::Unittest, reason, Some(words))
                 }
@@ -166,7 +166,7 @@ pub(super) fn choose(
 /// The search of all modules of a package that setuptools makes of `test_suite`
 /// (`ScanningLoader`, setuptools/command/test.py before 72); `None` where the package says itself what
 /// its tests are, or is none.
-fn scanned(suite: &str, files: &Files) -> Option<Vec<String>> {
+fn scanned(suite: &str, files: &Files, python: PythonVersion) -> Option<Vec<String>> {
     let directory = suite.replace('.', "/");
     let package = format!("{directory}/__init__.py");
     let says =
@@ -174,7 +174,14 @@ fn scanned(suite: &str, files: &Files) -> Option<Vec<String>> {
     if !files.has(&package) || says(files.text(&package)) {
         return None;
     }
-    let words = ["discover", "-s", &directory, "-t", ".", "-p", "*.py"];
+    // From Python 3.5 on unittest loads each package by itself: `__init__.py` must not come again as one
+    // of its modules (`TestLoader._find_tests`, Lib/unittest/loader.py).
+    let pattern = if python.major == 2 {
+        "*.py"
+    } else {
+        "*[!_].py"
+    };
+    let words = ["discover", "-s", &directory, "-t", ".", "-p", pattern];
     Some(words.map(str::to_owned).to_vec())
 }
 
@@ -245,16 +252,16 @@ mod tests {
     #[test]
     fn a_package_as_a_test_suite_is_searched_as_setuptools_does() {
         let setup = ("setup.py", "setup(test_suite=\"a.test\")");
-        let arguments = |files: &[(&str, &str)]| {
-            let plan = plan(
-                &Files::of(files),
-                &CoreMetadata::default(),
-                PythonVersion::TEST,
-            );
+        let arguments_of = |files: &[(&str, &str)], python| {
+            let plan = plan(&Files::of(files), &CoreMetadata::default(), python);
             plan.unwrap().first.arguments[4..].join(" ")
         };
+        let arguments = |files: &[(&str, &str)]| arguments_of(files, PythonVersion::TEST);
+        let package = [setup, ("a/test/__init__.py", ""), ("a/test/test_b.py", "")];
+        assert_eq!(arguments(&package), "discover -s a/test -t . -p *[!_].py");
+        let two = PythonVersion { major: 2, minor: 7 };
         assert_eq!(
-            arguments(&[setup, ("a/test/__init__.py", ""), ("a/test/test_b.py", "")]),
+            arguments_of(&package, two),
             "discover -s a/test -t . -p *.py"
         );
         let own = (

@@ -1,7 +1,7 @@
 //! Requirements of development in `pyproject.toml`: dependency groups (PEP 735), and what poetry and
 //! PDM had before there were any.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::{Table, Value};
 
@@ -14,7 +14,11 @@ const MOST: usize = 500;
 pub(super) fn group(project: &Table, name: &str) -> Vec<String> {
     let mut found = vec![];
     if let Some(groups) = project.get("dependency-groups").and_then(Value::as_table) {
-        include(groups, &normal(name), &mut BTreeSet::new(), &mut found);
+        let mut named: Groups<'_> = BTreeMap::new();
+        for (own, items) in groups.iter() {
+            named.entry(normal(own)).or_insert(items);
+        }
+        include(&named, &normal(name), &mut BTreeSet::new(), &mut found);
     }
     if !found.is_empty() {
         return found;
@@ -45,13 +49,15 @@ pub(super) fn group(project: &Table, name: &str) -> Vec<String> {
     found
 }
 
-fn include(groups: &Table, name: &str, seen: &mut BTreeSet<String>, found: &mut Vec<String>) {
+/// Groups by their names as they are compared.
+type Groups<'a> = BTreeMap<String, &'a Value>;
+
+fn include(groups: &Groups<'_>, name: &str, seen: &mut BTreeSet<String>, found: &mut Vec<String>) {
     // Once each: a group that includes itself by whatever way adds nothing.
     if !seen.insert(name.to_owned()) || seen.len() > MOST {
         return;
     }
-    let group = groups.iter().find(|(own, _)| normal(own) == name);
-    let items = group.and_then(|(_, items)| items.as_array());
+    let items = groups.get(name).and_then(|items| items.as_array());
     for item in items.into_iter().flatten() {
         if found.len() >= MOST {
             return;
@@ -140,6 +146,17 @@ mod tests {
         .unwrap();
         assert_eq!(group(&project, "test"), ["a", "b"]);
         assert!(group(&project, "dev").is_empty());
+    }
+
+    #[test]
+    fn a_long_chain_among_many_groups_is_followed_to_its_bound() {
+        let link = |at: usize| format!("G_{at} = ['a{at}', {{include-group = 'g-{}'}}]\n", at + 1);
+        let chain: String = (0..MOST * 2).map(link).collect();
+        let others: String = (0..9999).map(|at| format!("o{at} = ['b']\n")).collect();
+        let project = format!("[dependency-groups]\n{others}{chain}");
+        let found = group(&toml::from_str(&project).unwrap(), "g.0");
+        assert_eq!(found.len(), MOST);
+        assert_eq!(found.last(), Some(&format!("a{}", MOST - 1)));
     }
 
     #[test]

@@ -1,52 +1,118 @@
-//! Environments and scripts of hatch (<https://hatch.pypa.io/latest/config/environment/overview/>)
-//! and scripts of PDM.
+//! Environments of hatch and their scripts
+//! (<https://hatch.pypa.io/latest/config/environment/overview/>).
+
+mod overrides;
+mod scripts;
 
 use toml::{Table, Value};
 
+use super::PythonVersion;
 use super::environment::Environment;
 use super::files::Files;
+use super::shell;
 use super::substitution::{self, substitute};
+use overrides::Variant;
 
 /// Names of environments that hold tests, the likeliest first; `hatch test` runs in the first.
-const NAMES: [&str; 5] = ["hatch-test", "test", "tests", "dev", "default"];
+const NAMES: [&str; 5] = [TEST, "test", "tests", "dev", "default"];
+/// The environment of `hatch test`, which is there whether or not it is written down
+/// (<https://hatch.pypa.io/latest/config/internal/testing/>).
+const TEST: &str = "hatch-test";
+/// What hatch installs there where nothing is said and tests may ask for by name: what else it installs
+/// runs them in another way.
+const OF_TEST: &str = "pytest-mock";
+/// What stands in its scripts for words that the configuration adds.
+const EXTRA: &str = "{env:HATCH_TEST_ARGS:}";
 
-/// Variables of one environment that are looked at.
+/// Environments that are looked at.
+const MOST_ENVIRONMENTS: usize = 16;
+/// Environments that one is made of.
+const DEEPEST: usize = 8;
+/// Variables of one environment that are looked at, and scripts.
 const MOST: usize = 500;
 
-/// The environments of a package that uses hatch or PDM.
-pub(super) fn environments(files: &Files) -> Vec<Environment> {
+/// The environments of a package that uses hatch.
+pub(super) fn environments(files: &Files, python: PythonVersion) -> Vec<Environment> {
     let pyproject = files.toml("pyproject.toml");
-    let tool = pyproject.get("tool");
     let (own, file) = if files.has("hatch.toml") {
         let own = files.toml("hatch.toml");
         (own.get("envs").cloned(), "hatch.toml")
     } else {
+        let tool = pyproject.get("tool");
         let envs = tool.and_then(|tool| tool.get("hatch")?.get("envs"));
         (envs.cloned(), "pyproject.toml")
     };
-    let envs = own.as_ref().and_then(Value::as_table);
-    let mut found: Vec<Environment> = NAMES
-        .iter()
-        .filter_map(|name| Some((*name, envs?.get(*name)?.as_table()?)))
-        .map(|(name, table)| of_hatch(file, name, table))
-        .collect();
-    let pdm = tool.and_then(|tool| tool.get("pdm")?.get("scripts")?.as_table());
-    if let Some(scripts) = pdm {
-        let mut environment = Environment {
-            origin: "pyproject.toml PDM's scripts".to_owned(),
-            ..Environment::default()
-        };
-        add_scripts(scripts, &mut environment);
-        found.push(environment);
-    }
-    found
+    let Some(envs) = own.as_ref().and_then(Value::as_table) else {
+        return vec![];
+    };
+    let others = envs.keys().map(String::as_str);
+    let others = others.filter(|name| name.contains("test") && !NAMES.contains(name));
+    // What is for all work has what `default` has, where it says nothing else.
+    let is_own = |name: &&str| {
+        let scripts = envs.get(*name).and_then(|own| own.get("scripts"));
+        name.contains("test") || *name == "default" || scripts.is_some()
+    };
+    let names = NAMES.into_iter().chain(others).filter(is_own);
+    names
+        .filter_map(|name| Some((name, whole(envs, name)?)))
+        .take(MOST_ENVIRONMENTS)
+        .map(|(name, table)| of_table(file, name, table, python))
+        .collect()
 }
 
-fn of_hatch(file: &str, name: &str, table: &Table) -> Environment {
+/// What an environment has of its own and of those that it is made of.
+fn whole(envs: &Table, name: &str) -> Option<Table> {
+    let mut table = envs.get(name)?.as_table()?.clone();
+    if name == TEST {
+        let mut known = Table::new();
+        let script = format!("pytest{EXTRA} {{args}}");
+        let scripts = Table::from_iter([("run".to_owned(), Value::String(script))]);
+        known.insert("scripts".to_owned(), Value::Table(scripts));
+        let dependencies = vec![Value::String(OF_TEST.to_owned())];
+        known.insert("dependencies".to_owned(), Value::Array(dependencies));
+        known.insert("template".to_owned(), Value::String(TEST.to_owned()));
+        known.extend(table);
+        table = known;
+    }
+    let mut made_of = vec![name];
+    let mut last = &table.clone();
+    while made_of.len() < DEEPEST {
+        let detached = last.get("detached").and_then(Value::as_bool);
+        let template = last.get("template").and_then(Value::as_str);
+        let template = template.unwrap_or("default");
+        if detached == Some(true) || made_of.contains(&template) {
+            break;
+        }
+        let Some(other) = envs.get(template).and_then(Value::as_table) else {
+            break;
+        };
+        for (key, value) in other {
+            match (key.as_str(), value, table.get_mut(key)) {
+                ("detached" | "matrix" | "template", ..) => {}
+                ("scripts", Value::Table(theirs), Some(Value::Table(own))) => {
+                    for (name, script) in theirs {
+                        own.entry(name.clone()).or_insert_with(|| script.clone());
+                    }
+                }
+                (_, _, Some(_)) => {}
+                (_, value, None) => {
+                    table.insert(key.clone(), value.clone());
+                }
+            }
+        }
+        made_of.push(template);
+        last = other;
+    }
+    Some(table)
+}
+
+fn of_table(file: &str, name: &str, mut table: Table, python: PythonVersion) -> Environment {
+    let variant = Variant::of(&table, python);
+    variant.apply(&mut table);
     let texts = |key: &str| {
         let items = table.get(key).and_then(Value::as_array);
         let texts = items.into_iter().flatten().filter_map(Value::as_str);
-        texts.map(str::to_owned).collect::<Vec<_>>()
+        texts.map(|text| variant.put_into(text)).collect::<Vec<_>>()
     };
     let mut environment = Environment {
         origin: format!("{file} hatch's envs.{name}"),
@@ -62,7 +128,8 @@ fn of_hatch(file: &str, name: &str, table: &Table) -> Environment {
     for (key, value) in said.into_iter().flatten().take(MOST) {
         let variables = &mut environment.variables;
         let value = value.as_str().ok_or_else(|| "its form".to_owned());
-        match value.and_then(|text| substitution::value(text, name, "", variables)) {
+        let value = value.map(|text| variant.put_into(text));
+        match value.and_then(|text| substitution::value(&text, name, "", variables)) {
             Ok(value) => variables.add(key, &value),
             Err(why) => variables.skip(format!(
                 "hatch's variable `{key}` is not understood for {why}"
@@ -70,48 +137,77 @@ fn of_hatch(file: &str, name: &str, table: &Table) -> Environment {
         }
     }
     if let Some(scripts) = table.get("scripts").and_then(Value::as_table) {
-        add_scripts(scripts, &mut environment);
-    }
-    if name == "hatch-test" && environment.commands.is_empty() {
-        // What hatch runs where nothing is said.
-        environment.commands.push(vec!["pytest".to_owned()]);
+        // What `hatch test` adds where its user says nothing.
+        let given = table.get("default-args").map(|_| texts("default-args"));
+        let given = given.unwrap_or_else(|| vec!["tests".to_owned()]);
+        let added = |line: String| match name {
+            TEST => {
+                let extra = format!(" {}", quoted(&texts("extra-args")));
+                let line = line.replace(EXTRA, &extra);
+                line.replace("{args}", &quoted(&given))
+            }
+            _ => line,
+        };
+        add_scripts(scripts, name, &variant, &added, &mut environment);
     }
     environment
 }
 
-/// The commands of scripts that are called after tests.
-fn add_scripts(scripts: &Table, environment: &mut Environment) {
-    let mut named: Vec<(&String, &Value)> = scripts
-        .iter()
-        .filter(|(name, _)| name.contains("test") || *name == "run" || *name == "cov")
+/// Words as a shell is given them; what cannot be is left out.
+fn quoted(words: &[String]) -> String {
+    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default()
+}
+
+/// The commands of scripts that run tests, as far as their names tell: in an environment for tests all of
+/// them may.
+fn add_scripts(
+    scripts: &Table,
+    of: &str,
+    variant: &Variant,
+    added: &dyn Fn(String) -> String,
+    environment: &mut Environment,
+) {
+    let tells = |name: &str| name.contains("test") || name == "run" || name == "cov";
+    let mut named: Vec<&str> = scripts
+        .keys()
+        .map(String::as_str)
+        .filter(|name| tells(name) || of.contains("test"))
+        .take(MOST)
         .collect();
-    // `test` before `test-cov` before `cov`.
-    named.sort_by_key(|(name, _)| (!name.starts_with("test"), name.len()));
-    for (number, (name, script)) in named.into_iter().enumerate() {
-        if let Some(there) = script.get("working_dir").and_then(Value::as_str) {
-            let note = format!("the directory `{there}` of the script `{name}` is not followed");
-            environment.skipped.push(note);
-        }
-        let script = script.get("cmd").unwrap_or(script);
-        let lines = match script {
-            Value::String(line) => vec![line.as_str()],
-            Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
-            _ => vec![],
+    // `test` before `test-cov` before `cov`, and what `hatch test` runs before all.
+    named.sort_by_key(|name| {
+        (
+            of == TEST && *name != "run",
+            !tells(name),
+            !name.starts_with("test"),
+            name.len(),
+        )
+    });
+    for (number, name) in named.into_iter().enumerate() {
+        let Some(lines) = scripts::lines(scripts, name) else {
+            let note = "it calls itself, or too much";
+            environment
+                .skipped
+                .push(format!("the script `{name}` is not understood: {note}"));
+            continue;
         };
         for line in lines {
-            match substitute(line, "")
+            let line = added(variant.put_into(&line));
+            let commands = substitute(&line, of)
                 .ok()
-                .and_then(|line| shlex::split(&line))
-            {
-                Some(words) => {
-                    // Each is for itself: who calls one does not call the others.
-                    let at = environment.commands.len();
-                    environment.scripts.insert(at, number);
-                    environment.commands.push(words);
-                }
-                None => environment
+                .as_deref()
+                .and_then(shell::commands);
+            let Some(commands) = commands else {
+                environment
                     .skipped
-                    .push(format!("the script `{line}` is not understood")),
+                    .push(format!("the script `{line}` is not understood"));
+                continue;
+            };
+            for words in commands {
+                // Each is for itself: who calls one does not call the others.
+                let at = environment.commands.len();
+                environment.scripts.insert(at, number);
+                environment.commands.push(words);
             }
         }
     }
@@ -121,14 +217,28 @@ fn add_scripts(scripts: &Table, environment: &mut Environment) {
 mod tests {
     use super::*;
 
+    fn read(text: &str) -> Vec<Environment> {
+        environments(&Files::of(&[("hatch.toml", text)]), PythonVersion::TEST)
+    }
+
+    /// The commands of an environment, by their scripts.
+    fn commands(environment: &Environment) -> Vec<(usize, String)> {
+        let commands = environment.commands.iter().enumerate();
+        commands
+            .map(|(at, words)| (environment.script(at), words.join(" ")))
+            .collect()
+    }
+
     #[test]
     fn environments_and_scripts_are_read() {
-        let found = environments(&Files::of(&[(
-            "pyproject.toml",
-            "[tool.hatch.envs.test]\ndependencies = ['a>1']\nfeatures = ['x']\n\
-            [tool.hatch.envs.test.scripts]\ncov = 'coverage report'\ntest = 'pytest {args:tests}'\n\
-            [tool.pdm.scripts]\ntest = {cmd = 'nose2 -v'}\nlint = 'ruff'\n",
-        )]));
+        let found = environments(
+            &Files::of(&[(
+                "pyproject.toml",
+                "[tool.hatch.envs.test]\ndependencies = ['a>1']\nfeatures = ['x']\n\
+                [tool.hatch.envs.test.scripts]\ncov = 'coverage report'\ntest = 'pytest {args:tests}'\n",
+            )]),
+            PythonVersion::TEST,
+        );
         assert_eq!(found[0].origin, "pyproject.toml hatch's envs.test");
         assert_eq!(found[0].installs, [["a>1"]]);
         assert_eq!(found[0].extras, ["x"]);
@@ -136,16 +246,104 @@ mod tests {
             found[0].commands,
             [["pytest", "tests"], ["coverage", "report"]]
         );
-        assert_eq!(found[1].commands, [["nose2", "-v"]]);
+    }
+
+    #[test]
+    fn scripts_are_for_themselves_and_call_each_other() {
+        let found = read(
+            "[envs.default.scripts]\ntest = ['- pytest a', 'pytest b && nose2; cov-report']\n\
+            cov = ['test -x', 'cov-report']\ncov-report = 'coverage report'\nlint = 'ruff'\n\
+            testing = 'cd a && pytest'\nretest = 'retest'\n",
+        );
+        let expected = [
+            (0, "pytest a"),
+            (0, "pytest b"),
+            (0, "nose2"),
+            (0, "cov-report"),
+            (2, "pytest a -x"),
+            (2, "pytest b"),
+            (2, "nose2"),
+            (2, "cov-report -x"),
+            (2, "coverage report"),
+        ];
+        let expected = expected.map(|(script, command)| (script, command.to_owned()));
+        assert_eq!(commands(&found[0]), expected);
+        assert_eq!(
+            found[0].skipped,
+            [
+                "the script `cd a && pytest` is not understood",
+                "the script `retest` is not understood: it calls itself, or too much",
+            ]
+        );
+        // What an environment for tests has is for tests, whatever it is called.
+        let found = read("[envs.unit-tests.scripts]\nall = 'pytest'\n");
+        assert_eq!(commands(&found[0]), [(0, "pytest".to_owned())]);
+    }
+
+    #[test]
+    fn environments_have_what_their_templates_have() {
+        let found = read(
+            "[envs.default]\ndependencies = ['a']\nfeatures = ['x']\n\
+            [envs.default.scripts]\ntest = 'pytest a'\nrun = 'nose2'\n\
+            [envs.test]\ntemplate = 'base'\ndependencies = ['b']\n[envs.test.scripts]\ntest = 'pytest b'\n\
+            [envs.base]\ndependencies = ['c']\nenv-vars = {A = '1'}\n[[envs.base.matrix]]\nd = ['e']\n\
+            [envs.tests]\ndetached = true\n[envs.dev]\ndependencies = ['f']\n",
+        );
+        let origins: Vec<&str> = found.iter().map(|found| found.origin.as_str()).collect();
+        let expected =
+            ["test", "tests", "default"].map(|name| format!("hatch.toml hatch's envs.{name}"));
+        assert_eq!(origins, expected);
+        let test = &found[0];
+        assert_eq!(test.installs, [["b"]]);
+        assert_eq!(test.extras, ["x"]);
+        assert_eq!(test.variables.set["A"], "1");
+        let expected = [(0, "pytest b"), (1, "nose2")];
+        let expected = expected.map(|(script, command)| (script, command.to_owned()));
+        assert_eq!(commands(test), expected);
+        let detached = &found[1];
+        assert_eq!((detached.commands.len(), detached.installs.len()), (0, 0));
+    }
+
+    #[test]
+    fn hatch_test_has_words_and_requirements_of_its_own() {
+        let found = read("[envs.hatch-test]\nextra-dependencies = ['a']\n");
+        assert_eq!(found[0].installs, [["pytest-mock"], ["a"]]);
+        assert_eq!(commands(&found[0]), [(0, "pytest tests".to_owned())]);
+        let found = read(
+            "[envs.default.scripts]\ntest = 'nose2'\n[envs.hatch-test]\ndefault-args = ['t', 'u v']\n\
+            extra-args = ['-k', 'x']\ndependencies = ['pytest']\n[envs.hatch-test.scripts]\n\
+            unit = 'pytest unit'\nrun = 'python -m pytest{env:HATCH_TEST_ARGS:} {args}'\n",
+        );
+        assert_eq!(found[0].installs, [["pytest"]]);
+        let run = ["python", "-m", "pytest", "-k", "x", "t", "u v"];
+        assert_eq!(found[0].commands[0], run);
+        assert_eq!(found[0].commands[1], ["pytest", "unit"]);
+    }
+
+    #[test]
+    fn a_matrix_and_overrides_are_followed() {
+        let found = read(
+            "[envs.test]\ndependencies = ['django=={matrix:django}']\n\
+            [envs.test.env-vars]\nDB = '{matrix:db:none}'\n[envs.test.scripts]\ntest = 'pytest {matrix:suite}'\n\
+            [[envs.test.matrix]]\npython = ['3.9', '3.13']\ndjango = ['4', '5']\nsuite = ['a']\n\
+            [envs.test.overrides.matrix.django]\nextra-dependencies = [{value = 'old', if = ['4']}]\n\
+            scripts = ['slow=pytest {matrix:suite} -m slow']\n\
+            [envs.test.overrides.matrix.python]\nfeatures = [{value = 'no', if = ['3.9']}]\n",
+        );
+        assert_eq!(found[0].installs, [["django==4"], ["old"]]);
+        assert_eq!(found[0].extras, Vec::<String>::new());
+        assert_eq!(found[0].variables.set["DB"], "none");
+        let expected = [(0, "pytest a"), (1, "pytest a -m slow")];
+        let expected = expected.map(|(script, command)| (script, command.to_owned()));
+        assert_eq!(commands(&found[0]), expected);
     }
 
     #[test]
     fn variables_are_read() {
-        let found = environments(&Files::of(&[(
-            "hatch.toml",
+        let found = read(
             "[envs.test.env-vars]\nA = '{root}/b'\nB = '{matrix:x}'\nC = 1\nHOME = 'x'\n\
             [envs.test.scripts]\ntest = 'D=e pytest'\n",
-        )]));
+        );
         let variables = &found[0].variables;
         let set: Vec<String> = variables.set.values().cloned().collect();
         assert_eq!(set, ["{source}/b"]);

@@ -19,7 +19,7 @@ const FILES: [&str; 10] = [
     "test_a.py",
 ];
 /// What their grammars are made of.
-const WORDS: [&str; 59] = [
+const WORDS: [&str; 77] = [
     "[testenv]",
     "[testenv:",
     "[tox]",
@@ -79,6 +79,24 @@ const WORDS: [&str; 59] = [
     "é",
     "\0",
     "]",
+    "if session.posargs:",
+    "elif CI:",
+    "else:",
+    "for a in ['b', \"c\"]:",
+    "with session.chdir(\"a\"):",
+    "return",
+    "session.run(\"pytest\", ",
+    "*a",
+    "a = ",
+    "\n        ",
+    "[tool.pdm.scripts]",
+    "test = {composite = [",
+    "shell = ",
+    "{args:a}",
+    "[[tool.hatch.envs.test.matrix]]",
+    "[tool.hatch.envs.test.overrides.matrix.a]",
+    "[tool.hatch.envs.test.scripts]",
+    "{matrix:a}",
 ];
 
 fn plans(text: &str) {
@@ -108,6 +126,27 @@ proptest! {
     fn any_words_are_read(words in prop::collection::vec(prop::sample::select(&WORDS[..]), 0..60)) {
         plans(&words.concat());
     }
+}
+
+#[test]
+fn a_group_that_is_asked_for_again_and_again_is_read_once() {
+    let asked = "test ".repeat(9999);
+    let items = "'a', ".repeat(600);
+    let files = Files::of(&[
+        (
+            "tox.ini",
+            &format!("[testenv]\ndependency_groups = {asked}\ncommands = pytest\n"),
+        ),
+        (
+            "pyproject.toml",
+            &format!("[dependency-groups]\ntest = [{items}]\n"),
+        ),
+        ("test_b.py", "import unittest"),
+    ]);
+    let plan = plan(&files, &CoreMetadata::default(), PythonVersion::TEST).unwrap();
+    assert_eq!(plan.wanted, ["a"]);
+    let notes = plan.notes.iter();
+    assert_eq!(notes.filter(|note| note.contains("`test`")).count(), 1);
 }
 
 #[test]

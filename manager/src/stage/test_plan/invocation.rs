@@ -117,7 +117,7 @@ fn below(directory: &str, files: &Files) -> Option<Files> {
 }
 
 /// What of pytest's configured options says which tests are run and how.
-fn configured(directory: &str, files: &Files) -> Kept {
+pub(super) fn configured(directory: &str, files: &Files) -> Kept {
     let ini = |file: &str, section: &str| {
         let ini = Ini::parse(files.text(file));
         shlex::split(ini.get(section, "addopts")?)

@@ -1,20 +1,39 @@
 //! `noxfile.py` (<https://nox.thea.codes>), which is a program: read as text for the calls whose
-//! arguments are written out, never executed.
+//! arguments are written out, in the blocks of which it is written out that they are run; never executed.
 
+mod blocks;
+mod call;
+mod condition;
+mod env;
+mod names;
+mod text;
+
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::PythonVersion;
 use super::command::plain;
-use super::environment::Environment;
-use super::variables::{Variables, is_name};
+use super::environment::{Doubt, Environment};
+use super::variables::is_name;
+use blocks::{Line, Statement, lines, statements};
+use call::Arguments;
+use condition::Scope;
+use env::not_written_out;
+use names::{Known, Names, writes};
+use text::{argument, keyword, skip_space, word};
 
 /// Sessions that are read.
 const MOST_SESSIONS: usize = 64;
 /// Calls of one session, and arguments of one call.
 const MOST: usize = 200;
+/// Statements of one session, those in loops each time.
+const MOST_STATEMENTS: usize = 5000;
 /// Bytes of one call.
 const LONGEST: usize = 16 << 10;
+/// Characters of what opens a block, where that is told.
+const BRIEF: usize = 60;
 
 static SESSION: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"(?m)^(?:async )?def[ \t]+(\w+)[ \t]*\([ \t\n]*(\w+)").ok());
@@ -22,205 +41,392 @@ static TOP_LEVEL: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?m)^[
 static CALL: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"\b(\w+)\.(run|install|run_always|run_install|chdir|cd)[ \t]*\(").ok()
 });
-/// Where a session's own variables are set, one or several.
-static VARIABLES: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"\b(\w+)\.env(?:(\[)|\.update[ \t]*\()").ok());
 
 /// The sessions of a file, those whose names tell of tests first.
-pub(super) fn environments(text: &str) -> Vec<Environment> {
-    let (Some(session), Some(top), Some(call)) = (&*SESSION, &*TOP_LEVEL, &*CALL) else {
+pub(super) fn environments(text: &str, python: PythonVersion) -> Vec<Environment> {
+    let (Some(definition), Some(top)) = (&*SESSION, &*TOP_LEVEL) else {
         return vec![];
     };
+    let lines = lines(text);
+    let names = Names::of_file(text, &lines);
     let mut found: Vec<Environment> = vec![];
-    for definition in session.captures_iter(text).take(MOST_SESSIONS) {
-        let (Some(whole), Some(name), Some(own)) =
-            (definition.get(0), definition.get(1), definition.get(2))
+    for session in definition.captures_iter(text).take(MOST_SESSIONS) {
+        let (Some(whole), Some(name), Some(own)) = (session.get(0), session.get(1), session.get(2))
         else {
             continue;
         };
         let rest = &text[whole.end()..];
-        let body = &rest[..top.find(rest).map_or(rest.len(), |next| next.start())];
-        let mut environment = Environment {
-            origin: format!("noxfile.py {}", name.as_str()),
-            ..Environment::default()
+        let body = top.find(rest).map_or(rest.len(), |next| next.start());
+        let body = &text[whole.start()..whole.end() + body];
+        let session = Session {
+            name: name.as_str(),
+            own: own.as_str(),
+            python: version(&lines, whole.start(), &names, python),
+            writes: writes(body),
+            environment: Environment {
+                origin: format!("noxfile.py {}", name.as_str()),
+                ..Environment::default()
+            },
+            directory: String::new(),
+            read: BTreeMap::new(),
+            statements: MOST_STATEMENTS,
+            calls: MOST,
+            blocks: 0,
         };
-        let calls = call.captures_iter(body).take(MOST);
-        let calls = calls.filter_map(|found| Some((found.get(0)?, found.get(1)?, found.get(2)?)));
-        let calls: Vec<_> = calls
-            .filter(|(_, on, _)| on.as_str() == own.as_str())
-            .collect();
-        let lines = calls
-            .iter()
-            .map(|(whole, ..)| line_before(body, whole.start()));
-        let outermost = lines.map(indentation).min().unwrap_or_default();
-        for (whole, _, what) in calls {
-            let said = arguments(&body[whole.end()..]);
-            if said.unknown > 0 {
-                environment.skipped.push(format!(
-                    "{} of {} is not written out in {} of noxfile.py",
-                    said.unknown,
-                    what.as_str(),
-                    name.as_str()
-                ));
-            }
-            let line = line_before(body, whole.start());
-            if ["chdir", "cd"].contains(&what.as_str()) {
-                let block = line.trim_start().starts_with("with ");
-                change_directory(&said.words, block, name.as_str(), &mut environment);
-                continue;
-            }
-            environment.groups.extend(said.groups);
-            let before = environment.commands.len();
-            match (what.as_str(), said.words.first().map(String::as_str)) {
-                (_, Some("uv" | "poetry" | "pdm")) if what.as_str() != "install" => {
-                    synchronise(&said.words, &mut environment);
-                }
-                ("run", _) => environment.commands.push(said.words),
-                ("install", _) => environment.installs.push(said.words),
-                _ => {}
-            }
-            if let Some(command) = environment.commands.get_mut(before) {
-                // Whether it is run at all only running it would tell.
-                if indentation(line) > outermost || line.contains(':') {
-                    environment.scripts.insert(before, before + 1);
-                }
-                let variables = &mut environment.variables;
-                let assigned = said.variables.into_iter().filter_map(|(name, value)| {
-                    if !is_name(&name) {
-                        variables.leave_out(&name, "that is no name of a variable");
-                        return None;
-                    }
-                    Some(format!("{name}={value}"))
-                });
-                command.splice(0..0, assigned.collect::<Vec<_>>());
-                not_written_out(said.unset, what.as_str(), name.as_str(), variables);
-            }
-        }
-        set(
-            body,
-            own.as_str(),
-            name.as_str(),
-            &mut environment.variables,
-        );
-        found.push(environment);
+        found.push(session.of(body, names.clone()));
     }
     found.sort_by_key(|environment| !environment.origin.contains("test"));
     found
 }
 
-/// What stands before a place in its line.
-fn line_before(text: &str, at: usize) -> &str {
-    text[..at].rsplit('\n').next().unwrap_or_default()
+/// The version of Python that the session defined at `at` is run for, where it is said to be for this one.
+fn version(lines: &[Line<'_>], at: usize, names: &Names, python: PythonVersion) -> Option<String> {
+    let this = format!("{}.{}", python.major, python.minor);
+    let before = lines.get(..lines.partition_point(|line| line.at < at))?;
+    let decorator = |line: &&Line<'_>| line.indent == 0 && line.text.starts_with('@');
+    for line in before.iter().rev().take_while(decorator) {
+        let mut rest = line.text.split_once('(').map_or("", |(_, said)| said);
+        for _ in 0..MOST {
+            rest = skip_space(rest);
+            let (said, after, end) = argument(rest);
+            if let Some(("python", value)) = keyword(said.trim()) {
+                let named = match names.known(value, "")? {
+                    Known::Text(one) => one == this,
+                    Known::List(all) => all.contains(&this),
+                };
+                return named.then_some(this);
+            }
+            if end {
+                break;
+            }
+            rest = after;
+        }
+    }
+    None
 }
 
-fn indentation(line: &str) -> usize {
-    line.len() - line.trim_start().len()
+/// A session that is read.
+struct Session<'t> {
+    name: &'t str,
+    /// Its name for itself.
+    own: &'t str,
+    /// See [`version`].
+    python: Option<String>,
+    /// How often names are given something in it.
+    writes: BTreeMap<&'t str, usize>,
+    /// What it tells.
+    environment: Environment,
+    /// Where what comes next is run, relative to the source.
+    directory: String,
+    /// Statements that may be run, by where they stand.
+    read: BTreeMap<usize, &'t str>,
+    /// How many more statements are read.
+    statements: usize,
+    /// How many more calls are.
+    calls: usize,
+    /// How many blocks there are so far of which nobody knows whether they are run.
+    blocks: usize,
 }
 
-/// Follows a change of the directory where that is for all commands. `block` says that it is for those of
-/// a block alone.
-fn change_directory(words: &[String], block: bool, name: &str, environment: &mut Environment) {
-    // What is not written out is told already.
-    let Some(there) = words.first() else {
-        return;
-    };
-    if block || !environment.commands.is_empty() {
-        let why = match block {
-            true => "it is for some of its commands",
-            false => "it is not before all commands",
+/// Where a chain of `if`, `elif` and `else` stands.
+#[derive(Default)]
+struct Chain {
+    /// Whether it is one: `else` follows other blocks too.
+    conditions: bool,
+    /// A branch whose condition holds.
+    taken: Option<String>,
+    /// A condition before of which only running it would tell.
+    unsure: Option<String>,
+}
+
+impl<'t> Session<'t> {
+    /// What the session tells whose definition `text` is.
+    fn of(mut self, text: &'t str, mut names: Names) -> Environment {
+        let definition = statements(text).into_iter().next();
+        let block = definition.and_then(|definition| definition.block);
+        self.walk(&block.unwrap_or_default(), &mut names, None);
+        let variables = &mut self.environment.variables;
+        env::set(self.read.into_values(), self.own, self.name, variables);
+        self.environment
+    }
+
+    /// Reads statements that are run unless there is a `doubt`, and tells whether the session ends in them
+    /// without one.
+    fn walk(
+        &mut self,
+        statements: &[Statement<'t>],
+        names: &mut Names,
+        doubt: Option<&Doubt>,
+    ) -> bool {
+        let mut ended: Option<Doubt> = None;
+        let mut chain = Chain::default();
+        for statement in statements {
+            let Some(left) = self.statements.checked_sub(1) else {
+                break;
+            };
+            self.statements = left;
+            let kind = statement.kind();
+            // What is last is done however the rest ended.
+            let before = ended.as_ref().filter(|_| kind != "finally").or(doubt);
+            let now = before.cloned();
+            let from = self.directory.clone();
+            if statement.block.is_none() && is_hedged(statement.text) {
+                let hedged = self.unsure(format!(
+                    "only running it would tell whether `{}` is done",
+                    brief(statement.text)
+                ));
+                let doubt = under(now.clone(), Some(hedged));
+                self.calls(statement, names, doubt.as_ref());
+            } else {
+                self.calls(statement, names, now.as_ref());
+            }
+            let Some(block) = &statement.block else {
+                if now.is_none() {
+                    names.bind(statement.text, &self.writes, self.own);
+                    if self.ends(statement.text) {
+                        ended = Some(Doubt::never("the session ends before it"));
+                    }
+                }
+                continue;
+            };
+            let entered = self.directory != from;
+            let header = brief(statement.text);
+            if kind == "for"
+                && let Some((variable, values)) = self.rounds(statement.text, names)
+            {
+                for value in values {
+                    let mut inner = names.clone();
+                    inner.set(variable, Known::Text(value));
+                    if self.walk(block, &mut inner, now.as_ref()) {
+                        ended = Some(Doubt::never("the session ends before it"));
+                        break;
+                    }
+                }
+                chain = Chain::default();
+                continue;
+            }
+            let inner = match kind {
+                "if" | "elif" => {
+                    if kind == "if" {
+                        chain = Chain::default();
+                    }
+                    chain.conditions = true;
+                    let scope = Scope {
+                        names,
+                        own: self.own,
+                        python: self.python.as_deref(),
+                    };
+                    let holds = scope.holds(&statement.text[kind.len()..]);
+                    self.branch(&mut chain, header, holds)
+                }
+                "else" if chain.conditions => self.branch(&mut chain, header, Some(true)),
+                "with" | "try" | "finally" | "else" => None,
+                "except" => Some(Doubt::never(format!("`{header}` is for errors"))),
+                "while" | "for" => Some(self.unsure(format!(
+                    "only running it would tell how often `{header}` is done"
+                ))),
+                _ => Some(self.unsure(format!(
+                    "only running it would tell whether `{header}` is done"
+                ))),
+            };
+            if !["if", "elif"].contains(&kind) {
+                chain = Chain::default();
+            }
+            let inner = under(now, inner);
+            if self.walk(block, names, inner.as_ref()) {
+                ended = Some(Doubt::never("the session ends before it"));
+            }
+            if kind == "with" && entered {
+                self.directory = from;
+            }
+        }
+        ended.is_some()
+    }
+
+    /// Why a branch is not run always, where it is not.
+    fn branch(&mut self, chain: &mut Chain, header: String, holds: Option<bool>) -> Option<Doubt> {
+        if let Some(taken) = &chain.taken {
+            return Some(Doubt::never(format!("`{taken}` holds here")));
+        }
+        match holds {
+            Some(true) => chain.taken = Some(header),
+            Some(false) => {
+                let why = format!("`{header}` does not hold here");
+                return Some(Doubt::never(why));
+            }
+            None => chain.unsure = Some(header),
+        }
+        let unsure = chain.unsure.as_ref()?;
+        let why = format!("only running it would tell what `{unsure}` comes to");
+        Some(self.unsure(why))
+    }
+
+    /// A block of which nobody knows whether it is run.
+    fn unsure(&mut self, why: String) -> Doubt {
+        self.blocks += 1;
+        Doubt {
+            why,
+            block: Some(self.blocks),
+        }
+    }
+
+    /// The variable of a loop and the texts that it stands for, one after the other.
+    fn rounds<'s>(&self, header: &'s str, names: &Names) -> Option<(&'s str, Vec<String>)> {
+        let (variable, list) = text::split(header.strip_prefix("for")?, " in ")?;
+        let variable = variable.trim();
+        if variable.is_empty() || word(variable) != variable {
+            return None;
+        }
+        match names.known(list, self.own)? {
+            Known::List(values) => Some((variable, values)),
+            Known::Text(_) => None,
+        }
+    }
+
+    /// Whether a session ends with a statement.
+    fn ends(&self, statement: &str) -> bool {
+        let of_session = statement.strip_prefix(self.own);
+        ["return", "raise"].contains(&word(statement))
+            || of_session
+                .is_some_and(|rest| rest.starts_with(".skip(") || rest.starts_with(".error("))
+    }
+
+    /// Reads the calls of a statement.
+    fn calls(&mut self, statement: &Statement<'t>, names: &Names, doubt: Option<&Doubt>) {
+        let never = doubt.is_some_and(|doubt| doubt.block.is_none());
+        if !never {
+            self.read.insert(statement.at, statement.text);
+        }
+        let found = CALL
+            .iter()
+            .flat_map(|call| call.captures_iter(statement.text));
+        for call in found {
+            let (Some(whole), Some(on), Some(what)) = (call.get(0), call.get(1), call.get(2))
+            else {
+                continue;
+            };
+            if on.as_str() != self.own {
+                continue;
+            }
+            let Some(left) = self.calls.checked_sub(1) else {
+                return;
+            };
+            self.calls = left;
+            let said = Arguments::of(&statement.text[whole.end()..], names, self.own);
+            if said.unknown > 0 && !never {
+                let (what, name) = (what.as_str(), self.name);
+                self.skip(format!(
+                    "{} of {what} is not written out in {name} of noxfile.py",
+                    said.unknown
+                ));
+            }
+            match what.as_str() {
+                "chdir" | "cd" if never => {}
+                "chdir" | "cd" => self.change_directory(&said.words, doubt),
+                what => self.call(what, said, doubt, never),
+            }
+        }
+    }
+
+    /// Reads what a call runs or installs.
+    fn call(&mut self, what: &str, said: Arguments, doubt: Option<&Doubt>, never: bool) {
+        let environment = &mut self.environment;
+        let at = environment.commands.len();
+        if !never {
+            environment.groups.extend(said.groups);
+        }
+        let runs = said.words.iter().any(|word| word == "run");
+        match (what, said.words.first().map(String::as_str)) {
+            (_, Some("uv" | "poetry" | "pdm")) if what != "install" => {
+                if runs || !never {
+                    synchronise(&said.words, environment);
+                }
+            }
+            ("run", _) => environment.commands.push(said.words),
+            ("install", _) if !never => environment.installs.push(said.words),
+            _ => {}
+        }
+        let Some(command) = environment.commands.get_mut(at) else {
+            return;
         };
-        environment.skipped.push(format!(
-            "the change of the directory in {name} of noxfile.py is not followed: {why}"
-        ));
-        return;
+        if let Some(doubt) = doubt {
+            environment.doubts.insert(at, doubt.clone());
+        }
+        if !self.directory.is_empty() {
+            let there = self.directory.clone();
+            environment.directories.insert(at, there);
+        }
+        if never {
+            return;
+        }
+        let variables = &mut environment.variables;
+        let assigned = said.variables.into_iter().filter_map(|(name, value)| {
+            if !is_name(&name) {
+                variables.leave_out(&name, "that is no name of a variable");
+                return None;
+            }
+            Some(format!("{name}={value}"))
+        });
+        command.splice(0..0, assigned.collect::<Vec<_>>());
+        not_written_out(said.unset, what, self.name, variables);
     }
-    environment.directory = match environment.directory.as_str() {
-        from if !from.is_empty() && !there.starts_with('/') => plain(&format!("{from}/{there}")),
-        _ => plain(there),
-    };
-}
 
-/// The variables that a session itself sets, on which `own` is its name for itself.
-fn set(body: &str, own: &str, name: &str, variables: &mut Variables) {
-    let mut unset = 0;
-    let found = VARIABLES.iter().flat_map(|found| found.captures_iter(body));
-    for found in found.take(MOST) {
-        let (Some(whole), Some(on)) = (found.get(0), found.get(1)) else {
-            continue;
+    /// Follows a change of the directory, which is for all that comes after it.
+    fn change_directory(&mut self, words: &[String], doubt: Option<&Doubt>) {
+        // What is not written out is told already.
+        let Some(there) = words.first() else {
+            return;
         };
-        if on.as_str() != own {
-            continue;
+        if let Some(Doubt { why, .. }) = doubt {
+            let name = self.name;
+            self.skip(format!(
+                "the change of the directory in {name} of noxfile.py is not followed: {why}"
+            ));
+            return;
         }
-        let rest = &body[whole.end()..];
-        let rest = &rest[..rest.floor_char_boundary(LONGEST)];
-        let (pairs, unknown) = match found.get(2) {
-            Some(_) => item(rest),
-            None => dictionary(rest),
+        self.directory = match self.directory.as_str() {
+            from if !from.is_empty() && !there.starts_with('/') => {
+                plain(&format!("{from}/{there}"))
+            }
+            _ => plain(there),
         };
-        unset += unknown;
-        for (name, value) in pairs {
-            variables.add(&name, &value);
+    }
+
+    /// Says what is not understood, once.
+    fn skip(&mut self, sentence: String) {
+        let skipped = &mut self.environment.skipped;
+        if !skipped.contains(&sentence) {
+            skipped.push(sentence);
         }
     }
-    not_written_out(unset, "env", name, variables);
 }
 
-fn not_written_out(count: usize, of: &str, name: &str, variables: &mut Variables) {
-    if count > 0 {
-        variables.skip(format!(
-            "variables of {of} that are not written out in {name} of noxfile.py: {count}"
-        ));
+/// Whether what a statement calls depends on something within itself.
+fn is_hedged(statement: &str) -> bool {
+    let operators = [" and ", " or ", " if ", "lambda"];
+    statement.starts_with(['(', '[', '{'])
+        || operators
+            .iter()
+            .any(|operator| text::split(statement, operator).is_some())
+}
+
+/// A doubt within another one.
+fn under(outer: Option<Doubt>, inner: Option<Doubt>) -> Option<Doubt> {
+    match (outer, inner) {
+        (Some(outer), Some(inner)) if outer.block.is_some() => Some(inner),
+        (Some(doubt), _) | (None, Some(doubt)) => Some(doubt),
+        (None, None) => None,
     }
 }
 
-/// The variable that is set by what goes on after `session.env[`, where any is, and how many are not
-/// written out.
-fn item(rest: &str) -> (Vec<(String, String)>, usize) {
-    let line = rest.split('\n').next().unwrap_or_default();
-    let (key, _, _) = argument(line);
-    let after = line.get(key.len() + 1..).unwrap_or_default().trim_start();
-    let assigned = after.strip_prefix('=');
-    let value = match assigned.filter(|value| !value.starts_with('=')) {
-        Some(value) => literal(value.trim()),
-        None if after.starts_with("+=") => None,
-        None => return (vec![], 0),
-    };
-    match (literal(key.trim()), value) {
-        (Some((key, _)), Some((value, _))) => (vec![(key, value)], 0),
-        _ => (vec![], 1),
+/// What opens a block, in one short line.
+fn brief(header: &str) -> String {
+    let line = header.split_whitespace().collect::<Vec<_>>().join(" ");
+    let end = line.char_indices().nth(BRIEF).map(|(end, _)| end);
+    match end {
+        Some(end) => format!("{}…", &line[..end]),
+        None => line,
     }
-}
-
-/// The entries of the dictionary at the start of `text` that are written out, and how many are not.
-fn dictionary(text: &str) -> (Vec<(String, String)>, usize) {
-    let Some(mut rest) = skip_space(text).strip_prefix('{') else {
-        return (vec![], 1);
-    };
-    let (mut found, mut unknown) = (vec![], 0);
-    for _ in 0..MOST {
-        rest = skip_space(rest);
-        let (entry, after, end) = argument(rest);
-        match entry_of(entry.trim()) {
-            Some(pair) => found.push(pair),
-            None if entry.trim().is_empty() => {}
-            None => unknown += 1,
-        }
-        if end {
-            break;
-        }
-        rest = after;
-    }
-    (found, unknown)
-}
-
-/// A name and a value that are both written out.
-fn entry_of(entry: &str) -> Option<(String, String)> {
-    if !entry.starts_with(['"', '\'']) {
-        return None;
-    }
-    let (name, rest) = quoted(entry)?;
-    let (value, _) = literal(skip_space(rest).strip_prefix(':')?.trim())?;
-    Some((name, value))
 }
 
 /// What `uv sync` and its like are told to install.
@@ -248,237 +454,5 @@ fn synchronise(words: &[String], environment: &mut Environment) {
     }
 }
 
-/// The arguments of a call.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Arguments {
-    /// Those that are written out.
-    words: Vec<String>,
-    /// Dependency groups that are asked for by name.
-    groups: Vec<String>,
-    /// Variables of that call.
-    variables: Vec<(String, String)>,
-    /// How many of these only running it would tell.
-    unset: usize,
-    /// Those that only running it would tell.
-    unknown: usize,
-}
-
-/// The arguments at the start of `text`, to the bracket that closes the call.
-fn arguments(text: &str) -> Arguments {
-    let mut found = Arguments::default();
-    let mut rest = &text[..text.floor_char_boundary(LONGEST)];
-    for _ in 0..MOST {
-        rest = skip_space(rest);
-        let (argument, after, end) = argument(rest);
-        let bare = argument.trim();
-        match literal(bare) {
-            Some((word, "")) => found.words.push(word),
-            _ if bare.is_empty() => {}
-            _ if keyword(bare).is_some() => {
-                if let Some(("env", value)) = keyword(bare) {
-                    (found.variables, found.unset) = dictionary(value);
-                }
-            }
-            _ if bare.contains("dependency_groups(") => {
-                let groups = literals(bare).into_iter();
-                found
-                    .groups
-                    .extend(groups.filter(|group| !group.ends_with(".toml")));
-            }
-            // What is run where the user adds nothing.
-            _ if bare.contains("posargs") => found.words.extend(literals(bare)),
-            _ => found.unknown += 1,
-        }
-        if end {
-            break;
-        }
-        rest = after;
-    }
-    found
-}
-
-fn skip_space(mut text: &str) -> &str {
-    loop {
-        text = text.trim_start();
-        match text.strip_prefix('#') {
-            Some(comment) => text = comment.split_once('\n').map_or("", |(_, rest)| rest),
-            None => return text,
-        }
-    }
-}
-
-/// The text of the next argument, what follows it, and whether it was the last.
-fn argument(text: &str) -> (&str, &str, bool) {
-    let mut depth = 0_usize;
-    let mut at = 0;
-    while let Some(letter) = text[at..].chars().next() {
-        match letter {
-            '"' | '\'' => {
-                let Some((_, after)) = quoted(&text[at..]) else {
-                    return (text, "", true);
-                };
-                at = text.len() - after.len();
-                continue;
-            }
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' if depth == 0 => return (&text[..at], "", true),
-            ')' | ']' | '}' => depth -= 1,
-            ',' if depth == 0 => return (&text[..at], &text[at + 1..], false),
-            _ => {}
-        }
-        at += letter.len_utf8();
-    }
-    (text, "", true)
-}
-
-/// The name and the value of a keyword argument.
-fn keyword(argument: &str) -> Option<(&str, &str)> {
-    let (name, value) = argument.split_once('=')?;
-    let name = name.trim();
-    let named = name.chars().all(|c| c.is_alphanumeric() || c == '_');
-    (named && !value.starts_with('=')).then_some((name, value))
-}
-
-/// The string literals of an expression.
-fn literals(text: &str) -> Vec<String> {
-    let mut found = vec![];
-    let mut rest = text;
-    while let Some(at) = rest.find(['"', '\'']) {
-        let Some((word, after)) = quoted(&rest[at..]) else {
-            break;
-        };
-        found.push(word);
-        rest = after;
-    }
-    found
-}
-
-/// A string literal at the start of `text`, with the literals that it is joined to; no format.
-fn literal(text: &str) -> Option<(String, &str)> {
-    let mut whole = String::new();
-    let mut rest = text;
-    loop {
-        let start = rest.find(['"', '\''])?;
-        let prefix = rest[..start].to_ascii_lowercase();
-        if prefix.len() > 2 || !prefix.chars().all(|c| "rbuf".contains(c)) {
-            return None;
-        }
-        let (word, after) = quoted(&rest[start..])?;
-        if prefix.contains('f') && word.contains('{') {
-            return None;
-        }
-        whole.push_str(&word);
-        rest = skip_space(after);
-        if rest.is_empty() {
-            return Some((whole, rest));
-        }
-    }
-}
-
-/// A quoted text, its common escapes undone, and what follows.
-fn quoted(text: &str) -> Option<(String, &str)> {
-    let quote = text.get(..1)?;
-    let quote = if text.starts_with(&quote.repeat(3)) {
-        quote.repeat(3)
-    } else {
-        quote.to_owned()
-    };
-    let inside = text.get(quote.len()..)?;
-    let mut word = String::new();
-    let mut letters = inside.char_indices();
-    while let Some((at, letter)) = letters.next() {
-        if inside[at..].starts_with(&quote) {
-            return Some((word, &inside[at + quote.len()..]));
-        }
-        match letter {
-            '\\' => word.extend(letters.next().map(|(_, letter)| letter)),
-            '\n' if quote.len() == 1 => return None,
-            letter => word.push(letter),
-        }
-    }
-    None
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn calls_are_read_where_they_are_written_out() {
-        let found = environments(
-            "import nox\n\n@nox.session\ndef lint(session):\n    session.install('ruff')\n\n\
-            @nox.session(python=['3.12'])\ndef tests(s: nox.Session) -> None:\n    s.install(\n        '-r', \"req.txt\",  # all, of them\n        'a' '>=1', f'b=={v}', silent=True)\n\
-            \x20   s.install(*nox.project.dependency_groups(PYPROJECT, 'test'))\n\
-            \x20   s.run('pytest', *(s.posargs or ['tests']), env={'A': ')'})\n    other.run('no')\n\
-            \x20   s.run_install('uv', 'sync', '--extra', 'x', '--group=y')\n",
-        );
-        let tests = &found[0];
-        assert_eq!(tests.origin, "noxfile.py tests");
-        assert_eq!(tests.installs, [vec!["-r", "req.txt", "a>=1"], vec![]]);
-        assert_eq!(tests.commands, [["A=)", "pytest", "tests"]]);
-        assert_eq!(tests.groups, ["test", "y"]);
-        assert_eq!(tests.extras, ["x"]);
-        assert_eq!(
-            tests.skipped,
-            ["1 of install is not written out in tests of noxfile.py"]
-        );
-        assert_eq!(found[1].installs, [["ruff"]]);
-    }
-
-    #[test]
-    fn variables_are_read_where_they_are_written_out() {
-        let found = environments(
-            "def tests(session):\n    session.env['A'] = 'b' 'c'  # why\n    session.env[key] = 'd'\n    \
-            session.env['PATH'] = 'x'\n    other.env['E'] = 'f'\n    if session.env['A'] == 'g':\n        \
-            session.env.update({'H': 'i', **more,})\n    session.env['J'] += 'k'\n    \
-            session.run(\n        'pytest',\n        env={\n            'L': 'm n',  # don't\n            \
-            \"O\": str(1), '=': 'p', 'Q': f'{r}',\n        },\n    )\n    session.run('pytest', env=env)\n",
-        );
-        let variables = &found[0].variables;
-        let set: Vec<(&str, &str)> = variables
-            .set
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
-        assert_eq!(set, [("A", "bc"), ("H", "i")]);
-        assert_eq!(found[0].commands, [vec!["L=m n", "pytest"], vec!["pytest"]]);
-        assert_eq!(
-            variables.notes(),
-            [
-                "the variable `=` is not set: that is no name of a variable",
-                "variables of run that are not written out in tests of noxfile.py: 2",
-                "variables of run that are not written out in tests of noxfile.py: 1",
-                "the variable `PATH` is not set: the stage has its own",
-                "variables of env that are not written out in tests of noxfile.py: 3",
-            ]
-        );
-    }
-
-    #[test]
-    fn many_variables_of_hostile_sizes_come_to_an_end() {
-        let long = "x".repeat(LONGEST * 2);
-        let many = "'A': 'b', ".repeat(10_000);
-        let texts = [
-            format!("session.env['{long}'] = '{long}'\n    "),
-            format!("session.env.update({{{many}}})\n    "),
-            format!("session.run('pytest', env={{{many}}})\n    "),
-            format!("session.run('pytest', env={{'A': '{long}'}})\n    "),
-            "session.env[".repeat(10_000),
-            "session.run(env={".repeat(10_000),
-            "session.env['A'] = ''\n    ".repeat(10_000),
-        ];
-        for text in texts {
-            let found = environments(&format!("def tests(session):\n    {text}"));
-            assert!(found[0].variables.set.len() <= 1);
-            let words = found[0].commands.iter().map(Vec::len);
-            assert!(words.max().unwrap_or_default() <= MOST + 1);
-        }
-    }
-
-    #[test]
-    fn a_call_that_is_cut_off_says_what_it_can() {
-        let said = arguments("'a', 'b");
-        assert_eq!(said.words, ["a"]);
-        assert_eq!(arguments("'é', \"\"\"b\nc\"\"\")").words, ["é", "b\nc"]);
-    }
-}
+mod tests;

@@ -105,6 +105,7 @@ pub(super) fn wanted(
         project: &project,
         found: Wanted::default(),
         extras: BTreeSet::new(),
+        groups: BTreeSet::new(),
         left_out: 0,
     };
     let sources: [&dyn Fn(&mut Gathered<'_>); 6] = [
@@ -152,6 +153,8 @@ struct Gathered<'a> {
     found: Wanted,
     /// Those that were looked at.
     extras: BTreeSet<String>,
+    /// See `extras`.
+    groups: BTreeSet<String>,
     /// How much of what is required is left out without being named.
     left_out: usize,
 }
@@ -275,6 +278,14 @@ impl Gathered<'_> {
     }
 
     fn group(&mut self, group: &str) {
+        if self.groups.contains(group) {
+            return;
+        }
+        if self.groups.len() >= MOST {
+            self.left_out += 1;
+            return;
+        }
+        self.groups.insert(group.to_owned());
         let texts = groups::group(self.project, group);
         if texts.len() >= MOST {
             self.found.notes.push(format!(
