@@ -3,7 +3,6 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -29,20 +28,46 @@ const OLDEST_LINKER: [u32; 2] = [0, 13];
 /// Older ones do not compile the probes.
 const OLDEST_COMPILER: [u32; 2] = [1, 95];
 
-/// A compiler that reaches the BPF target.
+/// The nightly that set-up installs. Not just the last one: some day that one has an LLVM whose output
+/// no bpf-linker reads that can be had.
+pub const NIGHTLY: &str = "nightly-2026-05-20";
+
+/// Which compilers are used, in the order they are tried.
+const ROUTES: [Route; 3] = [
+    Route::Nightly("nightly"),
+    Route::Nightly(NIGHTLY),
+    Route::Debian,
+];
+
+/// Where a compiler that reaches the BPF target comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Compiler {
-    /// rustup's nightly with the component rust-src.
-    Nightly,
+enum Route {
+    /// rustup's nightly of this name, with the component rust-src.
+    Nightly(&'static str),
     /// Debian's rustc-web, cargo-web and rust-web-src, told to allow unstable features.
     Debian,
+}
+
+/// A compiler that is there and reaches the BPF target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compiler {
+    route: Route,
+    /// The version of its LLVM. What it writes is read by this one and by later ones.
+    pub llvm: u32,
+}
+
+/// A bpf-linker that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Linker {
+    path: PathBuf,
+    /// The version of its LLVM.
+    pub llvm: u32,
 }
 
 /// Everything it takes to build the probes.
 #[derive(Debug, Clone)]
 pub struct Toolchain {
-    /// In the order they are tried: bpf-linker cannot read what a much newer LLVM wrote, so a
-    /// nightly may compile and not link.
+    /// In the order they are tried. The linker reads what any of them writes.
     compilers: Vec<Compiler>,
     linker: PathBuf,
 }
@@ -58,33 +83,36 @@ pub fn tools_dir() -> Option<PathBuf> {
     })
 }
 
-/// Finds a compiler and bpf-linker.
+/// Finds a compiler, and a bpf-linker that reads what it writes.
 ///
 /// # Errors
 /// One sentence that says what is missing and which command installs it.
 pub fn find() -> Result<Toolchain, String> {
-    choose(find_linker(), nightly_has_source(), debian_has_source())
+    choose(compilers(), linkers())
 }
 
 /// The routes that what is there opens.
-fn choose(linker: Option<PathBuf>, nightly: bool, debian: bool) -> Result<Toolchain, String> {
-    let linker = linker
-        .ok_or("failed to find bpf-linker, which links the probes; run `cargo xtask setup`")?;
-    let compilers: Vec<Compiler> = [
-        nightly.then_some(Compiler::Nightly),
-        debian.then_some(Compiler::Debian),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    if compilers.is_empty() {
-        return Err(
-            "failed to find a Rust compiler for the BPF target (rustup's nightly with rust-src, \
-             or Debian's rustc-web with rust-web-src); run `cargo xtask setup`"
-                .into(),
-        );
-    }
-    Ok(Toolchain { compilers, linker })
+fn choose(
+    mut compilers: Vec<Compiler>,
+    mut linkers: impl Iterator<Item = Linker>,
+) -> Result<Toolchain, String> {
+    let oldest = compilers.iter().map(|compiler| compiler.llvm).min().ok_or(
+        "failed to find a Rust compiler for the BPF target (rustup's nightly with rust-src, \
+         or Debian's rustc-web with rust-web-src); run `cargo xtask setup`",
+    )?;
+    let linker = linkers
+        .find(|linker| linker.llvm >= oldest)
+        .ok_or_else(|| {
+            format!(
+                "failed to find a bpf-linker with LLVM {oldest} or later, which links the probes; \
+                 run `cargo xtask setup`"
+            )
+        })?;
+    compilers.retain(|compiler| compiler.llvm <= linker.llvm);
+    Ok(Toolchain {
+        compilers,
+        linker: linker.path,
+    })
 }
 
 impl Toolchain {
@@ -94,24 +122,14 @@ impl Toolchain {
     /// The compiler's own words, where it could not be started or refused.
     pub fn build(&self, workspace_root: &Path, out_dir: &Path) -> Result<PathBuf, String> {
         first_success(self.compilers.iter().map(|compiler| {
-            let mut cargo = self.command(*compiler, workspace_root, out_dir);
+            let mut cargo = self.command(compiler.route, workspace_root, out_dir);
             run(&mut cargo, out_dir)
         }))
     }
 
     /// The command that builds the probes by this compiler.
-    fn command(&self, compiler: Compiler, workspace_root: &Path, out_dir: &Path) -> Command {
-        let mut cargo = match compiler {
-            Compiler::Nightly => {
-                let mut cargo = Command::new("rustup");
-                cargo.args(["run", "nightly", "cargo"]);
-                cargo
-            }
-            Compiler::Debian => Command::new("/usr/bin/cargo"),
-        };
-        for name in NOT_INHERITED {
-            cargo.env_remove(name);
-        }
+    fn command(&self, route: Route, workspace_root: &Path, out_dir: &Path) -> Command {
+        let mut cargo = route.program("cargo");
         for (name, _) in env::vars_os() {
             let foreign = name.to_str().is_some_and(|name| {
                 name.starts_with("CARGO_PROFILE_") || name.starts_with("CARGO_FEATURE_")
@@ -120,7 +138,7 @@ impl Toolchain {
                 cargo.env_remove(name);
             }
         }
-        if compiler == Compiler::Debian {
+        if route == Route::Debian {
             cargo
                 .env("RUSTC", "/usr/bin/rustc")
                 .env("RUSTC_BOOTSTRAP", "1");
@@ -191,16 +209,40 @@ fn run(cargo: &mut Command, out_dir: &Path) -> Result<PathBuf, String> {
     }
 }
 
-/// The bpf-linker that is used: PyTI's own before one on the `PATH`.
+/// The compilers that are there and reach the BPF target, in the order they are tried.
 #[must_use]
-pub fn find_linker() -> Option<PathBuf> {
+pub fn compilers() -> Vec<Compiler> {
+    let there = ROUTES.map(|route| {
+        let llvm = route.llvm()?;
+        Some(Compiler { route, llvm })
+    });
+    there.into_iter().flatten().collect()
+}
+
+/// The bpf-linkers that are there: PyTI's own before those on the `PATH`.
+pub fn linkers() -> impl Iterator<Item = Linker> {
     let paths = env::var_os("PATH").unwrap_or_default();
+    let on_path: Vec<PathBuf> = env::split_paths(&paths).collect();
     tools_dir()
         .map(|tools| tools.join("bin"))
         .into_iter()
-        .chain(env::split_paths(&paths))
-        .map(|directory| directory.join("bpf-linker"))
-        .find(|candidate| candidate.is_file() && is_new(candidate.as_ref(), OLDEST_LINKER))
+        .chain(on_path)
+        .filter_map(|directory| linker_at(directory.join("bpf-linker")))
+}
+
+fn linker_at(path: PathBuf) -> Option<Linker> {
+    if !is_new(path.as_ref(), OLDEST_LINKER) {
+        return None;
+    }
+    // LLVM itself answers, before the linker does anything.
+    let told = said(Command::new(&path).args([
+        "--llvm-args=--version",
+        "--output",
+        "/dev/null",
+        "/dev/null",
+    ]))?;
+    let llvm = llvm_version(&told)?;
+    Some(Linker { path, llvm })
 }
 
 /// Whether a program says that it is of this version or a later one.
@@ -216,24 +258,45 @@ fn version(said: &str) -> Option<[u32; 2]> {
     Some([number()?, number()?])
 }
 
-/// Whether rustup has a nightly that builds `core`.
-pub fn nightly_has_source() -> bool {
-    sysroot(Command::new("rustup").args(["run", "nightly", "rustc"])).is_some_and(has_source)
+/// The version of LLVM in what a compiler or bpf-linker says of itself.
+fn llvm_version(said: &str) -> Option<u32> {
+    let (_, version) = said.split_once("LLVM version")?;
+    let version = version.trim_start_matches([':', ' ']);
+    version
+        .split(|character: char| !character.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()
 }
 
-/// Whether Debian's compiler is there and builds `core`.
-pub fn debian_has_source() -> bool {
-    Path::new("/usr/bin/cargo").is_file()
-        && is_new("/usr/bin/rustc".as_ref(), OLDEST_COMPILER)
-        && sysroot(&mut Command::new("/usr/bin/rustc")).is_some_and(has_source)
-}
-
-fn sysroot(rustc: &mut Command) -> Option<PathBuf> {
-    for name in NOT_INHERITED {
-        rustc.env_remove(name);
+impl Route {
+    /// A program of this toolchain.
+    fn program(self, name: &str) -> Command {
+        let mut command = match self {
+            Self::Nightly(toolchain) => {
+                let mut rustup = Command::new("rustup");
+                rustup.args(["run", toolchain, name]);
+                rustup
+            }
+            Self::Debian => Command::new(Path::new("/usr/bin").join(name)),
+        };
+        for name in NOT_INHERITED {
+            command.env_remove(name);
+        }
+        command
     }
-    let said = said(rustc.args(["--print", "sysroot"]))?;
-    Some(PathBuf::from(said.trim()))
+
+    /// The LLVM of this toolchain, where it is there, new enough and has the source of `core`.
+    fn llvm(self) -> Option<u32> {
+        let rustc = said(self.program("rustc").arg("-vV"))?;
+        let sysroot = said(self.program("rustc").args(["--print", "sysroot"]))?;
+        said(self.program("cargo").arg("--version"))?;
+        let library = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library");
+        if version(&rustc) < Some(OLDEST_COMPILER) || !library.join("core/Cargo.toml").is_file() {
+            return None;
+        }
+        llvm_version(&rustc)
+    }
 }
 
 /// What a program says; nothing where it fails.
@@ -243,24 +306,80 @@ fn said(program: &mut Command) -> Option<String> {
     output.status.success().then_some(text)
 }
 
-fn has_source(sysroot: PathBuf) -> bool {
-    fs::exists(sysroot.join("lib/rustlib/src/rust/library/core/Cargo.toml")).unwrap_or(false)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn toolchain(nightly: bool, debian: bool) -> Toolchain {
-        choose(Some("/tools/bpf-linker".into()), nightly, debian).unwrap()
+    fn nightly(llvm: u32) -> Compiler {
+        let route = Route::Nightly("nightly");
+        Compiler { route, llvm }
+    }
+
+    fn debian(llvm: u32) -> Compiler {
+        let route = Route::Debian;
+        Compiler { route, llvm }
+    }
+
+    /// What is chosen, where bpf-linkers of these versions of LLVM are there.
+    fn chosen(compilers: &[Compiler], linkers: &[u32]) -> Result<Toolchain, String> {
+        let linkers = linkers.iter().map(|llvm| Linker {
+            path: format!("/tools/{llvm}/bpf-linker").into(),
+            llvm: *llvm,
+        });
+        choose(compilers.to_vec(), linkers)
     }
 
     #[test]
-    fn a_nightly_is_tried_before_debians_compiler() {
-        let routes = |nightly, debian| toolchain(nightly, debian).compilers;
-        assert_eq!(routes(true, true), [Compiler::Nightly, Compiler::Debian]);
-        assert_eq!(routes(true, false), [Compiler::Nightly]);
-        assert_eq!(routes(false, true), [Compiler::Debian]);
+    fn a_linker_is_used_for_the_compilers_whose_llvm_it_reads() {
+        for (compilers, linkers, used, linker) in [
+            (&[debian(22)][..], &[22][..], &[debian(22)][..], "22"),
+            // A nightly is tried before Debian's compiler.
+            (
+                &[nightly(22), debian(22)],
+                &[22],
+                &[nightly(22), debian(22)],
+                "22",
+            ),
+            (&[nightly(23), debian(22)], &[22], &[debian(22)], "22"),
+            (
+                &[nightly(22), debian(23)],
+                &[23],
+                &[nightly(22), debian(23)],
+                "23",
+            ),
+            // The first one that reads it, not the first one.
+            (&[debian(22)], &[21, 23, 22], &[debian(22)], "23"),
+        ] {
+            let chosen = chosen(compilers, linkers).unwrap();
+            assert_eq!(chosen.compilers, used);
+            let linker = format!("/tools/{linker}/bpf-linker");
+            assert_eq!(chosen.linker, Path::new(&linker));
+        }
+        // Set-up hears of it, and builds another one.
+        let old = chosen(&[nightly(23), debian(22)], &[21]).unwrap_err();
+        assert!(old.contains("bpf-linker with LLVM 22 or later"), "{old}");
+    }
+
+    #[test]
+    fn compilers_and_linkers_say_which_llvm_they_have() {
+        for (said, expected) in [
+            (
+                "rustc 1.96.0 (ac68faa20 2026-05-25)\nrelease: 1.96.0\nLLVM version: 22.1.8\n",
+                Some(22),
+            ),
+            (
+                "Debian LLVM version 21.1.0-rc2\n  Optimized build.\n",
+                Some(21),
+            ),
+            ("LLVM (http://llvm.org/):\n  LLVM version 23.1\n", Some(23)),
+            ("bpf-linker 0.13.0\n", None),
+            ("LLVM version: unknown\n", None),
+            ("", None),
+        ] {
+            assert_eq!(llvm_version(said), expected, "{said}");
+        }
+        assert_eq!(linker_at("/bin/true".into()), None);
+        assert_eq!(linker_at("/nonexistent/bpf-linker".into()), None);
     }
 
     #[test]
@@ -298,8 +417,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_with_the_command_that_installs_it() {
-        let no_linker = choose(None, true, true).unwrap_err();
-        let no_compiler = choose(Some("/tools/bpf-linker".into()), false, false).unwrap_err();
+        let no_linker = chosen(&[debian(22)], &[]).unwrap_err();
+        let no_compiler = chosen(&[], &[22]).unwrap_err();
         assert!(no_linker.contains("bpf-linker"), "{no_linker}");
         for route in ["nightly with rust-src", "rustc-web with rust-web-src"] {
             assert!(no_compiler.contains(route), "{no_compiler}");
@@ -324,12 +443,19 @@ mod tests {
 
     #[test]
     fn both_routes_build_the_probes_and_only_debians_compiler_is_told_to_allow_it() {
-        let toolchain = toolchain(true, true);
-        let command = |compiler| toolchain.command(compiler, Path::new("/root"), Path::new("/out"));
-        let (nightly, debian) = (command(Compiler::Nightly), command(Compiler::Debian));
+        let toolchain = Toolchain {
+            compilers: Vec::new(),
+            linker: "/tools/bpf-linker".into(),
+        };
+        let command = |route| toolchain.command(route, Path::new("/root"), Path::new("/out"));
+        let nightly = command(Route::Nightly(NIGHTLY));
+        let debian = command(Route::Debian);
         let build = "build --package pyti-trace-ebpf --bin pyti-trace-ebpf --features probes \
                      --release --target bpfel-unknown-none -Z build-std=core --target-dir /out";
-        assert_eq!(line(&nightly), format!("rustup run nightly cargo {build}"));
+        assert_eq!(
+            line(&nightly),
+            format!("rustup run nightly-2026-05-20 cargo {build}")
+        );
         assert_eq!(line(&debian), format!("/usr/bin/cargo {build}"));
         for command in [&nightly, &debian] {
             let flags = set(command, "CARGO_ENCODED_RUSTFLAGS").unwrap();

@@ -3,11 +3,15 @@
 //! The BPF toolchain comes by one of two routes, see [`crate::bpf`]: a rustup nightly that has
 //! rust-src, or Debian's rustc-web, cargo-web and rust-web-src.
 
+mod by_hand;
+
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use self::by_hand::{ProbeTools, by_hand};
 use crate::sh::{Rights, as_root, cargo, id, on_path, output, rights, run, say};
 use crate::{apt, bpf};
 
@@ -78,11 +82,14 @@ fn debian_keyring() -> bool {
     Path::new("/usr/share/keyrings/debian-archive-keyring.gpg").exists()
 }
 
-/// Newest first; bpf-linker has a feature of the same name for each.
-const LLVM: &[&str] = &["22", "21"];
-
 /// Version of bpf-linker.
 const LINKER: &str = "0.13.0";
+
+/// The versions of LLVM that it has features for, `llvm-21` and so on.
+const LLVM: RangeInclusive<u32> = 21..=23;
+
+/// The LLVM of [`bpf::NIGHTLY`].
+const NIGHTLY_LLVM: u32 = 22;
 
 /// Debian's compiler, cargo and source of `core`.
 const DEBIAN_RUST: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
@@ -125,77 +132,32 @@ pub fn setup() -> Result<()> {
     bpf_toolchain()
 }
 
-/// What there is of what builds the probes, and of what builds bpf-linker.
-struct ProbeTools {
-    linker: bool,
-    /// The version of LLVM, of those that bpf-linker takes.
-    llvm: Option<&'static str>,
-    zlib: bool,
-    zstd: bool,
-    /// A Rust that reaches the BPF target.
-    compiler: bool,
+/// The oldest LLVM of the Rusts that reach the BPF target; nothing where no bpf-linker would read what
+/// they write.
+fn compiler_llvm() -> Option<u32> {
+    let compilers = bpf::compilers();
+    let oldest = compilers.iter().map(|compiler| compiler.llvm).min();
+    oldest.filter(|llvm| llvm <= LLVM.end())
 }
 
-impl ProbeTools {
-    fn found() -> Self {
-        let header = |name: &str| Path::new("/usr/include").join(name).exists();
-        // Where bpf-linker itself looks, unless it is told of another place.
-        let version = output(Command::new("llvm-config").arg("--version"));
-        Self {
-            linker: bpf::find_linker().is_some(),
-            llvm: version.ok().as_deref().and_then(taken_llvm),
-            zlib: header("zlib.h"),
-            zstd: header("zstd.h"),
-            compiler: bpf::nightly_has_source() || bpf::debian_has_source(),
-        }
-    }
-}
-
-/// The LLVM of this whole version, such as 22.1.8, where bpf-linker takes it.
-fn taken_llvm(version: &str) -> Option<&'static str> {
-    let major = version.trim().split('.').next();
-    newest_llvm(|taken| major == Some(taken))
-}
-
-/// What is to be installed by hand where apt does not: just what is missing.
-fn by_hand(mut list: Vec<String>, there: &ProbeTools) -> Option<String> {
-    if !there.linker {
-        let llvm = there.llvm.unwrap_or(LLVM[0]);
-        if there.llvm.is_none() {
-            list.push(format!("LLVM {llvm} with its headers and llvm-config"));
-        }
-        for (library, is_there) in [("zlib", there.zlib), ("zstd", there.zstd)] {
-            if !is_there {
-                list.push(format!("the headers of {library}"));
-            }
-        }
-        list.push(format!(
-            "bpf-linker (`cargo install bpf-linker --version ={LINKER} --locked --no-default-features --features llvm-{llvm}`)"
-        ));
-    }
-    if !there.compiler {
-        list.push(
-            "a nightly Rust with rust-src (`rustup toolchain install nightly --component rust-src`)"
-                .into(),
-        );
-    }
-    (!list.is_empty()).then(|| {
-        format!(
-            "this system is neither Debian nor Ubuntu, or has no apt-get: install these by hand, then run this again: {}",
-            list.join(", ")
-        )
-    })
+/// The oldest LLVM of these that bpf-linker takes and that reads what a compiler's LLVM writes.
+fn reader(compiler: u32, of: &[u32]) -> Option<u32> {
+    let readers = of.iter().copied();
+    readers
+        .filter(|llvm| LLVM.contains(llvm) && *llvm >= compiler)
+        .min()
 }
 
 fn bpf_toolchain() -> Result<()> {
     if bpf::find().is_ok() {
         return Ok(());
     }
-    if bpf::find_linker().is_none() {
-        linker()?;
+    // The compiler first: bpf-linker is built against an LLVM that reads what it writes.
+    if compiler_llvm().is_none() {
+        compiler()?;
     }
     if bpf::find().is_err() {
-        compiler()?;
+        linker()?;
     }
     bpf::find().map(|_| ()).map_err(anyhow::Error::msg)
 }
@@ -217,14 +179,14 @@ fn rust(offered: impl Fn(&str) -> bool, rustup: bool) -> Option<Rust> {
 
 /// Installs a Rust that builds `core` for the BPF target.
 fn compiler() -> Result<()> {
-    say("no Rust for the BPF target");
+    say("no Rust for the BPF target whose LLVM bpf-linker takes");
     apt::update()?;
     match rust(apt::offers, on_path("rustup")) {
         Some(Rust::Debian) => apt::install(DEBIAN_RUST),
         Some(Rust::Nightly) => run(Command::new("rustup").args([
             "toolchain",
             "install",
-            "nightly",
+            bpf::NIGHTLY,
             "--profile",
             "minimal",
             "--component",
@@ -236,23 +198,61 @@ fn compiler() -> Result<()> {
     }
 }
 
-/// The newest LLVM of those that bpf-linker takes and that are there.
-fn newest_llvm(there: impl Fn(&str) -> bool) -> Option<&'static str> {
-    LLVM.iter().copied().find(|version| there(version))
+/// An LLVM to build bpf-linker against.
+#[derive(Debug, PartialEq, Eq)]
+enum Llvm {
+    Installed(u32),
+    Offered(u32),
 }
 
-/// bpf-linker, built against the newest LLVM that the system has, else offers.
+/// The oldest LLVM that reads what a compiler's LLVM writes, of those that are installed, else of those
+/// that the system offers.
+fn llvm(
+    compiler: u32,
+    installed: &[u32],
+    offered: impl FnOnce() -> Result<Vec<u32>>,
+) -> Result<Llvm> {
+    if let Some(version) = reader(compiler, installed) {
+        return Ok(Llvm::Installed(version));
+    }
+    let version = reader(compiler, &offered()?).with_context(|| {
+        let wanted = LLVM.filter(|version| *version >= compiler);
+        let wanted: Vec<String> = wanted.map(headers).collect();
+        format!(
+            "this system offers no {}, and the Rust for the BPF target has LLVM {compiler}: add bookworm-security (Debian 12) or apt.llvm.org's repository to apt's sources, and run this again",
+            wanted.join(" or ")
+        )
+    })?;
+    Ok(Llvm::Offered(version))
+}
+
+/// Debian's package of an LLVM to build against.
+fn headers(llvm: u32) -> String {
+    format!("llvm-{llvm}-dev")
+}
+
+/// bpf-linker, built against an LLVM that reads what the compiler writes.
 fn linker() -> Result<()> {
-    say("no bpf-linker");
-    let installed =
-        |version: &str| Path::new(&format!("/usr/lib/llvm-{version}/include/llvm")).exists();
-    let version = match newest_llvm(installed) {
-        Some(version) => version,
-        None => {
-            apt::update()?;
-            let version = newest_llvm(|version| apt::offers(&format!("llvm-{version}-dev")))
-                .context("this system offers no llvm-21-dev or llvm-22-dev: add bookworm-security (Debian 12) or apt.llvm.org's repository to apt's sources, and run this again")?;
-            apt::install(&[&format!("llvm-{version}-dev")])?;
+    let compiler = compiler_llvm().with_context(|| {
+        format!(
+            "failed to find a Rust for the BPF target that is neither too old for the probes nor, with an LLVM after {}, too new for bpf-linker {LINKER}",
+            LLVM.end()
+        )
+    })?;
+    say(&format!("no bpf-linker with LLVM {compiler} or later"));
+    let is_installed =
+        |version: &u32| Path::new(&format!("/usr/lib/llvm-{version}/include/llvm")).exists();
+    let installed: Vec<u32> = LLVM.filter(is_installed).collect();
+    let offered = || -> Result<Vec<u32>> {
+        apt::update()?;
+        Ok(LLVM
+            .filter(|version| apt::offers(&headers(*version)))
+            .collect())
+    };
+    let version = match llvm(compiler, &installed, offered)? {
+        Llvm::Installed(version) => version,
+        Llvm::Offered(version) => {
+            apt::install(&[&headers(version)])?;
             version
         }
     };
@@ -271,6 +271,8 @@ fn linker() -> Result<()> {
             "--version",
             &format!("={LINKER}"),
             "--locked",
+            // The one that is there does not do.
+            "--force",
             "--no-default-features",
         ])
         .args(["--features", &format!("llvm-{version}"), "--root"])
@@ -322,94 +324,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_installed_by_hand_is_what_is_missing() {
-        let whole = || ProbeTools {
-            linker: true,
-            llvm: Some("22"),
-            zlib: true,
-            zstd: true,
-            compiler: true,
-        };
-        let bare = ProbeTools {
-            linker: false,
-            llvm: None,
-            zlib: false,
-            zstd: false,
-            compiler: false,
-        };
-        let list = |missing: &[&str], there: &ProbeTools| {
-            let missing = missing.iter().map(ToString::to_string).collect();
-            by_hand(missing, there)
-        };
-        let begin = "this system is neither Debian nor Ubuntu, or has no apt-get: install these by \
-                     hand, then run this again: ";
-        let linker = |llvm: &str| {
-            format!(
-                "bpf-linker (`cargo install bpf-linker --version =0.13.0 --locked --no-default-features --features llvm-{llvm}`)"
-            )
-        };
-        let nightly = "a nightly Rust with rust-src (`rustup toolchain install nightly --component rust-src`)";
-        assert_eq!(list(&[], &whole()), None);
-        for (missing, there, expected) in [
-            (&["QEMU", "mount"][..], whole(), "QEMU, mount".to_owned()),
-            (
-                &[],
-                ProbeTools {
-                    compiler: false,
-                    ..whole()
-                },
-                nightly.to_owned(),
-            ),
-            (
-                &[],
-                ProbeTools {
-                    linker: false,
-                    ..whole()
-                },
-                linker("22"),
-            ),
-            (
-                &["QEMU"],
-                ProbeTools {
-                    linker: false,
-                    llvm: Some("21"),
-                    zstd: false,
-                    ..whole()
-                },
-                format!("QEMU, the headers of zstd, {}", linker("21")),
-            ),
-            // Nobody needs to build what is there.
-            (
-                &[],
-                ProbeTools {
-                    linker: true,
-                    ..bare
-                },
-                nightly.to_owned(),
-            ),
-            (
-                &["QEMU"],
-                bare,
-                format!(
-                    "QEMU, LLVM 22 with its headers and llvm-config, the headers of zlib, the headers of zstd, {}, {nightly}",
-                    linker("22")
-                ),
-            ),
-        ] {
-            assert_eq!(list(missing, &there), Some(format!("{begin}{expected}")));
-        }
-    }
-
-    #[test]
-    fn the_llvm_that_is_there_is_used_where_bpf_linker_takes_it() {
-        assert_eq!(taken_llvm("22.1.8\n"), Some("22"));
-        assert_eq!(taken_llvm("21.1.0-rc2\n"), Some("21"));
-        for other in ["14.0.6\n", "2.2\n", "221.0\n", ""] {
-            assert_eq!(taken_llvm(other), None, "{other}");
-        }
-    }
-
-    #[test]
     fn debians_rust_is_installed_where_all_of_it_is_offered_else_a_nightly() {
         let all = |_: &str| true;
         let no_source = |package: &str| package != "rust-web-src";
@@ -420,11 +334,42 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_llvm_is_taken_that_bpf_linker_has_a_feature_for() {
-        let of = |there: &[&str]| newest_llvm(|version| there.contains(&version));
-        assert_eq!(of(&["19", "21", "22", "23"]), Some("22"));
-        assert_eq!(of(&["20", "21"]), Some("21"));
-        assert_eq!(of(&["14", "20"]), None);
+    fn an_llvm_is_taken_that_reads_what_the_compiler_writes() {
+        let of = |compiler, installed: &[u32], offered: &[u32]| {
+            llvm(compiler, installed, || Ok(offered.to_vec()))
+        };
+        for (compiler, installed, offered, expected) in [
+            // Debian 12 with bookworm-security, before and after.
+            (22, &[][..], &[22][..], Llvm::Offered(22)),
+            (22, &[22], &[22], Llvm::Installed(22)),
+            (22, &[21], &[21, 22], Llvm::Offered(22)),
+            (22, &[21], &[22, 23], Llvm::Offered(22)),
+            (22, &[21, 22, 23], &[], Llvm::Installed(22)),
+            (22, &[23], &[22], Llvm::Installed(23)),
+            (23, &[21, 22], &[21, 22, 23], Llvm::Offered(23)),
+            (20, &[], &[21, 22], Llvm::Offered(21)),
+        ] {
+            let taken = of(compiler, installed, offered).unwrap();
+            assert_eq!(taken, expected, "{compiler} {installed:?} {offered:?}");
+        }
+        for (compiler, offered, wanted) in [
+            (22, &[21, 24][..], "llvm-22-dev or llvm-23-dev"),
+            (23, &[22], "llvm-23-dev"),
+        ] {
+            let refusal = of(compiler, &[21, 24], offered).unwrap_err().to_string();
+            let said = format!(
+                "this system offers no {wanted}, and the Rust for the BPF target has LLVM {compiler}: "
+            );
+            assert!(refusal.starts_with(&said), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn the_lists_of_packages_are_fetched_only_where_no_llvm_is_installed() {
+        let fetching = || -> Result<Vec<u32>> { bail!("fetched") };
+        assert_eq!(llvm(22, &[22], fetching).unwrap(), Llvm::Installed(22));
+        let fetched = llvm(22, &[21], fetching).unwrap_err();
+        assert_eq!(fetched.to_string(), "fetched");
     }
 
     #[test]
