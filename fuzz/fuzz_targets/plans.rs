@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use libfuzzer_sys::fuzz_target;
-use pyti::stage::{PythonVersion, test_plan};
-use pyti_index::{CoreMetadata, Fetched, WheelhouseFile};
+use pyti::stage::{PythonVersion, TestPlan, test_plan};
+use pyti_index::{CoreMetadata, Fetched, WheelhouseFile, check_requirement};
 
 const FILES: [&str; 14] = [
     "pyproject.toml",
@@ -26,10 +26,39 @@ const FILES: [&str; 14] = [
     "requirements-test.txt",
 ];
 
+/// Requirements that are kept, and words of a command. What frameworks themselves require comes besides.
+const MOST: usize = 500;
+const OF_FRAMEWORKS: usize = 16;
+/// Notes that are kept. One more says how many are not.
+const MOST_NOTES: usize = 50;
+/// Characters that are kept of what quotes a file.
+const LONGEST: usize = 200;
+
 static METADATA: LazyLock<CoreMetadata> = LazyLock::new(|| {
     let text = "Metadata-Version: 2.1\nName: x\nVersion: 1.0\nProvides-Extra: test\nRequires-Dist: y; extra == 'test'\n";
     CoreMetadata::parse(text).expect("core metadata")
 });
+
+/// A plan is bounded, and what it quotes drives no terminal.
+fn is_sound(plan: &TestPlan) {
+    assert!(plan.wanted.len() <= MOST + OF_FRAMEWORKS, "{plan:?}");
+    for run in std::iter::once(&plan.first).chain(&plan.further) {
+        assert!(run.arguments.len() <= MOST, "{run:?}");
+    }
+    assert!(plan.notes.len() <= MOST_NOTES + 1, "{plan:?}");
+    let quoting = [&plan.reason, &plan.first.name].into_iter();
+    let quoting = quoting.chain(&plan.seen).chain(&plan.wanted_by);
+    for text in quoting.chain(&plan.notes) {
+        let short = text.chars().count() <= LONGEST;
+        assert!(short && !text.contains(char::is_control), "{text:?}");
+    }
+    for text in plan.needed.iter().chain(&plan.wanted) {
+        // The resolver reads a list of them, one in each line.
+        if let Ok(text) = check_requirement(text) {
+            assert!(!text.contains(['\n', '\r']), "{text:?}");
+        }
+    }
+}
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((which, text)) = bytes.split_first() else {
@@ -60,6 +89,9 @@ fuzz_target!(|bytes: &[u8]| {
         packed: false,
     };
     for (major, minor) in [(3, 13), (2, 7)] {
-        let _ = test_plan(&fetched, &METADATA, PythonVersion { major, minor }, None);
+        let python = PythonVersion { major, minor };
+        if let Ok(plan) = test_plan(&fetched, &METADATA, python, None) {
+            is_sound(&plan);
+        }
     }
 });

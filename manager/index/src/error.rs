@@ -10,7 +10,7 @@ use crate::name::PackageName;
 pub enum ErrorKind {
     /// What the user asked for cannot be had: trying again gives the same answer.
     Input,
-    /// The package itself is at fault: its archive or its metadata.
+    /// The package itself is at fault: its archive, its metadata, or what it requires.
     Package,
     /// The network, the index, the disk or a tool: trying again may help.
     Infrastructure,
@@ -101,6 +101,16 @@ pub enum IndexError {
         what: String,
         /// The limit in bytes.
         limit: u64,
+    },
+    /// More is asked for, one after the other, than any honest closure takes.
+    #[error(
+        "failed to fetch {what}: with all that was fetched before, it is over the limit of {limit}"
+    )]
+    TooMuch {
+        /// What would have been fetched next.
+        what: String,
+        /// The limit, with what it counts.
+        limit: String,
     },
     /// A file is not the one the index promised.
     #[error("failed to trust {file}: sha256 is {actual}, the index says {expected}")]
@@ -201,9 +211,10 @@ impl IndexError {
             | Self::UnknownPackage { .. }
             | Self::UnknownVersion { .. }
             | Self::NoFile { .. } => ErrorKind::Input,
-            Self::Archive { .. } | Self::Metadata { .. } | Self::Unresolvable { .. } => {
-                ErrorKind::Package
-            }
+            Self::TooMuch { .. }
+            | Self::Archive { .. }
+            | Self::Metadata { .. }
+            | Self::Unresolvable { .. } => ErrorKind::Package,
             Self::Hook { kind, .. } => *kind,
             _ => ErrorKind::Infrastructure,
         }

@@ -18,9 +18,16 @@ use crate::redact::redact;
 /// The largest metadata file that is read.
 const METADATA_BYTES: u64 = 4 << 20;
 
-/// What one client fetches in all, bytes: a resolver that tries one version after the other may want
+/// What one client fetches in all, GiB: a resolver that tries one version after the other may want
 /// many more files than a closure has.
-const MOST_FETCHED: u64 = 16 << 30;
+const MOST_FETCHED_GIB: u64 = 16;
+
+/// Packages whose pages one client asks for: as many as a large closure has, and those that a resolver
+/// tries in vain.
+const MOST_PAGES: u64 = 5000;
+
+/// Pages and metadata of one client, GiB: what is read of them stays in memory.
+const MOST_READ_GIB: u64 = 1;
 
 /// A distribution in the cache, its content checked.
 #[derive(Debug, Clone)]
@@ -38,8 +45,12 @@ pub(crate) struct Index {
     config: IndexConfig,
     pub progress: Arc<dyn Progress>,
     file_bytes: u64,
-    /// Bytes so far.
+    /// Bytes of files so far.
     fetched: AtomicU64,
+    /// Packages so far whose pages were asked for.
+    asked: AtomicU64,
+    /// Bytes of pages and metadata so far, and of what was made of them.
+    read: AtomicU64,
     pages: Mutex<HashMap<PackageName, Arc<ProjectPage>>>,
 }
 
@@ -58,6 +69,8 @@ impl Index {
             progress,
             file_bytes,
             fetched: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+            read: AtomicU64::new(0),
             pages: Mutex::default(),
         })
     }
@@ -73,6 +86,14 @@ impl Index {
         if let Some(page) = known {
             return Ok(page);
         }
+        let what = || format!("the index page of {name}");
+        if self.asked.fetch_add(1, Ordering::Relaxed) >= MOST_PAGES {
+            return Err(IndexError::TooMuch {
+                what: what(),
+                limit: format!("{MOST_PAGES} index pages"),
+            });
+        }
+        self.check_read(what)?;
         for index in self.config.urls() {
             if let Some(page) = self.project_of(index, name).await? {
                 let page = Arc::new(page);
@@ -134,12 +155,31 @@ impl Index {
             (PageReply::Missing | PageReply::Unchanged, _) => return Ok(None),
         };
         let from = with_credentials_of(from, &url);
-        ProjectPage::parse(name, &page.content_type, &page.body, &from)
-            .map(Some)
-            .map_err(|reason| IndexError::BadPage {
-                url: redact(&url),
-                reason,
-            })
+        let parsed = ProjectPage::parse(name, &page.content_type, &page.body, &from);
+        let parsed = parsed.map_err(|reason| IndexError::BadPage {
+            url: redact(&url),
+            reason,
+        })?;
+        // A short page may list many files, and their addresses may be longer than it writes them.
+        let listed = parsed.files.iter();
+        let listed = listed.map(|file| size_of::<IndexFile>() + file.url.as_str().len());
+        self.count_read(page.body.len() + listed.sum::<usize>());
+        Ok(Some(parsed))
+    }
+
+    /// Whether there is room in memory for one page or metadata more; `what` is its name.
+    pub(crate) fn check_read(&self, what: impl FnOnce() -> String) -> Result<(), IndexError> {
+        if self.read.load(Ordering::Relaxed) >= MOST_READ_GIB << 30 {
+            return Err(IndexError::TooMuch {
+                what: what(),
+                limit: format!("{MOST_READ_GIB} GiB of index pages and metadata"),
+            });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn count_read(&self, bytes: usize) {
+        self.read.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Fetches a file into the cache, unless it is there, and checks its sha256.
@@ -185,10 +225,10 @@ impl Index {
         limit: u64,
     ) -> Result<(PathBuf, u64), IndexError> {
         let name = file.filename.as_str();
-        if self.fetched.load(Ordering::Relaxed) >= MOST_FETCHED {
-            return Err(IndexError::TooLarge {
-                what: format!("{name} after many others"),
-                limit: MOST_FETCHED,
+        if self.fetched.load(Ordering::Relaxed) >= MOST_FETCHED_GIB << 30 {
+            return Err(IndexError::TooMuch {
+                what: name.to_owned(),
+                limit: format!("{MOST_FETCHED_GIB} GiB of files"),
             });
         }
         let create = || self.cache.temporary();
@@ -215,6 +255,7 @@ impl Index {
             Metadata::Hashed(hash) => Some(hash),
         };
         let name = format!("{}.metadata", file.filename.as_str());
+        self.check_read(|| name.clone())?;
         let mut url = file.url.clone();
         url.set_path(&format!("{}.metadata", url.path()));
         let create = || self.cache.temporary();
@@ -231,6 +272,7 @@ impl Index {
         }
         let bytes =
             std::fs::read(got.file.path()).map_err(IndexError::io("read", got.file.path()))?;
+        self.count_read(bytes.len());
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
     }
 
@@ -280,17 +322,38 @@ fn with_credentials_of(mut url: url::Url, asked: &url::Url) -> url::Url {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::http::header::CONTENT_TYPE;
+    use axum::routing::get;
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::error::ErrorKind;
     use crate::progress::Quiet;
 
-    #[tokio::test]
-    async fn not_everything_is_fetched_that_is_asked_for() {
-        let home = tempfile::tempdir().unwrap();
-        let cache = Cache::open(home.path()).unwrap();
-        let config = IndexConfig::new("http://127.0.0.1:9/simple/", &[]).unwrap();
-        let index = Index::new(cache, config, 1, Arc::new(Quiet)).unwrap();
-        index.fetched.store(MOST_FETCHED, Ordering::Relaxed);
-        let file = IndexFile {
+    /// Nobody answers there.
+    const NOWHERE: &str = "http://127.0.0.1:9/simple/";
+
+    /// A client of the index at `address`, with a cache in `home`.
+    fn client(address: &str, home: &Path) -> Index {
+        let cache = Cache::open(home).unwrap();
+        let config = IndexConfig::new(address, &[]).unwrap();
+        Index::new(cache, config, 1, Arc::new(Quiet)).unwrap()
+    }
+
+    /// The address of an index that has this page of every package.
+    async fn serve(page: &'static str) -> String {
+        let answer = move || async move { ([(CONTENT_TYPE, "text/html")], page) };
+        let router = Router::new().route("/simple/{name}/", get(answer));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        format!("http://{address}/simple/")
+    }
+
+    /// A file of an index where nobody answers.
+    fn listed(metadata: Metadata) -> IndexFile {
+        IndexFile {
             filename: DistFilename::parse("a-1.tar.gz", None).unwrap(),
             url: url::Url::parse("http://127.0.0.1:9/a-1.tar.gz").unwrap(),
             sha256: Some("0".repeat(64)),
@@ -298,12 +361,67 @@ mod tests {
             requires_python: None,
             yanked: false,
             upload_time: None,
-            metadata: Metadata::Missing,
-        };
-        let error = index.fetch(&file).await.unwrap_err();
-        assert!(
-            error.to_string().contains("a-1.tar.gz after many others"),
-            "{error}"
+            metadata,
+        }
+    }
+
+    /// Asked again there would be as much.
+    fn refused_for_good(error: &IndexError, expected: &str) {
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(error.kind(), ErrorKind::Package);
+    }
+
+    #[tokio::test]
+    async fn not_everything_is_fetched_that_is_asked_for() {
+        let home = tempfile::tempdir().unwrap();
+        let index = client(NOWHERE, home.path());
+        index.fetched.store(16 << 30, Ordering::Relaxed);
+        let error = index.fetch(&listed(Metadata::Missing)).await.unwrap_err();
+        refused_for_good(
+            &error,
+            "failed to fetch a-1.tar.gz: with all that was fetched before, it is over the limit of 16 GiB of \
+             files",
+        );
+    }
+
+    #[tokio::test]
+    async fn not_every_page_is_read_that_is_asked_for() {
+        let home = tempfile::tempdir().unwrap();
+        let page = "<a href='1'>a-1.tar.gz</a>";
+        let index = client(&serve(page).await, home.path());
+        index.asked.store(4999, Ordering::Relaxed);
+        let [known, other] = ["a", "b"].map(|name| name.parse::<PackageName>().unwrap());
+        assert_eq!(index.project(&known).await.unwrap().files.len(), 1);
+        assert!(index.read.load(Ordering::Relaxed) > page.len() as u64);
+        let error = index.project(&other).await.unwrap_err();
+        refused_for_good(
+            &error,
+            "failed to fetch the index page of b: with all that was fetched before, it is over the limit of \
+             5000 index pages",
+        );
+        // It is not asked for again.
+        assert!(index.project(&known).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn pages_and_metadata_do_not_fill_the_memory() {
+        let home = tempfile::tempdir().unwrap();
+        let index = client(NOWHERE, home.path());
+        index.read.store(1 << 30, Ordering::Relaxed);
+        let error = index.project(&"a".parse().unwrap()).await.unwrap_err();
+        refused_for_good(
+            &error,
+            "failed to fetch the index page of a: with all that was fetched before, it is over the limit of \
+             1 GiB of index pages and metadata",
+        );
+        let error = index
+            .metadata(&listed(Metadata::Unhashed))
+            .await
+            .unwrap_err();
+        refused_for_good(
+            &error,
+            "failed to fetch a-1.tar.gz.metadata: with all that was fetched before, it is over the limit of \
+             1 GiB of index pages and metadata",
         );
     }
 }

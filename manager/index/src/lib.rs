@@ -11,6 +11,8 @@ pub mod config;
 pub mod entry_points;
 mod error;
 pub mod filename;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hook;
 mod http;
 mod index;
@@ -20,6 +22,7 @@ pub mod metadata;
 pub mod name;
 mod netrc;
 mod network;
+mod notes;
 mod pack;
 mod page;
 mod pip_conf;

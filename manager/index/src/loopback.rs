@@ -168,7 +168,7 @@ fn failed(session: &Session, error: IndexError) -> Response {
 
 /// A metadata document with nothing in it but requirements that name packages, and notes on what
 /// was left out.
-fn document(
+pub(crate) fn document(
     name: &PackageName,
     version: &pep440_rs::Version,
     metadata: &CoreMetadata,

@@ -1,5 +1,7 @@
 //! What a distribution says of itself, learnt without running it.
 
+mod project;
+
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +16,7 @@ use crate::setup_requires;
 use crate::text::printable;
 
 /// More requirements than this are not honest.
-const MOST_FIELDS: usize = 10_000;
+pub(crate) const MOST_FIELDS: usize = 10_000;
 /// People, addresses and keywords that are kept, of each.
 const MOST_TEXTS: usize = 50;
 /// Characters kept of one, and of a description.
@@ -62,6 +64,10 @@ pub struct CoreMetadata {
     /// `License-Expression`.
     #[serde(default)]
     pub license_expression: Option<String>,
+    /// `License-File` (PEP 639): the files that hold the licence, relative to the source or, in a wheel, to
+    /// its directory of licences.
+    #[serde(default)]
+    pub license_files: Vec<String>,
     /// `Classifier`.
     pub classifiers: Vec<String>,
 }
@@ -112,8 +118,9 @@ impl CoreMetadata {
                     words.for_each(|word| push(&mut metadata.keywords, word));
                 }
                 "description" => metadata.description = beginning(value.split_whitespace()),
-                "license" => metadata.license = Some(value),
-                "license-expression" => metadata.license_expression = Some(value),
+                "license" => metadata.license = stated(value),
+                "license-expression" => metadata.license_expression = stated(value),
+                "license-file" => push(&mut metadata.license_files, &value),
                 "classifier" => metadata.classifiers.push(value),
                 _ => {}
             }
@@ -126,6 +133,25 @@ impl CoreMetadata {
             return Err("it has no Metadata-Version or no Name");
         }
         Ok(metadata)
+    }
+
+    /// Bytes of memory that its texts take, those left aside that are bounded anyway.
+    pub(crate) fn bytes(&self) -> usize {
+        let several = [
+            &self.requires_dist,
+            &self.provides_extra,
+            &self.dynamic,
+            &self.classifiers,
+        ];
+        let single = [
+            &self.requires_python,
+            &self.summary,
+            &self.license,
+            &self.license_expression,
+        ];
+        let texts = several.into_iter().flatten();
+        let texts = texts.chain(single.into_iter().flatten());
+        texts.map(|text| size_of::<String>() + text.len()).sum()
     }
 
     /// Whether an sdist's requirements may be believed: from 2.2 on, what is not called dynamic
@@ -143,6 +169,11 @@ impl CoreMetadata {
             .iter()
             .any(|field| dynamic.contains(&field.as_str()))
     }
+}
+
+/// A value, unless it is how an old setuptools writes that there is none.
+fn stated(value: String) -> Option<String> {
+    (!["", "UNKNOWN"].contains(&value.as_str())).then_some(value)
 }
 
 /// Adds a text, where there is one, within bounds.
@@ -267,6 +298,11 @@ fn examine_sdist(archive: &Archive) -> Result<Examined, String> {
     let setuptools = pyproject.as_ref().is_none_or(Pyproject::is_of_setuptools);
     let mut setup_requires = vec![];
     if let Some(told) = egg_info(archive, "setup_requires.txt") {
+        if told.len() > MOST_FIELDS {
+            return Err(format!(
+                "setup_requires.txt has more than {MOST_FIELDS} entries"
+            ));
+        }
         build_requires.extend(told);
     } else if setuptools {
         let text = |name| archive.text(name).unwrap_or_default();
@@ -277,7 +313,7 @@ fn examine_sdist(archive: &Archive) -> Result<Examined, String> {
         .and_then(|pyproject| pyproject.project.as_ref());
     let metadata = match (pkg_info, project) {
         (Some(info), _) if info.binds_requirements() => Static::Known(Box::new(info)),
-        (info, Some(project)) => match from_project(project)? {
+        (info, Some(project)) => match project::metadata(project, archive, info.as_ref())? {
             Some(metadata) => Static::Known(Box::new(metadata)),
             None => needs_hook(archive, info),
         },
@@ -311,7 +347,8 @@ fn needs_hook(archive: &Archive, info: Option<CoreMetadata>) -> Static {
     }
 }
 
-/// The requirements before the first section of a list that setuptools wrote.
+/// The requirements before the first section of a list that setuptools wrote, one more than there may be at
+/// most.
 fn egg_info(archive: &Archive, name: &str) -> Option<Vec<String>> {
     let text = String::from_utf8_lossy(in_egg_info(archive, name)?);
     let lines = text
@@ -321,6 +358,7 @@ fn egg_info(archive: &Archive, name: &str) -> Option<Vec<String>> {
     Some(
         lines
             .filter(|line| !line.is_empty())
+            .take(MOST_FIELDS + 1)
             .map(str::to_owned)
             .collect(),
     )
@@ -333,54 +371,6 @@ fn in_egg_info<'a>(archive: &'a Archive, name: &str) -> Option<&'a [u8]> {
             .is_some_and(|parent| parent.ends_with(".egg-info/"))
     })?;
     Some(text.as_slice())
-}
-
-fn bounded(texts: Vec<String>) -> Vec<String> {
-    let mut kept = vec![];
-    texts.iter().for_each(|text| push(&mut kept, text));
-    kept
-}
-
-/// The metadata of a `[project]` table, unless what is needed is dynamic.
-fn from_project(project: &pyproject::Project) -> Result<Option<CoreMetadata>, String> {
-    let needed = ["dependencies", "optional-dependencies"];
-    if project
-        .dynamic
-        .iter()
-        .any(|field| needed.contains(&field.as_str()))
-    {
-        return Ok(None);
-    }
-    let mut requires_dist = project.dependencies.clone();
-    for (extra, requirements) in &project.optional_dependencies {
-        for text in requirements {
-            match requirement::of_extra(text, extra) {
-                Ok(text) => requires_dist.push(text),
-                // Refused where the requirements are used, with a note.
-                Err(requirement::Refused::Address(_) | requirement::Refused::Complicated(_)) => {
-                    requires_dist.push(text.clone());
-                }
-                Err(refused) => return Err(format!("pyproject.toml: {refused}")),
-            }
-        }
-    }
-    Ok(Some(CoreMetadata {
-        metadata_version: "2.2".to_owned(),
-        name: project.name.clone(),
-        version: project.version.clone().unwrap_or_default(),
-        requires_dist,
-        requires_python: project.requires_python.clone(),
-        provides_extra: project.optional_dependencies.keys().cloned().collect(),
-        dynamic: Vec::new(),
-        summary: project.description.clone(),
-        people: bounded(project.people()),
-        urls: bounded(project.urls()),
-        keywords: bounded(project.keywords()),
-        description: None,
-        license: project.license(),
-        license_expression: project.license_expression(),
-        classifiers: project.classifiers.clone(),
-    }))
 }
 
 /// What the optional feature `extra` requires besides, free of the condition on the extra.
@@ -436,6 +426,11 @@ mod tests {
         assert!(!examined.build_requires.contains(&"c".to_owned()));
         let points = examined.entry_points.unwrap();
         assert_eq!(points["console_scripts"]["run"], "a:main");
+        let mut long = archive.clone();
+        let list = "/000001\n".repeat(100_000);
+        long.texts.insert(texts[0].0.to_owned(), list.into());
+        let refused = examine_sdist(&long).unwrap_err();
+        assert_eq!(refused, "setup_requires.txt has more than 10000 entries");
         let mut broken = archive;
         broken.texts.insert(texts[1].0.to_owned(), "[x".into());
         assert_eq!(examine_sdist(&broken).unwrap().entry_points, None);
@@ -482,14 +477,18 @@ mod tests {
     }
 
     #[test]
-    fn a_project_table_says_the_same() {
-        let text = "[project]\nname = 'a'\nversion = '1'\nkeywords = ['x']\n\
-            authors = [{name = 'Ann', email = 'ann@a.org'}, {name = 'Bo'}]\n\
-            [project.urls]\nSource = 'https://a.org/s'\n";
-        let project = Pyproject::parse(text).unwrap().project.unwrap();
-        let metadata = from_project(&project).unwrap().unwrap();
-        assert_eq!(metadata.people, ["Ann <ann@a.org>", "Bo"]);
-        assert_eq!(metadata.urls, ["Source, https://a.org/s"]);
-        assert_eq!(metadata.keywords, ["x"]);
+    fn a_licence_is_read_with_its_files() {
+        let text = "Metadata-Version: 2.4\nName: a\nVersion: 1\nLicense-Expression: MIT AND BSD-2-Clause\n\
+            License-File: LICENSE\nLicense-File: src/b/COPYING\nLicense-File: LICENSE\n";
+        let metadata = CoreMetadata::parse(text).unwrap();
+        assert_eq!(metadata.license.as_deref(), Some("MIT AND BSD-2-Clause"));
+        assert_eq!(metadata.license_expression, metadata.license);
+        assert_eq!(metadata.license_files, ["LICENSE", "src/b/COPYING"]);
+
+        let old = "Metadata-Version: 2.1\nName: a\nVersion: 1\nLicense: UNKNOWN\n";
+        assert_eq!(CoreMetadata::parse(old).unwrap().license, None);
+        let files: String = (0..999).map(|n| format!("License-File: {n}\n")).collect();
+        let many = CoreMetadata::parse(&format!("{old}{files}")).unwrap();
+        assert_eq!(many.license_files.len(), MOST_TEXTS);
     }
 }

@@ -7,6 +7,18 @@ use url::Url;
 
 use crate::filename::DistFilename;
 use crate::name::PackageName;
+use crate::text::printable;
+
+/// Files of a page: more than twice as many as a page of 30 MB has room for, where links are as long as
+/// PyPI's.
+const MOST_FILES: usize = 250_000;
+/// Bytes of their addresses, of which a page has only what differs.
+const MOST_BYTES: usize = 256 << 20;
+/// Objects of a page for each of its files: the file itself, its hashes, those of its metadata by both names.
+/// One more, since a brace may stand in a text.
+const OBJECTS: usize = 5;
+/// Longest address that links start from: each of theirs repeats it.
+const LONGEST_BASE: usize = 8192;
 
 /// A file that the index offers.
 #[derive(Debug, Clone)]
@@ -50,14 +62,25 @@ impl ProjectPage {
         body: &str,
         url: &Url,
     ) -> Result<Self, String> {
+        Self::parse_within(name, content_type, body, url, Room::default())
+    }
+
+    fn parse_within(
+        name: &PackageName,
+        content_type: &str,
+        body: &str,
+        url: &Url,
+        room: Room,
+    ) -> Result<Self, String> {
+        check_base(url)?;
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
         let files = match media_type.to_ascii_lowercase().as_str() {
             "application/vnd.pypi.simple.v1+json" | "application/vnd.pypi.simple.latest+json" => {
-                parse_json(name, body, url)?
+                parse_json(name, body, url, room)?
             }
             "text/html"
             | "application/vnd.pypi.simple.v1+html"
-            | "application/vnd.pypi.simple.latest+html" => parse_html(name, body, url)?,
+            | "application/vnd.pypi.simple.latest+html" => parse_html(name, body, url, room)?,
             _ => return Err("the answer is no package page, neither JSON nor HTML".to_owned()),
         };
         Ok(Self {
@@ -65,6 +88,40 @@ impl ProjectPage {
             files,
         })
     }
+}
+
+/// What may still be listed.
+struct Room {
+    files: usize,
+    bytes: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            files: MOST_FILES,
+            bytes: MOST_BYTES,
+        }
+    }
+}
+
+impl Room {
+    /// Takes what a file needs.
+    fn take(&mut self, file: &IndexFile) -> Result<(), String> {
+        let (files, bytes) = (
+            self.files.checked_sub(1),
+            self.bytes.checked_sub(file.url.as_str().len()),
+        );
+        let (Some(files), Some(bytes)) = (files, bytes) else {
+            return Err(too_much());
+        };
+        (self.files, self.bytes) = (files, bytes);
+        Ok(())
+    }
+}
+
+fn too_much() -> String {
+    "it lists more files, or longer addresses, than an index has of one package".to_owned()
 }
 
 #[derive(Deserialize)]
@@ -120,9 +177,23 @@ fn separate_metadata(told: Option<&RawValue>) -> Metadata {
     }
 }
 
-fn parse_json(name: &PackageName, body: &str, base: &Url) -> Result<Vec<IndexFile>, String> {
-    let page: JsonPage<'_> = serde_json::from_str(body)
-        .map_err(|error| format!("its JSON is not a package page (PEP 691): {error}"))?;
+fn parse_json(
+    name: &PackageName,
+    body: &str,
+    base: &Url,
+    mut room: Room,
+) -> Result<Vec<IndexFile>, String> {
+    // Before they are read: as values they may take ten times the memory of the page.
+    let objects = body.bytes().filter(|byte| *byte == b'{').count();
+    // Two of them are the page and what it says of itself.
+    if objects > room.files.saturating_mul(OBJECTS).saturating_add(2) {
+        return Err(too_much());
+    }
+    let page: JsonPage<'_> = serde_json::from_str(body).map_err(|error| {
+        // It may quote the page.
+        let error = printable(&error.to_string(), 200);
+        format!("its JSON is not a package page (PEP 691): {error}")
+    })?;
     check_version(&page.meta.api_version)?;
     let understand = |file: JsonFile<'_>| {
         Some(IndexFile {
@@ -137,10 +208,20 @@ fn parse_json(name: &PackageName, body: &str, base: &Url) -> Result<Vec<IndexFil
             metadata: separate_metadata(file.core_metadata.or(file.dist_info_metadata)),
         })
     };
-    Ok(page.files.into_iter().filter_map(understand).collect())
+    let mut files = Vec::new();
+    for file in page.files.into_iter().filter_map(understand) {
+        room.take(&file)?;
+        files.push(file);
+    }
+    Ok(files)
 }
 
-fn parse_html(name: &PackageName, body: &str, url: &Url) -> Result<Vec<IndexFile>, String> {
+fn parse_html(
+    name: &PackageName,
+    body: &str,
+    url: &Url,
+    mut room: Room,
+) -> Result<Vec<IndexFile>, String> {
     let mut base = url.clone();
     let mut files = Vec::new();
     // The link under way, and its text so far: the file's name.
@@ -157,7 +238,8 @@ fn parse_html(name: &PackageName, body: &str, url: &Url) -> Result<Vec<IndexFile
                     b"base" => {
                         base = attribute("href")
                             .and_then(|href| url.join(&href).ok())
-                            .unwrap_or(base)
+                            .unwrap_or(base);
+                        check_base(&base)?;
                     }
                     b"meta" if attribute("name").as_deref() == Some("pypi:repository-version") => {
                         check_version(&attribute("content").unwrap_or_default())?;
@@ -175,7 +257,10 @@ fn parse_html(name: &PackageName, body: &str, url: &Url) -> Result<Vec<IndexFile
                 let file = link
                     .take()
                     .and_then(|(link, text)| link.file(name, text.trim(), url, &base));
-                files.extend(file);
+                if let Some(file) = file {
+                    room.take(&file)?;
+                    files.push(file);
+                }
             }
             _ => {}
         }
@@ -205,6 +290,8 @@ impl IndexLink {
     }
 
     fn file(self, name: &PackageName, text: &str, page: &Url, base: &Url) -> Option<IndexFile> {
+        // First: most links of a hostile page may be no files, and an address costs more.
+        let filename = DistFilename::parse(text, Some(name)).ok()?;
         let mut url = join(page, base, &self.href)?;
         let fragment = url
             .fragment()
@@ -218,7 +305,7 @@ impl IndexLink {
             },
         };
         Some(IndexFile {
-            filename: DistFilename::parse(text, Some(name)).ok()?,
+            filename,
             url,
             sha256: fragment,
             size: None,
@@ -236,6 +323,16 @@ fn check_version(version: &str) -> Result<(), String> {
         Some("1") => Ok(()),
         _ => Err("its version of the index interface is not 1".to_owned()),
     }
+}
+
+/// Whether an address is none too long for links to start from.
+fn check_base(base: &Url) -> Result<(), String> {
+    if base.as_str().len() > LONGEST_BASE {
+        return Err(format!(
+            "its links start from an address of more than {LONGEST_BASE} bytes"
+        ));
+    }
+    Ok(())
 }
 
 /// The address `href` leads to. A page that came by https does not lead to http, and the page's
@@ -338,6 +435,47 @@ mod tests {
         assert!(parse("image/png", "").is_err());
         let future = r#"{"meta":{"api-version":"2.0"},"files":[]}"#;
         assert!(parse("application/vnd.pypi.simple.v1+json", future).is_err());
+        let quoted = format!(r#"{{"meta":"{}"}}"#, "x".repeat(9999));
+        let error = parse("application/vnd.pypi.simple.v1+json", &quoted).unwrap_err();
+        assert!(error.len() < 999, "{error}");
+    }
+
+    #[test]
+    fn a_page_lists_what_there_is_room_for_and_no_more() {
+        let url = Url::parse("https://index.test/simple/a/").unwrap();
+        let html =
+            "<base href='/f/'><a href=x>a-1.zip</a><a href=y>a-2.zip</a><a href=z>no file</a>";
+        let file = |at: u32| format!(r#"{{"filename":"a-{at}.zip","url":"/f/{at}"}}"#);
+        let json = format!(
+            r#"{{"meta":{{"api-version":"1.0"}},"files":[{},{}]}}"#,
+            file(1),
+            file(2)
+        );
+        let bytes = 2 * "https://index.test/f/x".len();
+        for (content_type, body) in [
+            ("text/html", html),
+            ("application/vnd.pypi.simple.v1+json", &*json),
+        ] {
+            let read = |files, bytes| {
+                let (name, room) = ("a".parse().unwrap(), Room { files, bytes });
+                let page = ProjectPage::parse_within(&name, content_type, body, &url, room);
+                page.map(|page| page.files.len())
+            };
+            assert_eq!(read(2, bytes), Ok(2), "{content_type}");
+            assert_eq!(read(1, bytes), Err(too_much()), "{content_type}");
+            assert_eq!(read(2, bytes - 1), Err(too_much()), "{content_type}");
+        }
+        // What may be too many files is not even read as JSON.
+        let (name, room) = ("a".parse().unwrap(), Room { files: 1, bytes });
+        let error = parse_json(&name, &"[{".repeat(8), &url, room).unwrap_err();
+        assert_eq!(error, too_much());
+    }
+
+    #[test]
+    fn no_link_repeats_a_long_address() {
+        let html = |length: usize| format!("<base href='/{}/'>", "x".repeat(length));
+        assert!(parse("text/html", &html(LONGEST_BASE / 2)).is_ok());
+        assert!(parse("text/html", &html(LONGEST_BASE)).is_err());
     }
 
     #[test]

@@ -221,7 +221,6 @@ pub async fn resolve(
 ) -> Result<Prepared, IndexError> {
     let local = found.local()?;
     let (resolver, _loopback) = resolver(options, hook, progress).await?;
-    resolver.note(source.notes.clone());
     let filename = &local.filename;
     let (name, version) = identity(
         filename,
@@ -253,6 +252,10 @@ pub async fn resolve(
         .pins
         .into_iter()
         .map(|(name, version)| (name, version.to_string()));
+    // Those of before are bounded by themselves.
+    let mut notes = source.notes.clone();
+    let new = resolver.notes().into_iter();
+    notes.extend(new.filter(|note| !source.notes.contains(note)));
     Ok(Prepared {
         target: TargetFile {
             file: found.file.clone(),
@@ -266,7 +269,7 @@ pub async fn resolve(
         build_requires: source.build_requires.clone(),
         requires,
         closure: pins.collect(),
-        notes: resolver.notes(),
+        notes,
     })
 }
 

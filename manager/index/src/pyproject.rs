@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::entry_points::{self, EntryPoints};
+use crate::metadata::MOST_FIELDS;
 
 /// The parts of `pyproject.toml` that are read.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -44,6 +45,8 @@ pub(crate) struct Project {
     urls: Option<toml::Value>,
     /// A text (PEP 639), or a table that holds one or names a file (PEP 621).
     license: Option<toml::Value>,
+    /// Patterns (PEP 639); in its drafts a table that has them or paths.
+    license_files: Option<toml::Value>,
     scripts: Option<toml::Value>,
     gui_scripts: Option<toml::Value>,
     entry_points: Option<toml::Value>,
@@ -59,9 +62,7 @@ impl Project {
 
     /// Its keywords.
     pub(crate) fn keywords(&self) -> Vec<String> {
-        let words = self.keywords.as_ref().and_then(toml::Value::as_array);
-        let words = words.into_iter().flatten().filter_map(toml::Value::as_str);
-        words.map(str::to_owned).collect()
+        texts(self.keywords.as_ref())
     }
 
     /// Names and addresses of its authors and maintainers.
@@ -88,6 +89,24 @@ impl Project {
             .collect()
     }
 
+    /// The files of its licence that are named by their paths.
+    pub(crate) fn license_paths(&self) -> Vec<String> {
+        let file = self.license.as_ref().and_then(|table| table.get("file"));
+        let files = self.license_files.as_ref();
+        let paths = files.and_then(|table| table.get("paths"));
+        let mut found = texts(paths);
+        found.extend(file.and_then(toml::Value::as_str).map(str::to_owned));
+        found
+    }
+
+    /// The patterns of the files of its licence, where there are any.
+    pub(crate) fn license_globs(&self) -> Option<Vec<String>> {
+        let files = self.license_files.as_ref()?;
+        let globs = files.is_array().then_some(files);
+        let globs = globs.or_else(|| files.get("globs"))?;
+        Some(texts(Some(globs)))
+    }
+
     /// The licence, where it is an expression (PEP 639).
     pub(crate) fn license_expression(&self) -> Option<String> {
         self.license.as_ref()?.as_str().map(str::to_owned)
@@ -110,6 +129,15 @@ impl Project {
     }
 }
 
+/// The texts of a list.
+fn texts(list: Option<&toml::Value>) -> Vec<String> {
+    let items = list.and_then(toml::Value::as_array).into_iter().flatten();
+    items
+        .filter_map(toml::Value::as_str)
+        .map(str::to_owned)
+        .collect()
+}
+
 impl Pyproject {
     /// Whether a `setup.py` beside it is run.
     pub(crate) fn is_of_setuptools(&self) -> bool {
@@ -120,12 +148,39 @@ impl Pyproject {
 
     /// Reads the text of the file.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|error| {
+        let read: Self = toml::from_str(text).map_err(|error| {
             format!(
                 "pyproject.toml: {}",
                 crate::text::printable(error.message(), 200)
             )
-        })
+        })?;
+        read.check_lengths()?;
+        Ok(read)
+    }
+
+    /// Whether its lists of requirements are no longer than those of core metadata may be.
+    fn check_lengths(&self) -> Result<(), String> {
+        let system = self.build_system.as_ref();
+        let requires = system.and_then(|system| system.requires.as_ref());
+        let project = self.project.as_ref();
+        let dependencies = project.map(|project| project.dependencies.len());
+        let optional = project.map(|project| {
+            let features = project.optional_dependencies.values();
+            // Each has a field for its name too.
+            features.map(|requires| requires.len() + 1).sum::<usize>()
+        });
+        let lists = [
+            ("build-system.requires", requires.map(Vec::len)),
+            ("project.dependencies", dependencies),
+            ("project.optional-dependencies", optional),
+        ];
+        let long = |length: Option<usize>| length.is_some_and(|length| length > MOST_FIELDS);
+        match lists.into_iter().find(|(_, length)| long(*length)) {
+            Some((list, _)) => Err(format!(
+                "pyproject.toml: {list} has more than {MOST_FIELDS} entries"
+            )),
+            None => Ok(()),
+        }
     }
 }
 
@@ -164,4 +219,49 @@ pub(crate) fn build_requires(pyproject: Option<&Pyproject>) -> Vec<String> {
     requires.sort();
     requires.dedup();
     requires
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lists_of_requirements_are_refused() {
+        let list = |count: usize| "'/000001',".repeat(count);
+        let project = "[project]\nname = 'a'\n";
+        let optional = |features: usize, each: usize| {
+            let feature = |number| format!("f{number} = [{}]\n", list(each));
+            let features: String = (0..features).map(feature).collect();
+            format!("{project}[project.optional-dependencies]\n{features}")
+        };
+        let requires = |count| format!("[build-system]\nrequires = [{}]\n", list(count));
+        let dependencies = |count| format!("{project}dependencies = [{}]\n", list(count));
+        for (fits, long, name) in [
+            (
+                requires(MOST_FIELDS),
+                requires(100_000),
+                "build-system.requires",
+            ),
+            (
+                dependencies(MOST_FIELDS),
+                dependencies(100_000),
+                "project.dependencies",
+            ),
+            (
+                optional(MOST_FIELDS / 10, 9),
+                optional(MOST_FIELDS / 10, 10),
+                "project.optional-dependencies",
+            ),
+            (
+                optional(MOST_FIELDS, 0),
+                optional(MOST_FIELDS + 1, 0),
+                "project.optional-dependencies",
+            ),
+        ] {
+            assert!(Pyproject::parse(&fits).is_ok(), "{name}");
+            let refused = Pyproject::parse(&long).unwrap_err();
+            let expected = format!("pyproject.toml: {name} has more than 10000 entries");
+            assert_eq!(refused, expected);
+        }
+    }
 }

@@ -10,6 +10,8 @@ use crate::text::printable;
 
 /// The longest requirement that is read.
 const LONGEST: usize = 8192;
+/// The largest number in a version that can be read. The parser adds one to such numbers.
+const LARGEST: &str = "18446744073709551615";
 
 /// Why a requirement is not followed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +29,7 @@ pub(crate) enum Refused {
 
 fn parse(text: &str) -> Result<Requirement<VerbatimUrl>, Refused> {
     let malformed = || Refused::Malformed(printable(text, 120));
-    if text.len() > LONGEST || !is_one_line(text) {
+    if !is_sound(text) || quotes_a_quote(text) {
         return Err(malformed());
     }
     if !marker::is_affordable(text) {
@@ -46,11 +48,62 @@ fn parse(text: &str) -> Result<Requirement<VerbatimUrl>, Refused> {
     }
 }
 
+/// Whether it is one line, not too long, and nothing that the parser panics at.
+fn is_sound(text: &str) -> bool {
+    text.len() <= LONGEST
+        && is_one_line(text)
+        && ends_its_names(text)
+        && has_ascii_condition(text)
+        && !text.contains(LARGEST)
+}
+
 /// The resolver's input has a requirement a line, and options. A break in the quotes of a condition would
 /// come out of them as it went in.
 fn is_one_line(text: &str) -> bool {
     let breaks = |c: char| c.is_control() && c != '\t' || matches!(c, '\u{2028}' | '\u{2029}');
     !text.contains(breaks)
+}
+
+/// Whether the package's name and those of its extras end as names do. The parser takes a name that does not
+/// for impossible, unless the text ends with it.
+fn ends_its_names(text: &str) -> bool {
+    let text = text.trim_start();
+    let of_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let end = text.find(|c: char| !of_name(c)).unwrap_or(text.len());
+    let (name, rest) = text.split_at(end);
+    let extras = rest.trim_start().strip_prefix('[').unwrap_or_default();
+    let extras = extras.split(']').next().unwrap_or_default();
+    let between = |c: char| c == ',' || c.is_whitespace();
+    let mut names = std::iter::once(name).chain(extras.split(between));
+    names.all(|name| !name.ends_with(['-', '_', '.']))
+}
+
+/// Whether its condition is ASCII but for blanks, as everything is that conditions speak of (PEP 508). The
+/// parser counts characters where it cuts bytes.
+fn has_ascii_condition(text: &str) -> bool {
+    let mut letters = condition(text).chars();
+    letters.all(|c| c.is_ascii() || c.is_whitespace())
+}
+
+/// Whether a text that its condition quotes has a `'` in it: the normal form has one on either side of each,
+/// and would say something else.
+fn quotes_a_quote(text: &str) -> bool {
+    let mut rest = condition(text);
+    while let Some(at) = rest.find(['\'', '"']) {
+        let (quote, after) = rest[at..].split_at(1);
+        let (inside, after) = after.split_once(quote).unwrap_or((after, ""));
+        if inside.contains('\'') {
+            return true;
+        }
+        rest = after;
+    }
+    false
+}
+
+/// The condition of a requirement; empty where it has none. Whatever a condition follows, it follows a
+/// semicolon.
+fn condition(text: &str) -> &str {
+    text.split_once(';').map_or("", |(_, condition)| condition)
 }
 
 /// `text` in its normal form: one line that names packages on an index and nothing else.
@@ -67,11 +120,19 @@ pub fn check(text: &str) -> Result<String, String> {
     safe(text).map_err(|refused| refused.to_string())
 }
 
-/// `text` as a requirement of the optional feature `extra`.
+/// `text` as a requirement of the optional feature `extra`, otherwise as it is written: it is read again, for
+/// which the normal form of its condition may be too complicated.
 pub(crate) fn of_extra(text: &str, extra: &str) -> Result<String, Refused> {
     let extra =
         ExtraName::from_str(extra).map_err(|_| Refused::Malformed(printable(extra, 120)))?;
-    parse(text).map(|requirement| requirement.with_extra_marker(&extra).to_string())
+    parse(text)?;
+    Ok(match text.split_once(';') {
+        Some((wanted, condition)) => {
+            let (wanted, condition) = (wanted.trim(), condition.trim());
+            format!("{wanted} ; ({condition}) and extra == '{extra}'")
+        }
+        None => format!("{} ; extra == '{extra}'", text.trim()),
+    })
 }
 
 /// `text` without its condition on `extra`, where it has one.
@@ -91,9 +152,7 @@ pub(crate) fn only_of_extra(text: &str, extra: &str) -> Option<String> {
 /// they cannot lead anywhere.
 pub(crate) fn lenient(text: &str) -> Result<String, Refused> {
     match safe(text) {
-        Err(Refused::Malformed(_))
-            if text.len() <= LONGEST && is_one_line(text) && !text.contains(['@', '/']) =>
-        {
+        Err(Refused::Malformed(_)) if is_sound(text) && !text.contains(['@', '/']) => {
             Ok(text.to_owned())
         }
         other => other,
@@ -143,6 +202,58 @@ mod tests {
         assert!(safe("a (>=1.0)").is_ok());
         assert_eq!(of_extra("a>1", "s").unwrap(), "a>1 ; extra == 's'");
         assert_eq!(lenient("a>=1.0.*").unwrap(), "a>=1.0.*");
+    }
+
+    #[test]
+    fn what_the_parser_panics_at_is_refused() {
+        for text in [
+            "a- >=1",
+            "a.>=1",
+            "a_[b]",
+            "a-;os_name=='x'",
+            "a[b-]",
+            "a[b, c_]>1",
+            "a[b. c]",
+            "a; os_name == 'x' é",
+            "a; (os_name == 'x')é",
+            "a; os_name == 'x' and'éé' == os_name",
+            "a; python_version > '3.18446744073709551615'",
+        ] {
+            assert!(safe(text).is_err(), "{text}");
+            assert!(lenient(text).is_err(), "{text}");
+        }
+        for text in [
+            "a",
+            "a.b-c_d>=1",
+            "a[b, c-d ]>1",
+            "a\u{a0}>1 ;\u{a0}os_name == 'x'",
+        ] {
+            assert!(safe(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_quote_within_quotes_does_not_end_them() {
+        let text = "a ; os_name == \"x' or extra == 'y\"";
+        assert!(safe(text).is_err());
+        assert_eq!(lenient(text).as_deref(), Ok(text));
+        let plain = "a ; os_name == \"x\" or 'y' in os_name";
+        assert!(safe(plain).is_ok_and(|text| text.starts_with("a ; ")));
+    }
+
+    #[test]
+    fn what_an_extra_requires_can_be_read_again() {
+        let machines = [
+            "aarch64", "ppc64le", "x86_64", "amd64", "AMD64", "win32", "WIN32",
+        ];
+        let machines = machines.map(|name| format!("platform_machine == \"{name}\""));
+        let text = format!(
+            "a>1;python_version < '3.14' and ({})",
+            machines.join(" or ")
+        );
+        let of = of_extra(&text, "B_c").unwrap();
+        assert!(of.starts_with("a>1 ; (python_version"), "{of}");
+        assert!(safe(&of).is_ok_and(|text| text.contains("extra == 'b-c'")));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::index::{Index, LocalFile};
 use crate::loopback::{Loopback, Pinned, Session};
 use crate::metadata::{CoreMetadata, Examined, Static, examine};
 use crate::name::PackageName;
+use crate::notes::Notes;
 use crate::page::IndexFile;
 use crate::progress::Step;
 use crate::requirement;
@@ -77,7 +78,7 @@ pub(crate) struct Resolver {
     metadata: Mutex<HashMap<String, Arc<CoreMetadata>>>,
     /// Closures of build requirements, which many sources share.
     builds: Mutex<HashMap<Vec<String>, Closure>>,
-    notes: Mutex<Vec<String>>,
+    notes: Mutex<Notes>,
     loopback: OnceLock<std::net::SocketAddr>,
 }
 
@@ -118,15 +119,11 @@ impl Resolver {
 
     pub(crate) fn note(&self, notes: Vec<String>) {
         let mut known = lock(&self.notes);
-        for note in notes {
-            if !known.contains(&note) {
-                known.push(note);
-            }
-        }
+        notes.into_iter().for_each(|note| known.add(note));
     }
 
     pub(crate) fn notes(&self) -> Vec<String> {
-        lock(&self.notes).clone()
+        lock(&self.notes).told()
     }
 
     /// The closure of `target` with `extras`, without the target itself.
@@ -369,13 +366,18 @@ impl Resolver {
         Box::pin(async move {
             let examined = self.examine(local).await?;
             let known = lock(&self.metadata).get(&local.sha256).cloned();
-            let found = match (known, examined.metadata) {
-                (Some(known), _) => known,
-                (None, Static::Known(metadata)) => Arc::from(metadata),
-                (None, Static::NeedsHook { hint }) => {
+            if let Some(known) = known {
+                return Ok(known);
+            }
+            let what = || format!("the metadata of {}", local.filename.as_str());
+            self.index.check_read(what)?;
+            let found: Arc<CoreMetadata> = match examined.metadata {
+                Static::Known(metadata) => Arc::from(metadata),
+                Static::NeedsHook { hint } => {
                     Arc::new(self.ask_hook(local, hint, ancestors).await?)
                 }
             };
+            self.index.count_read(found.bytes());
             lock(&self.metadata).insert(local.sha256.clone(), Arc::clone(&found));
             Ok(found)
         })
@@ -446,3 +448,6 @@ async fn join_all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
         .filter_map(|(_, result)| result)
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use configparser::ini::{Ini, IniDefault};
 
 /// Bytes of a file that is read; honest ones have some thousands.
 const LONGEST_FILE: usize = 1 << 20;
-/// Requirements that are kept, and places where they are looked for.
+/// Requirements that are kept, in all and of one list, and places where they are looked for.
 const MOST: usize = 50;
 /// The keyword of `setup()` and the key of `setup.cfg`.
 const NAME: &str = "setup_requires";
@@ -53,9 +53,9 @@ fn in_settings(text: &str) -> Vec<String> {
     }
     let value = parser.get("options", NAME).unwrap_or_default();
     if value.contains('\n') {
-        lines(&value)
+        lines(&value).take(MOST).collect()
     } else {
-        value.split(';').flat_map(lines).collect()
+        value.split(';').flat_map(lines).take(MOST).collect()
     }
 }
 
@@ -143,7 +143,8 @@ fn texts(value: &[Token<'_>]) -> Vec<String> {
                 Token::Text(part) => Some(part.as_str()),
                 _ => None,
             });
-            lines(&parts.collect::<String>())
+            let text: String = parts.collect();
+            lines(&text).take(MOST).collect()
         }
         [Token::Mark('[' | '('), inside @ ..] => items(inside),
         _ => vec![],
@@ -159,7 +160,8 @@ fn items(tokens: &[Token<'_>]) -> Vec<String> {
         match token {
             Token::Mark(mark @ (',' | ']' | ')')) if depth == 0 => {
                 let ended = item.replace(String::new());
-                found.extend(ended.iter().flat_map(|text| lines(text)));
+                let room = MOST.saturating_sub(found.len());
+                found.extend(ended.iter().flat_map(|text| lines(text)).take(room));
                 if *mark != ',' {
                     return found;
                 }
@@ -183,12 +185,11 @@ fn items(tokens: &[Token<'_>]) -> Vec<String> {
     vec![]
 }
 
-fn lines(text: &str) -> Vec<String> {
+fn lines(text: &str) -> impl Iterator<Item = String> {
     let lines = text.lines().map(str::trim);
     lines
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .map(str::to_owned)
-        .collect()
 }
 
 #[cfg(test)]
@@ -270,5 +271,20 @@ mod tests {
         assert_eq!(written_out(&many, "").len(), MOST);
         let long = format!("setup(setup_requires=['a']){}", " ".repeat(LONGEST_FILE));
         assert!(written_out(&long, "").is_empty());
+    }
+
+    #[test]
+    fn a_long_list_that_is_named_again_and_again_is_not_copied_as_often() {
+        let (items, text) = ("'a', ".repeat(MOST * 3), "a\n".repeat(MOST * 3));
+        for list in [format!("[{items}]"), format!("'''{text}'''")] {
+            let named = "setup_requires = x\n".repeat(MOST * 3);
+            let found = in_program(&format!("x = {list}\n{named}"));
+            assert_eq!(found.len(), MOST * MOST, "{list}");
+        }
+        for value in [" a\n".repeat(MOST * 3), "a;".repeat(MOST * 3)] {
+            let start = if value.contains('\n') { "\n" } else { "" };
+            let settings = format!("[options]\nsetup_requires ={start}{value}");
+            assert_eq!(in_settings(&settings).len(), MOST, "{settings}");
+        }
     }
 }

@@ -44,6 +44,8 @@ const EXPLANATION: usize = 4000;
 pub(crate) struct Uv {
     program: PathBuf,
     python: PathBuf,
+    /// How long it may take.
+    patience: Duration,
 }
 
 /// A Python 3 of this host. `uv` asks it for the facts that environment markers speak of, before
@@ -71,7 +73,11 @@ impl Uv {
             Some(program) => program,
             None => fetch(index).await?,
         };
-        Ok(Self { program, python })
+        Ok(Self {
+            program,
+            python,
+            patience: TIMEOUT,
+        })
     }
 
     /// Resolves `requirements`, one per line and checked, against the index at `index_url`. The
@@ -127,10 +133,18 @@ impl Uv {
             .process_group(0)
             .kill_on_drop(true);
         let run = async { start(command).await?.wait_with_output().await };
-        let output = tokio::time::timeout(TIMEOUT, run)
-            .await
-            .map_err(|_| IndexError::Tool("uv did not end in time".to_owned()))?
-            .map_err(IndexError::io("run", &self.program))?;
+        let ended = tokio::time::timeout(self.patience, run).await;
+        let Ok(output) = ended else {
+            // Of the same requirements it would not come to an end the next time either.
+            return Err(IndexError::Unresolvable {
+                what: what.to_owned(),
+                reason: format!(
+                    "uv has not come to an end within {} s",
+                    self.patience.as_secs_f64()
+                ),
+            });
+        };
+        let output = output.map_err(IndexError::io("run", &self.program))?;
         if !output.status.success() {
             let told = String::from_utf8_lossy(&output.stderr);
             let reason = printable_lines(told.trim(), EXPLANATION);
@@ -323,6 +337,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+    use crate::error::ErrorKind;
 
     fn wait_for(what: &str, condition: impl Fn() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(20);
@@ -332,16 +347,38 @@ mod tests {
         }
     }
 
+    /// A shell in place of the resolver: it takes uv's first argument, `pip`, for a script's name.
+    fn shell(patience: Duration) -> Uv {
+        Uv {
+            program: "/bin/sh".into(),
+            python: "/nonexistent".into(),
+            patience,
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_not_resolved_in_time_is_not_tried_again() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("pip"), "exec sleep 60\n").unwrap();
+        let shell = shell(Duration::from_millis(500));
+        let platform = PythonPlatform::default();
+        let error = shell
+            .compile(&[], "", platform, home.path(), "a==1")
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "failed to resolve the requirements of a==1: uv has not come to an end within 0.5 s"
+        );
+        assert_eq!(error.kind(), ErrorKind::Package);
+    }
+
     /// The process that resolves is this same test in another one, told by its environment.
     #[tokio::test(flavor = "multi_thread")]
     async fn the_resolver_dies_with_this_process() {
         const DIRECTORY: &str = "PYTI_TEST_RESOLVES_IN";
         if let Some(directory) = std::env::var_os(DIRECTORY) {
-            // A shell takes uv's first argument for a script's name.
-            let shell = Uv {
-                program: "/bin/sh".into(),
-                python: "/nonexistent".into(),
-            };
+            let shell = shell(TIMEOUT);
             let platform = PythonPlatform::default();
             let resolving = shell.compile(&[], "", platform, Path::new(&directory), "nothing");
             let _ = resolving.await;
