@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use pyti_analyzer::{Report, RuleSet, StageFacts, StageStatus, Target};
-use pyti_graph::{Change, Execution, Options, Outcome, Plan, Resources, execute};
+use pyti_graph::{Blame, Change, Execution, Options, Outcome, Plan, Resources, execute};
 use pyti_index::{IndexConfig, PythonPlatform};
 use pyti_vm::SLOT_BYTES;
 use serde::Serialize;
@@ -308,9 +308,13 @@ async fn run(
     (execution, times)
 }
 
-/// What a task says that failed by itself.
-fn failure((_, outcome): (String, Outcome)) -> Option<String> {
+/// What a task says that failed by itself, or is said of it where it ran out of time.
+fn failure((task, outcome): (String, Outcome)) -> Option<String> {
     match outcome {
+        Outcome::Failed {
+            reason,
+            blame: Blame::Inconclusive,
+        } => Some(format!("{task} {reason}")),
         Outcome::Failed { reason, .. } => Some(reason),
         _ => None,
     }

@@ -20,7 +20,8 @@ pub struct Described {
     pub metadata: CoreMetadata,
     /// Whether its build back end was asked, in the VM.
     pub asked: bool,
-    /// The licence that it declares: an expression, a text, or what its classifiers say.
+    /// The licence that it declares: an expression, a text, or what its classifiers say. The files that
+    /// hold it are in its core metadata.
     pub licence: Option<String>,
     /// The Pythons that its classifiers name, such as `3.13`.
     pub pythons: Vec<String>,
@@ -96,10 +97,15 @@ impl Described {
             true => text.to_owned(),
             false => text.chars().take(LONGEST).chain(['…']).collect(),
         };
-        let licence = self.licence.as_deref().map(short);
+        let licence = match (&self.licence, self.metadata.license_files.as_slice()) {
+            (Some(licence), _) => short(licence),
+            (None, []) => "not stated".to_owned(),
+            (None, [file]) => format!("in {}", short(file)),
+            (None, files) => format!("in {} files", files.len()),
+        };
         let python = self.metadata.requires_python.as_deref().map(short);
         let mut words = vec![
-            format!("licence {}", licence.as_deref().unwrap_or("not stated")),
+            format!("licence {licence}"),
             format!("Python {}", python.as_deref().unwrap_or("not stated")),
             counted(
                 self.metadata.requires_dist.len(),
@@ -174,6 +180,19 @@ mod tests {
             nothing.summary(),
             "licence not stated, Python not stated, 0 requirements, entry points not known"
         );
+        let mut in_files = CoreMetadata {
+            license_files: vec!["COPYING".to_owned()],
+            ..CoreMetadata::default()
+        };
+        let of = |metadata: &CoreMetadata| {
+            let summary = Described::of(metadata, &source(None, None), None).summary();
+            summary.split(',').next().map(str::to_owned)
+        };
+        assert_eq!(of(&in_files).as_deref(), Some("licence in COPYING"));
+        in_files.license_files.push("NOTICE".to_owned());
+        assert_eq!(of(&in_files).as_deref(), Some("licence in 2 files"));
+        in_files.license = Some("MIT".to_owned());
+        assert_eq!(of(&in_files).as_deref(), Some("licence MIT"));
         let written = source(Some(CoreMetadata::default()), None);
         let summary = Described::of(&CoreMetadata::default(), &written, None).summary();
         let stated = "licence not stated, Python not stated, 0 requirements";

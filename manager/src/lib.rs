@@ -27,6 +27,7 @@ pub mod performance;
 pub mod progress;
 mod recorder;
 pub mod run_dir;
+mod running;
 pub mod show;
 pub mod stage;
 pub mod stages;

@@ -7,11 +7,13 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use pyti::cli::Cli;
 use pyti::commands;
+use pyti_trace::internal_error;
 
 /// The tool or its input failed.
 const FAILED: u8 = 2;
 
 fn main() -> ExitCode {
+    internal_error::tell_as("pyti");
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -36,15 +38,18 @@ fn main() -> ExitCode {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off")),
         )
         .init();
-    let code = match commands::run(cli.command) {
-        Ok(code) => code,
-        Err(error) => {
+    let code = match internal_error::catch(|| commands::run(cli.command)) {
+        // A panic may have cost no more than a task: then a finding stands, but no success is claimed.
+        Some(Ok(0)) if internal_error::came() => FAILED,
+        Some(Ok(code)) => code,
+        Some(Err(error)) => {
             for line in format!("{error:#}").lines() {
                 // Nobody to tell where the terminal is gone.
                 let _ = writeln!(std::io::stderr(), "pyti: {}", pyti_analyzer::escape(line));
             }
             FAILED
         }
+        None => FAILED,
     };
     ExitCode::from(code)
 }

@@ -97,8 +97,8 @@ fn named(outputs: &Outputs) -> Vec<Blob> {
         .collect()
 }
 
-/// Whether nothing would be won by running it again: a stage that was cut short, or of which events
-/// were lost, may do better.
+/// Whether nothing would be won by running it again: a stage that was cut short or wanted for something,
+/// or of which events were lost, may do better.
 fn is_whole(facts: &StageFacts) -> bool {
     let counted = facts.counters.as_ref().is_some_and(|counters| {
         let mut families = counters.families.iter();
@@ -106,8 +106,11 @@ fn is_whole(facts: &StageFacts) -> bool {
             && counters.untracked == 0
             && families.all(|family| family.full == 0 && family.oversize == 0)
     });
-    let kept = facts.problems.is_empty() && facts.dropped.iter().all(|count| *count == 0);
-    facts.status == StageStatus::Completed && kept && counted
+    let kept = facts.decode_errors == 0
+        && facts.problems.is_empty()
+        && facts.dropped.iter().all(|count| *count == 0);
+    let undisturbed = facts.oom_kills == 0 && facts.pids_refused == 0 && facts.left_behind == 0;
+    facts.status == StageStatus::Completed && undisturbed && kept && counted
 }
 
 impl Memo for StageMemo {
@@ -123,6 +126,7 @@ impl Memo for StageMemo {
 #[cfg(test)]
 mod tests {
     use pyti_graph::{Datum, Kind};
+    use pyti_trace::event::Counters;
     use serde_json::json;
 
     use super::*;
@@ -145,5 +149,80 @@ mod tests {
         let mut found = named(&Outputs::from(data));
         found.sort_by_key(|blob| blob.bytes);
         assert_eq!(found, [blob(1), blob(2)]);
+    }
+
+    fn whole() -> StageFacts {
+        StageFacts {
+            counters: Some(Counters::default()),
+            ..StageFacts::new("import", StageStatus::Completed)
+        }
+    }
+
+    #[test]
+    fn a_stage_that_was_watched_whole_is_remembered() {
+        assert!(is_whole(&whole()));
+    }
+
+    #[test]
+    fn a_stage_that_did_not_complete_is_run_again() {
+        for status in [
+            StageStatus::Failed { exit: 1 },
+            StageStatus::Signaled { signal: 9 },
+            StageStatus::TimedOut,
+        ] {
+            let facts = StageFacts { status, ..whole() };
+            assert!(!is_whole(&facts), "{:?}", facts.status);
+        }
+    }
+
+    /// Whether a stage is remembered that was watched whole but for this.
+    fn is_remembered(but: impl FnOnce(&mut StageFacts)) -> bool {
+        let mut facts = whole();
+        but(&mut facts);
+        is_whole(&facts)
+    }
+
+    #[test]
+    fn a_stage_that_ran_out_of_memory_is_run_again() {
+        assert!(!is_remembered(|facts| facts.oom_kills = 1));
+    }
+
+    #[test]
+    fn a_stage_that_ran_out_of_processes_is_run_again() {
+        assert!(!is_remembered(|facts| facts.pids_refused = 1));
+    }
+
+    #[test]
+    fn a_stage_that_left_processes_behind_is_run_again() {
+        assert!(!is_remembered(|facts| facts.left_behind = 1));
+    }
+
+    #[test]
+    fn a_stage_with_records_that_could_not_be_decoded_is_run_again() {
+        assert!(!is_remembered(|facts| facts.decode_errors = 1));
+    }
+
+    #[test]
+    fn a_stage_with_problems_is_run_again() {
+        let problem = "the disk was full".to_owned();
+        assert!(!is_remembered(|facts| facts.problems.push(problem)));
+    }
+
+    #[test]
+    fn a_stage_of_which_events_were_lost_is_run_again() {
+        assert!(!is_remembered(|facts| facts.counters = None));
+        assert!(!is_remembered(|facts| facts.dropped[1] = 1));
+        let losses: [fn(&mut Counters); 4] = [
+            |counters| counters.families[1].full = 1,
+            |counters| counters.families[1].oversize = 1,
+            |counters| counters.recursion_misses = 1,
+            |counters| counters.untracked = 1,
+        ];
+        for lose in losses {
+            let mut counters = Counters::default();
+            lose(&mut counters);
+            let counters = Some(counters);
+            assert!(!is_remembered(|facts| facts.counters = counters));
+        }
     }
 }

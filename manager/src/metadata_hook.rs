@@ -57,6 +57,8 @@ pub struct Asked {
     names: BTreeSet<String>,
     /// The target's entry points, once its back end was asked.
     entry_points: Option<Made>,
+    /// What it said that is not known here all the same, one sentence each.
+    unknown: Vec<String>,
 }
 
 impl Asked {
@@ -92,6 +94,8 @@ struct Told {
     text: String,
     /// Its entry points.
     entry_points: Made,
+    /// What it said that pip does not tell, one sentence each.
+    unknown: Vec<String>,
 }
 
 /// Asks nobody: what tools are made of is not worth a VM.
@@ -132,6 +136,12 @@ impl VmHook {
         self.asked().entry_points.clone()
     }
 
+    /// What the target's back end said that is not known here all the same, one sentence each.
+    #[must_use]
+    pub fn unknown(&self) -> Vec<String> {
+        self.asked().unknown.clone()
+    }
+
     fn asked(&self) -> MutexGuard<'_, Asked> {
         self.asked
             .lock()
@@ -149,7 +159,9 @@ impl VmHook {
         }
         let told = told?;
         if of_target {
-            self.asked().entry_points = Some(told.entry_points);
+            let mut asked = self.asked();
+            asked.entry_points = Some(told.entry_points);
+            asked.unknown = told.unknown;
         }
         Ok(told.text)
     }
@@ -230,8 +242,19 @@ impl VmHook {
                 false => String::from_utf8_lossy(report).into_owned(),
             },
             entry_points: points::made(ran.files.get(ENTRY_POINTS).map(Vec::as_slice)),
+            unknown: match reports {
+                true => report::unknown_licence(report).into_iter().collect(),
+                false => vec![],
+            },
         })
     }
+}
+
+/// What is made of pip's report and of the entry points beside it, for the fuzz targets.
+#[doc(hidden)]
+#[must_use]
+pub fn read_back(report: &[u8], points: &[u8]) -> (Result<String, HookError>, Made) {
+    (report::metadata_text(report), points::made(Some(points)))
 }
 
 /// What the package's own back end did wrong.

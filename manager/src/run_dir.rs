@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use pyti_analyzer::report::{self, Made, RunInfo};
-use pyti_analyzer::{Report, RunFacts, Target};
+use pyti_analyzer::{Report, RunFacts, Target, escape_within};
 use pyti_graph::Outcome;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,6 +21,8 @@ pub const SCHEMA: &str = "pyti.run/1";
 const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 /// The judgement over the run.
 pub const REPORT: &str = "report.json";
+/// Characters of a name that a message quotes.
+const LONGEST_SHOWN: usize = 80;
 /// A `run.json` or `report.json` larger than this was not written by this program.
 const MAX_JSON: u64 = 256 << 20;
 
@@ -236,8 +238,9 @@ impl RunDir {
                     Ok::<_, std::io::Error>(!names.all(|name| name.is_ok_and(|name| name == DATUM)))
                 };
                 if metadata.is_dir()
-                    && stage()?
                     && let Ok(name) = entry.file_name().into_string()
+                    && is_name(&name)
+                    && stage()?
                 {
                     found.push((metadata.created().or_else(|_| metadata.modified())?, name));
                 }
@@ -259,11 +262,22 @@ impl RunDir {
     /// Reads `run.json`.
     ///
     /// # Errors
-    /// It is missing or not what this program writes.
+    /// It is missing or not what this program writes; names of stages are also those of directories, and
+    /// somebody else's run might lead anywhere by them.
     pub fn read_record(&self) -> Result<RunRecord> {
         let value: Value = self.read_json("run.json")?;
         let program = value["program"].as_str().unwrap_or("?").to_owned();
-        self.understood("run.json", value, SCHEMA, &program)
+        let record: RunRecord = self.understood("run.json", value, SCHEMA, &program)?;
+        let stages = record.facts.stages.iter().map(|stage| &stage.name);
+        let mut names = stages.chain(record.tasks.iter().map(|end| &end.task));
+        if let Some(name) = names.find(|name| !is_name(name)) {
+            bail!(
+                "{} names a stage `{}`, and no stage of PyTI's has such a name: another program wrote or changed it",
+                self.path.join("run.json").display(),
+                escape_within(name, LONGEST_SHOWN)
+            );
+        }
+        Ok(record)
     }
 
     /// Reads `report.json`; none where it is not there.
@@ -351,6 +365,12 @@ impl RunDir {
         };
         read().with_context(|| format!("failed to read {}", path.display()))
     }
+}
+
+/// Whether stages and tasks have such names.
+fn is_name(name: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !name.is_empty() && name.bytes().all(is_part)
 }
 
 fn taken(path: &Path) -> anyhow::Error {

@@ -22,6 +22,7 @@ use crate::machine::{Listener, Machine};
 use crate::memo::Done;
 use crate::order::Order;
 use crate::run_dir::{DATUM, RunDir, RunRecord};
+use crate::running::Running;
 use crate::stage::Ran;
 use crate::watch::{Watched, watch};
 
@@ -41,6 +42,7 @@ pub struct Stages {
     states: Mutex<HashMap<String, Blob>>,
     summaries: Mutex<HashMap<String, String>>,
     begun: AtomicBool,
+    running: Running,
     limits: LimitArgs,
     interrupt: Interrupt,
 }
@@ -89,6 +91,7 @@ impl Stages {
             states: Mutex::default(),
             summaries: Mutex::default(),
             begun: AtomicBool::new(false),
+            running: Running::default(),
             limits,
             interrupt,
         }
@@ -121,6 +124,12 @@ impl Stages {
     #[must_use]
     pub fn begun(&self) -> bool {
         self.begun.load(Ordering::Relaxed)
+    }
+
+    /// The stages that run at the moment.
+    #[must_use]
+    pub(crate) fn running(&self) -> &Running {
+        &self.running
     }
 
     /// How long the stages took.
@@ -179,6 +188,7 @@ impl Stages {
             anyhow::bail!("interrupted");
         }
         self.begun.store(true, Ordering::Relaxed);
+        let _running = self.running.begin();
         let began = Instant::now();
         let spec = order.spec.clone();
         let options = StartOptions {

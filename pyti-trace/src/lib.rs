@@ -10,6 +10,7 @@ pub mod dns;
 pub mod event;
 #[cfg(feature = "host")]
 pub mod host;
+pub mod internal_error;
 #[cfg(feature = "loader")]
 pub mod loader;
 pub mod names;

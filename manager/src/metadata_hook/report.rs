@@ -48,6 +48,8 @@ struct Metadata<'a> {
     license: Option<String>,
     license_expression: Option<String>,
     #[serde(default)]
+    license_file: Vec<String>,
+    #[serde(default)]
     classifier: Vec<String>,
 }
 
@@ -93,6 +95,7 @@ pub(super) fn metadata_text(report: &[u8]) -> Result<String, HookError> {
         ("Description", described),
         ("License", one(&metadata.license)),
         ("License-Expression", one(&metadata.license_expression)),
+        ("License-File", metadata.license_file.clone()),
         ("Requires-Dist", metadata.requires_dist.clone()),
         ("Provides-Extra", metadata.provides_extra.clone()),
         ("Classifier", metadata.classifier.clone()),
@@ -100,6 +103,24 @@ pub(super) fn metadata_text(report: &[u8]) -> Result<String, HookError> {
         values.iter().for_each(|value| field(name, value));
     }
     Ok(text)
+}
+
+/// What a report cannot tell of the licence, in one sentence; `None` where it can. The fields of PEP 639 are
+/// in it from pip 25.0 on.
+pub(super) fn unknown_licence(report: &[u8]) -> Option<String> {
+    /// Who wrote it.
+    #[derive(Deserialize)]
+    struct Writer {
+        pip_version: String,
+    }
+    // Where it does not say, nobody knows that it is old.
+    let Writer { pip_version } = serde_json::from_slice(report).ok()?;
+    let major: u32 = pip_version.split('.').next()?.parse().ok()?;
+    (major < 25).then(|| {
+        "which expression and which files its build back end gave for its licence (PEP 639) is not known: \
+         pip tells neither before 25.0"
+            .to_owned()
+    })
 }
 
 /// Keywords as METADATA has them: separated by commas.
@@ -115,7 +136,35 @@ fn keywords(told: Option<&RawValue>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::metadata_text;
+    use super::{metadata_text, unknown_licence};
+
+    #[test]
+    fn a_licence_is_told_with_its_files() {
+        let report =
+            br#"{"pip_version": "25.1.1", "install": [{"metadata": {"metadata_version": "2.4",
+            "name": "a", "version": "1", "license_expression": "MIT",
+            "license_file": ["LICENSE", "b/COPYING\n"]}}]}"#;
+        assert_eq!(
+            metadata_text(report).unwrap(),
+            "Metadata-Version: 2.4\nName: a\nVersion: 1\nLicense-Expression: MIT\n\
+            License-File: LICENSE\nLicense-File: b/COPYING\n"
+        );
+        assert_eq!(unknown_licence(report), None);
+    }
+
+    #[test]
+    fn what_an_old_pip_does_not_tell_is_not_taken_for_nothing() {
+        let of =
+            |version: &str| unknown_licence(format!(r#"{{"pip_version": {version}}}"#).as_bytes());
+        assert!(
+            of(r#""23.0.1""#)
+                .unwrap()
+                .contains("(PEP 639) is not known")
+        );
+        for version in [r#""25.0""#, r#""x""#, "23"] {
+            assert_eq!(of(version), None, "{version}");
+        }
+    }
 
     #[test]
     fn keywords_are_a_text_or_a_list_of_texts() {

@@ -62,6 +62,45 @@ fn a_run_that_is_not_understood_says_who_wrote_it_and_what_to_do() {
 }
 
 #[test]
+fn a_run_whose_stages_would_lead_elsewhere_is_refused() {
+    let names = ["/etc", "..", "install/../..", "", "a\u{1b}[2J", "a b", "A"];
+    for name in names {
+        let mut stage = early();
+        stage["facts"]["stages"] = serde_json::json!([
+            {"name": "install", "status": {"state": "completed"}},
+            {"name": name, "status": {"state": "completed"}},
+        ]);
+        let mut task = early();
+        task["tasks"][0]["task"] = name.into();
+        for strange in [stage, task] {
+            let (_directory, run_dir) = written(&strange, None);
+            let error = run_dir.read_record().unwrap_err().to_string();
+            let said = format!("names a stage `{}`", pyti_analyzer::escape(name));
+            assert!(error.contains(&said), "{error}");
+            assert!(!error.contains('\u{1b}'), "{error:?}");
+        }
+    }
+}
+
+#[test]
+fn every_stage_of_ours_has_a_name_that_is_taken() {
+    let others = ["metadata-2", pyti_analyzer::strace::STAGE];
+    for name in crate::tasks::stage_names().into_iter().chain(others) {
+        assert!(is_name(name), "{name}");
+    }
+}
+
+#[test]
+fn a_directory_with_another_name_than_stages_have_is_none() {
+    let (_directory, run_dir) = written(&early(), None);
+    for name in ["install", ".git", "a\u{1b}[2J"] {
+        let stage = run_dir.stage(name).unwrap();
+        fs::write(stage.join("stdout"), "").unwrap();
+    }
+    assert_eq!(run_dir.stage_names().unwrap(), ["install"]);
+}
+
+#[test]
 fn a_report_of_another_schema_is_not_shown() {
     let report = serde_json::json!({"schema": "pyti.report/9", "verdict": "unremarkable"});
     let (_directory, run_dir) = written(&early(), Some(&report));

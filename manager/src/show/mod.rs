@@ -76,7 +76,7 @@ fn show_events(
     let several = stages.len() > 1 && args.format == Format::Table;
     for (facts, loaded) in &stages {
         if several {
-            writeln!(out, "stage {}", facts.name)?;
+            writeln!(out, "stage {}", escape(&facts.name))?;
         }
         if let Some(problem) = &loaded.problem {
             notice(&format!("stage {}: {problem}", facts.name));

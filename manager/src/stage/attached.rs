@@ -36,8 +36,11 @@ pub(super) fn attach(calls: &mut [Call], said: Vec<Diagnostic>) -> Vec<Diagnosti
 /// A source of a call, which has its place among the calls.
 struct Source<'a> {
     at: usize,
-    call: &'a Call,
     path: &'a str,
+    /// The call links.
+    links: bool,
+    /// Another call drives it.
+    driven: bool,
 }
 
 /// For each diagnostic the place of its call.
@@ -45,6 +48,7 @@ fn places(calls: &[Call], said: &[Diagnostic]) -> Vec<Option<usize>> {
     let wanted: HashSet<(u32, &str)> = said.iter().map(key).collect();
     let mut named: HashMap<(u32, &str), Vec<Source<'_>>> = HashMap::new();
     for (at, call) in calls.iter().enumerate() {
+        let links = can_link(call);
         for path in &call.sources {
             let key = (call.build, name(path));
             if !wanted.contains(&key) {
@@ -52,28 +56,35 @@ fn places(calls: &[Call], said: &[Diagnostic]) -> Vec<Option<usize>> {
             }
             let same = named.entry(key).or_default();
             if same.len() < MOST_OF_A_NAME {
-                same.push(Source { at, call, path });
+                same.push(Source {
+                    at,
+                    path,
+                    links,
+                    driven: call.driven,
+                });
             }
         }
     }
-    let mut given: HashMap<usize, Vec<&Diagnostic>> = HashMap::new();
+    // Equal ones have one number: none is compared with all that a call was given.
+    let mut numbers: HashMap<&Diagnostic, usize> = HashMap::new();
+    let mut given: HashSet<(usize, usize)> = HashSet::new();
     let mut places = vec![];
     for said in said {
+        let next = numbers.len();
+        let number = *numbers.entry(said).or_insert(next);
+        let of_link = is_of_link(said);
         let same = named.get(&key(said)).into_iter().flatten();
         let place = same
-            .filter(|source| is_same(source.path, &said.file) && can_say(source.call, said))
+            .filter(|source| is_same(source.path, &said.file) && (source.links || !of_link))
             .min_by_key(|source| {
                 // One of the two is the end of the other.
                 let shared = source.path.len().min(said.file.len());
-                let given = given.get(&source.at);
-                let again = given.is_some_and(|given| given.contains(&said));
+                let again = given.contains(&(source.at, number));
                 let elsewhere = source.path != said.file;
-                (Reverse(shared), elsewhere, source.call.driven, again)
+                (Reverse(shared), elsewhere, source.driven, again)
             })
             .map(|source| source.at);
-        if let Some(at) = place {
-            given.entry(at).or_default().push(said);
-        }
+        given.extend(place.map(|at| (at, number)));
         places.push(place);
     }
     places
@@ -93,11 +104,13 @@ pub(super) fn is_same(source: &str, file: &str) -> bool {
     ends(source, file) || ends(file, source)
 }
 
-/// Whether a call does what a diagnostic is about: what compiles a source does not link it.
-fn can_say(call: &Call, said: &Diagnostic) -> bool {
-    let of_link = OF_LINKS.iter().any(|begin| said.message.starts_with(begin));
-    let linker = call.role == Role::Linker;
-    !of_link || linker || call.role == Role::Compiler && links(&call.arguments)
+/// Whether a diagnostic is about a link: what compiles a source does not link it.
+fn is_of_link(said: &Diagnostic) -> bool {
+    OF_LINKS.iter().any(|begin| said.message.starts_with(begin))
+}
+
+fn can_link(call: &Call) -> bool {
+    call.role == Role::Linker || call.role == Role::Compiler && links(&call.arguments)
 }
 
 #[cfg(test)]
@@ -215,6 +228,20 @@ mod tests {
             attached(calls, &said),
             (vec![vec![], vec![1], vec![2]], vec![0])
         );
+    }
+
+    #[test]
+    fn much_that_is_said_of_many_sources_is_given_soon() {
+        let mut calls = vec![call(Role::Compiler, "a.c", 1)];
+        calls[0].sources = vec!["a.c".to_owned(); MOST_OF_A_NAME];
+        let said: Vec<Diagnostic> = (0..2000)
+            .map(|line| Diagnostic {
+                line: Some(line),
+                ..warning("a.c", 1)
+            })
+            .collect();
+        assert!(attach(&mut calls, said.clone()).is_empty());
+        assert_eq!(calls[0].diagnostics, said);
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod settings;
 use std::collections::BTreeMap;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use pyti_analyzer::{StageStatus, amount};
+use pyti_analyzer::{StageStatus, amount, escape_within};
 use pyti_graph::{Failure, Inputs, Need};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -210,6 +210,8 @@ impl Stage for Coverage {
             Failure::package(format!("coverage.py measured nothing{said}"))
         })?;
         let measured: Report = serde_json::from_str(numbers).map_err(|error| {
+            // It may quote the report.
+            let error = escape_within(&error.to_string(), 200);
             Failure::package(format!("coverage.py's report cannot be read: {error}"))
         })?;
         let keep = |name: &str, content: &[u8]| {

@@ -16,7 +16,7 @@ const MOST_LINES: usize = 8;
 const LONGEST: usize = 4096;
 
 /// One diagnostic.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Diagnostic {
     /// The file as the compiler names it; empty where it names none.
     pub file: String,

@@ -72,7 +72,9 @@ impl Installed {
             name.is_ok_and(|name| name.as_str() == self.name)
         };
         let all = self.distributions.iter().filter(named).cloned();
+        let mut several = false;
         let target = all.reduce(|mut one, other| {
+            several = true;
             one.files += other.files;
             for (into, from) in [
                 (&mut one.top_level, other.top_level),
@@ -81,8 +83,6 @@ impl Installed {
                 (&mut one.scripts, other.scripts),
             ] {
                 into.extend(from);
-                into.sort();
-                into.dedup();
             }
             // What one of them does not tell is not told by the others.
             one.entry_points = match (one.entry_points, other.entry_points) {
@@ -96,12 +96,25 @@ impl Installed {
             };
             one
         });
-        target.ok_or_else(|| {
+        let mut target = target.ok_or_else(|| {
             Failure::inconclusive(format!(
                 "nothing that was installed is called {}",
                 self.name
             ))
-        })
+        })?;
+        if several {
+            // Once, and not for each of them: there may be thousands.
+            for list in [
+                &mut target.top_level,
+                &mut target.imports,
+                &mut target.extensions,
+                &mut target.scripts,
+            ] {
+                list.sort();
+                list.dedup();
+            }
+        }
+        Ok(target)
     }
 }
 
@@ -426,6 +439,17 @@ mod tests {
             found.target().map(|target| target.top_level),
             Ok(vec!["spam".into()])
         );
+        let both = installed(&[
+            (
+                &at("spam__egg-1.0.dist-info/RECORD"),
+                "spam.py,,\nzoo.py,,\n",
+            ),
+            (
+                &at("spam_egg-2.0.dist-info/RECORD"),
+                "ham.py,,\nspam.py,,\n",
+            ),
+        ]);
+        assert_eq!(both.target().unwrap().top_level, ["ham", "spam", "zoo"]);
         let other = installed(&[(&at("ham-1.0.dist-info/RECORD"), "ham.py,,\n")]);
         assert!(other.target().is_err());
     }

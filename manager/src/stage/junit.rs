@@ -17,6 +17,8 @@ pub(super) const MOST: usize = 100_000;
 const LONGEST: usize = 2000;
 /// Suites within suites.
 const DEEPEST: usize = 16;
+/// Elements of one report: each takes forty times the memory that the shortest of them takes as text.
+const MOST_ELEMENTS: usize = 5 * MOST;
 
 /// How a test ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +108,7 @@ pub(super) fn read(files: &BTreeMap<String, String>, room: usize) -> Said {
     let mut said = Said::default();
     for (name, text) in files.iter().filter(|(name, _)| name.ends_with(".xml")) {
         let Some(text) = prepared(text) else {
-            let problem = format!("{name} is no JUnit report, or too deep a one");
+            let problem = format!("{name} is no JUnit report, or too deep or too long a one");
             said.problems.push(problem);
             continue;
         };
@@ -214,12 +216,12 @@ pub(super) fn last(text: &str) -> String {
 }
 
 /// The report with each text as CDATA, since the parser drops what stands for a character (`&lt;`)
-/// from texts. `None` where it is no XML, or too deep: the parser calls itself for each suite within a
-/// suite.
+/// from texts. `None` where it is no XML, or too deep or too long: the parser calls itself for each suite
+/// within a suite, and keeps every element.
 fn prepared(text: &str) -> Option<Vec<u8>> {
     let mut reader = quick_xml::Reader::from_str(text);
     let mut writer = Writer::new(vec![]);
-    let mut depth = 0_usize;
+    let (mut depth, mut elements) = (0_usize, 0_usize);
     let mut said = String::new();
     loop {
         let event = reader.read_event().ok()?;
@@ -236,12 +238,13 @@ fn prepared(text: &str) -> Option<Vec<u8>> {
                 }
                 said.clear();
                 match &event {
-                    Event::Start(_) => depth += 1,
+                    Event::Start(_) => (depth, elements) = (depth + 1, elements + 1),
+                    Event::Empty(_) => elements += 1,
                     Event::End(_) => depth = depth.saturating_sub(1),
                     Event::Eof => return Some(writer.into_inner()),
                     _ => {}
                 }
-                if depth > DEEPEST {
+                if depth > DEEPEST || elements > MOST_ELEMENTS {
                     return None;
                 }
                 writer.write_event(event).ok()?;
@@ -315,7 +318,18 @@ mod tests {
             results, problems, ..
         } = read(&files, MOST);
         assert!(results.is_empty());
-        assert_eq!(problems, ["a.xml is no JUnit report, or too deep a one"]);
+        let problem = "a.xml is no JUnit report, or too deep or too long a one";
+        assert_eq!(problems, [problem]);
+    }
+
+    #[test]
+    fn a_report_of_too_many_elements_is_refused() {
+        for (more, expected) in [(0, 0), (1, 1)] {
+            let cases = "<x/>".repeat(MOST_ELEMENTS - 1 + more);
+            let text = format!("<testsuite name=\"s\">{cases}</testsuite>");
+            let said = read(&BTreeMap::from([("a.xml".to_owned(), text)]), MOST);
+            assert_eq!(said.problems.len(), expected, "{:?}", said.problems);
+        }
     }
 
     #[test]

@@ -66,7 +66,8 @@ impl Action for AskMetadata {
             let metadata = pyti_index::metadata(&fetched, &source, &*self.0.hook).await;
             let metadata = metadata.map_err(|error| blame(error.into()))?;
             let made = self.0.hook.entry_points();
-            let described = Described::of(&metadata, &source, made);
+            let mut described = Described::of(&metadata, &source, made);
+            described.notes.extend(self.0.hook.unknown());
             let stages = &self.0.stages;
             for note in &described.notes {
                 stages.note(format!("{METADATA}: {note}"));
@@ -173,21 +174,15 @@ impl Action for MakeTemplate {
     }
 }
 
-/// Does the work, and drops it when the task is to stop, unless a stage has begun: that one hears an
-/// interruption itself, ends, and its record is judged.
+/// Does the work, and drops it when the task is to stop, though not while a stage runs.
 async fn until_no_stage_runs<T>(
     control: &Control,
     stages: &Stages,
     work: impl Future<Output = Result<T, IndexError>>,
 ) -> Result<T, Failure> {
-    let stopped = async {
-        control.stopped().await;
-        if stages.begun() {
-            std::future::pending::<()>().await;
-        }
-    };
-    tokio::select! {
-        done = work => done.map_err(|error| blame(error.into())),
-        () = stopped => Err(Failure::Cancelled),
+    let running = stages.running();
+    match running.unless_stopped(control.stopped(), work).await {
+        Some(done) => done.map_err(|error| blame(error.into())),
+        None => Err(Failure::Cancelled),
     }
 }

@@ -11,6 +11,7 @@ mod tools;
 mod vm;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pyti_graph::{
     Action, Control, Datum, Failure, Inputs, Kind, Need, Outputs, Place, Plan, PlanError,
@@ -48,6 +49,10 @@ pub const BUILD: &str = "build";
 pub const PERFORMANCE: &str = "performance";
 /// Before the name of a stage: what it used, as [`pyti_analyzer::StageFacts`].
 pub const RESOURCES: &str = "resources.";
+
+/// How long one task may resolve and fetch, with all that build back ends are asked for on the way: each of
+/// thousands of packages may require something else to be built.
+const RESOLVING: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// The datum [`TEMPLATE`].
 #[derive(Debug, Serialize, Deserialize)]
@@ -110,6 +115,10 @@ pub fn plan(audit: &Arc<Audit>, image_is_built: bool, stages: &[&str]) -> Result
         timeout: None,
         action,
     };
+    let resolving = |name: &str, needs, provides: &str, cost, action: Arc<dyn Action>| Task {
+        timeout: Some(RESOLVING),
+        ..host(name, needs, provides, cost, action)
+    };
     let mut tasks = vec![
         host(
             "fetch",
@@ -125,7 +134,7 @@ pub fn plan(audit: &Arc<Audit>, image_is_built: bool, stages: &[&str]) -> Result
             machine,
             Arc::new(MakeTemplate(audit.clone())),
         ),
-        host(
+        resolving(
             "examine",
             needs(&[DISTRIBUTION]),
             SOURCE,
@@ -142,7 +151,7 @@ pub fn plan(audit: &Arc<Audit>, image_is_built: bool, stages: &[&str]) -> Result
                 Arc::new(AskMetadata(audit.clone())),
             )
         },
-        host(
+        resolving(
             "resolve",
             needs(&[DISTRIBUTION, SOURCE, METADATA]),
             WHEELHOUSE,
@@ -173,7 +182,8 @@ pub fn plan(audit: &Arc<Audit>, image_is_built: bool, stages: &[&str]) -> Result
                 requirements: tools.requirements,
                 audit: audit.clone(),
             });
-            tasks.push(host(&name, tools.needs, provides.as_str(), network, fetch));
+            let provides = provides.as_str();
+            tasks.push(resolving(&name, tools.needs, provides, network, fetch));
         }
         let resources = resources(stage.name());
         if stages.contains(&stage.name()) {

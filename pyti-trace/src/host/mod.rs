@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use self::error::HostError;
+use crate::internal_error;
 use crate::text::escape;
 
 /// Exit status where the tracer itself failed; clap ends with the same.
@@ -32,12 +33,15 @@ const FAILED: u8 = 2;
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    match watch::run(&args::Args::parse()) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
+    internal_error::tell_as("pyti-trace");
+    let args = args::Args::parse();
+    match internal_error::catch(|| watch::run(&args)) {
+        Some(Ok(code)) => ExitCode::from(code),
+        Some(Err(error)) => {
             complain(&error);
             ExitCode::from(FAILED)
         }
+        None => ExitCode::from(FAILED),
     }
 }
 
