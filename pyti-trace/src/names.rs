@@ -148,11 +148,23 @@ pub fn result_name(result: i64) -> String {
     if result >= 0 {
         return "ok".to_owned();
     }
+    // The result may be any number: a record is not to be trusted.
+    let errno = result.unsigned_abs();
     ERRNOS
         .iter()
-        .find(|(_, number)| *number == -result)
-        .map_or_else(
-            || format!("errno {}", -result),
-            |(name, _)| (*name).to_owned(),
-        )
+        .find(|(_, number)| number.unsigned_abs() == errno)
+        .map_or_else(|| format!("errno {errno}"), |(name, _)| (*name).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_may_be_any_number() {
+        assert_eq!(result_name(0), "ok");
+        assert_eq!(result_name(-13), "EACCES");
+        assert_eq!(result_name(-4000), "errno 4000");
+        assert_eq!(result_name(i64::MIN), "errno 9223372036854775808");
+    }
 }

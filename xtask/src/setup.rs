@@ -218,8 +218,17 @@ fn llvm(
     let version = reader(compiler, &offered()?).with_context(|| {
         let wanted = LLVM.filter(|version| *version >= compiler);
         let wanted: Vec<String> = wanted.map(headers).collect();
+        // Of several compilers that are there the oldest LLVM counts.
+        let older = if compiler > NIGHTLY_LLVM {
+            format!(
+                ", or install an older Rust beside it (`rustup toolchain install {} --profile minimal --component rust-src`)",
+                bpf::NIGHTLY
+            )
+        } else {
+            String::new()
+        };
         format!(
-            "this system offers no {}, and the Rust for the BPF target has LLVM {compiler}: add bookworm-security (Debian 12) or apt.llvm.org's repository to apt's sources, and run this again",
+            "this system offers no {}, and the Rust for the BPF target has LLVM {compiler}: add bookworm-security (Debian 12) or apt.llvm.org's repository to apt's sources{older}, and run this again",
             wanted.join(" or ")
         )
     })?;
@@ -361,6 +370,9 @@ mod tests {
                 "this system offers no {wanted}, and the Rust for the BPF target has LLVM {compiler}: "
             );
             assert!(refusal.starts_with(&said), "{refusal}");
+            // One that writes what this system's LLVM reads.
+            let older = refusal.contains("rustup toolchain install nightly-2026-05-20 ");
+            assert_eq!(older, compiler == 23, "{refusal}");
         }
     }
 

@@ -17,7 +17,7 @@ use crate::text::printable;
 
 /// More requirements than this are not honest.
 pub(crate) const MOST_FIELDS: usize = 10_000;
-/// People, addresses and keywords that are kept, of each.
+/// People, addresses, keywords and files of the licence that are kept, of each.
 const MOST_TEXTS: usize = 50;
 /// Characters kept of one, and of a description.
 const LONGEST: usize = 500;

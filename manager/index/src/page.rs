@@ -15,7 +15,7 @@ const MOST_FILES: usize = 250_000;
 /// Bytes of their addresses, of which a page has only what differs.
 const MOST_BYTES: usize = 256 << 20;
 /// Objects of a page for each of its files: the file itself, its hashes, those of its metadata by both names.
-/// One more, since a brace may stand in a text.
+/// One more, since a bracket may stand in a text.
 const OBJECTS: usize = 5;
 /// Longest address that links start from: each of theirs repeats it.
 const LONGEST_BASE: usize = 8192;
@@ -184,9 +184,10 @@ fn parse_json(
     mut room: Room,
 ) -> Result<Vec<IndexFile>, String> {
     // Before they are read: as values they may take ten times the memory of the page.
-    let objects = body.bytes().filter(|byte| *byte == b'{').count();
-    // Two of them are the page and what it says of itself.
-    if objects > room.files.saturating_mul(OBJECTS).saturating_add(2) {
+    // A list of an object's values is read as that object.
+    let objects = body.bytes().filter(|byte| matches!(byte, b'{' | b'['));
+    // Four of them are the page, what it says of itself, and its lists of files and versions.
+    if objects.count() > room.files.saturating_mul(OBJECTS).saturating_add(4) {
         return Err(too_much());
     }
     let page: JsonPage<'_> = serde_json::from_str(body).map_err(|error| {
@@ -466,9 +467,11 @@ mod tests {
             assert_eq!(read(2, bytes - 1), Err(too_much()), "{content_type}");
         }
         // What may be too many files is not even read as JSON.
-        let (name, room) = ("a".parse().unwrap(), Room { files: 1, bytes });
-        let error = parse_json(&name, &"[{".repeat(8), &url, room).unwrap_err();
-        assert_eq!(error, too_much());
+        for body in ["{".repeat(10), "[".repeat(10)] {
+            let (name, room) = ("a".parse().unwrap(), Room { files: 1, bytes });
+            let error = parse_json(&name, &body, &url, room).unwrap_err();
+            assert_eq!(error, too_much());
+        }
     }
 
     #[test]

@@ -29,11 +29,15 @@ pub(crate) enum Refused {
 
 fn parse(text: &str) -> Result<Requirement<VerbatimUrl>, Refused> {
     let malformed = || Refused::Malformed(printable(text, 120));
-    if !is_sound(text) || quotes_a_quote(text) {
+    if !is_sound(text) {
         return Err(malformed());
     }
+    // Before what is malformed: that is let through to the resolver, which reads the condition too.
     if !marker::is_affordable(text) {
         return Err(Refused::Complicated(printable(text, 120)));
+    }
+    if quotes_a_quote(text) {
+        return Err(malformed());
     }
     let requirement = Requirement::<VerbatimUrl>::from_str(text).map_err(|_| {
         if text.contains("://") {
@@ -262,8 +266,9 @@ mod tests {
             .map(|at| format!("(extra=='a{at}' or extra=='b{at}')"))
             .collect();
         let pairs = format!("a;{}", pairs.join(" and "));
+        let quoting = format!("{pairs} and os_name != \"'\"");
         let deep = format!("a;{}", "(".repeat(LONGEST - 2));
-        for text in [pairs, deep] {
+        for text in [pairs, quoting, deep] {
             assert!(matches!(safe(&text), Err(Refused::Complicated(_))));
             assert!(matches!(lenient(&text), Err(Refused::Complicated(_))));
             assert!(of_extra(&text, "x").is_err());

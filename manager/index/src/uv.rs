@@ -135,7 +135,8 @@ impl Uv {
         let run = async { start(command).await?.wait_with_output().await };
         let ended = tokio::time::timeout(self.patience, run).await;
         let Ok(output) = ended else {
-            // Of the same requirements it would not come to an end the next time either.
+            // Of the same requirements it would hardly come to an end at once, either. What back ends
+            // said until then is remembered, for when the user tries again.
             return Err(IndexError::Unresolvable {
                 what: what.to_owned(),
                 reason: format!(

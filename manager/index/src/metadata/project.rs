@@ -7,6 +7,10 @@ use crate::archive::{Archive, MemberKind};
 use crate::pyproject::Project;
 use crate::requirement;
 
+/// Bytes of all patterns times those of the paths that are matched with them: as many steps as that may
+/// take. Honest ones come to less.
+const MOST_STEPS: usize = 1 << 29;
+
 /// The metadata of a `[project]` table, unless what is needed is dynamic. `packed` is the sdist's
 /// `PKG-INFO`: it says of the licence what the table leaves to the back end.
 pub(super) fn metadata(
@@ -85,12 +89,14 @@ fn licence_files(
 /// The files of the source that one of these patterns matches, sorted.
 fn matching<'a>(globs: &[String], archive: &'a Archive) -> Vec<&'a str> {
     let mut set = GlobSetBuilder::new();
+    let mut bytes = 0;
     let short = globs.iter().filter(|glob| glob.len() <= LONGEST);
     for pattern in short.take(MOST_TEXTS) {
         let mut builder = GlobBuilder::new(pattern);
         // What is no pattern matches no file.
         if let Ok(glob) = builder.literal_separator(true).build() {
             set.add(glob);
+            bytes += pattern.len();
         }
     }
     let Ok(set) = set.build() else {
@@ -99,12 +105,13 @@ fn matching<'a>(globs: &[String], archive: &'a Archive) -> Vec<&'a str> {
     let root = archive.root();
     let members = archive.members.iter();
     let files = members.filter(|member| member.kind == MemberKind::File);
-    let mut found: Vec<&str> = files
-        .filter_map(|member| {
-            let path = member.path.strip_prefix(root)?.trim_start_matches('/');
-            set.is_match(path).then_some(path)
-        })
-        .collect();
+    let paths = files.filter_map(|member| member.path.strip_prefix(root));
+    let mut left = MOST_STEPS;
+    let looked_at = paths.map_while(|path| {
+        left = left.checked_sub(bytes * path.len())?;
+        Some(path.trim_start_matches('/'))
+    });
+    let mut found: Vec<&str> = looked_at.filter(|path| set.is_match(path)).collect();
     found.sort_unstable();
     found
 }
@@ -180,6 +187,23 @@ mod tests {
             let metadata = of(table, &files);
             assert_eq!(metadata.license_files.join("|"), expected, "{table}");
         }
+    }
+
+    #[test]
+    fn long_patterns_are_matched_with_fewer_files() {
+        let member = |number| Member {
+            path: format!("a-1/{}{number}", "y".repeat(800)),
+            size: 0,
+            kind: MemberKind::File,
+        };
+        let archive = Archive {
+            members: (0..200).map(member).collect(),
+            texts: [].into(),
+        };
+        let mut globs = vec!["*".to_owned()];
+        assert_eq!(matching(&globs, &archive).len(), 200);
+        globs.resize(MOST_TEXTS, "x".repeat(LONGEST));
+        assert_eq!(matching(&globs, &archive).len(), 27);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::environment::Environment;
 use super::files::Files;
 use super::framework::Framework;
 use super::invocation::{arguments, configured};
-use super::{PythonVersion, Run};
+use super::{MOST_WORDS, PythonVersion, Run};
 
 /// Commands of one environment that are run.
 const MOST: usize = 8;
@@ -173,8 +173,11 @@ impl<'e> Calls<'e> {
                 continue;
             }
             let (own, there) = (environment.script(at), environment.directory_of(at));
-            let (script, directory, told) =
-                place.get_or_insert_with(|| (own, there, configured(there, files).words));
+            let (script, directory, told) = place.get_or_insert_with(|| {
+                let mut told = configured(there, files).words;
+                told.truncate(MOST_WORDS);
+                (own, there, told)
+            });
             // Who calls another script may ask for some of the same tests only.
             let again = *script != own
                 && calls

@@ -21,6 +21,23 @@ pub(super) use pytest::pytest;
 /// Commands within commands, as in `coverage run -m pytest`.
 const DEEPEST: usize = 8;
 
+/// Options at which what runs tests only tells something.
+const TELLING: [&str; 13] = [
+    "-h",
+    "--help",
+    "-V",
+    "--version",
+    "--cache-show",
+    "--co",
+    "--collect-only",
+    "--collectonly",
+    "--fixtures",
+    "--fixtures-per-test",
+    "--funcargs",
+    "--markers",
+    "--setup-plan",
+];
+
 /// A command that runs tests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Call {
@@ -70,6 +87,9 @@ impl Call {
 /// relative to the source.
 pub(super) fn call(words: &[String], directory: &str, files: &Files) -> Option<Call> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if words.iter().any(|word| TELLING.contains(word)) {
+        return None;
+    }
     program(&words, directory, files, 0)
 }
 
@@ -90,10 +110,23 @@ fn named(words: &[&str], directory: &str, files: &Files, depth: usize) -> Option
     let name = first.rsplit('/').next().unwrap_or(first);
     match name {
         "env" | "time" | "xvfb-run" => again(rest),
-        "uv" | "poetry" | "pdm" | "pipenv" | "hatch" if rest.first() == Some(&"run") => again(
-            after_options(&rest[1..], &["--group", "--extra", "--with", "--python"]),
-        ),
-        "hatch" if rest.first() == Some(&"test") => Some(hatch_test(&rest[1..], directory, files)),
+        "uv" | "poetry" | "pdm" | "pipenv" | "hatch" if rest.first() == Some(&"run") => {
+            let values = [
+                "--group",
+                "--extra",
+                "--with",
+                "--python",
+                "--package",
+                "-p",
+            ];
+            let run = after_options(&rest[1..], &values);
+            match run.first() {
+                // As uv runs a module.
+                Some(&"-m") => script(run, directory, files, depth),
+                _ => again(run),
+            }
+        }
+        "hatch" if rest.first() == Some(&"test") => hatch_test(&rest[1..], directory, files),
         "coverage" | "coverage3" if rest.first() == Some(&"run") => {
             let (left_out, run) = of_coverage(&rest[1..]);
             let mut call = script(&run, directory, files, depth)?;
@@ -112,8 +145,8 @@ fn named(words: &[&str], directory: &str, files: &Files, depth: usize) -> Option
 
 /// `hatch test`, which gives pytest all that is no option of its own: those only say in which of its
 /// environments, how often and how many at once, and that coverage is measured
-/// (<https://hatch.pypa.io/latest/cli/reference/#hatch-test>).
-fn hatch_test(words: &[&str], directory: &str, files: &Files) -> Call {
+/// (<https://hatch.pypa.io/latest/cli/reference/#hatch-test>). `None` where it only shows the environments.
+fn hatch_test(words: &[&str], directory: &str, files: &Files) -> Option<Call> {
     let with_value = [
         "--retries",
         "--retry-delay",
@@ -134,20 +167,20 @@ fn hatch_test(words: &[&str], directory: &str, files: &Files) -> Call {
         "--cover-quiet",
         "-a",
         "--all",
-        "-s",
-        "--show",
-        "--",
     ];
     let mut given = vec![];
     let mut words = words.iter().copied();
     while let Some(word) = words.next() {
-        if with_value.contains(&word) {
-            words.next();
-        } else if !alone.contains(&word) {
-            given.push(word);
+        match word {
+            "--" => given.extend(words.by_ref()),
+            "-s" | "--show" => return None,
+            _ if with_value.contains(&word) => drop(words.next()),
+            _ if alone.contains(&word) => {}
+            _ => given.push(word),
         }
     }
-    Call::of(Framework::Pytest, pytest(&given, directory, files))
+    let told = pytest(&given, directory, files);
+    Some(Call::of(Framework::Pytest, told))
 }
 
 fn is_python(name: &str) -> bool {
@@ -267,6 +300,7 @@ mod tests {
                 "tests/test_a.py::X|--ignore=t",
             ),
             ("uv run --group dev pytest", Pytest, ""),
+            ("uv run --package a -m pytest tests", Pytest, "tests"),
             (
                 "python -m unittest discover -v -s ./tests",
                 Unittest,
@@ -339,6 +373,10 @@ mod tests {
             "-",
             "python",
             "django-admin check",
+            "pytest --version",
+            "python -m pytest --collect-only tests",
+            "manage.py test -h",
+            "hatch test --show",
         ] {
             let words = shlex::split(command).unwrap();
             assert_eq!(call(&words, "", &files), None, "{command}");
@@ -368,7 +406,7 @@ mod tests {
             ),
             ("nosetests unit/test_b.py", "t", "unit/test_b.py"),
             ("nosetests pkg", "t", "--pyargs|pkg"),
-            ("hatch test -i a=b -k x -- unit", "t", "-k|x|unit"),
+            ("hatch test -i a=b -k x -- -x unit", "t", "-k|x|unit"),
             (
                 "python -m unittest discover -s ./unit",
                 "t",

@@ -4,6 +4,8 @@
 mod overrides;
 mod scripts;
 
+use std::cell::Cell;
+
 use toml::{Table, Value};
 
 use super::PythonVersion;
@@ -34,15 +36,15 @@ const MOST: usize = 500;
 /// The environments of a package that uses hatch.
 pub(super) fn environments(files: &Files, python: PythonVersion) -> Vec<Environment> {
     let pyproject = files.toml("pyproject.toml");
-    let (own, file) = if files.has("hatch.toml") {
-        let own = files.toml("hatch.toml");
-        (own.get("envs").cloned(), "hatch.toml")
-    } else {
-        let tool = pyproject.get("tool");
-        let envs = tool.and_then(|tool| tool.get("hatch")?.get("envs"));
-        (envs.cloned(), "pyproject.toml")
+    let tool = pyproject.get("tool");
+    let in_pyproject = tool.and_then(|tool| tool.get("hatch")?.get("envs"));
+    // Of what both say the file of its own counts.
+    let own = files.toml("hatch.toml");
+    let (envs, file) = match own.get("envs") {
+        Some(envs) => (Some(envs), "hatch.toml"),
+        None => (in_pyproject, "pyproject.toml"),
     };
-    let Some(envs) = own.as_ref().and_then(Value::as_table) else {
+    let Some(envs) = envs.and_then(Value::as_table) else {
         return vec![];
     };
     let others = envs.keys().map(String::as_str);
@@ -140,22 +142,25 @@ fn of_table(file: &str, name: &str, mut table: Table, python: PythonVersion) -> 
         // What `hatch test` adds where its user says nothing.
         let given = table.get("default-args").map(|_| texts("default-args"));
         let given = given.unwrap_or_else(|| vec!["tests".to_owned()]);
-        let added = |line: String| match name {
-            TEST => {
-                let extra = format!(" {}", quoted(&texts("extra-args")));
-                let line = line.replace(EXTRA, &extra);
-                line.replace("{args}", &quoted(&given))
-            }
-            _ => line,
-        };
-        add_scripts(scripts, name, &variant, &added, &mut environment);
+        let extra = format!(" {}", shell::quoted(&texts("extra-args")));
+        let added = [(EXTRA, extra), ("{args}", shell::quoted(&given))];
+        let added = added.as_slice();
+        let added = if name == TEST { added } else { &[] };
+        add_scripts(scripts, name, &variant, added, &mut environment);
     }
     environment
 }
 
-/// Words as a shell is given them; what cannot be is left out.
-fn quoted(words: &[String]) -> String {
-    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default()
+/// A line with what is added in the places for it; `None` where it is too long.
+fn with(mut line: String, added: &[(&str, String)]) -> Option<String> {
+    for (place, words) in added {
+        let places = line.matches(*place).count();
+        if line.len() + places * words.len() > scripts::LONGEST {
+            return None;
+        }
+        line = line.replace(*place, words);
+    }
+    (line.len() <= scripts::LONGEST).then_some(line)
 }
 
 /// The commands of scripts that run tests, as far as their names tell: in an environment for tests all of
@@ -164,7 +169,7 @@ fn add_scripts(
     scripts: &Table,
     of: &str,
     variant: &Variant,
-    added: &dyn Fn(String) -> String,
+    added: &[(&str, String)],
     environment: &mut Environment,
 ) {
     let tells = |name: &str| name.contains("test") || name == "run" || name == "cov";
@@ -183,8 +188,9 @@ fn add_scripts(
             name.len(),
         )
     });
+    let left = Cell::new(scripts::MOST_BYTES);
     for (number, name) in named.into_iter().enumerate() {
-        let Some(lines) = scripts::lines(scripts, name) else {
+        let Some(lines) = scripts::lines(scripts, name, &left) else {
             let note = "it calls itself, or too much";
             environment
                 .skipped
@@ -192,11 +198,9 @@ fn add_scripts(
             continue;
         };
         for line in lines {
-            let line = added(variant.put_into(&line));
-            let commands = substitute(&line, of)
-                .ok()
-                .as_deref()
-                .and_then(shell::commands);
+            let commands = with(variant.put_into(&line), added)
+                .and_then(|line| substitute(&line, of).ok())
+                .and_then(|line| shell::commands(&line));
             let Some(commands) = commands else {
                 environment
                     .skipped
@@ -318,6 +322,38 @@ mod tests {
         let run = ["python", "-m", "pytest", "-k", "x", "t", "u v"];
         assert_eq!(found[0].commands[0], run);
         assert_eq!(found[0].commands[1], ["pytest", "unit"]);
+    }
+
+    #[test]
+    fn a_file_of_its_own_counts_where_it_says_something() {
+        let pyproject = "[tool.hatch.envs.test.scripts]\ntest = 'pytest a'\n";
+        for (own, expected) in [
+            ("[version]\n", "pytest a"),
+            ("[envs.test.scripts]\ntest = 'pytest b'\n", "pytest b"),
+        ] {
+            let files = Files::of(&[("hatch.toml", own), ("pyproject.toml", pyproject)]);
+            let found = environments(&files, PythonVersion::TEST);
+            assert_eq!(commands(&found[0]), [(0, expected.to_owned())]);
+        }
+    }
+
+    #[test]
+    fn what_scripts_come_to_is_bounded() {
+        let long = format!("pytest {}", "x".repeat(8000));
+        let many = "'long', ".repeat(3);
+        let scripts: String = (0..99).map(|at| format!("test{at} = [{many}]\n")).collect();
+        let found = read(&format!(
+            "[envs.test.scripts]\nlong = '{long}'\n{scripts}[envs.hatch-test]\n\
+            default-args = ['{long}']\n[envs.hatch-test.scripts]\nrun = 'pytest {{args}} {{args}}'\n"
+        ));
+        let bytes = |at: usize| {
+            let words = found[at].commands.iter().flatten();
+            words.map(String::len).sum::<usize>()
+        };
+        assert_eq!(bytes(0), 0);
+        assert_eq!(found[0].skipped.len(), 1);
+        assert!(bytes(1) > 0 && bytes(1) <= scripts::MOST_BYTES);
+        assert!(!found[1].skipped.is_empty());
     }
 
     #[test]

@@ -30,38 +30,42 @@ const MOST_SESSIONS: usize = 64;
 const MOST: usize = 200;
 /// Statements of one session, those in loops each time.
 const MOST_STATEMENTS: usize = 5000;
+/// Bytes of one session: of its statements, those in loops each time, and of what its calls are told.
+const MOST_BYTES: usize = 256 << 10;
 /// Bytes of one call.
 const LONGEST: usize = 16 << 10;
+/// Bytes of a directory's path (`PATH_MAX`).
+const LONGEST_PATH: usize = 4096;
 /// Characters of what opens a block, where that is told.
 const BRIEF: usize = 60;
 
 static SESSION: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"(?m)^(?:async )?def[ \t]+(\w+)[ \t]*\([ \t\n]*(\w+)").ok());
-static TOP_LEVEL: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?m)^[@A-Za-z_]").ok());
+    LazyLock::new(|| Regex::new(r"^(?:async )?def[ \t]+(\w+)[ \t]*\(\s*(\w+)").ok());
 static CALL: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"\b(\w+)\.(run|install|run_always|run_install|chdir|cd)[ \t]*\(").ok()
 });
 
 /// The sessions of a file, those whose names tell of tests first.
 pub(super) fn environments(text: &str, python: PythonVersion) -> Vec<Environment> {
-    let (Some(definition), Some(top)) = (&*SESSION, &*TOP_LEVEL) else {
+    let Some(definition) = &*SESSION else {
         return vec![];
     };
-    let lines = lines(text);
+    let mut lines = lines(text);
+    lines.retain(|line| line.indent == 0);
     let names = Names::of_file(text, &lines);
+    let definitions = lines.iter().enumerate().filter_map(|(number, line)| {
+        let session = definition.captures(line.text)?;
+        Some((number, line.at, session.get(1)?, session.get(2)?))
+    });
     let mut found: Vec<Environment> = vec![];
-    for session in definition.captures_iter(text).take(MOST_SESSIONS) {
-        let (Some(whole), Some(name), Some(own)) = (session.get(0), session.get(1), session.get(2))
-        else {
-            continue;
-        };
-        let rest = &text[whole.end()..];
-        let body = top.find(rest).map_or(rest.len(), |next| next.start());
-        let body = &text[whole.start()..whole.end() + body];
+    for (number, at, name, own) in definitions.take(MOST_SESSIONS) {
+        let end = lines.get(number + 1).map_or(text.len(), |next| next.at);
+        let body = &text[at..end];
+        let before = lines.get(..number).unwrap_or_default();
         let session = Session {
             name: name.as_str(),
             own: own.as_str(),
-            python: version(&lines, whole.start(), &names, python),
+            python: version(before, &names, python),
             writes: writes(body),
             environment: Environment {
                 origin: format!("noxfile.py {}", name.as_str()),
@@ -71,6 +75,7 @@ pub(super) fn environments(text: &str, python: PythonVersion) -> Vec<Environment
             read: BTreeMap::new(),
             statements: MOST_STATEMENTS,
             calls: MOST,
+            bytes: MOST_BYTES,
             blocks: 0,
         };
         found.push(session.of(body, names.clone()));
@@ -79,11 +84,11 @@ pub(super) fn environments(text: &str, python: PythonVersion) -> Vec<Environment
     found
 }
 
-/// The version of Python that the session defined at `at` is run for, where it is said to be for this one.
-fn version(lines: &[Line<'_>], at: usize, names: &Names, python: PythonVersion) -> Option<String> {
+/// The version of Python that a session is run for which is defined after these lines, where it is said to
+/// be for this one.
+fn version(before: &[Line<'_>], names: &Names, python: PythonVersion) -> Option<String> {
     let this = format!("{}.{}", python.major, python.minor);
-    let before = lines.get(..lines.partition_point(|line| line.at < at))?;
-    let decorator = |line: &&Line<'_>| line.indent == 0 && line.text.starts_with('@');
+    let decorator = |line: &&Line<'_>| line.text.starts_with('@');
     for line in before.iter().rev().take_while(decorator) {
         let mut rest = line.text.split_once('(').map_or("", |(_, said)| said);
         for _ in 0..MOST {
@@ -124,6 +129,8 @@ struct Session<'t> {
     statements: usize,
     /// How many more calls are.
     calls: usize,
+    /// How many more bytes are, see [`MOST_BYTES`].
+    bytes: usize,
     /// How many blocks there are so far of which nobody knows whether they are run.
     blocks: usize,
 }
@@ -142,9 +149,13 @@ struct Chain {
 impl<'t> Session<'t> {
     /// What the session tells whose definition `text` is.
     fn of(mut self, text: &'t str, mut names: Names) -> Environment {
-        let definition = statements(text).into_iter().next();
-        let block = definition.and_then(|definition| definition.block);
-        self.walk(&block.unwrap_or_default(), &mut names, None);
+        if let Some(definition) = statements(text).into_iter().next() {
+            // What it is given may have the name of something in the file.
+            let given = definition.text;
+            let given = given.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+            given.for_each(|name| names.forget(name));
+            self.walk(&definition.block.unwrap_or_default(), &mut names, None);
+        }
         let variables = &mut self.environment.variables;
         env::set(self.read.into_values(), self.own, self.name, variables);
         self.environment
@@ -165,6 +176,9 @@ impl<'t> Session<'t> {
                 break;
             };
             self.statements = left;
+            if !self.spend(statement.text.len()) {
+                break;
+            }
             let kind = statement.kind();
             // What is last is done however the rest ended.
             let before = ended.as_ref().filter(|_| kind != "finally").or(doubt);
@@ -195,13 +209,13 @@ impl<'t> Session<'t> {
                 && let Some((variable, values)) = self.rounds(statement.text, names)
             {
                 for value in values {
-                    let mut inner = names.clone();
-                    inner.set(variable, Known::Text(value));
-                    if self.walk(block, &mut inner, now.as_ref()) {
+                    names.set(variable, Known::Text(value));
+                    if self.walk(block, names, now.as_ref()) {
                         ended = Some(Doubt::never("the session ends before it"));
                         break;
                     }
                 }
+                names.forget(variable);
                 chain = Chain::default();
                 continue;
             }
@@ -313,6 +327,9 @@ impl<'t> Session<'t> {
             };
             self.calls = left;
             let said = Arguments::of(&statement.text[whole.end()..], names, self.own);
+            if !self.spend(said.words.iter().map(String::len).sum()) {
+                return;
+            }
             if said.unknown > 0 && !never {
                 let (what, name) = (what.as_str(), self.name);
                 self.skip(format!(
@@ -377,19 +394,33 @@ impl<'t> Session<'t> {
         let Some(there) = words.first() else {
             return;
         };
-        if let Some(Doubt { why, .. }) = doubt {
-            let name = self.name;
-            self.skip(format!(
-                "the change of the directory in {name} of noxfile.py is not followed: {why}"
-            ));
-            return;
-        }
-        self.directory = match self.directory.as_str() {
+        let there = match self.directory.as_str() {
             from if !from.is_empty() && !there.starts_with('/') => {
                 plain(&format!("{from}/{there}"))
             }
             _ => plain(there),
         };
+        let too_long = (there.len() > LONGEST_PATH).then_some("it is too long");
+        let name = self.name;
+        match doubt.map(|doubt| doubt.why.as_str()).or(too_long) {
+            None => self.directory = there,
+            Some(why) => self.skip(format!(
+                "the change of the directory in {name} of noxfile.py is not followed: {why}"
+            )),
+        }
+    }
+
+    /// Takes from the bytes that are still read, and says so where there are not as many.
+    fn spend(&mut self, bytes: usize) -> bool {
+        let Some(left) = self.bytes.checked_sub(bytes) else {
+            let name = self.name;
+            self.skip(format!(
+                "not all that {name} of noxfile.py does is read: it is too much"
+            ));
+            return false;
+        };
+        self.bytes = left;
+        true
     }
 
     /// Says what is not understood, once.

@@ -16,6 +16,8 @@ use super::variables::is_name;
 const MOST: usize = 100;
 /// Scripts and commands that are followed for all of these.
 const MOST_STEPS: usize = 2000;
+/// Bytes of these commands, with the variables that stand before them.
+const MOST_BYTES: usize = 256 << 10;
 /// Bytes of one command.
 const LONGEST: usize = 8 << 10;
 /// Scripts within scripts.
@@ -37,6 +39,7 @@ pub(super) fn environments(files: &Files) -> Vec<Environment> {
     let mut reader = Reader {
         scripts,
         steps: MOST_STEPS,
+        bytes: MOST_BYTES,
         number: 0,
         environment: Environment {
             origin: "pyproject.toml PDM's scripts".to_owned(),
@@ -94,6 +97,8 @@ struct Reader<'t> {
     scripts: &'t Table,
     /// How many more scripts and commands are followed.
     steps: usize,
+    /// How many more bytes of commands are kept.
+    bytes: usize,
     /// The number of the script that is followed.
     number: usize,
     environment: Environment,
@@ -161,7 +166,7 @@ impl Reader<'_> {
             (None, Some(Value::String(text)), _) => {
                 let commands = with(text, added).and_then(|(mut text, put)| {
                     if !put {
-                        text = format!("{text} {}", quoted(added));
+                        text = format!("{text} {}", shell::quoted(added));
                     }
                     shell::commands(&text)
                 });
@@ -241,6 +246,8 @@ impl Reader<'_> {
             }
         }
         command.extend(words);
+        let bytes: usize = command.iter().map(String::len).sum();
+        self.bytes = self.bytes.checked_sub(bytes)?;
         environment.commands.push(command);
         environment.scripts.insert(at, self.number);
         if !directory.is_empty() {
@@ -285,8 +292,11 @@ fn variables(script: &Value) -> BTreeMap<String, String> {
 /// A line with these words where it has a place for them, and whether it has one; `None` where it is too
 /// long.
 fn with(line: &str, added: &[String]) -> Option<(String, bool)> {
+    if line.len() > LONGEST {
+        return None;
+    }
     let place = ADDED.as_ref()?;
-    let words = quoted(added);
+    let words = shell::quoted(added);
     let mut whole = String::new();
     let (mut from, mut put) = (0, false);
     for found in place.captures_iter(line) {
@@ -320,11 +330,6 @@ fn arguments(words: &[&str], added: &[String]) -> Option<Vec<String>> {
         all.extend(added.iter().cloned());
     }
     Some(all)
-}
-
-/// Words as a shell is given them; what cannot be is left out.
-fn quoted(words: &[String]) -> String {
-    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -416,5 +421,12 @@ mod tests {
         let found = read(&scripts);
         assert!(found.commands.len() <= MOST_STEPS);
         assert!(!found.skipped.is_empty());
+        let (long, many) = ("x".repeat(9999), "'pytest', ".repeat(99));
+        let found = read(&format!(
+            "test = {{composite = [{many}], env = {{A = '{long}'}}}}\n"
+        ));
+        let words = found.commands.iter().flatten();
+        let bytes = words.map(String::len).sum::<usize>();
+        assert!(bytes > 0 && bytes <= MOST_BYTES, "{bytes}");
     }
 }

@@ -33,6 +33,11 @@ pub(super) fn commands(text: &str) -> Option<Vec<Vec<String>>> {
     (!found.iter().any(moves)).then_some(found)
 }
 
+/// Words as a shell is given them; none where one of them cannot be.
+pub(super) fn quoted(words: &[String]) -> String {
+    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

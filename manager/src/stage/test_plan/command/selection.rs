@@ -59,16 +59,15 @@ impl<'w> Selection<'w> {
 impl Call {
     /// Whether it is known that all of its tests are run by `other` too, and in the same way. `configured`
     /// is what pytest is told before the words of either.
-    pub(in crate::stage::test_plan) fn is_part_of(
-        &self,
-        other: &Self,
-        configured: &[String],
+    pub(in crate::stage::test_plan) fn is_part_of<'c>(
+        &'c self,
+        other: &'c Self,
+        configured: &'c [String],
     ) -> bool {
-        let words = |call: &Self| -> Vec<String> { [configured, &call.words].concat() };
-        let (own, all) = (words(self), words(other));
+        let selection = |call: &'c Self| Selection::of(configured.iter().chain(&call.words));
         self.framework == Framework::Pytest
             && self.is_run_as(other)
-            && Selection::of(own.iter()).is_part_of(&Selection::of(all.iter()))
+            && selection(self).is_part_of(&selection(other))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use regex::Regex;
+use regex::RegexBuilder;
 use toml::{Table, Value};
 
 use crate::stage::test_plan::PythonVersion;
@@ -24,8 +24,10 @@ const LISTS: [&str; 5] = [
 const MOST: usize = 100;
 /// Overrides by names, which are expressions to compile.
 const MOST_NAMES: usize = 20;
-/// Bytes of a value of a matrix, and of an expression.
+/// Bytes of a variable of a matrix, of its value, of how environments are named, and of an expression.
 const LONGEST: usize = 200;
+/// Bytes that an expression may come to.
+const MOST_BYTES: usize = 1 << 20;
 
 /// The environment of a matrix that hatch runs with one interpreter.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -44,6 +46,7 @@ impl Variant {
         let format = environment
             .get("matrix-name-format")
             .and_then(Value::as_str);
+        let format = format.filter(|format| format.len() <= LONGEST);
         let format = format.unwrap_or("{value}");
         let mut first = None;
         for matrix in matrices.filter_map(Value::as_table) {
@@ -60,7 +63,8 @@ impl Variant {
     fn of_matrix(matrix: &Table, format: &str, python: PythonVersion) -> (Self, bool) {
         let (mut fits, mut named) = (false, vec![]);
         let mut variant = Self::default();
-        for (variable, values) in matrix.iter().take(MOST) {
+        let variables = matrix.iter().filter(|(name, _)| name.len() <= LONGEST);
+        for (variable, values) in variables.take(MOST) {
             let is_python = ["py", "python"].contains(&variable.as_str());
             let texts = values.as_array().into_iter().flatten();
             let mut texts = texts
@@ -132,7 +136,10 @@ impl Variant {
         }
         for (pattern, options) in of("name").take(MOST_NAMES) {
             let pattern = Some(pattern).filter(|pattern| pattern.len() <= LONGEST);
-            let pattern = pattern.and_then(|pattern| Regex::new(pattern).ok());
+            let pattern = pattern.and_then(|pattern| {
+                let mut pattern = RegexBuilder::new(pattern);
+                pattern.size_limit(MOST_BYTES).build().ok()
+            });
             if pattern.is_some_and(|pattern| pattern.is_match(&self.name)) {
                 change(environment, options, &self.name);
             }
@@ -157,16 +164,16 @@ fn change(environment: &mut Table, options: &Value, value: &str) {
             Value::Array(entries) => entries.as_slice(),
             one => std::slice::from_ref(one),
         };
-        let before = environment.get(option).filter(|_| !instead).cloned();
+        let mut before = || environment.remove(option).filter(|_| !instead);
         let after = if MAPPINGS.contains(&option) {
-            let mut changed = match before {
+            let mut changed = match before() {
                 Some(Value::Table(table)) => table,
                 _ => Table::new(),
             };
             changed.extend(entries.iter().filter_map(|entry| pair(entry, value)));
             Value::Table(changed)
         } else if LISTS.contains(&option) {
-            let mut changed = match before {
+            let mut changed = match before() {
                 Some(Value::Array(items)) => items,
                 _ => vec![],
             };
@@ -227,6 +234,9 @@ mod tests {
 
     #[test]
     fn the_variant_of_this_interpreter_is_taken() {
+        let long = "{variable}".repeat(99);
+        let long = format!("matrix-name-format = '{long}'\n[[matrix]]\nb = ['c']");
+        let long = long.as_str();
         for (matrix, name) in [
             (
                 "[[matrix]]\npython = ['3.9', '3.13']\ndjango = ['4', '5']",
@@ -241,6 +251,7 @@ mod tests {
                 "matrix-name-format = '{variable}_{value}'\n[[matrix]]\nb = ['c', 'd']",
                 "b_c",
             ),
+            (long, "c"),
             ("matrix = 3", ""),
             ("[[matrix]]\nb = [1]", ""),
         ] {
@@ -257,7 +268,7 @@ mod tests {
             "dependencies = ['a']\n[scripts]\ntest = 'x'\n[[matrix]]\npython = ['3.13']\nb = ['1', '2']\n\
             [overrides]\nplatform.linux.dependencies = ['b']\nplatform.windows.dependencies = ['no']\n\
             env.CI.dependencies = ['no']\nname.'^py3.*-1$'.features = ['f']\nname.'-2'.features = ['no']\n\
-            name.'('.features = ['no']\n\
+            name.'('.features = ['no']\nname.'\\w{99}|py'.features = ['no']\n\
             [overrides.matrix.b]\nset-scripts = 'test=y'\nenv-vars = ['B', 'C=d', {key = 'E', value = 'f', if = ['2']}]\n\
             extra-dependencies = [{value = 'c', if = ['1']}, {value = 'no', if = ['2']}, \
             {value = 'no', platform = ['macos']}, {value = 'no', env = ['CI']}, 'd']\n\

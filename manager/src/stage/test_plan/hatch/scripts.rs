@@ -7,21 +7,21 @@ use toml::{Table, Value};
 
 /// Lines of one script.
 const MOST: usize = 100;
-/// Lines of all scripts that are looked at for one.
-const MOST_STEPS: usize = 2000;
+/// Bytes of the lines that are looked at for all scripts of one environment, those of one that is called each
+/// time.
+pub(super) const MOST_BYTES: usize = 256 << 10;
 /// Bytes of a line.
-const LONGEST: usize = 8 << 10;
+pub(super) const LONGEST: usize = 8 << 10;
 /// Scripts within scripts.
 const DEEPEST: usize = 8;
 
 /// The lines of a script, those of the scripts that it calls in their place; `None` where it calls itself,
-/// or there is too much of it.
-pub(super) fn lines(scripts: &Table, name: &str) -> Option<Vec<String>> {
-    let steps = Cell::new(MOST_STEPS);
-    expanded(scripts, name, 0, &steps)
+/// or there is too much of it. `left` is how many more bytes are looked at.
+pub(super) fn lines(scripts: &Table, name: &str, left: &Cell<usize>) -> Option<Vec<String>> {
+    expanded(scripts, name, 0, left)
 }
 
-fn expanded(scripts: &Table, name: &str, depth: usize, steps: &Cell<usize>) -> Option<Vec<String>> {
+fn expanded(scripts: &Table, name: &str, depth: usize, left: &Cell<usize>) -> Option<Vec<String>> {
     if depth > DEEPEST {
         return None;
     }
@@ -30,19 +30,26 @@ fn expanded(scripts: &Table, name: &str, depth: usize, steps: &Cell<usize>) -> O
         Value::Array(lines) => lines.as_slice(),
         one => std::slice::from_ref(one),
     };
+    let look_at = |line: &str| {
+        left.set(left.get().checked_sub(line.len() + 1)?);
+        Some(())
+    };
     let mut found = vec![];
-    for line in said.iter().filter_map(Value::as_str) {
-        steps.set(steps.get().checked_sub(1)?);
+    for line in said {
+        let line = line.as_str().unwrap_or_default().trim();
+        look_at(line)?;
         // What stands before a command whose failure is of no interest.
-        let line = line.trim();
         let line = line.strip_prefix("- ").unwrap_or(line).trim_start();
         let (first, arguments) = line.split_once(' ').unwrap_or((line, ""));
         if scripts.contains_key(first) {
-            let inside = expanded(scripts, first, depth + 1, steps)?;
-            found.extend(inside.into_iter().map(|line| match arguments {
-                "" => line,
-                more => format!("{line} {more}"),
-            }));
+            for mut inside in expanded(scripts, first, depth + 1, left)? {
+                if !arguments.is_empty() {
+                    inside.push(' ');
+                    inside.push_str(arguments);
+                }
+                look_at(&inside)?;
+                found.push(inside);
+            }
         } else {
             found.push(line.to_owned());
         }
@@ -65,7 +72,8 @@ mod tests {
             all = ['- run -k x', 'other run', 'run']\nring = 'ring'\nempty = []\nnone = 1\n",
         )
         .unwrap();
-        let of = |name: &str| lines(&scripts, name).map(|lines| lines.join("|"));
+        let left = Cell::new(MOST_BYTES);
+        let of = |name: &str| lines(&scripts, name, &left).map(|lines| lines.join("|"));
         let plain = "pytest --cov {args:tests} --no-cov";
         assert_eq!(of("run").as_deref(), Some(plain));
         let all = format!("{plain} -k x|other run|{plain}");
@@ -87,9 +95,15 @@ mod tests {
         }
         text.push_str(&format!("long = 'pytest {}'\n", "x".repeat(LONGEST)));
         let scripts: Table = toml::from_str(&text).unwrap();
-        assert_eq!(lines(&scripts, "s1").map(|lines| lines.len()), Some(100));
+        let of = |name: &str| lines(&scripts, name, &Cell::new(MOST_BYTES));
+        assert_eq!(of("s1").map(|lines| lines.len()), Some(100));
         for name in ["s7", "e7", "long"] {
-            assert_eq!(lines(&scripts, name), None, "{name}");
+            assert_eq!(of(name), None, "{name}");
         }
+        // What is looked at for one is not looked at for another.
+        let left = Cell::new(20);
+        assert!(lines(&scripts, "s0", &left).is_some());
+        assert!(lines(&scripts, "s0", &left).is_some());
+        assert_eq!(lines(&scripts, "s0", &left), None);
     }
 }

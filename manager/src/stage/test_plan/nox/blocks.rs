@@ -1,6 +1,6 @@
 //! The statements of a Python file and the blocks that they stand in, told by indentation.
 
-use super::text::{quoted, word};
+use super::text::{outside, word};
 
 /// Lines that are read of a file.
 const MOST: usize = 20_000;
@@ -63,33 +63,11 @@ pub(super) fn lines(text: &str) -> Vec<Line<'_>> {
     found
 }
 
-/// Where the logical line ends that begins at `at`.
-fn end_of_line(text: &str, mut at: usize) -> usize {
-    let mut depth = 0_usize;
-    while let Some(letter) = text[at..].chars().next() {
-        match letter {
-            '"' | '\'' => {
-                // With a text that is left open it is no program.
-                let Some((_, after)) = quoted(&text[at..]) else {
-                    return text.len();
-                };
-                at = text.len() - after.len();
-                continue;
-            }
-            '#' => {
-                let comment = &text[at..];
-                at += comment.find('\n').unwrap_or(comment.len());
-                continue;
-            }
-            '\\' => at += text[at + 1..].chars().next().map_or(0, char::len_utf8),
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' => depth = depth.saturating_sub(1),
-            '\n' if depth == 0 => return at,
-            _ => {}
-        }
-        at += letter.len_utf8();
-    }
-    text.len()
+/// Where the logical line ends that begins at `at`. With a text that is left open it is no program.
+fn end_of_line(text: &str, at: usize) -> usize {
+    let mut letters = outside(&text[at..]);
+    let end = letters.find(|(_, letter, depth)| *letter == '\n' && *depth == 0);
+    end.map_or(text.len(), |(end, ..)| at + end)
 }
 
 /// The statements of a text.
@@ -139,26 +117,14 @@ fn opening(text: &str) -> Option<(&str, &str)> {
     if !OPENING.contains(&word(text)) {
         return None;
     }
-    let (mut depth, mut at) = (0_usize, 0);
-    while let Some(letter) = text[at..].chars().next() {
-        match letter {
-            '"' | '\'' => {
-                let (_, after) = quoted(&text[at..])?;
-                at = text.len() - after.len();
-                continue;
-            }
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' => depth = depth.saturating_sub(1),
-            ':' if depth == 0 => {
-                let same = text[at + 1..].trim_start();
-                let same = if same.starts_with('#') { "" } else { same };
-                return Some((text[..at].trim_end(), same));
-            }
-            _ => {}
-        }
-        at += letter.len_utf8();
-    }
-    None
+    let mut letters = outside(text);
+    // `:=` gives a name to something on the way.
+    let (at, ..) = letters.find(|(at, letter, depth)| {
+        *letter == ':' && *depth == 0 && !text[*at + 1..].starts_with('=')
+    })?;
+    let same = text[at + 1..].trim_start();
+    let same = if same.starts_with('#') { "" } else { same };
+    Some((text[..at].trim_end(), same))
 }
 
 #[cfg(test)]
@@ -189,6 +155,20 @@ mod tests {
         let inside = found[0].block.as_deref().unwrap();
         let call = &inside[1].block.as_deref().unwrap()[0];
         assert!(text[call.at..].starts_with("b()\n"));
+    }
+
+    #[test]
+    fn comments_and_names_given_on_the_way_open_nothing() {
+        for (text, expected) in [
+            (
+                "def f(  # don't: (\n  a):\n    b\nc\n",
+                "def f(  # don't: (~  a)[b]|c",
+            ),
+            ("if a := b(): c\n", "if a := b()[c]"),
+            ("match = a  # b: c\nd\n", "match = a  # b: c|d"),
+        ] {
+            assert_eq!(shown(&statements(text)), expected, "{text}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::text::{argument, inside, literal, quoted, skip_space, word};
 const MOST: usize = 100;
 /// Places where a name is given something.
 const MOST_WRITES: usize = 10_000;
-/// Bytes of an expression that is looked at, and of a text that it stands for.
+/// Bytes of an expression that is looked at, and of the texts that it stands for.
 const LONGEST: usize = 4 << 10;
 /// Expressions within expressions.
 const DEEPEST: usize = 8;
@@ -103,7 +103,17 @@ impl Names {
             return Some(Known::Text(text));
         }
         if let Some(inside) = inside(expression) {
-            return self.list(expression, inside, own, depth);
+            let (first, _, only) = argument(skip_space(inside));
+            // What stands alone in round brackets is no tuple.
+            return if only && expression.starts_with('(') && !first.trim().is_empty() {
+                self.within(first, own, depth + 1)
+            } else {
+                self.list(inside, own, depth).map(Known::List)
+            };
+        }
+        if let Some(parts) = expression.strip_prefix("os.path.join").and_then(inside) {
+            let parts = self.list(parts, own, depth)?.into_iter();
+            return parts.reduce(joined).map(Known::Text);
         }
         if let Some(rest) = expression
             .strip_prefix(own)
@@ -120,17 +130,14 @@ impl Names {
             .or_else(|| self.0.get(expression).cloned())
     }
 
-    /// What stands in brackets: a list, or one expression.
-    fn list(&self, whole: &str, inside: &str, own: &str, depth: usize) -> Option<Known> {
-        let mut items = vec![];
+    /// The texts of a list, of which this is what stands in its brackets.
+    fn list(&self, inside: &str, own: &str, depth: usize) -> Option<Vec<String>> {
+        let mut items: Vec<String> = vec![];
         let mut rest = inside;
-        for at in 0..MOST {
+        for _ in 0..MOST {
             rest = skip_space(rest);
             let (item, after, end) = argument(rest);
             let item = item.trim();
-            if at == 0 && end && whole.starts_with('(') && !item.is_empty() {
-                return self.within(item, own, depth + 1);
-            }
             if let Some(list) = item.strip_prefix('*') {
                 match self.within(list, own, depth + 1)? {
                     Known::List(more) => items.extend(more),
@@ -142,8 +149,12 @@ impl Names {
                     Known::List(_) => return None,
                 }
             }
+            let bytes: usize = items.iter().map(String::len).sum();
+            if items.len() > MOST || bytes > LONGEST {
+                return None;
+            }
             if end {
-                return (items.len() <= MOST).then_some(Known::List(items));
+                return Some(items);
             }
             rest = after;
         }
@@ -178,6 +189,14 @@ impl Names {
         whole.push_str(rest);
         Some(whole)
     }
+}
+
+/// Two paths as `os.path.join` joins them.
+fn joined(before: String, path: String) -> String {
+    if before.is_empty() || path.starts_with('/') {
+        return path;
+    }
+    format!("{before}/{path}")
 }
 
 /// The name and the value of an assignment to one name.
@@ -236,6 +255,10 @@ mod tests {
             ("('a',)", list(&["a"])),
             ("()", list(&[])),
             ("[['a']]", None),
+            ("os.path.join(A, 't')", text("ab/t")),
+            ("os.path.join('a', '/b', '')", text("/b/")),
+            ("os.path.join(*B, K)", None),
+            ("os.path.join()", None),
             ("A if x else B", None),
         ] {
             assert_eq!(names.known(expression, "s"), expected, "{expression}");
@@ -254,6 +277,12 @@ mod tests {
         ] {
             assert_eq!(names.known(&expression, "s"), None);
         }
+        // Lists of lists come to no more than one.
+        let mut names = Names::default();
+        let half = "x".repeat(LONGEST / 2);
+        names.set("a", Known::List(vec![half]));
+        assert!(names.known("[*a, *a]", "s").is_some());
+        assert_eq!(names.known("[*a, *a, 'b']", "s"), None);
         let text = "a:x.pop(".repeat(20_000);
         assert!(writes(&text).len() <= 2);
     }

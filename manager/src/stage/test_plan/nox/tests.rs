@@ -97,6 +97,10 @@ fn calls_in_blocks_are_run_where_the_blocks_are() {
             &["a", "-b"],
         ),
         (
+            "    s.run('a')  # b or c\n    s.run('d',\n        'e'  # don't\n    )\n",
+            &["a", "d e"],
+        ),
+        (
             "    args = s.posargs or ['x']\n    s.run('a', *args)\n    if CI:\n        more = 'y'\n    \
             s.run('b', more)\n",
             &["a x", "b"],
@@ -216,6 +220,38 @@ fn commands_are_run_where_the_directory_was_changed_to() {
             what `if CI` comes to"
         ]
     );
+}
+
+#[test]
+fn a_session_is_what_stands_in_its_block() {
+    let found = read(
+        "a = 'x'\n\ndef tests(\r\n  s, a):\n    s.log('''\nb\n''')\n    s.run('pytest', a)\n\n\
+        @nox.session(python='3.13')\ndef c(s):\n    s.run('pytest', a)\n",
+    );
+    let commands = found.iter().map(|found| found.commands[0].join(" "));
+    let commands: Vec<String> = commands.collect();
+    // What a session is given is not what the file calls so.
+    assert_eq!(commands, ["pytest", "pytest x"]);
+}
+
+#[test]
+fn what_loops_and_directories_come_to_is_bounded() {
+    let long = "x".repeat(4000);
+    let many = "*B, ".repeat(50);
+    let found = read(&format!(
+        "A = '{long}'\nB = [A]\ndef tests(s):\n    for a in ['c', 'd']:\n        s.run('pytest', {many})\n"
+    ))
+    .remove(0);
+    assert_eq!(found.commands.len(), 1);
+    let note = "not all that tests of noxfile.py does is read: it is too much";
+    assert_eq!(found.skipped, [note]);
+    let found = read(&format!(
+        "def tests(s):\n    s.chdir('{long}')\n    s.chdir('{long}')\n    s.run('a')\n"
+    ))
+    .remove(0);
+    assert_eq!(found.directory_of(0), long);
+    let end = " is not followed: it is too long";
+    assert!(found.skipped[0].ends_with(end), "{:?}", found.skipped);
 }
 
 #[test]

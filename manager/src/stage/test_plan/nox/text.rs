@@ -11,26 +11,59 @@ pub(super) fn skip_space(mut text: &str) -> &str {
     }
 }
 
+/// The letters of a program that stand outside of its texts and comments.
+#[derive(Debug)]
+pub(super) struct Outside<'t> {
+    text: &'t str,
+    at: usize,
+    /// How many brackets are open.
+    depth: usize,
+}
+
+/// Such letters: where each stands, which it is, and how many brackets are open before it. They end where a
+/// text is left open.
+pub(super) fn outside(text: &str) -> Outside<'_> {
+    Outside {
+        text,
+        at: 0,
+        depth: 0,
+    }
+}
+
+impl Iterator for Outside<'_> {
+    type Item = (usize, char, usize);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let rest = &self.text[self.at..];
+            let letter = rest.chars().next()?;
+            let found = (self.at, letter, self.depth);
+            self.at += match letter {
+                '"' | '\'' => rest.len() - quoted(rest)?.1.len(),
+                '#' => rest.find('\n').unwrap_or(rest.len()),
+                // It joins two lines.
+                '\\' => rest.chars().take(2).map(char::len_utf8).sum::<usize>(),
+                _ => letter.len_utf8(),
+            };
+            match letter {
+                '"' | '\'' | '#' | '\\' => continue,
+                '(' | '[' | '{' => self.depth += 1,
+                ')' | ']' | '}' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+            return Some(found);
+        }
+    }
+}
+
 /// The text of the next argument, what follows it, and whether it was the last.
 pub(super) fn argument(text: &str) -> (&str, &str, bool) {
-    let mut depth = 0_usize;
-    let mut at = 0;
-    while let Some(letter) = text[at..].chars().next() {
+    for (at, letter, depth) in outside(text) {
         match letter {
-            '"' | '\'' => {
-                let Some((_, after)) = quoted(&text[at..]) else {
-                    return (text, "", true);
-                };
-                at = text.len() - after.len();
-                continue;
-            }
-            '(' | '[' | '{' => depth += 1,
             ')' | ']' | '}' if depth == 0 => return (&text[..at], "", true),
-            ')' | ']' | '}' => depth -= 1,
             ',' if depth == 0 => return (&text[..at], &text[at + 1..], false),
             _ => {}
         }
-        at += letter.len_utf8();
     }
     (text, "", true)
 }
@@ -108,54 +141,19 @@ pub(super) fn inside(expression: &str) -> Option<&str> {
     if !expression.starts_with(['(', '[']) {
         return None;
     }
-    let (mut depth, mut at) = (0_usize, 0);
-    while let Some(letter) = expression[at..].chars().next() {
-        match letter {
-            '"' | '\'' => {
-                let (_, after) = quoted(&expression[at..])?;
-                at = expression.len() - after.len();
-                continue;
-            }
-            '#' => {
-                let comment = &expression[at..];
-                at += comment.find('\n').unwrap_or(comment.len());
-                continue;
-            }
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' => {
-                depth = depth.saturating_sub(1);
-                if depth == 0 {
-                    let after = skip_space(&expression[at + 1..]);
-                    return after.is_empty().then(|| &expression[1..at]);
-                }
-            }
-            _ => {}
-        }
-        at += letter.len_utf8();
-    }
-    None
+    let mut letters = outside(expression);
+    let (end, ..) =
+        letters.find(|(_, letter, depth)| *depth == 1 && [')', ']', '}'].contains(letter))?;
+    let after = skip_space(&expression[end + 1..]);
+    after.is_empty().then(|| &expression[1..end])
 }
 
-/// The parts before and after the first `operator` that stands outside of brackets and texts.
+/// The parts before and after the first `operator` that stands outside of brackets, texts and comments.
 pub(super) fn split<'t>(expression: &'t str, operator: &str) -> Option<(&'t str, &'t str)> {
-    let (mut depth, mut at) = (0_usize, 0);
-    while let Some(letter) = expression[at..].chars().next() {
-        match letter {
-            '"' | '\'' => {
-                let (_, after) = quoted(&expression[at..])?;
-                at = expression.len() - after.len();
-                continue;
-            }
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' => depth = depth.saturating_sub(1),
-            _ if depth == 0 && expression[at..].starts_with(operator) => {
-                return Some((&expression[..at], &expression[at + operator.len()..]));
-            }
-            _ => {}
-        }
-        at += letter.len_utf8();
-    }
-    None
+    let mut letters = outside(expression);
+    let (at, ..) =
+        letters.find(|(at, _, depth)| *depth == 0 && expression[*at..].starts_with(operator))?;
+    Some((&expression[..at], &expression[at + operator.len()..]))
 }
 
 /// The name that a text begins with; empty where it begins with none.
@@ -178,7 +176,21 @@ mod tests {
         let (before, after) = split("f(a or b) or ' or ' or c", " or ").unwrap();
         assert_eq!((before, after), ("f(a or b)", "' or ' or c"));
         assert_eq!(split("' or '", " or "), None);
+        assert_eq!(split("a  # b or c", " or "), None);
         assert_eq!(word("session.run"), "session");
         assert_eq!(word("'a'"), "");
+    }
+
+    #[test]
+    fn arguments_end_where_no_comment_and_no_bracket_is() {
+        for (text, expected) in [
+            ("'a'  # don't, (\n, b)", ("'a'  # don't, (\n", " b)", false)),
+            ("[a, (b)], c)", ("[a, (b)]", " c)", false)),
+            ("a \\\n b) c", ("a \\\n b", "", true)),
+            ("é, 'b", ("é", " 'b", false)),
+            (" 'b", (" 'b", "", true)),
+        ] {
+            assert_eq!(argument(text), expected, "{text}");
+        }
     }
 }
