@@ -252,7 +252,6 @@ impl VmHook {
 
 /// What is made of pip's report and of the entry points beside it, for the fuzz targets.
 #[doc(hidden)]
-#[must_use]
 pub fn read_back(report: &[u8], points: &[u8]) -> (Result<String, HookError>, Made) {
     (report::metadata_text(report), points::made(Some(points)))
 }

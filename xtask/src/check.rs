@@ -13,9 +13,6 @@ use crate::sh::{cargo, run, say, target};
 /// that stands on tokio, polars too, would be compiled a second time.
 const GRAPH: &str = "pyti-graph";
 
-/// The probes, which the rest of the workspace has as the object that they were built to.
-const PROBES: &str = "pyti-trace-ebpf";
-
 /// Formatting and clippy, warnings as errors. In the release profile, so that build scripts and
 /// procedural macros are compiled once for lint, build and tests.
 pub fn lint() -> Result<()> {
@@ -29,8 +26,10 @@ pub fn lint() -> Result<()> {
     // Their own target has no clippy in every toolchain; what it looks at is the same.
     say("cargo clippy of the probes, as a program of this machine");
     run(cargo()
-        .args(["clippy", "--release", "--package", PROBES])
-        .args(["--features", "probes", "--bins"])
+        .arg("clippy")
+        .args(TOGETHER)
+        .args(["--features", "pyti-trace-ebpf/probes"])
+        .args(["--bin", "pyti-trace-ebpf"])
         .args(["--", "-C", "panic=abort", "-D", "warnings"]))
 }
 

@@ -354,10 +354,10 @@ impl<'t> Session<'t> {
         }
         let runs = said.words.iter().any(|word| word == "run");
         match (what, said.words.first().map(String::as_str)) {
+            // What is installed where a branch does not hold.
+            (_, Some("uv" | "poetry" | "pdm")) if what != "install" && never && !runs => {}
             (_, Some("uv" | "poetry" | "pdm")) if what != "install" => {
-                if runs || !never {
-                    synchronise(&said.words, environment);
-                }
+                synchronise(&said.words, environment);
             }
             ("run", _) => environment.commands.push(said.words),
             ("install", _) if !never => environment.installs.push(said.words),
