@@ -10,6 +10,7 @@
 mod copies;
 mod credentials;
 mod frames;
+mod slots;
 mod words;
 
 use core::ffi::c_void;
@@ -23,14 +24,16 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, RingBuf};
 use pyti_trace_ebpf::{
-    AFTER_LINE_TABLE, MAX_BLOCK, MAX_LINE_TABLE, Process, RECORD_SIZE, Record, TEXT_MAX, TextHead,
-    VERSION, WAKE_BYTES, kind,
+    AFTER_LINE_TABLE, MAX_BLOCK, MAX_LINE_TABLE, RECORD_SIZE, Record, TEXT_MAX, TextHead, VERSION,
+    WAKE_BYTES, kind,
 };
 
 use copies::KnownThread;
 pub use frames::{Code, KnownFrame};
+pub use slots::slot_key;
+use slots::{find_slot, is_held, own_slot, set_process, slot_at};
 
-use crate::kernel::{Ptr, current, load, offset, process_key};
+use crate::kernel::{Ptr, current, load, offset};
 use crate::lost::{count_lost, count_missing, count_overwritten};
 use crate::track::{COUNTERS, ids, tracked};
 use crate::view::{is_foreign, unresolved};
@@ -433,73 +436,6 @@ impl Recorder {
                 (*family).full += 1;
             }
         }
-    }
-}
-
-/// Key of a thread's slot.
-#[inline(always)]
-pub fn slot_key(tid: u32, place: u32) -> u64 {
-    u64::from(place) << 32 | u64::from(tid)
-}
-
-/// The running thread's slot of this place, or its process's, if there is one.
-#[inline(always)]
-fn find_slot(place: u32) -> Option<*mut Slot> {
-    let (tgid, tid) = ids();
-    if place == OF_EXEC {
-        EXECS.get_ptr_mut(tgid)
-    } else {
-        SLOTS.get_ptr_mut(slot_key(tid, place))
-    }
-}
-
-/// The same; a new one where there is none and there is room.
-#[inline(always)]
-fn slot_at(place: u32) -> Option<*mut Slot> {
-    if let Some(slot) = find_slot(place) {
-        return Some(slot);
-    }
-    let empty = EMPTY.get(0)?;
-    let (tgid, tid) = ids();
-    let _ = if place == OF_EXEC {
-        EXECS.insert(tgid, empty, 0)
-    } else {
-        SLOTS.insert(slot_key(tid, place), empty, 0)
-    };
-    let slot = find_slot(place)?;
-    // SAFETY: a value of the map.
-    unsafe { (*slot).place = place };
-    Some(slot)
-}
-
-/// Whether a record is held in a slot for another hook.
-#[inline(always)]
-fn is_held(slot: *mut Slot) -> bool {
-    // SAFETY: a value of the map, this thread's own.
-    unsafe { (*slot).held != NOTHING }
-}
-
-/// The running thread's slot where its record says already which process it is of, which then is
-/// tracked: a process is for as long as it lives.
-#[inline(always)]
-fn own_slot() -> Option<*mut Slot> {
-    let slot = find_slot(OF_THREAD)?;
-    let (tgid, start_ns) = process_key(current());
-    // SAFETY: a value of the map, this thread's own.
-    let is_its = unsafe { (*slot).record.tgid == tgid && (*slot).record.start_ns == start_ns };
-    is_its.then_some(slot)
-}
-
-/// Says in a slot's record which process it is of.
-#[inline(always)]
-fn set_process(slot: *mut Slot, process: *const Process) {
-    // SAFETY: values of maps; a slot is of the running thread.
-    unsafe {
-        (*slot).record.tgid = ids().0;
-        (*slot).record.start_ns = (*process).start_ns;
-        (*slot).record.parent_tgid = (*process).parent_tgid;
-        (*slot).record.parent_start_ns = (*process).parent_start_ns;
-        (*slot).record.tree = (*process).tree;
     }
 }
 
