@@ -294,7 +294,8 @@ fn examine_sdist(archive: &Archive) -> Result<Examined, String> {
     let pkg_info = archive
         .text("PKG-INFO")
         .and_then(|text| CoreMetadata::parse(&text).ok());
-    let mut build_requires = pyproject::build_requires(pyproject.as_ref());
+    let text = |name| archive.text(name).unwrap_or_default();
+    let mut build_requires = pyproject::build_requires(pyproject.as_ref(), &text("setup.py"));
     let setuptools = pyproject.as_ref().is_none_or(Pyproject::is_of_setuptools);
     let mut setup_requires = vec![];
     if let Some(told) = egg_info(archive, "setup_requires.txt") {
@@ -305,7 +306,6 @@ fn examine_sdist(archive: &Archive) -> Result<Examined, String> {
         }
         build_requires.extend(told);
     } else if setuptools {
-        let text = |name| archive.text(name).unwrap_or_default();
         setup_requires = setup_requires::written_out(&text("setup.py"), &text("setup.cfg"));
     }
     let project = pyproject

@@ -188,6 +188,10 @@ impl Pyproject {
 /// (<https://pip.pypa.io/en/stable/reference/build-system/#fallback-behaviour>).
 const DEFAULT: [&str; 2] = ["setuptools>=40.8.0", "wheel"];
 
+/// The setuptools that does what `use_2to3` asks for; later ones refuse such a setup.py, and later Pythons
+/// are not what it was written for.
+const CONVERTING: &str = "setuptools<58 ; python_version < '3.10'";
+
 /// What these back ends ask for in `get_requires_for_build_wheel` on a machine that lacks the
 /// programs; only running them would tell.
 const ASKED_BY_BACKENDS: [(&str, &[&str]); 3] = [
@@ -196,12 +200,15 @@ const ASKED_BY_BACKENDS: [(&str, &[&str]); 3] = [
     ("poetry.masonry.api", &["poetry-core"]),
 ];
 
-/// The requirements of a build (PEP 518), with those that known back ends add when they run.
-pub(crate) fn build_requires(pyproject: Option<&Pyproject>) -> Vec<String> {
+/// The requirements of a build (PEP 518), with those that known back ends add when they run, and what an old
+/// setup.py cannot do without.
+pub(crate) fn build_requires(pyproject: Option<&Pyproject>, setup_py: &str) -> Vec<String> {
     let system = pyproject.and_then(|pyproject| pyproject.build_system.as_ref());
     let defaults = || DEFAULT.map(str::to_owned).to_vec();
     let Some(system) = system else {
-        return defaults();
+        let converted = setup_py.contains("use_2to3");
+        let converting = converted.then(|| CONVERTING.to_owned());
+        return defaults().into_iter().chain(converting).collect();
     };
     let mut requires = system.requires.clone().unwrap_or_else(defaults);
     if let Some(backend) = system.build_backend.as_deref() {
@@ -224,6 +231,17 @@ pub(crate) fn build_requires(pyproject: Option<&Pyproject>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_setup_py_for_2to3_is_built_with_a_setuptools_that_has_it() {
+        assert_eq!(build_requires(None, "setup(name='a')"), DEFAULT);
+        let converted = build_requires(None, "setup(name='a', use_2to3=True)");
+        assert_eq!(converted, [DEFAULT[0], DEFAULT[1], CONVERTING]);
+        // Who says what the build requires is believed.
+        let said = Pyproject::parse("[build-system]\nrequires = ['b']").unwrap();
+        let said = build_requires(Some(&said), "setup(use_2to3=True)");
+        assert_eq!(said, ["b", "wheel"]);
+    }
 
     #[test]
     fn long_lists_of_requirements_are_refused() {
