@@ -394,6 +394,8 @@ impl Recorder {
         };
         let (_, tid) = ids();
         let task = current();
+        // `TASK_COMM_LEN` bytes (include/linux/sched.h), padded by whoever sets them: two loads do what the
+        // helper takes a hundred instructions for.
         let comm = [
             load::<u64>(task, offset!(task_comm)),
             load::<u64>(task, offset!(task_comm) + 8),

@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn much_that_is_said_of_many_sources_is_given_soon() {
+    fn what_is_said_of_a_source_that_is_named_often_is_given_once() {
         let mut calls = vec![call(Role::Compiler, "a.c", 1)];
         calls[0].sources = vec!["a.c".to_owned(); MOST_OF_A_NAME];
         let said: Vec<Diagnostic> = (0..2000)
