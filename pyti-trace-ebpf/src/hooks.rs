@@ -217,7 +217,7 @@ hooks! {
     REDIRECTED: extra Adds Fentry "ksys_dup3" dup, "the descriptors duplicated";
     REDIRECTED: extra Emits Fexit "do_dup2" dup_file, "those by dup2";
     REDIRECTED: extra Emits Fexit "ksys_dup3" dup_failed, "those that failed";
-    REDIRECTED: extra Emits Fentry "fd_install" install, "sockets by other roads than dup2";
+    REDIRECTED: extra Emits Fentry "fd_install" install, "those by other roads than dup2";
     REDIRECTED: extra Emits Lsm "bprm_check_security" dup_standard, "sockets that a program begins with, whoever put them there";
     SIGNALLED: extra Emits Fexit "check_kill_permission" signal, ALL;
     CREDS: extra Emits Fentry "commit_creds" creds, ALL;

@@ -120,7 +120,12 @@ pub fn is_internal(file: Ptr) -> bool {
     {
         return false;
     }
-    let mnt = load::<usize>(inner(file, offset!(file_path)), offset!(path_mnt));
+    is_in_no_namespace(load(inner(file, offset!(file_path)), offset!(path_mnt)))
+}
+
+/// Whether a `struct vfsmount`, by its address, is a mount that no program sees.
+#[inline(always)]
+pub fn is_in_no_namespace(mnt: usize) -> bool {
     let mount = mnt.wrapping_sub(offset!(mount_mnt)) as Ptr;
     // A pointer, or none, or an error that stands for "internal" (fs/mount.h).
     peek::<usize>(mount, offset!(mount_ns)).wrapping_sub(1) >= usize::MAX - 4096

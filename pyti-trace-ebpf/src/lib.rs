@@ -19,6 +19,6 @@ pub use interpreter::{
 pub use offsets::{MISSING, OFFSET_PATHS, Offsets, Pages};
 pub use record::{
     CREDENTIALS_SIZE, CpuCounters, Credentials, FAMILIES, FamilyCount, Process, RECORD_SIZE,
-    Record, SAMPLE, SHORT_PATH, TEXT_MAX, TextHead, VERSION, WAKE_BYTES, WriteKey, Written, has,
-    incomplete, kind, tag,
+    RING_BYTES, Record, SAMPLE, SHORT_PATH, TEXT_MAX, TextHead, VERSION, WAKE_BYTES, WriteKey,
+    Written, has, incomplete, kind, tag,
 };

@@ -9,6 +9,7 @@
 #![deny(unused)]
 
 mod attribute;
+mod entry;
 mod exec;
 mod file;
 mod kernel;

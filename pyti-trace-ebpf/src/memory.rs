@@ -5,9 +5,11 @@ use aya_ebpf::programs::{FExitContext, LsmContext};
 use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::file::set_inode;
-use crate::kernel::{Ptr, error_of, inner, load, number, offset, peek, peek_ptr, process_key};
+use crate::kernel::{
+    Ptr, error_of, inner, is_in_no_namespace, load, number, offset, peek, peek_ptr, process_key,
+};
 use crate::network::S_IFMT;
-use crate::path::walk_file;
+use crate::path::walk;
 use crate::recorder::Recorder;
 use crate::track::{ids, tracked, watching};
 use crate::user::{in_mmap, second_argument};
@@ -26,6 +28,8 @@ const MAP_SHARED: u64 = 1;
 const MAP_SHARED_VALIDATE: u64 = 3;
 /// `VM_SHARED` (include/linux/mm.h); `VM_WRITE` and `VM_EXEC` are the same numbers as their protections.
 const VM_SHARED: u64 = 8;
+/// A file system that the kernel mounted for itself (include/linux/fs.h).
+const SB_KERNMOUNT: u64 = 1 << 22;
 pub const S_IFREG: u16 = 0o100_000;
 
 /// What a mapping is on record for, if for anything. What cannot be written to may be by other roads,
@@ -167,11 +171,37 @@ pub fn mprotect(ctx: LsmContext) -> i32 {
     };
     recorder.set_subject(number(&ctx, 0));
     if !anonymous {
-        set_inode(&mut recorder, load(file, offset!(file_inode)));
-        walk_file(&mut recorder, file);
+        describe_mapped(&mut recorder, file);
     }
     set_protection(&mut recorder, kind, prot);
     0
+}
+
+/// The file of a mapping, by the name that it was opened by. A stacked file system maps the file below,
+/// through a mount of its own that is in no namespace, and the name stands behind that file (`struct
+/// backing_file` in fs/file_table.c). On such a mount lie the files of the kernel's own file systems too,
+/// which say so.
+#[inline(always)]
+fn describe_mapped(recorder: &mut Recorder, file: Ptr) {
+    let inode: Ptr = load(file, offset!(file_inode));
+    let sb: Ptr = load(inode, offset!(inode_sb));
+    let own = inner(file, offset!(file_path));
+    let is_below = is_in_no_namespace(load(own, offset!(path_mnt)))
+        && load::<u64>(sb, offset!(sb_flags)) & SB_KERNMOUNT == 0;
+    let path = if is_below {
+        (file as usize).wrapping_add(offset!(file_size))
+    } else {
+        own as usize
+    };
+    let path = path as Ptr;
+    let dentry = peek_ptr(path, offset!(path_dentry));
+    let inode = peek_ptr(dentry, offset!(dentry_inode));
+    let sb = peek_ptr(inode, offset!(inode_sb));
+    let record = recorder.record();
+    record.inode = peek(inode, offset!(inode_ino));
+    record.dev = peek(sb, offset!(sb_dev));
+    record.has |= has::INODE | has::DEV;
+    walk(recorder, dentry, peek_ptr(path, offset!(path_mnt)));
 }
 
 /// Knows the result of each: that of the call is an error as well where only the last one failed.

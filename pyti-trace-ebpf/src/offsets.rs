@@ -15,7 +15,8 @@ macro_rules! offsets {
             pub const UNSET: Self = Self { $($field: 0,)* };
         }
 
-        /// `structure.field` for each `u32` of [`Offsets`], in its order.
+        /// `structure.field` for each `u32` of [`Offsets`], in its order; `structure.field in bits`
+        /// where it may begin within a byte, `sizeof structure` for how long one is.
         pub const OFFSET_PATHS: &[&str] = &[$($path,)*];
     };
 }
@@ -85,6 +86,7 @@ offsets! {
     file_private: "file.private_data",
     file_pos: "file.f_pos",
     file_op: "file.f_op",
+    file_size: "sizeof file",
     path_dentry: "path.dentry",
     path_mnt: "path.mnt",
     vfsmount_root: "vfsmount.mnt_root",
@@ -102,6 +104,7 @@ offsets! {
     inode_sb: "inode.i_sb",
     inode_nlink: "inode.i_nlink",
     sb_dev: "super_block.s_dev",
+    sb_flags: "super_block.s_flags",
     filename_name: "filename.name",
     open_flag: "open_flags.open_flag",
     open_mode: "open_flags.mode",
@@ -149,6 +152,8 @@ offsets! {
     pipe_bufs: "pipe_inode_info.bufs",
     io_file: "io_kiocb.file",
     io_opcode: "io_kiocb.opcode",
+    io_ring: "io_kiocb.ctx",
+    ring_compat_bit: "io_ring_ctx.compat in bits",
     io_rw_addr: "io_rw.addr",
     io_rw_len: "io_rw.len",
     kiocb_file: "kiocb.ki_filp",

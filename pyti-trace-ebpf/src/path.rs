@@ -51,6 +51,13 @@ fn target_at(recorder: &mut Recorder, directory: Ptr, dentry: Ptr) {
     recorder.name(tag::TARGET_NAME, incomplete::TARGET_UNREADABLE, dentry);
 }
 
+/// Whether two `struct path` are of the same directory by the same mount.
+#[inline(always)]
+fn is_same(one: Ptr, other: Ptr) -> bool {
+    load::<usize>(one, offset!(path_dentry)) == load::<usize>(other, offset!(path_dentry))
+        && load::<usize>(one, offset!(path_mnt)) == load::<usize>(other, offset!(path_mnt))
+}
+
 /// Ends a call, which began its record at once.
 #[inline(always)]
 fn finish(kind: u16, result: i32) -> i32 {
@@ -81,7 +88,12 @@ pub fn rename_begin(ctx: FEntryContext) -> i32 {
 #[lsm(hook = "path_rename")]
 pub fn rename_resolve(ctx: LsmContext) -> i32 {
     if let Some(mut recorder) = begin_at(kind::RENAME, ctx.arg(0), ctx.arg(1)) {
-        target_at(&mut recorder, ctx.arg(2), ctx.arg(3));
+        let (from, to): (Ptr, Ptr) = (ctx.arg(0), ctx.arg(2));
+        if is_same(from, to) {
+            recorder.name(tag::TARGET_NAME, incomplete::TARGET_UNREADABLE, ctx.arg(3));
+        } else {
+            target_at(&mut recorder, to, ctx.arg(3));
+        }
         recorder.record().flags = u64::from(ctx.arg::<u32>(4));
         recorder.record().has |= has::FLAGS;
     }

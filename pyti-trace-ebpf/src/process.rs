@@ -5,19 +5,16 @@ use aya_ebpf::maps::HashMap;
 use aya_ebpf::programs::{BtfTracePointContext, FEntryContext, FExitContext, LsmContext};
 use pyti_trace_ebpf::{Process, has, kind};
 
+use crate::entry::{BPF_NOEXIST, EEXIST};
 use crate::kernel::{Ptr, current, load, number, offset, peek, peek_ptr, process_key};
 use crate::network::{End, S_IFMT, S_IFSOCK, address, describe, describe_file};
-use crate::recorder::{EXECS, OF_THREAD, Recorder, SLOTS, slot_key};
+use crate::recorder::{OF_EXEC, OF_THREAD, Recorder, free_slot};
 use crate::track::{TRACKED, count_untracked, ids, tracked, watching};
 
 /// `signal_struct.flags`: the whole group exits with `group_exit_code`.
 const SIGNAL_GROUP_EXIT: u32 = 4;
 /// In the place of a signal's sender (include/linux/sched/signal.h).
 const SEND_SIG_PRIV: u64 = 1;
-/// An entry is made only where there is none (include/uapi/linux/bpf.h).
-pub const BPF_NOEXIST: u64 = 1;
-/// There is one.
-pub const EEXIST: i32 = -17;
 
 /// Processes that ended and were not let go yet. Two threads that end at the same time both find
 /// that they are the last.
@@ -109,13 +106,13 @@ pub fn free(ctx: BtfTracePointContext) -> i32 {
     let tgid: u32 = load(task, offset!(task_tgid));
     // Whatever is tracked: the processors let go in their own time, and the leader perhaps before this
     // one.
-    let _ = SLOTS.remove(slot_key(tid, OF_THREAD));
+    free_slot(tid, OF_THREAD);
     let Some(process) = TRACKED.get_ptr(tgid) else {
         return 0;
     };
     // SAFETY: a value of the map.
     if tid == tgid && unsafe { (*process).start_ns } == load::<u64>(task, offset!(task_start)) {
-        let _ = EXECS.remove(tgid);
+        free_slot(tgid, OF_EXEC);
         let _ = ENDED.remove(tgid);
         let _ = TRACKED.remove(tgid);
     }
@@ -173,17 +170,12 @@ pub fn dup_file(ctx: FExitContext) -> i32 {
     0
 }
 
-/// A socket becomes descriptor 0, 1 or 2 by another road than dup2: dup or fcntl after a close, a
-/// descriptor that was sent or taken from another process, or the socket's own making.
+/// A file becomes descriptor 0, 1 or 2 by another road than dup2: after a close it is opened, made (a
+/// socket, a pipe), duplicated by dup or fcntl, or sent or taken from another process.
 #[fentry(function = "fd_install")]
 pub fn install(ctx: FEntryContext) -> i32 {
     let fd: i32 = ctx.arg(0);
     if !(0..=2).contains(&fd) || !watching() {
-        return 0;
-    }
-    let file: Ptr = ctx.arg(1);
-    let inode: Ptr = load(file, offset!(file_inode));
-    if load::<u16>(inode, offset!(inode_mode)) & S_IFMT != S_IFSOCK {
         return 0;
     }
     let Some(mut recorder) = Recorder::begin(kind::DUP) else {
@@ -193,7 +185,7 @@ pub fn install(ctx: FEntryContext) -> i32 {
     record.fd_old = -1;
     record.fd_new = fd;
     record.has |= has::FDS;
-    describe_file(&mut recorder, file);
+    describe_file(&mut recorder, ctx.arg(1));
     recorder.python();
     recorder.emit(kind::DUP, i64::from(fd));
     0

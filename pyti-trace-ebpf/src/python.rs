@@ -12,14 +12,14 @@
 use core::ptr::read_volatile;
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, LruHashMap};
+use aya_ebpf::maps::Array;
 use pyti_trace_ebpf::{
     COOKIE, FrameHead, Interpreter, MAX_FILE, MAX_FRAMES, MAX_FUNCTION, incomplete, tag,
 };
 
 use crate::kernel::{Ptr, current, load, offset, peek, peek_ptr};
 use crate::lines::line_of;
-use crate::recorder::{Code, KnownFrame, Recorder, UNREADABLE, WHOLE};
+use crate::recorder::{Code, Recorder, UNREADABLE, WHOLE};
 use crate::repeat::repeat;
 use crate::track::ids;
 use crate::user::read;
@@ -27,23 +27,6 @@ use crate::user::read;
 /// Set by the loader when it knows the interpreter.
 #[map]
 static INTERPRETER: Array<Interpreter> = Array::with_max_entries(1, 0);
-
-/// Frames that were read: nearly every stack of a process has its outer frames in common with the one
-/// before.
-#[map]
-static FRAMES: LruHashMap<FrameKey, KnownFrame> = LruHashMap::with_max_entries(4096, 0);
-
-/// Where a frame is looked for. What it was known by is compared then, as a short key is found sooner.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct FrameKey {
-    /// Address of the code object.
-    code: u64,
-    /// Number of the instruction.
-    instruction: u32,
-    /// The process: one could make code that is taken for another's.
-    tgid: u32,
-}
 
 /// Interpreters and threads that are looked at for the running one.
 const MAX_THREADS: u32 = 128;
@@ -211,21 +194,16 @@ unsafe extern "C" fn append_frame(_: u32, walk: *mut Walk) -> i64 {
         recorder.copy_block(code, python.code_bytes);
         // An instruction has two bytes.
         let begin = code.wrapping_add(python.code_instructions);
-        let key = FrameKey {
+        let code = Code {
             code,
             instruction: (at.wrapping_sub(begin) / 2) as u32,
             tgid: ids().0,
-        };
-        let code = Code {
             process_start: recorder.process_start(),
             file: recorder.field(python.code_filename),
             version: u64::from(recorder.field::<u32>(python.code_version)),
         };
-        match FRAMES.get_ptr(key) {
-            // SAFETY: a value of the map.
-            Some(known) if unsafe { (*known).code } == code => recorder.append_known(known),
-            _ if read_frame(recorder, python, &key, code) => {}
-            _ => return 1,
+        if !recorder.append_known(&code) && !read_frame(recorder, python, code) {
+            return 1;
         }
     }
     walk.frame = previous;
@@ -234,11 +212,11 @@ unsafe extern "C" fn append_frame(_: u32, walk: *mut Walk) -> i64 {
 
 /// Appends a frame by the code object that was copied, and says whether it can be read.
 #[inline(always)]
-fn read_frame(recorder: &mut Recorder, python: &Interpreter, key: &FrameKey, code: Code) -> bool {
+fn read_frame(recorder: &mut Recorder, python: &Interpreter, code: Code) -> bool {
     let function: u64 = recorder.field(python.code_qualname);
     let table: u64 = recorder.field(python.code_linetable);
     let first: u32 = recorder.field(python.code_firstlineno);
-    let line = line_of(recorder, python, table, first, key.instruction);
+    let line = line_of(recorder, python, table, first, code.instruction);
     let begin = recorder.size();
     let file = append_name(recorder, python, tag::FRAME_FILE, MAX_FILE, code.file, line);
     if file == UNREADABLE {
@@ -257,9 +235,7 @@ fn read_frame(recorder: &mut Recorder, python: &Interpreter, key: &FrameKey, cod
     }
     // What is cut is marked in each record; what could not be read perhaps can be the next time.
     if code.version != 0 && line != 0 && file | function == WHOLE {
-        // SAFETY: a value of a map.
-        let known = unsafe { &*recorder.known_frame(begin, code) };
-        let _ = FRAMES.insert(key, known, 0);
+        recorder.know_frame(begin, code);
     }
     true
 }

@@ -1,13 +1,15 @@
 //! The record: one event as the probes lay it out.
 
 /// Version of the layout. User space refuses any other.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 /// Bytes of a [`Record`] without its texts.
 pub const RECORD_SIZE: usize = size_of::<Record>();
 /// Longest text, bytes.
 pub const TEXT_MAX: usize = 4096;
 /// Number of families that are counted apart.
 pub const FAMILIES: usize = 6;
+/// Bytes of the ring buffer.
+pub const RING_BYTES: u32 = 8 << 20;
 /// Bytes of unread records at which the probes wake a waiting reader. Below it the reader polls: a
 /// wake-up per event costs more than the event.
 pub const WAKE_BYTES: u64 = 256 * 1024;
@@ -60,7 +62,7 @@ pub struct Record {
     pub bytes: u64,
     /// Inode number.
     pub inode: u64,
-    /// Start of the other process.
+    /// Start of the other process; of a write, when the file was first written to.
     pub other_start_ns: u64,
     /// Thread group of the other process.
     pub other_tgid: u32,
@@ -116,7 +118,7 @@ pub const CREDENTIALS_SIZE: usize = size_of::<Credentials>();
 pub mod has {
     #![expect(
         missing_docs,
-        reason = "each is named after the field of the record it stands for"
+        reason = "each but one is named after the field of the record it stands for"
     )]
     pub const FLAGS: u32 = 1;
     pub const BYTES: u32 = 1 << 1;
@@ -131,6 +133,8 @@ pub mod has {
     pub const FAMILY: u32 = 1 << 10;
     pub const SOCKTYPE: u32 = 1 << 11;
     pub const CREATED: u32 = 1 << 12;
+    /// [`super::Record::other_start_ns`] is when the file was first written to.
+    pub const SINCE: u32 = 1 << 13;
 }
 
 /// Bits of [`Record::incomplete`], the same numbers as `pyti_trace::event::Incomplete`.
@@ -163,7 +167,8 @@ pub mod tag {
     pub const ASKED: u16 = 3;
     /// The target's path, or its directory where [`TARGET_NAME`] follows.
     pub const TARGET: u16 = 4;
-    /// Last component of the target.
+    /// Last component of the target. Where no [`TARGET`] stands before it, and none is marked as
+    /// unreadable, its directory is that of [`PATH`].
     pub const TARGET_NAME: u16 = 5;
     /// Arguments, NUL after each.
     pub const ARGV: u16 = 6;
@@ -273,6 +278,8 @@ pub struct Written {
     pub unseen: u32,
     /// What the last refused write returned.
     pub refused: i64,
+    /// When it was first written to, nanoseconds of boot time.
+    pub since_ns: u64,
     /// What the file has there, as it was written last.
     pub sample: [u8; SAMPLE],
     /// The path when it was first written to, where it has room here. An entry is copied when it is

@@ -22,20 +22,20 @@ use aya_ebpf::helpers::generated::{
     bpf_ringbuf_query,
 };
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, RingBuf};
+use aya_ebpf::maps::RingBuf;
 use pyti_trace_ebpf::{
-    AFTER_LINE_TABLE, MAX_BLOCK, MAX_LINE_TABLE, RECORD_SIZE, Record, TEXT_MAX, TextHead, VERSION,
-    WAKE_BYTES, kind,
+    AFTER_LINE_TABLE, MAX_BLOCK, MAX_LINE_TABLE, RECORD_SIZE, RING_BYTES, Record, TEXT_MAX,
+    TextHead, VERSION, WAKE_BYTES, kind,
 };
 
 use copies::KnownThread;
-pub use frames::{Code, KnownFrame};
-pub use slots::slot_key;
-use slots::{find_slot, is_held, own_slot, set_process, slot_at};
+pub use frames::Code;
+pub use slots::free_slot;
+use slots::{find_slot, give_back, is_held, own_slot, set_process, slot_at};
 
 use crate::kernel::{Ptr, current, load, offset};
 use crate::lost::{count_lost, count_missing, count_overwritten};
-use crate::track::{COUNTERS, ids, tracked};
+use crate::track::{COUNTERS, ids, tracked, watching};
 use crate::view::{is_foreign, unresolved};
 
 /// A text may begin at this offset of the slot's record at the latest.
@@ -46,14 +46,15 @@ const TEXTS: usize = LAST_TEXT + size_of::<TextHead>() + TEXT_MAX - RECORD_SIZE;
 const SCRATCH: usize = (MAX_LINE_TABLE + 8 + AFTER_LINE_TABLE) / 8;
 /// Words of a block: any of its bytes may begin one.
 const BLOCK: usize = (MAX_BLOCK + 1) / 8 + 1;
-/// No record is held. (A new slot is all zeroes.)
+/// No record is held.
 const NOTHING: u32 = 0;
 
 /// Where a record is filled: in the thread's slot, in one for what happens while that one is held, or
-/// in its process's for an execution. Numbers, since the verifier's global functions take no others.
-pub const OF_THREAD: u32 = 0;
-const NESTED: u32 = 1;
-const OF_EXEC: u32 = 2;
+/// in its process's for an execution: an exec closes files on its way, which are events too, and may
+/// change its thread's id. Numbers, since the verifier's global functions take no others.
+pub const OF_THREAD: u32 = 1;
+const NESTED: u32 = 2;
+pub const OF_EXEC: u32 = 3;
 
 /// How much of something was appended, for the same reason as a number: nothing is missing,
 pub const WHOLE: u32 = 0;
@@ -69,6 +70,8 @@ const BPF_RB_AVAIL_DATA: u64 = 0;
 /// A record in the making.
 #[repr(C)]
 pub struct Slot {
+    /// Whose it is: see [`slots`].
+    owner: u64,
     /// One more than the kind that is held here for another hook, or [`NOTHING`].
     held: u32,
     /// Which of the places this is. Read from here each time: what the verifier does not know it does
@@ -86,22 +89,9 @@ pub struct Slot {
     block: [u64; BLOCK],
 }
 
-/// One slot per thread that made an event, freed with the thread; and one more while it needs it.
-#[map]
-pub static SLOTS: HashMap<u64, Slot> = HashMap::with_max_entries(1024, 0);
-
-/// Executions in progress, by thread group: an exec closes files on its way, which are events too,
-/// and may change its thread's id.
-#[map]
-pub static EXECS: HashMap<u32, Slot> = HashMap::with_max_entries(128, 0);
-
-/// A new slot is a copy of this one.
-#[map]
-static EMPTY: Array<Slot> = Array::with_max_entries(1, 0);
-
 /// Records on their way to user space.
 #[map]
-static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 
 /// A record that the running thread fills.
 #[derive(Clone)]
@@ -132,19 +122,37 @@ impl Recorder {
         Some(Self::fill(slot, kind))
     }
 
+    /// Whether the running process is tracked; sooner known of one that has made an event.
+    #[inline(always)]
+    pub fn watches() -> bool {
+        own_slot().is_some() || watching()
+    }
+
+    /// The running thread's slot, where its process is tracked and there is room.
+    #[inline(always)]
+    fn slot_of_thread() -> Option<*mut Slot> {
+        if let Some(slot) = own_slot() {
+            return Some(slot);
+        }
+        let process = tracked(ids().0)?;
+        let slot = slot_at(OF_THREAD)?;
+        set_process(slot, process);
+        Some(slot)
+    }
+
+    /// Room that nobody else has, for what is no part of a record: see [`Recorder::scratch`].
+    #[inline(always)]
+    pub fn scratch_of_thread() -> Option<*mut u64> {
+        let slot = Self::slot_of_thread()?;
+        // SAFETY: a value of the map.
+        Some(unsafe { (&raw mut (*slot).scratch).cast() })
+    }
+
     /// Begins a record that another hook of the same call emits: that one counts it as lost where it
     /// does not find it.
     #[inline(always)]
     pub fn hold(kind: u16) -> Option<Self> {
-        let slot = match own_slot() {
-            Some(slot) => slot,
-            None => {
-                let process = tracked(ids().0)?;
-                let slot = slot_at(OF_THREAD)?;
-                set_process(slot, process);
-                slot
-            }
-        };
+        let slot = Self::slot_of_thread()?;
         let held = u32::from(kind) + 1;
         // SAFETY: a value of the map, this thread's own.
         unsafe {
@@ -374,16 +382,12 @@ impl Recorder {
     #[inline(always)]
     pub fn emit(self, kind: u16, result: i64) {
         self.hand_over(kind, result);
-        let (tgid, tid) = ids();
-        match self.place() {
-            OF_EXEC => {
-                let _ = EXECS.remove(tgid);
-            }
-            NESTED => {
-                let _ = SLOTS.remove(slot_key(tid, NESTED));
-            }
+        let place = self.place();
+        if place == OF_THREAD {
             // SAFETY: a value of the map, this thread's own.
-            _ => unsafe { (*self.slot).held = NOTHING },
+            unsafe { (*self.slot).held = NOTHING };
+        } else {
+            give_back(place);
         }
     }
 

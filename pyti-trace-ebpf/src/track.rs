@@ -1,11 +1,10 @@
 //! Whom the probes watch: the processes of the stage's trees.
 
-use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{HashMap, PerCpuArray};
 use pyti_trace_ebpf::{CpuCounters, Process};
 
-use crate::kernel::{current, process_key};
+use crate::kernel::{current, load, offset, process_key};
 
 /// Tracked processes by thread group. The loader enters the first; fork does the others.
 #[map]
@@ -18,9 +17,11 @@ pub static COUNTERS: PerCpuArray<CpuCounters> = PerCpuArray::with_max_entries(1,
 /// Thread group and thread that run now.
 #[inline(always)]
 pub fn ids() -> (u32, u32) {
-    // SAFETY: has no preconditions.
-    let id = unsafe { bpf_get_current_pid_tgid() };
-    ((id >> 32) as u32, id as u32)
+    let task = current();
+    (
+        load(task, offset!(task_tgid)),
+        load(task, offset!(task_pid)),
+    )
 }
 
 /// The running process, if it is tracked. The loader does not know when the first one started.

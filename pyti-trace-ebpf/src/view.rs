@@ -10,12 +10,17 @@ use crate::kernel::{Ptr, current, inner, load, offset, peek};
 
 /// The tree: mount namespace and root. All zeroes until the stage's first program is executed.
 #[repr(C)]
-#[derive(Clone, Copy)]
 struct View {
     namespace: usize,
     mount: usize,
     dentry: usize,
+    /// Mounts that were found in the namespace, the first ones. None is let go while the stage runs: that
+    /// takes rights over the namespace, which nobody in the stage has.
+    mounts: [usize; KNOWN_MOUNTS],
 }
+
+/// Mounts that are known: that of /tmp, that of the home directory, and some.
+const KNOWN_MOUNTS: usize = 4;
 
 #[map]
 static VIEW: Array<View> = Array::with_max_entries(1, 0);
@@ -23,25 +28,21 @@ static VIEW: Array<View> = Array::with_max_entries(1, 0);
 /// Above it a pointer to a mount namespace stands for one of the kernel's own mounts (fs/mount.h).
 const ERRORS: usize = usize::MAX - 4096;
 
-#[inline(always)]
-fn now() -> View {
-    let task = current();
-    let root = inner(load(task, offset!(task_fs)), offset!(fs_root));
-    View {
-        namespace: load(load(task, offset!(task_nsproxy)), offset!(nsproxy_mnt)),
-        mount: load(root, offset!(path_mnt)),
-        dentry: load(root, offset!(path_dentry)),
-    }
-}
-
 /// Remembers the tree of the running process, where none is known yet.
 #[inline(always)]
 pub fn learn() {
     if let Some(view) = VIEW.get_ptr_mut(0) {
+        let task = current();
+        let root = inner(load(task, offset!(task_fs)), offset!(fs_root));
+        let mount = load(root, offset!(path_mnt));
+        let dentry = load(root, offset!(path_dentry));
+        let namespace = load(load(task, offset!(task_nsproxy)), offset!(nsproxy_mnt));
         // SAFETY: a value of the map; the first program of a stage runs alone.
         unsafe {
             if (*view).namespace == 0 {
-                *view = now();
+                (*view).mount = mount;
+                (*view).dentry = dentry;
+                (*view).namespace = namespace;
             }
         }
     }
@@ -50,38 +51,54 @@ pub fn learn() {
 /// Whether a `struct path` is seen by another root, or lies on a mount of another tree.
 #[inline(always)]
 pub fn is_foreign(path: Ptr) -> bool {
-    let Some(view) = VIEW.get_ptr(0) else {
+    let Some(view) = VIEW.get_ptr_mut(0) else {
         return false;
     };
     // SAFETY: a value of the map, written once.
-    let view = unsafe { *view };
-    if view.namespace == 0 {
+    let (namespace, mount, dentry) = unsafe { ((*view).namespace, (*view).mount, (*view).dentry) };
+    if namespace == 0 {
         return false;
     }
     let root = inner(load(current(), offset!(task_fs)), offset!(fs_root));
-    let mount: usize = load(path, offset!(path_mnt));
-    load::<usize>(root, offset!(path_dentry)) != view.dentry
-        || load::<usize>(root, offset!(path_mnt)) != view.mount
+    let on: usize = load(path, offset!(path_mnt));
+    load::<usize>(root, offset!(path_dentry)) != dentry
+        || load::<usize>(root, offset!(path_mnt)) != mount
         // Most files lie on the mount that the root lies on, of which all is known.
-        || mount != view.mount && is_foreign_mount(mount, view.namespace)
+        || on != mount && is_foreign_mount(view, on)
 }
 
 /// Whether a mount, by its address, is of another tree than the one that the stage began with.
 #[inline(always)]
 pub fn is_on_foreign(mount: Ptr) -> bool {
-    let Some(view) = VIEW.get_ptr(0) else {
+    let Some(view) = VIEW.get_ptr_mut(0) else {
         return false;
     };
     // SAFETY: a value of the map, written once.
-    let namespace = unsafe { (*view).namespace };
-    namespace != 0 && is_foreign_mount(mount as usize, namespace)
+    let is_known = unsafe { (*view).namespace != 0 };
+    is_known && is_foreign_mount(view, mount as usize)
 }
 
 #[inline(always)]
-fn is_foreign_mount(mount: usize, namespace: usize) -> bool {
-    let mount = mount.wrapping_sub(offset!(mount_mnt)) as Ptr;
+fn is_foreign_mount(view: *mut View, on: usize) -> bool {
+    // SAFETY: a value of the map.
+    let (mounts, namespace) = unsafe { (&mut (*view).mounts, (*view).namespace) };
+    for known in mounts.iter() {
+        if *known == on {
+            return false;
+        }
+    }
+    let mount = on.wrapping_sub(offset!(mount_mnt)) as Ptr;
     let of = peek::<usize>(mount, offset!(mount_ns));
-    of != namespace && of < ERRORS
+    if of != namespace {
+        return of < ERRORS;
+    }
+    for known in mounts {
+        if *known == 0 {
+            *known = on;
+            break;
+        }
+    }
+    false
 }
 
 /// What marks a text as a mere name, by what marks it as unreadable.

@@ -4,7 +4,9 @@
 //! The first bytes are those of the file, as they were written last: who writes the body first and the
 //! head over it at the end shows the head.
 
-use aya_ebpf::helpers::generated::{bpf_d_path, bpf_probe_read_kernel, bpf_probe_read_user};
+use aya_ebpf::helpers::generated::{
+    bpf_d_path, bpf_ktime_get_boot_ns, bpf_probe_read_kernel, bpf_probe_read_user,
+};
 use aya_ebpf::macros::{fentry, fexit, lsm, map};
 use aya_ebpf::maps::{Array, HashMap};
 use aya_ebpf::programs::{FEntryContext, FExitContext, LsmContext};
@@ -12,15 +14,15 @@ use pyti_trace_ebpf::{
     SAMPLE, SHORT_PATH, TEXT_MAX, WriteKey, Written, has, incomplete, kind, tag,
 };
 
+use crate::entry::{BPF_NOEXIST, EEXIST};
 use crate::file::set_inode;
 use crate::kernel::{Ptr, inner, is_backing, is_internal, load, offset, peek};
-use crate::lost::count_lost;
+use crate::lost::{count_lost, count_missing};
 use crate::memory::S_IFREG;
 use crate::network::S_IFMT;
-use crate::process::{BPF_NOEXIST, EEXIST};
 use crate::recorder::Recorder;
 use crate::repeat::{UIO_MAXIOV, repeat};
-use crate::track::{ids, tracked};
+use crate::track::ids;
 use crate::user::{in_32_bit_call, read};
 use crate::view::is_foreign;
 
@@ -40,11 +42,7 @@ static WRITTEN: HashMap<WriteKey, Written> = HashMap::with_max_entries(MAX_WRITT
 #[map]
 static LONG_PATHS: HashMap<WriteKey, [u8; TEXT_MAX]> = HashMap::with_max_entries(MAX_WRITTEN, 0);
 
-/// A new entry is a copy of this one.
-#[map]
-static UNWRITTEN: Array<Written> = Array::with_max_entries(1, 0);
-
-/// And so is a long path.
+/// A long path is put into a copy of this.
 #[map]
 static NO_PATH: Array<[u8; TEXT_MAX]> = Array::with_max_entries(1, 0);
 
@@ -119,8 +117,7 @@ pub fn write_mark(ctx: FEntryContext) -> i32 {
     if ctx.arg::<u32>(1) & MAY_WRITE == 0 {
         return 0;
     }
-    let (tgid, _) = ids();
-    if tracked(tgid).is_none() {
+    if !Recorder::watches() {
         return 0;
     }
     let file: Ptr = ctx.arg(0);
@@ -128,7 +125,7 @@ pub fn write_mark(ctx: FEntryContext) -> i32 {
     if load::<u16>(inode, offset!(inode_mode)) & S_IFMT != S_IFREG || is_backing(file) {
         return 0;
     }
-    let key = write_key(file as u64, tgid);
+    let key = write_key(file as u64, ids().0);
     let identity = identity(inode);
     let before = WRITTEN.get_ptr(key);
     // SAFETY: a value of the map.
@@ -143,24 +140,36 @@ pub fn write_mark(ctx: FEntryContext) -> i32 {
         count_lost(kind::WRITE);
         forget(before, key);
     }
-    if let Some(unwritten) = UNWRITTEN.get(0)
-        && WRITTEN.insert(key, unwritten, BPF_NOEXIST) == Err(EEXIST)
-    {
-        // Another thread was first.
-        return 0;
-    }
-    let Some(entry) = WRITTEN.get_ptr_mut(key) else {
-        count_lost(kind::WRITE);
+    // What is in the scratch is copied at once: nothing is looked for again, and nobody sees half of it.
+    let Some(entry) = Recorder::scratch_of_thread() else {
+        count_missing(kind::WRITE);
         return 0;
     };
+    let entry = entry.cast::<Written>();
     let path = inner(file, offset!(file_path));
-    // SAFETY: a value of the map.
-    unsafe { (*entry).inode = identity };
+    // SAFETY: the scratch is longer, which the verifier checks; a helper without preconditions.
+    unsafe {
+        (*entry).bytes = 0;
+        (*entry).inode = identity;
+        (*entry).sample_at = 0;
+        (*entry).sample_len = 0;
+        (*entry).incomplete = if is_foreign(path) {
+            incomplete::PATH_UNRESOLVED
+        } else {
+            0
+        };
+        (*entry).unseen = 0;
+        (*entry).refused = 0;
+        (*entry).since_ns = bpf_ktime_get_boot_ns();
+    }
     // close() passes no hook where the kernel may be asked for a path: it is asked here.
     keep_path(entry, key, path);
-    if is_foreign(path) {
-        // SAFETY: as above.
-        unsafe { (*entry).incomplete = incomplete::PATH_UNRESOLVED };
+    // SAFETY: a value of a map.
+    let entry: &Written = unsafe { &*entry };
+    let made = WRITTEN.insert(key, entry, BPF_NOEXIST);
+    // Else another thread was first.
+    if made.is_err() && made != Err(EEXIST) {
+        count_lost(kind::WRITE);
     }
     0
 }
@@ -399,6 +408,8 @@ fn written(file: Ptr) -> i32 {
         return 0;
     }
     let Some(mut recorder) = Recorder::begin(kind::WRITE) else {
+        // It was counted as lost, and is not to be again when the file goes away.
+        forget(entry, key);
         return 0;
     };
     let (path, path_len) = kept_path(entry, key);
@@ -411,6 +422,8 @@ fn written(file: Ptr) -> i32 {
     // SAFETY: a value of the map.
     let result = unsafe {
         recorder.mark((*entry).incomplete);
+        recorder.record().other_start_ns = (*entry).since_ns;
+        recorder.record().has |= has::SINCE;
         let len = (*entry).sample_len;
         if (*entry).bytes > 0 {
             recorder.record().bytes = (*entry).bytes;

@@ -41,12 +41,10 @@ pub fn write_count_uring(ctx: FEntryContext) -> i32 {
     let from: u64 = peek(request, offset!(io_rw_addr));
     let asked: u32 = peek(request, offset!(io_rw_len));
     let later = written == EIOCBQUEUED;
-    // Of a ring of 32 bits, whose array is another, this reads addresses that there are none of. How
-    // the call came here says nothing: the ring was set up by another one.
     let buffers = Buffers {
         from,
         many: operation == IORING_OP_WRITEV,
-        of_32_bits: false,
+        of_32_bits: is_of_32_bits(request),
     };
     let (written, at) = if later {
         (buffers.bytes(u64::from(asked)), position)
@@ -60,6 +58,15 @@ pub fn write_count_uring(ctx: FEntryContext) -> i32 {
         return 0;
     }
     buffers.count(file, written, at)
+}
+
+/// Whether a request's ring was set up by a call of 32 bits, whose structures it then takes: how the
+/// call came here that this runs in says nothing.
+#[inline(always)]
+fn is_of_32_bits(request: Ptr) -> bool {
+    let bit = offset!(ring_compat_bit);
+    let word: u32 = peek(peek_ptr(request, offset!(io_ring)), bit / 32 * 4);
+    word >> (bit % 32) & 1 != 0
 }
 
 /// Counts and samples what io_submit was asked to write: what came of it an interrupt may tell, later.

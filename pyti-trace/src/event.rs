@@ -10,8 +10,8 @@ pub use credentials::{CREDENTIAL_NAMES, CredentialChange, Credentials, Ids};
 
 /// Version of [`Event`]'s meaning. Stored beside the events; readers refuse a newer one. Version 2
 /// brought the Python stacks, version 3 all ids and capabilities of a change of credentials, and
-/// results that are not known.
-pub const SCHEMA_VERSION: u32 = 3;
+/// results that are not known, version 4 when a write began.
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// What happened. The names are those that rules, reports and the store use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -19,7 +19,8 @@ pub const SCHEMA_VERSION: u32 = 3;
 pub enum Kind {
     /// A file was opened, or an open failed.
     Open,
-    /// A file was written to; one event per open file, when it is closed.
+    /// A file was written to; one event per open file, when it is closed. When it was first written to,
+    /// [`Event::since_ns`] says.
     Write,
     /// A file or directory was renamed.
     Rename,
@@ -205,7 +206,7 @@ pub struct ProcessKey {
 pub struct Event {
     /// What happened.
     pub kind: Kind,
-    /// When, in nanoseconds since boot (`CLOCK_BOOTTIME`).
+    /// When, in nanoseconds since boot (`CLOCK_BOOTTIME`); of what takes time, its end.
     pub time_ns: u64,
     /// The CPU that recorded it.
     pub cpu: u32,
@@ -232,6 +233,9 @@ pub struct Event {
     /// What is cut or missing.
     pub incomplete: Incomplete,
 
+    /// When what the event tells began, on the same clock as [`Self::time_ns`]: of a write when the file
+    /// was first written to. See [`Self::began_ns`].
+    pub since_ns: Option<u64>,
     /// Resolved absolute path of the object (file kinds, exec's executable, memfd name, unix socket).
     pub path: Option<String>,
     /// Path as it was asked for; a unix address that begins at the working directory. What was done, of
@@ -319,6 +323,7 @@ impl Event {
             comm: String::new(),
             result: 0,
             incomplete: Incomplete::default(),
+            since_ns: None,
             path: None,
             asked: None,
             target: None,
@@ -352,6 +357,13 @@ impl Event {
         let known = !self.incomplete.contains(Incomplete::RESULT_UNKNOWN);
         known.then_some(self.result)
     }
+
+    /// When it began: [`Event::since_ns`], or [`Event::time_ns`] where nothing says that it was earlier.
+    #[must_use]
+    pub fn began_ns(&self) -> u64 {
+        let since_ns = self.since_ns.unwrap_or(self.time_ns);
+        since_ns.min(self.time_ns)
+    }
 }
 
 /// A result that is not known is null. What else is `None` is left out.
@@ -373,8 +385,8 @@ impl Serialize for Event {
         always!(kind time_ns cpu seq process tid parent tree uid caps comm);
         map.serialize_entry("result", &self.outcome())?;
         always!(incomplete);
-        where_some!(path asked target flags mode created bytes dev inode nlink data argv env cwd);
-        where_some!(other exit_code signal fds family socktype addr port creds python);
+        where_some!(since_ns path asked target flags mode created bytes dev inode nlink data);
+        where_some!(argv env cwd other exit_code signal fds family socktype addr port creds python);
         map.end()
     }
 }

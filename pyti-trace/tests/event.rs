@@ -37,6 +37,7 @@ fn json_keeps_every_field() {
         comm: "comm".into(),
         result: -15,
         incomplete: Incomplete::ESCAPED | Incomplete::PATH_RACED,
+        since_ns: Some(7),
         path: Some("path".into()),
         asked: Some("asked".into()),
         target: Some("target".into()),
@@ -73,12 +74,22 @@ fn json_keeps_every_field() {
     assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), event);
 }
 
+/// What began after its end did not.
+#[test]
+fn an_event_began_when_it_says_and_not_after_its_end() {
+    let mut event = Event::new(Kind::Write, PROCESS, 9);
+    for (since_ns, began_ns) in [(None, 9), (Some(4), 4), (Some(9), 9), (Some(u64::MAX), 9)] {
+        event.since_ns = since_ns;
+        assert_eq!(event.began_ns(), began_ns, "{since_ns:?}");
+    }
+}
+
 #[test]
 fn what_is_none_is_left_out() {
     let event = Event::new(Kind::Tamper, PROCESS, 1);
     let json = serde_json::to_value(&event).unwrap();
     assert_eq!(json["result"], 0);
-    assert_eq!(json.get("path"), None);
+    assert_eq!((json.get("path"), json.get("since_ns")), (None, None));
 }
 
 /// A refused call whose refusal nobody saw must not read as a success.

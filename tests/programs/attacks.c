@@ -1,9 +1,11 @@
 /* Attacks what watches it, as an ordinary user can: the agent, its probes, their buffers, its port and its
- * resources. Says what came of each attempt, a line each on standard output,
+ * resources; most of it once more as root of a user namespace, in steps that begin with "u-". Says what came
+ * of each attempt, a line each on standard output,
  *
  *     STEP RESULT NUMBER TEXT
  *
- * RESULT is what the system call returned, or a negative errno. The doing thread is named after the step.
+ * RESULT is what the system call returned, or a negative errno. The doing thread is named after the step,
+ * so a step has 15 letters at most.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -27,15 +29,24 @@
 /* More files than the probes remember of those that are written to and not closed. */
 #define FILES 1500
 
+/* What the names of steps begin with. */
+static const char *where = "";
+
+static void try(const char *step) {
+    char name[32];
+    snprintf(name, sizeof name, "%s%s", where, step);
+    begin(name);
+}
+
 static void say(const char *step, long result, long number, const char *text) {
-    printf("%s %ld %ld %s\n", step, result, number, *text ? text : "-");
+    printf("%s%s %ld %ld %s\n", where, step, result, number, *text ? text : "-");
     fflush(stdout);
     begin("attacks");
 }
 
 #define TRY(step, call)                \
     do {                               \
-        begin(step);                   \
+        try(step);                     \
         long result_ = call;           \
         say(step, result_, 0, "");     \
     } while (0)
@@ -93,7 +104,7 @@ static void probes(void) {
         union bpf_attr attr = {0};
         if (commands[i].command == BPF_MAP_CREATE)
             attr.map_type = BPF_MAP_TYPE_ARRAY, attr.key_size = attr.value_size = 4, attr.max_entries = 1;
-        begin(commands[i].step);
+        try(commands[i].step);
         long result = got(syscall(SYS_bpf, commands[i].command, &attr, sizeof attr));
         say(commands[i].step, result, commands[i].command, "");
     }
@@ -115,8 +126,7 @@ static void probes(void) {
     say("symbols", 0, shown, "");
 }
 
-static void resources(void) {
-    char name[64], page[4096];
+static void out_of_reach(void) {
     TRY("port", opened("/dev/vport0p1", O_RDWR));
     TRY("port-node", got(mknod(PLACE "/port", S_IFCHR | 0600, makedev(241, 1))));
     TRY("memory-node", opened("/dev/mem", O_RDWR));
@@ -124,6 +134,11 @@ static void resources(void) {
     TRY("cgroup", opened("/sys/fs/cgroup/cgroup.procs", O_WRONLY));
     TRY("limits", opened("/sys/fs/cgroup/stage/memory.max", O_WRONLY));
     TRY("sysctl", opened("/proc/sys/kernel/unprivileged_bpf_disabled", O_WRONLY));
+}
+
+/* What is the package's own. */
+static void resources(void) {
+    char name[64], page[4096];
     memset(page, 'x', sizeof page);
     begin("fill");
     int fd = open("/dev/shm/fill", O_CREAT | O_WRONLY, 0600);
@@ -195,12 +210,65 @@ static void buffers(void) {
     waitpid(child, NULL, 0);
 }
 
+static void text_to(const char *path, const char *text) {
+    int fd = open(path, O_WRONLY);
+    (void)!write(fd, text, strlen(text));
+    close(fd);
+}
+
+/* All capabilities, a mount table and a network of its own. */
+static long enter(void) {
+    char map[32];
+    int uid = getuid(), gid = getgid();
+    long result = got(unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET));
+    snprintf(map, sizeof map, "0 %d 1", uid);
+    text_to("/proc/self/uid_map", map);
+    text_to("/proc/self/setgroups", "deny");
+    snprintf(map, sizeof map, "0 %d 1", gid);
+    text_to("/proc/self/gid_map", map);
+    return result;
+}
+
+/* File systems that show the kernel's own. Of the probes' one, each mount may be empty; a control group of
+ * one's own shows its files, which are root's. */
+static void mounts(void) {
+    mkdir(PLACE "/mount", 0755);
+    TRY("mount-trace", got(mount("none", PLACE "/mount", "tracefs", 0, NULL)));
+    TRY("mount-cgroup", got(mount("none", PLACE "/mount", "cgroup2", 0, NULL)));
+    TRY("new-cgroup", got(unshare(CLONE_NEWCGROUP)));
+    TRY("mount-own", got(mount("none", PLACE "/mount", "cgroup2", 0, NULL)));
+    TRY("own-limit", opened(PLACE "/mount/memory.max", O_WRONLY));
+    TRY("own-procs", opened(PLACE "/mount/cgroup.procs", O_WRONLY));
+    TRY("own-group", got(mkdir(PLACE "/mount/more", 0755)));
+    mkdir(PLACE "/bpf", 0755);
+    TRY("mount-bpf", got(mount("none", PLACE "/bpf", "bpf", 0, NULL)));
+}
+
+static void as_root_inside(void) {
+    where = "u-";
+    TRY("enter", enter());
+    say("user", getuid(), 0, "");
+    processes();
+    probes();
+    out_of_reach();
+    mounts();
+    say("end", 0, 0, "");
+}
+
 int main(void) {
     if (!alone()) return 2;
     mkdir(PLACE, 0755);
     processes();
     probes();
+    out_of_reach();
     resources();
+    /* Before there are descriptors to inherit. */
+    pid_t child = fork();
+    if (!child) {
+        as_root_inside();
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
     buffers();
     say("end", 0, 0, "");
     return 0;

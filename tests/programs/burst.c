@@ -37,15 +37,20 @@ static double now(void) {
 
 static void work(unsigned long *count, double end, const char *absent, int number) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    char directory[64];
+    char directory[64], file[64];
     snprintf(directory, sizeof directory, "/tmp/burst-%d", number);
+    snprintf(file, sizeof file, "/tmp/burst-written-%d", number);
     int null = open("/dev/null", O_RDONLY);
     count[FILES]++;
     for (unsigned long round = 0; now() < end; round++) {
         for (int i = 0; i < 24; i++) (void)!open(absent, O_RDONLY);
         mkdir(directory, 0700);
         rmdir(directory);
-        count[FILES] += 26;
+        /* What is written is kept by the probes until it is closed. */
+        int written = open(file, O_CREAT | O_WRONLY, 0600);
+        (void)!write(written, "burst", 5);
+        close(written);
+        count[FILES] += 28;
         dup2(null, 0);
         kill(getppid(), SIGURG);
         count[PROCESSES] += 2;
@@ -56,8 +61,12 @@ static void work(unsigned long *count, double end, const char *absent, int numbe
         count[NETWORK] += 3;
         close(memfd_create("burst", 0));
         void *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        /* A change to what can be executed is held until its result is known; one to what cannot is no event. */
+        mprotect(map, 4096, PROT_READ | PROT_WRITE);
+        mprotect(map, 4096, PROT_READ | PROT_EXEC);
+        mprotect(map, 4096, PROT_READ | PROT_WRITE);
         munmap(map, 4096);
-        count[MEMORY] += 2;
+        count[MEMORY] += 3;
         union bpf_attr attr = {0};
         syscall(SYS_bpf, BPF_MAP_LOOKUP_ELEM, &attr, sizeof attr);
         count[TAMPERING]++;

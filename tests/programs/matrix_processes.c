@@ -257,17 +257,19 @@ static long pass(int fd) {
 }
 
 /* A shell on a socket begins with this. In a child, which keeps its own descriptors. */
-#define DUP_TO(road, old, fields, call)                                                     \
-    do {                                                                                    \
-        fflush(stdout);                                                                     \
-        pid_t child = fork();                                                               \
-        if (!child) {                                                                       \
-            announce();                                                                     \
-            DO("dup", road, call, "fds=%d:0\tfamily=%d\tsocktype=%d%s", old, AF_INET, SOCK_STREAM, fields); \
-            _exit(0);                                                                       \
-        }                                                                                   \
-        wait_for(child);                                                                    \
+#define DUP_AS(road, call, ...)             \
+    do {                                    \
+        fflush(stdout);                     \
+        pid_t child = fork();               \
+        if (!child) {                       \
+            announce();                     \
+            DO("dup", road, call, __VA_ARGS__); \
+            _exit(0);                       \
+        }                                   \
+        wait_for(child);                    \
     } while (0)
+#define DUP_TO(road, old, fields, call) \
+    DUP_AS(road, call, "fds=%d:0\tfamily=%d\tsocktype=%d%s", old, AF_INET, SOCK_STREAM, fields)
 #define DUP(road, old, call) DUP_TO(road, old, "\taddr=127.0.0.1:2100", call)
 
 static int peer;
@@ -314,11 +316,14 @@ static int dups(void) {
     peer = socket(AF_INET, SOCK_STREAM, 0);
     if (bind(listener, (struct sockaddr *)&a, sizeof a) || listen(listener, 5) || connect(peer, (struct sockaddr *)&a, sizeof a))
         return 5;
+    close(0);
+    if (open(DIR "written-over", O_CREAT | O_WRONLY, 0644) != 0)
+        return 6;
     DUP("dup2", peer, got(dup2(peer, 0)));
     DUP("dup3", peer, got(dup3(peer, 0, 0)));
     DUP("int80", peer, int80(63, peer, 0));
     DUP("int80-dup3", peer, int80(330, peer, 0, 0));
-    DUP("dup2-written", peer, ({ close(0); (void)!write(open(DIR "written-over", O_CREAT | O_WRONLY, 0644), "x", 1); got(dup2(peer, 0)); }));
+    DUP("dup2-written", peer, ({ (void)!write(0, "x", 1); got(dup2(peer, 0)); }));
     DUP("dup-after-close", -1, (close(0), got(dup(peer))));
     DUP("int80-dup", -1, (close(0), int80(41, peer)));
     DUP("fcntl", -1, (close(0), got(fcntl(peer, F_DUPFD, 0))));
@@ -329,6 +334,8 @@ static int dups(void) {
     dup_shared();
     DUP_TO("socket", -1, "", (close(0), got(socket(AF_INET, SOCK_STREAM, 0))));
     DUP_TO("accept", -1, "", (close(0), got(accept4(listener, NULL, NULL, 0))));
+    DUP_AS("pipe", ({ int ends[2]; close(0); got(pipe(ends)); }), "fds=-1:0\tmode=%d", S_IFIFO | 0600);
+    DUP_AS("open", ({ close(0); got(open("/dev/null", O_RDONLY)); }), "fds=-1:0\tmode=%d", S_IFCHR | 0666);
     return !(in_child(dup_in_thread) && in_child(dup_absent));
 }
 

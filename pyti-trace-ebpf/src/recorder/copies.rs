@@ -9,7 +9,7 @@ use pyti_trace_ebpf::MAX_BLOCK;
 use super::Recorder;
 use crate::kernel::Ptr;
 
-/// What does not change from one stack of a thread to the next. (All zeroes: nothing is known.)
+/// What does not change from one stack of a thread to the next.
 #[repr(C)]
 pub struct KnownThread {
     /// Address of its `PyThreadState`, as found before.
@@ -17,6 +17,15 @@ pub struct KnownThread {
     /// Its number in its own PID namespace.
     pub number: u32,
     pad: u32,
+}
+
+impl KnownThread {
+    /// Nothing is known.
+    pub const UNKNOWN: Self = Self {
+        state: 0,
+        number: 0,
+        pad: 0,
+    };
 }
 
 impl Recorder {

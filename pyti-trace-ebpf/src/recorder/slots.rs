@@ -1,26 +1,70 @@
 //! Which slot the running hook fills, and whose it is.
+//!
+//! Slots lie in an array, which the kernel finds its way in without a call. A thread's lies at the
+//! thread's number, as far as that goes: only where another one lies there already it lies elsewhere.
 
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap};
 use pyti_trace_ebpf::Process;
 
-use super::{EMPTY, EXECS, NOTHING, OF_EXEC, OF_THREAD, SLOTS, Slot};
+use super::copies::KnownThread;
+use super::{NOTHING, OF_EXEC, OF_THREAD, Slot};
+use crate::entry::BPF_NOEXIST;
 use crate::kernel::{current, process_key};
+use crate::repeat::repeat;
 use crate::track::ids;
 
-/// Key of a thread's slot.
+/// Slots: one per thread that made an event, freed with the thread; and one more while it needs it.
+const SLOT_COUNT: u32 = 1024;
+/// Places that are tried for a slot.
+const TRIES: u32 = 64;
+/// From one of them to the next: odd, so that they are all different.
+const STRIDE: u32 = 167;
+/// In the place of the key: the slot is nobody's.
+const NOBODY: u64 = 0;
+
+#[map]
+static SLOTS: Array<Slot> = Array::with_max_entries(SLOT_COUNT, 0);
+
+/// Which slots are somebody's, by whom. Two that want the same one want it here, where only one of them
+/// makes the entry.
+#[map]
+static TAKEN: HashMap<u32, u64> = HashMap::with_max_entries(SLOT_COUNT, 0);
+
+/// The slots that do not lie at the number of who has them.
+#[map]
+static ELSEWHERE: HashMap<u64, u32> = HashMap::with_max_entries(SLOT_COUNT, 0);
+
+/// Key of the slot of a thread, or of a process where an execution is recorded. Never 0: no place is.
 #[inline(always)]
-pub fn slot_key(tid: u32, place: u32) -> u64 {
-    u64::from(place) << 32 | u64::from(tid)
+fn slot_key(number: u32, place: u32) -> u64 {
+    u64::from(place) << 32 | u64::from(number)
+}
+
+/// Number that the running thread has the slot of this place by.
+#[inline(always)]
+fn number_at(place: u32) -> u32 {
+    let (tgid, tid) = ids();
+    if place == OF_EXEC { tgid } else { tid }
+}
+
+/// The slot with this key, and its index.
+#[inline(always)]
+fn find(number: u32, place: u32) -> Option<(*mut Slot, u32)> {
+    let key = slot_key(number, place);
+    let mut index = number % SLOT_COUNT;
+    // SAFETY: a value of the map.
+    if unsafe { (*SLOTS.get_ptr(index)?).owner } != key {
+        // SAFETY: a value of the map.
+        index = unsafe { *ELSEWHERE.get_ptr(key)? };
+    }
+    Some((SLOTS.get_ptr_mut(index)?, index))
 }
 
 /// The running thread's slot of this place, or its process's, if there is one.
 #[inline(always)]
 pub(super) fn find_slot(place: u32) -> Option<*mut Slot> {
-    let (tgid, tid) = ids();
-    if place == OF_EXEC {
-        EXECS.get_ptr_mut(tgid)
-    } else {
-        SLOTS.get_ptr_mut(slot_key(tid, place))
-    }
+    Some(find(number_at(place), place)?.0)
 }
 
 /// The same; a new one where there is none and there is room.
@@ -29,17 +73,87 @@ pub(super) fn slot_at(place: u32) -> Option<*mut Slot> {
     if let Some(slot) = find_slot(place) {
         return Some(slot);
     }
-    let empty = EMPTY.get(0)?;
-    let (tgid, tid) = ids();
-    let _ = if place == OF_EXEC {
-        EXECS.insert(tgid, empty, 0)
-    } else {
-        SLOTS.insert(slot_key(tid, place), empty, 0)
+    take_slot(place);
+    find_slot(place)
+}
+
+/// A search for a slot that is nobody's.
+#[repr(C)]
+struct Search {
+    key: u64,
+    /// The place that is tried next; in the end the one that was found.
+    index: u32,
+    /// Not 0: one was found.
+    found: u32,
+}
+
+unsafe extern "C" fn try_slot(_: u32, search: *mut Search) -> i64 {
+    // SAFETY: `take_slot` gives it its own.
+    let search = unsafe { &mut *search };
+    if TAKEN.insert(search.index, search.key, BPF_NOEXIST).is_ok() {
+        search.found = 1;
+        return 1;
+    }
+    search.index = (search.index + STRIDE) % SLOT_COUNT;
+    0
+}
+
+/// Takes a slot for the running thread, or its process, where there is room. A function that the verifier
+/// looks at once, whoever calls it, as those in `python`.
+#[unsafe(no_mangle)]
+extern "C" fn take_slot(place: u32) -> u32 {
+    let number = number_at(place);
+    let key = slot_key(number, place);
+    let first = number % SLOT_COUNT;
+    let mut search = Search {
+        key,
+        index: first,
+        found: 0,
     };
-    let slot = find_slot(place)?;
+    repeat(TRIES, try_slot, &mut search);
+    // SAFETY: a local; the compiler does not see that the loop writes it.
+    let (index, found) = unsafe {
+        (
+            core::ptr::read_volatile(&raw const search.index),
+            core::ptr::read_volatile(&raw const search.found),
+        )
+    };
+    if found == 0 {
+        return 0;
+    }
+    let is_known = index == first || ELSEWHERE.insert(key, index, 0).is_ok();
+    let Some(slot) = SLOTS.get_ptr_mut(index).filter(|_| is_known) else {
+        let _ = TAKEN.remove(index);
+        return 0;
+    };
+    // SAFETY: a value of the map, this thread's own from here on.
+    unsafe {
+        (*slot).held = NOTHING;
+        (*slot).place = place;
+        (*slot).known = KnownThread::UNKNOWN;
+        (*slot).owner = key;
+    }
+    1
+}
+
+/// Gives the running thread's slot of this place back.
+#[inline(always)]
+pub(super) fn give_back(place: u32) {
+    free_slot(number_at(place), place);
+}
+
+/// Frees the slot of a thread, or of a process, if it has one.
+#[inline(always)]
+pub fn free_slot(number: u32, place: u32) {
+    let Some((slot, index)) = find(number, place) else {
+        return;
+    };
+    if index != number % SLOT_COUNT {
+        let _ = ELSEWHERE.remove(slot_key(number, place));
+    }
     // SAFETY: a value of the map.
-    unsafe { (*slot).place = place };
-    Some(slot)
+    unsafe { (*slot).owner = NOBODY };
+    let _ = TAKEN.remove(index);
 }
 
 /// Whether a record is held in a slot for another hook.

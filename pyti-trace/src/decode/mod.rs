@@ -132,6 +132,7 @@ impl Fields<'_> {
             comm,
             result: self.u64(offset_of!(Record, result)).cast_signed(),
             incomplete,
+            since_ns: has(has::SINCE).then(|| self.u64(offset_of!(Record, other_start_ns))),
             path: None,
             asked: None,
             target: None,
@@ -300,6 +301,22 @@ impl<'a> Texts<'a> {
             *incomplete |= Incomplete::PATH_UNREADABLE;
         } else if !self.walked.is_empty() && event.path.is_none() {
             event.path = Some(walked(&self.walked, incomplete));
+        }
+        // Not told again where it is the same.
+        if self.target_name.is_some()
+            && event.target.is_none()
+            && !incomplete.contains(Incomplete::TARGET_UNREADABLE)
+        {
+            event.target.clone_from(&event.path);
+            for (of_path, of_target) in [
+                (Incomplete::PATH_TRUNCATED, Incomplete::TARGET_TRUNCATED),
+                (Incomplete::PATH_UNREADABLE, Incomplete::TARGET_UNREADABLE),
+                (Incomplete::PATH_UNRESOLVED, Incomplete::TARGET_UNRESOLVED),
+            ] {
+                if incomplete.contains(of_path) {
+                    *incomplete |= of_target;
+                }
+            }
         }
         for (name, whole) in [
             (self.path_name, &mut event.path),

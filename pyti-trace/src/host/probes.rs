@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::wrap::paragraph;
 use crate::event::Family;
-use crate::loader::{Refused, Tracer, kind, name};
+use crate::loader::{Refused, Tracer, asked_before, kind, name};
 use crate::names::family_name;
 
 /// Columns of a reason that still has its hooks behind it, and not below.
@@ -30,6 +30,9 @@ pub(super) struct Probes {
     /// What is not known of the attached hooks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) doubt: Option<&'static str>,
+    /// LSMs that the kernel asks before it calls LSM probes, which do not see what those refuse. `None`: not
+    /// known.
+    asked_before_bpf: Option<Vec<String>>,
 }
 
 /// Something to see.
@@ -54,7 +57,17 @@ impl Probes {
         );
         Self {
             doubt: tracer.doubt(),
-            ..probes
+            ..probes.behind(asked_before())
+        }
+    }
+
+    /// Behind these LSMs, which matter only to LSM probes.
+    fn behind(self, lsms: Option<Vec<String>>) -> Self {
+        let prefix = format!("{}/", kind(Attach::Lsm));
+        let any = self.attached.iter().any(|name| name.starts_with(&prefix));
+        Self {
+            asked_before_bpf: if any { lsms } else { Some(Vec::new()) },
+            ..self
         }
     }
 
@@ -102,6 +115,23 @@ impl Probes {
             unseen,
             seen_in_part,
             doubt: None,
+            asked_before_bpf: Some(Vec::new()),
+        }
+    }
+
+    /// What LSM probes do not see, since another LSM was asked before, and refused.
+    pub(super) fn hidden(&self) -> Option<String> {
+        match self.asked_before_bpf.as_deref() {
+            Some([]) => None,
+            Some(names) => Some(format!(
+                "this kernel asks other LSMs before it calls LSM probes, which do not see what those refuse: {}",
+                names.join(", ")
+            )),
+            None => Some(
+                "whether this kernel asks other LSMs before it calls LSM probes is not known; they do not see what \
+                 those refuse"
+                    .to_owned(),
+            ),
         }
     }
 
@@ -311,6 +341,29 @@ mod tests {
     #[test]
     fn nothing_refused_is_nothing_said() {
         assert_eq!(said(|_| None), "");
+    }
+
+    #[test]
+    fn what_other_lsms_refuse_is_hidden_from_lsm_probes() {
+        let hidden = |probes: Probes, names: Option<&[&str]>| {
+            let names = names.map(|names| names.iter().map(ToString::to_string).collect());
+            probes.behind(names).hidden()
+        };
+        let all = Probes::none_refused;
+        assert_eq!(hidden(all(), Some(&[])), None);
+        let told = hidden(all(), Some(&["landlock", "apparmor"])).unwrap();
+        assert!(told.ends_with("refuse: landlock, apparmor"), "{told}");
+        let told = hidden(all(), None).unwrap();
+        assert!(told.contains("is not known"), "{told}");
+        // Nobody is kept from seeing anything where there are no such probes.
+        let fexit = || Probes::new(vec!["fexit/do_filp_open".to_owned()], vec![], vec![]);
+        assert_eq!(hidden(fexit(), None), None);
+        assert_eq!(hidden(fexit(), Some(&["apparmor"])), None);
+        let json = serde_json::to_value(all().behind(Some(vec!["apparmor".to_owned()])));
+        assert_eq!(
+            json.unwrap()["asked_before_bpf"],
+            serde_json::json!(["apparmor"])
+        );
     }
 
     #[test]

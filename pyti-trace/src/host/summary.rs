@@ -160,6 +160,7 @@ impl Summary<'_> {
             ));
         }
         warnings.extend(self.probes.doubt.map(str::to_owned));
+        warnings.extend(self.probes.hidden());
         warnings
     }
 }

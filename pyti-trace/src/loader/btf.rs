@@ -78,9 +78,17 @@ impl<'a> Btf<'a> {
         Ok(btf)
     }
 
-    /// Offset in bytes of `structure.field`, also where the field lies in an anonymous member.
+    /// Offset in bytes of `structure.field`, also where the field lies in an anonymous member; in bits of
+    /// `structure.field in bits`; bytes of the structure of `sizeof structure`.
     pub fn offset(&self, path: &'static str) -> Result<u32, LoadError> {
-        let (structure, field) = path.split_once('.').ok_or(LoadError::Field(path))?;
+        if let Some(structure) = path.strip_prefix("sizeof ") {
+            return self.size(structure).ok_or(LoadError::Field(path));
+        }
+        let (name, in_bits) = match path.strip_suffix(" in bits") {
+            Some(name) => (name, true),
+            None => (path, false),
+        };
+        let (structure, field) = name.split_once('.').ok_or(LoadError::Field(path))?;
         let id = self
             .by_name
             .get(structure.as_bytes())
@@ -88,7 +96,9 @@ impl<'a> Btf<'a> {
         let bits = self
             .member(*id, field.as_bytes(), MAX_DEPTH)?
             .ok_or(LoadError::Field(path))?;
-        if bits % 8 == 0 {
+        if in_bits {
+            Ok(bits)
+        } else if bits % 8 == 0 {
             Ok(bits / 8)
         } else {
             Err(LoadError::Field(path))
@@ -212,6 +222,8 @@ mod tests {
         assert_eq!(btf.offset("outer.a").unwrap(), 0);
         assert_eq!(btf.offset("outer.b").unwrap(), 4);
         assert_eq!(btf.offset("outer.d").unwrap(), 8);
+        assert_eq!(btf.offset("outer.d in bits").unwrap(), 64);
+        assert_eq!(btf.offset("sizeof outer").unwrap(), 12);
         assert_eq!(btf.size("outer"), Some(12));
         assert_eq!(btf.size("inner"), None);
     }
@@ -227,6 +239,10 @@ mod tests {
         assert!(matches!(
             btf.offset("inner.a"),
             Err(LoadError::Field("inner.a"))
+        ));
+        assert!(matches!(
+            btf.offset("sizeof inner"),
+            Err(LoadError::Field("sizeof inner"))
         ));
     }
 

@@ -17,6 +17,9 @@ use crate::text::escape_within;
 const ACTIVE: &str = "/sys/kernel/security/lsm";
 /// The one that calls programs.
 const BPF: &str = "bpf";
+/// Those that are asked nothing of what LSM programs here are asked: security/commoncap.c, and the lists of hooks
+/// in security/lockdown and security/yama.
+const ASIDE: [&str; 3] = ["capability", "lockdown", "yama"];
 /// Characters shown of the names.
 const MAX_NAMES: usize = 200;
 
@@ -110,6 +113,22 @@ impl Lsm {
     }
 }
 
+/// The LSMs that the kernel asks before it calls LSM programs: where one refuses, no program is called. `None`
+/// where the list cannot be read, or has no `bpf`.
+#[must_use]
+pub fn asked_before() -> Option<Vec<String>> {
+    before_bpf(&fs::read_to_string(ACTIVE).ok()?)
+}
+
+fn before_bpf(names: &str) -> Option<Vec<String>> {
+    let names: Vec<&str> = names.trim().split(',').collect();
+    let bpf = names.iter().position(|name| *name == BPF)?;
+    let before = names.into_iter().take(bpf);
+    let before = before.filter(|name| !ASIDE.contains(name));
+    let shown = before.map(|name| escape_within(name, MAX_NAMES));
+    Some(shown.collect())
+}
+
 /// Runs of [`CALLED`] and of [`WITNESS`]; `None` where it is not attached or the kernel does not say.
 type Runs = [Option<u64>; 2];
 
@@ -169,6 +188,26 @@ mod tests {
         }
         for names in ["", "\n"] {
             assert_eq!(Lsm::of_names(names), Lsm::Unknown, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn who_is_asked_before_bpf() {
+        let cases: [(&str, &[&str]); 4] = [
+            ("bpf,landlock,apparmor", &[]),
+            ("lockdown,capability,yama,bpf,apparmor\n", &[]),
+            (
+                "lockdown,capability,landlock,yama,apparmor,bpf,ima",
+                &["landlock", "apparmor"],
+            ),
+            ("capability,selinux\u{1b},bpf\n", &["selinux\\u{1b}"]),
+        ];
+        for (names, before) in cases {
+            let told = before_bpf(names).expect("bpf is among them");
+            assert_eq!(told, before, "{names}");
+        }
+        for names in ["", "capability,landlock", "ebpf,bpf2"] {
+            assert_eq!(before_bpf(names), None, "{names}");
         }
     }
 

@@ -14,12 +14,14 @@ use std::os::fd::{AsFd as _, AsRawFd, RawFd};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
 use aya::{Ebpf, EbpfLoader, Endianness, Pod};
 use pyti_trace_ebpf::{
-    CpuCounters, HOOKS, Hook, Interpreter, MISSING, OFFSET_PATHS, Pages, Process, WriteKey, Written,
+    CpuCounters, HOOKS, Hook, Interpreter, MISSING, OFFSET_PATHS, Pages, Process, RING_BYTES,
+    WriteKey, Written,
 };
 
 pub use self::attach::{Refused, kind, name};
 pub use self::error::LoadError;
 use self::lsm::Lsm;
+pub use self::lsm::asked_before;
 pub use self::python::interpreter;
 pub use self::timing::Timing;
 use crate::event::{Counters, Family, FamilyCounters};
@@ -279,15 +281,17 @@ impl Tracer {
         self.tracked.keys().filter_map(Result::ok).collect()
     }
 
-    /// Hands every record that is ready to `each`, and says how many there were. A record is whole
-    /// and a multiple of 8 bytes; [`crate::decode`] reads them, one after the other.
-    pub fn drain(&mut self, mut each: impl FnMut(&[u8])) -> usize {
-        let mut count = 0;
-        while let Some(record) = self.events.next() {
+    /// Hands every record that is ready to `each`. A record is whole and a multiple of 8 bytes;
+    /// [`crate::decode`] reads them, one after the other. No more than the ring buffer holds: who writes
+    /// as fast as this reads must not keep it for ever.
+    pub fn drain(&mut self, mut each: impl FnMut(&[u8])) {
+        let mut bytes = 0;
+        while bytes < RING_BYTES as usize
+            && let Some(record) = self.events.next()
+        {
+            bytes += record.len();
             each(&record);
-            count += 1;
         }
-        count
     }
 
     /// What the probes have counted, summed over CPUs, where nobody whom they watch is left. Files that

@@ -171,9 +171,10 @@ fn of_words(words: &[u64], runtime: u64, code_start: u64) -> Option<Interpreter>
     })
 }
 
-/// How much of a structure holds all of these words; `None` where the probes have no room for it.
-fn bytes_of<const WORDS: usize>(offsets: [u64; WORDS]) -> Option<u64> {
-    let bytes = offsets.into_iter().max()?.checked_add(8)?;
+/// How much of a structure holds all of these fields, none of which crosses a word's border, in whole
+/// words: what is left over is copied byte by byte. `None` where the probes have no room for it.
+fn bytes_of<const FIELDS: usize>(offsets: [u64; FIELDS]) -> Option<u64> {
+    let bytes = offsets.into_iter().max()?.checked_add(8)? & !7;
     (bytes <= MAX_BLOCK as u64).then_some(bytes)
 }
 
@@ -203,7 +204,7 @@ mod tests {
         assert_eq!((found.bytes_size, found.bytes_value), (65, 66));
         assert_eq!((found.text_state, found.text_ascii_size), (68, 70));
         let bytes = [found.thread_bytes, found.frame_bytes, found.code_bytes];
-        assert_eq!(bytes, [27 + 8, 33 + 8, 39 + 8]);
+        assert_eq!(bytes, [32, 40, 40]);
     }
 
     #[test]
@@ -211,7 +212,7 @@ mod tests {
         let mut words = words();
         words[37] = MAX_BLOCK as u64 - 8;
         let found = of_words(&words, 1, 1).expect("there is room");
-        assert_eq!(found.code_bytes, MAX_BLOCK as u64);
+        assert_eq!(found.code_bytes, MAX_BLOCK as u64 - 7);
         for (word, offset) in [
             (37, MAX_BLOCK as u64 - 7),
             (37, u64::MAX),

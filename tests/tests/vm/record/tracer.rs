@@ -38,6 +38,11 @@ fn vm_pyti_trace_sees_what_the_agent_sees() {
     assert_eq!(summary["probes"]["refused"], json!([]));
     // Where securityfs is not mounted, it has tried whether they are called.
     assert_eq!(summary["probes"]["doubt"], Value::Null);
+    // Which ones come before bpf only the list says. Lockdown is asked nothing that the probes hear.
+    let (_, listed) = parse(&back.part("listed"));
+    let before = |summary: &Value| summary["probes"]["asked_before_bpf"].clone();
+    assert_eq!(before(&summary), Value::Null);
+    assert_eq!(before(&listed), json!(["landlock"]));
     let events: Vec<Event> = events
         .into_iter()
         .map(|event| serde_json::from_value(event).expect("no event"))
@@ -238,7 +243,8 @@ fn tracer() -> PathBuf {
     directory.join("pyti-trace")
 }
 
-/// The stage as its ordinary user has it, under `pyti-trace`; what came of it goes to the second disk.
+/// The stage as its ordinary user has it, under `pyti-trace`, and one more command where the kernel's list of
+/// LSMs can be read; what came of it goes to the second disk.
 fn script_of(spec: &StageSpec) -> String {
     let quoted = |word: &str| shlex::try_quote(word).expect("a NUL").into_owned();
     let mut script = String::from("cd /root\n");
@@ -261,7 +267,13 @@ fn script_of(spec: &StageSpec) -> String {
     for word in &spec.argv {
         _ = write!(script, " {}", quoted(word));
     }
-    script
-        .push_str(" >said 2>errors\necho $? >status\ntar -cf /dev/vdb events said errors status\n");
+    script.push_str(
+        " >said 2>errors
+echo $? >status
+mount -t securityfs securityfs /sys/kernel/security
+/mnt/pyti-trace --format json --output listed -- true >>errors 2>&1
+tar -cf /dev/vdb events said errors status listed
+",
+    );
     script
 }

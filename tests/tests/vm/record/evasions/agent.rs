@@ -1,18 +1,72 @@
-//! Attacks on the agent, its probes, their buffers, its port and its resources.
+//! Attacks on the agent, its probes, their buffers, its port and its resources: by an ordinary user, and by
+//! root of a user namespace, who is nobody for what lies outside of it.
 
 use pyti_tests::guest;
 use pyti_trace::event::{Family, Kind};
 
 use super::Case;
 
-pub const GROUPS: &[fn(&mut Case<'_>)] =
-    &[signals, traces, probes, port_and_limits, buffers, accounts];
+pub const GROUPS: &[fn(&mut Case<'_>)] = &[as_user, as_root_inside, buffers, accounts];
+
+/// What steps begin with that are tried in a user namespace.
+const INSIDE: &str = "u-";
 
 const EPERM: i64 = -1;
 const ENOSPC: i64 = -28;
 
+fn as_user(case: &mut Case<'_>) {
+    // Besides it there is the shell.
+    signals(case, "", 1);
+    traces(case, "");
+    probes(case, "");
+    port_and_limits(case, "");
+    own(case);
+}
+
+/// The same with all capabilities of a namespace, a mount table and a network of its own.
+fn as_root_inside(case: &mut Case<'_>) {
+    let (entered, ..) = case.said("u-enter");
+    let (user, ..) = case.said("u-user");
+    let changes = case.by("u-enter", Kind::Creds);
+    case.check(
+        (entered, user) == (0, 0) && changes.len() == 1 && changes[0].outcome() == Some(0),
+        format!("the namespace gave {entered}, user {user}: {changes:?}"),
+    );
+    // And the one that forked it.
+    signals(case, INSIDE, 2);
+    traces(case, INSIDE);
+    probes(case, INSIDE);
+    port_and_limits(case, INSIDE);
+    mounts(case);
+    case.said("u-end");
+}
+
+/// File systems that show what is the kernel's may not be mounted, or show nothing that may be changed.
+fn mounts(case: &mut Case<'_>) {
+    for step in ["u-mount-trace", "u-mount-cgroup"] {
+        let (result, ..) = case.said(step);
+        case.check(result == EPERM, format!("{step} gave {result}"));
+        tampers(case, step, "sb_mount", None, EPERM);
+        tampers(case, step, "capable", Some(21), EPERM);
+    }
+    // Whether these may be mounted is the kernel's affair.
+    for step in ["u-mount-own", "u-mount-bpf"] {
+        let (result, ..) = case.said(step);
+        tampers(case, step, "sb_mount", None, result);
+    }
+    for step in ["u-own-limit", "u-own-procs"] {
+        cannot_open(case, step);
+    }
+    let (mounted, ..) = case.said("u-mount-own");
+    let (made, ..) = case.said("u-own-group");
+    case.check(
+        mounted < 0 || made < 0,
+        format!("a control group was made in what was mounted ({mounted}): {made}"),
+    );
+}
+
 /// The first process of the PID namespace is the agent's: nobody may end, stop or wake it.
-fn signals(case: &mut Case<'_>) {
+fn signals(case: &mut Case<'_>, at: &str, most: u64) {
     let mut targets = vec![];
     for (step, number) in [
         ("kill", 9),
@@ -22,6 +76,7 @@ fn signals(case: &mut Case<'_>) {
         ("sigqueue", 9),
         ("pidfd-signal", 9),
     ] {
+        let step = &format!("{at}{step}");
         let (result, ..) = case.said(step);
         case.check(result == EPERM, format!("{step} gave {result}"));
         let events = case.by(step, Kind::Signal);
@@ -34,16 +89,19 @@ fn signals(case: &mut Case<'_>) {
     }
     targets.dedup();
     case.check(targets.len() == 1, format!("signals to {targets:?}"));
-    let (_, others, _) = case.said("processes");
-    case.check(others <= 1, format!("{others} processes besides the shell"));
-    let (_, descriptors, _) = case.said("descriptors");
+    let (_, others, _) = case.said(&format!("{at}processes"));
+    case.check(
+        others <= most,
+        format!("{others} processes, {most} of its own"),
+    );
+    let (_, descriptors, _) = case.said(&format!("{at}descriptors"));
     case.check(descriptors == 0, format!("{descriptors} open at its start"));
-    let (nice, ..) = case.said("nice");
+    let (nice, ..) = case.said(&format!("{at}nice"));
     case.check(nice < 0, "the program came before the agent");
 }
 
 /// Nobody may look into it or write to it.
-fn traces(case: &mut Case<'_>) {
+fn traces(case: &mut Case<'_>, at: &str) {
     for step in [
         "pidfd-getfd",
         "ptrace-attach",
@@ -51,6 +109,7 @@ fn traces(case: &mut Case<'_>) {
         "vm-read",
         "vm-write",
     ] {
+        let step = &format!("{at}{step}");
         let (result, ..) = case.said(step);
         case.check(result < 0, format!("{step} gave {result}"));
         let events = case.by(step, Kind::Ptrace);
@@ -62,7 +121,7 @@ fn traces(case: &mut Case<'_>) {
 }
 
 /// Nobody may read, find or unload the probes.
-fn probes(case: &mut Case<'_>) {
+fn probes(case: &mut Case<'_>, at: &str) {
     for step in [
         "bpf-next-prog",
         "bpf-next-map",
@@ -74,6 +133,7 @@ fn probes(case: &mut Case<'_>) {
         "bpf-load",
         "bpf-create",
     ] {
+        let step = &format!("{at}{step}");
         let (result, command, _) = case.said(step);
         case.check(result < 0, format!("{step} gave {result}"));
         tampers(case, step, "bpf", Some(command), result);
@@ -86,14 +146,16 @@ fn probes(case: &mut Case<'_>) {
         ("kexec", 22),
         ("kernel-log", 34),
     ] {
+        let step = &format!("{at}{step}");
         let (result, ..) = case.said(step);
         case.check(result < 0, format!("{step} gave {result}"));
         tampers(case, step, "capable", Some(capability), EPERM);
     }
-    let (result, ..) = case.said("debugfs");
-    case.check(result < 0, format!("debugfs gave {result}"));
-    tampers(case, "debugfs", "sb_mount", None, result);
-    let (_, symbols, _) = case.said("symbols");
+    let step = &format!("{at}debugfs");
+    let (result, ..) = case.said(step);
+    case.check(result < 0, format!("{step} gave {result}"));
+    tampers(case, step, "sb_mount", None, result);
+    let (_, symbols, _) = case.said(&format!("{at}symbols"));
     case.check(symbols == 0, format!("{symbols} symbols of probes shown"));
 }
 
@@ -107,8 +169,8 @@ fn tampers(case: &mut Case<'_>, step: &str, asked: &str, flags: Option<u64>, res
     case.check(right, format!("{step}: {events:?}"));
 }
 
-/// The port, the disks, the limits and the settings are out of reach; a full disk is the package's own.
-fn port_and_limits(case: &mut Case<'_>) {
+/// The port, the disks, the limits and the settings are out of reach.
+fn port_and_limits(case: &mut Case<'_>, at: &str) {
     for step in [
         "port",
         "port-node",
@@ -121,13 +183,21 @@ fn port_and_limits(case: &mut Case<'_>) {
         "proc-root",
         "proc-mem",
     ] {
-        let (result, ..) = case.said(step);
-        let events = case.by(step, Kind::Open);
-        case.check(
-            result < 0 && events.len() == 1 && events[0].result == result,
-            format!("{step} gave {result}: {events:?}"),
-        );
+        cannot_open(case, &format!("{at}{step}"));
     }
+}
+
+fn cannot_open(case: &mut Case<'_>, step: &str) {
+    let (result, ..) = case.said(step);
+    let events = case.by(step, Kind::Open);
+    case.check(
+        result < 0 && events.len() == 1 && events[0].result == result,
+        format!("{step} gave {result}: {events:?}"),
+    );
+}
+
+/// A full disk is the package's own, and so is a file.
+fn own(case: &mut Case<'_>) {
     let (result, bytes, _) = case.said("fill");
     let events = case.by("fill", Kind::Write);
     case.check(

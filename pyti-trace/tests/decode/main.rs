@@ -7,6 +7,8 @@ use pyti_trace::decode::{DecodeError, MAX_SIZE, decode, decode_all};
 use pyti_trace::event::{Credentials, Ids, Incomplete, Kind};
 use pyti_trace_ebpf::{MAX_FRAMES, RECORD_SIZE, Record, VERSION, has, incomplete, kind, tag};
 
+mod paths;
+
 /// A record in the making, written field by field as the C layout has it.
 struct Builder {
     bytes: Vec<u8>,
@@ -229,43 +231,11 @@ fn only_numbers_that_are_set_are_believed() {
     assert_eq!(event.nlink, Some(0));
     assert_eq!(event.dev, Some(0));
     assert_eq!(event.flags, None);
-}
-
-#[test]
-fn a_directory_and_a_name_make_a_path() {
-    let bytes = Builder::new(kind::RENAME)
-        .text(tag::PATH, b"/\0")
-        .text(tag::PATH_NAME, b"a\0")
-        .text(tag::TARGET, b"/tmp\0")
-        .text(tag::TARGET_NAME, b"b\0")
-        .build();
-    let (event, _) = decode(&bytes).unwrap();
-    assert_eq!(event.path.as_deref(), Some("/a"));
-    assert_eq!(event.target.as_deref(), Some("/tmp/b"));
-}
-
-#[test]
-fn a_walk_begins_at_the_end() {
-    let bytes = Builder::new(kind::LINK)
-        .text(tag::WALKED, b"file\0")
-        .text(tag::WALKED, b"work\0")
-        .text(tag::WALKED, b"tmp\0")
-        .build();
-    assert_eq!(
-        decode(&bytes).unwrap().0.path.as_deref(),
-        Some("/tmp/work/file")
-    );
-}
-
-#[test]
-fn a_walk_without_its_beginning_is_no_path() {
-    for lack in [incomplete::PATH_TRUNCATED, incomplete::PATH_UNREADABLE] {
-        let mut builder = Builder::new(kind::LINK);
-        builder.set(12, &lack.to_le_bytes());
-        let bytes = builder.text(tag::WALKED, b"file\0").build();
-        let (event, _) = decode(&bytes).unwrap();
-        assert_eq!(event.path, None);
-        assert_eq!(event.incomplete, Incomplete::PATH_UNREADABLE);
+    for (bits, since_ns) in [(has::SINCE, Some(5)), (0, None)] {
+        let mut builder = Builder::new(kind::WRITE).has(bits);
+        builder.set(offset_of!(Record, other_start_ns), &5u64.to_le_bytes());
+        let (event, _) = decode(&builder.build()).unwrap();
+        assert_eq!((event.since_ns, event.other), (since_ns, None));
     }
 }
 
