@@ -176,6 +176,7 @@ impl Writer {
         let inode = event.inode;
         let event = self.object(who, Kind::Write, path);
         event.inode = inode;
+        event.since_ns = Some(event.time_ns - STEP_NS / 2);
         event.bytes = Some(40_000);
         event.data = Some(data.to_vec());
         event.incomplete = Incomplete::DATA_INCOMPLETE;

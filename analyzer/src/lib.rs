@@ -22,6 +22,7 @@
 //! bounded, work per rule is bounded, and all text is escaped before it is printed ([`escape`]).
 
 pub mod facts;
+mod moments;
 pub mod origin;
 pub mod report;
 pub mod rules;

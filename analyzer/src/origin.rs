@@ -10,10 +10,12 @@
 //!    own library. Where no such frame is on a stack that lost its outer ones, nobody knows.
 //! 4. An event without a stack belongs to what the same thread's last stack said, or else to what
 //!    asked for its process's program, which children inherit. What pip starts in Python runs the
-//!    build's code and the package's: of that, nobody knows.
+//!    build's code and the package's: of that, nobody knows. Of what takes time, as a write does, that
+//!    is decided when it begins.
 //! 5. Compilers under `/usr` that somebody else's code starts, were it for the package, are the
-//!    compiler's, and so are those that they start themselves, also through a shell. Any other program that they start, such as one named by a Makefile, is the
-//!    package's. Which program it is, the file that the kernel runs says: see [`Programs`].
+//!    compiler's, and so are those that they start themselves, also through a shell. Any other program
+//!    that they start, such as one named by a Makefile, is the package's. Which program it is, the file
+//!    that the kernel runs says: see [`Programs`].
 //!
 //! A package can write its interpreter's memory and name its files as it likes: an origin tells
 //! where to look, and excuses nothing. No rule and no verdict asks for it.
@@ -23,10 +25,13 @@ use std::collections::{BTreeMap, HashMap};
 use pyti_trace::event::{Event, Frame, Incomplete, Kind, ProcessKey};
 use serde::{Deserialize, Serialize};
 
+use crate::moments::moments;
 use crate::tree::base_name;
 
 mod frames;
 mod programs;
+#[cfg(test)]
+mod tests;
 
 use frames::{innermost, telling};
 use programs::{Programs, is_pip, is_shell, is_toolchain};
@@ -86,7 +91,19 @@ impl Origins {
             processes: HashMap::new(),
             threads: HashMap::new(),
         };
-        let of_events = events.iter().map(|event| deciding.decide(event)).collect();
+        let mut of_events = vec![Origin::Unknown; events.len()];
+        // By event that has begun and not ended.
+        let mut begun: HashMap<usize, Standing> = HashMap::new();
+        for moment in moments(events) {
+            let event = &events[moment.index];
+            if !moment.ends {
+                begun.insert(moment.index, deciding.standing(event));
+                continue;
+            }
+            let standing = begun.remove(&moment.index);
+            let standing = standing.unwrap_or_else(|| deciding.standing(event));
+            of_events[moment.index] = deciding.decide(event, standing);
+        }
         let processes = deciding.processes.into_iter();
         Self {
             work: work.to_owned(),
@@ -148,6 +165,14 @@ impl Behind {
     }
 }
 
+/// What is known of an event before its own stack.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    behind: Behind,
+    /// What the last stack of its thread said.
+    last: Option<Origin>,
+}
+
 struct Deciding<'a> {
     work: &'a str,
     programs: Programs,
@@ -157,10 +182,17 @@ struct Deciding<'a> {
 }
 
 impl Deciding<'_> {
-    fn decide(&mut self, event: &Event) -> Origin {
+    /// What is known now of who is behind the event.
+    fn standing(&mut self, event: &Event) -> Standing {
         let parent = self.processes.get(&event.parent).copied();
         let entry = self.processes.entry(event.process);
-        let behind = *entry.or_insert(parent.unwrap_or(Behind::new(Origin::Harness)));
+        Standing {
+            behind: *entry.or_insert(parent.unwrap_or(Behind::new(Origin::Harness))),
+            last: self.threads.get(&(event.process, event.tid)).copied(),
+        }
+    }
+
+    fn decide(&mut self, event: &Event, Standing { behind, last }: Standing) -> Origin {
         if behind.started_by_package {
             return Origin::Package;
         }
@@ -179,10 +211,7 @@ impl Deciding<'_> {
             {
                 Origin::Unknown
             }
-            None => {
-                let last = self.threads.get(&thread).copied();
-                last.unwrap_or(behind.origin)
-            }
+            None => last.unwrap_or(behind.origin),
         };
         if event.kind == Kind::Exec && event.outcome().is_none() && origin != Origin::Package {
             // Whether that program runs from now on nobody knows.
@@ -239,254 +268,5 @@ fn of_program(path: &str, event: &Event, asker: Origin, compiles: bool) -> Behin
             Behind::new(Origin::Unknown)
         }
         other => Behind::new(other),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::frames::of_file;
-    use super::*;
-
-    const WORK: &str = "/home/dev/.cache/build";
-
-    fn frame(file: &str, line: u32, function: &str) -> Frame {
-        Frame {
-            file: file.to_owned(),
-            line: Some(line),
-            function: function.to_owned(),
-        }
-    }
-
-    const BACKEND: &str =
-        "/tmp/pip-build-env-x1/overlay/lib/python3.13/site-packages/setuptools/_distutils/spawn.py";
-    const CORE: &str =
-        "/tmp/pip-build-env-x1/overlay/lib/python3.13/site-packages/setuptools/_distutils/core.py";
-    const SETUP: &str = "/tmp/pip-install-y2/evil_0a1b/setup.py";
-    const SUBPROCESS: &str = "/usr/lib/python3.13/subprocess.py";
-    const PIP: &str = "/usr/lib/python3/dist-packages/pip/_internal/utils/subprocess.py";
-
-    fn in_file(file: &str) -> Frame {
-        frame(file, 1, if file == CORE { "setup" } else { "f" })
-    }
-
-    fn key(tgid: u32) -> ProcessKey {
-        ProcessKey { tgid, start_ns: 1 }
-    }
-
-    fn event(kind: Kind, process: u32, parent: u32, files: &[&str]) -> Event {
-        Event {
-            parent: key(parent),
-            python: (!files.is_empty()).then(|| files.iter().map(|file| in_file(file)).collect()),
-            ..Event::new(kind, key(process), 1)
-        }
-    }
-
-    fn exec(process: u32, parent: u32, words: &[&str], files: &[&str]) -> Event {
-        Event {
-            path: words.first().map(|&word| word.to_owned()),
-            argv: Some(words.iter().map(|&word| word.to_owned()).collect()),
-            ..event(Kind::Exec, process, parent, files)
-        }
-    }
-
-    #[test]
-    fn pip_the_back_end_the_compiler_and_the_package_are_told_apart() {
-        let events = [
-            exec(1, 0, &["/usr/bin/python3.13", "-m", "pip", "install"], &[]),
-            event(Kind::Open, 1, 0, &[]),
-            // pip starts the back end, which runs setup.py in its own process. Before its first
-            // stack nobody knows.
-            exec(2, 1, &["/usr/bin/python3.13", "x.py"], &[SUBPROCESS, PIP]),
-            event(Kind::Open, 2, 1, &[]),
-            event(Kind::Open, 2, 1, &[SETUP, BACKEND]),
-            event(Kind::Write, 2, 1, &[]),
-            exec(
-                3,
-                2,
-                &["/usr/bin/x86_64-linux-gnu-gcc-14"],
-                &[SUBPROCESS, BACKEND, CORE, SETUP, SETUP, BACKEND],
-            ),
-            exec(4, 3, &["/usr/libexec/gcc/x86_64-linux-gnu/14/cc1"], &[]),
-            exec(
-                5,
-                2,
-                &["/usr/bin/dash", "-c", "curl"],
-                &[SUBPROCESS, SETUP, BACKEND],
-            ),
-            event(Kind::Open, 5, 2, &[]),
-            // The package runs pip, or a compiler: it is still the package.
-            exec(6, 5, &["/usr/bin/python3.13", "-m", "pip", "download"], &[]),
-            event(Kind::Open, 6, 5, &[PIP]),
-            exec(7, 5, &["/usr/bin/gcc"], &[]),
-        ];
-        let origins = Origins::new(&events, WORK);
-        let told: Vec<Origin> = (0..events.len()).filter_map(|i| origins.event(i)).collect();
-        use Origin::{BuildRequirement, Compiler, Harness, Installer, Package, Unknown};
-        assert_eq!(
-            told,
-            [
-                Harness,
-                Installer,
-                Installer,
-                Unknown,
-                Package,
-                Package,
-                BuildRequirement,
-                Compiler,
-                Package,
-                Package,
-                Package,
-                Package,
-                Package
-            ]
-        );
-        assert_eq!(origins.process(key(3)), Some(Compiler));
-        assert_eq!(origins.process(key(5)), Some(Package));
-        assert_eq!(origins.counts()[&Package], 7);
-    }
-
-    #[test]
-    fn what_the_package_calls_is_the_packages_but_for_setup() {
-        use Origin::{BuildRequirement, Installer, Package};
-        for (files, whose) in [
-            // distutils.spawn.spawn([...]), by the package.
-            (
-                &[SUBPROCESS, BACKEND, SETUP, BACKEND, PIP][..],
-                Some(Package),
-            ),
-            // A command of the package's own, below setup().
-            (&[BACKEND, SETUP, BACKEND, CORE, SETUP], Some(Package)),
-            (
-                &[SUBPROCESS, BACKEND, CORE, SETUP, SETUP],
-                Some(BuildRequirement),
-            ),
-            // What runs before setup() and what setup() was called from are two things.
-            (&[BACKEND, CORE, SETUP, BACKEND, SETUP], Some(Package)),
-            (&[PIP, SETUP], Some(Package)),
-            (&[SUBPROCESS, PIP], Some(Installer)),
-            (&[SUBPROCESS], None),
-        ] {
-            let stack: Vec<Frame> = files.iter().map(|file| in_file(file)).collect();
-            let told = telling(&stack, WORK).map(|(_, origin)| origin);
-            assert_eq!(told, whose, "{files:?}");
-        }
-    }
-
-    #[test]
-    fn only_the_systems_compilers_are_compilers() {
-        let events = [
-            exec(1, 0, &["/usr/bin/python3.13", "-m", "pip", "install"], &[]),
-            exec(2, 1, &["/usr/bin/ninja"], &[SUBPROCESS, BACKEND]),
-            exec(3, 2, &["/usr/bin/dash", "-c", "c++ x.cc && curl u"], &[]),
-            event(Kind::Write, 3, 2, &[]),
-            exec(4, 3, &["/usr/bin/x86_64-linux-gnu-g++-14"], &[]),
-            // gcc -wrapper /tmp/x
-            exec(5, 4, &["/tmp/x"], &[]),
-            event(Kind::Open, 5, 4, &[]),
-            exec(6, 5, &["/usr/bin/gcc"], &[]),
-            exec(7, 3, &["/usr/bin/curl", "u"], &[]),
-            exec(8, 4, &["/tmp/gcc"], &[]),
-        ];
-        let origins = Origins::new(&events, WORK);
-        let last = |process| origins.process(key(process));
-        use Origin::{Compiler, Package};
-        assert_eq!(
-            (2..=8)
-                .map(|process| last(process).unwrap())
-                .collect::<Vec<_>>(),
-            [
-                Compiler, Package, Compiler, Package, Package, Package, Package
-            ]
-        );
-        assert_eq!(
-            origins.event(3),
-            Some(Package),
-            "what the shell does itself"
-        );
-    }
-
-    #[test]
-    fn a_compiler_is_one_where_the_packages_command_has_setuptools_start_it() {
-        use Origin::{Compiler, Package};
-        let gcc = "/usr/bin/x86_64-linux-gnu-gcc-14";
-        let events = [
-            exec(1, 0, &["/usr/bin/python3.13", "-m", "pip", "install"], &[]),
-            exec(
-                2,
-                1,
-                &[gcc],
-                &[SUBPROCESS, BACKEND, SETUP, BACKEND, CORE, SETUP],
-            ),
-            event(Kind::Write, 2, 1, &[]),
-            exec(3, 2, &["/tmp/wrapper"], &[]),
-            exec(4, 1, &[gcc], &[SUBPROCESS, SETUP]),
-            event(Kind::Write, 4, 1, &[]),
-        ];
-        let origins = Origins::new(&events, WORK);
-        let told: Vec<Origin> = (1..6).filter_map(|i| origins.event(i)).collect();
-        assert_eq!(told, [Package, Compiler, Compiler, Package, Package]);
-    }
-
-    #[test]
-    fn a_stack_that_lost_the_frames_that_tell_tells_nothing() {
-        let cut = Event {
-            incomplete: Incomplete::PYTHON_INCOMPLETE,
-            ..event(Kind::Open, 2, 1, &[SUBPROCESS])
-        };
-        let events = [
-            exec(1, 0, &["/usr/bin/python3.13", "-m", "pip", "install"], &[]),
-            event(Kind::Open, 2, 1, &[SUBPROCESS, PIP]),
-            cut,
-            event(Kind::Open, 2, 1, &[SUBPROCESS]),
-        ];
-        let origins = Origins::new(&events, WORK);
-        let told: Vec<Origin> = (1..4).filter_map(|i| origins.event(i)).collect();
-        use Origin::{Installer, Unknown};
-        assert_eq!(told, [Installer, Unknown, Installer]);
-    }
-
-    #[test]
-    fn who_is_behind_what_may_have_been_executed_is_not_known() {
-        use Origin::{Harness, Installer, Unknown};
-        let pip = ["/usr/bin/python3.13", "-m", "pip", "install"];
-        let after = |result, incomplete| {
-            let exec = Event {
-                result,
-                incomplete,
-                ..exec(1, 0, &pip, &[])
-            };
-            let events = [exec, event(Kind::Open, 1, 0, &[])];
-            Origins::new(&events, WORK).event(1)
-        };
-        assert_eq!(after(0, Incomplete::default()), Some(Installer));
-        assert_eq!(after(-2, Incomplete::default()), Some(Harness));
-        assert_eq!(after(0, Incomplete::RESULT_UNKNOWN), Some(Unknown));
-    }
-
-    #[test]
-    fn files_by_their_places() {
-        use Origin::{BuildRequirement, Harness, Installed, Installer, Package};
-        for (file, whose) in [
-            ("<frozen importlib._bootstrap>", None),
-            (SUBPROCESS, None),
-            (PIP, Some(Installer)),
-            ("<pip-setuptools-caller>", Some(Installer)),
-            (
-                "/usr/lib/python3/dist-packages/setuptools/build_meta.py",
-                Some(BuildRequirement),
-            ),
-            (BACKEND, Some(BuildRequirement)),
-            ("/home/dev/.cache/build/each.py", Some(Harness)),
-            ("/home/dev/.cache/build-evil/each.py", Some(Package)),
-            (
-                "/home/dev/.local/lib/python3.13/site-packages/six.py",
-                Some(Installed),
-            ),
-            (SETUP, Some(Package)),
-            ("<string>", Some(Package)),
-            ("", Some(Package)),
-        ] {
-            assert_eq!(of_file(file, WORK), whose, "{file}");
-        }
     }
 }

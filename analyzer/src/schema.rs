@@ -250,7 +250,7 @@ fields! {
     Tree "tree" Int &KINDS, "the process tree the doer belongs to; 1 is the stage's first";
     Result "result" Result &KINDS, "`ok`, `failed`, a number, or an errno such as `ENOENT`; unknown where nothing tells how a call ended";
     Pid "process.pid" Int &KINDS, "process id in the machine's first PID namespace";
-    ProcessExe "process.exe" Path &KINDS, "program the doing process runs (on exec: before it)";
+    ProcessExe "process.exe" Path &KINDS, "program the doing process runs (on exec: before it; on write: when the file was first written to)";
     ProcessName "process.name" Text &KINDS, "last component of process.exe";
     ProcessArgv "process.argv" TextList &KINDS, "arguments of the doing process";
     AncestorExe "process.ancestor.exe" Path &KINDS, "program of any ancestor of the doer";

@@ -245,6 +245,13 @@ impl Tree {
         (!self.is_deep(key)).then_some(false)
     }
 
+    /// The program that did it: the one that its process ran when the event began, whatever it executes
+    /// before the event ends.
+    #[must_use]
+    pub fn doer(&self, event: &Event) -> Option<&Image> {
+        self.image(event.process, event.began_ns())
+    }
+
     /// A short name for the process at that time: its program's, or its thread's.
     #[must_use]
     pub fn name(&self, key: ProcessKey, time_ns: u64) -> String {
@@ -317,6 +324,44 @@ mod tests {
                 assert_eq!(tree.descends(key(child), key(stranger)), Some(false));
                 assert_eq!(tree.descends(key(root), key(stranger)), Some(false));
             }
+        }
+    }
+
+    /// A child writes to a file that it leaves open, executes the linker, and is killed later.
+    #[test]
+    fn what_was_begun_is_done_by_the_program_that_began_it() {
+        let at = |time_ns, kind, process: u32| Event {
+            parent: key(process - 1),
+            ..Event::new(kind, key(process), time_ns)
+        };
+        let exec = |time_ns, process, path: &str| Event {
+            path: Some(path.to_owned()),
+            ..at(time_ns, Kind::Exec, process)
+        };
+        let write = |since_ns| Event {
+            since_ns,
+            ..at(40, Kind::Write, 71)
+        };
+        let fork = Event {
+            other: Some(key(71)),
+            ..at(20, Kind::Fork, 70)
+        };
+        let events = [
+            exec(10, 70, "/usr/bin/python3"),
+            fork,
+            exec(30, 71, "/usr/bin/ld"),
+            write(Some(25)),
+        ];
+        let tree = Tree::new(&events);
+        for (since_ns, program) in [
+            (Some(25), "python3"),
+            (Some(30), "python3"),
+            (Some(31), "ld"),
+            (Some(50), "ld"),
+            (None, "ld"),
+        ] {
+            let doer = tree.doer(&write(since_ns)).and_then(Image::name);
+            assert_eq!(doer, Some(program), "{since_ns:?}");
         }
     }
 

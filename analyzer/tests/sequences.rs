@@ -39,40 +39,53 @@ fn judge(rules: &RuleSet, events: &[Event]) -> (u64, bool) {
 
 const DROP: &str = "sequence: {by: tree, within: 10s, steps: [{kind: write, as: w}, {kind: exec, where: {path: {same: w.path}}}], unless: [{kind: unlink, where: {path: {same: w.path}}}]}";
 
-/// Write, unlink or exec of a path that is whole or cut, so many seconds after the one before.
+/// Write, unlink or exec of a path that is whole or cut, so many seconds after the one before; a write
+/// began so many seconds before.
 #[derive(Debug, Clone, Copy)]
 struct Act {
     kind: &'static str,
     path: u8,
     cut: bool,
     after_s: u8,
+    since_s: u8,
 }
 
 fn act() -> impl Strategy<Value = Act> {
     let kind = prop::sample::select(vec!["write", "write", "unlink", "exec"]);
-    (kind, 0..4_u8, prop::bool::weighted(0.1), 0..6_u8).prop_map(|(kind, path, cut, after_s)| Act {
-        kind,
-        path,
-        cut,
-        after_s,
-    })
+    let times = (0..6_u8, prop::sample::select(vec![0_u8, 0, 3, 20]));
+    (kind, 0..4_u8, prop::bool::weighted(0.1), times).prop_map(
+        |(kind, path, cut, (after_s, since_s))| Act {
+            kind,
+            path,
+            cut,
+            after_s,
+            since_s,
+        },
+    )
 }
 
 /// By looking at every pair: whether [`DROP`] fires, and whether it cannot decide.
 fn expected(acts: &[Act]) -> (bool, bool) {
     let (mut fired, mut undecided) = (false, false);
-    for (last, exec) in acts.iter().enumerate() {
-        for (first, write) in acts[..last].iter().enumerate() {
-            let between = &acts[first + 1..last];
-            // Each event is a millisecond after the one before, and so much more.
-            let ms: u64 = acts[first + 1..=last]
-                .iter()
-                .map(|act| u64::from(act.after_s) * 1000 + 1)
-                .sum();
-            let called_off = between.iter().any(|act| {
-                act.kind == "unlink" && act.path == write.path && !act.cut && !write.cut
+    // Each event is a millisecond after the one before, and so much more.
+    let ends = acts.iter().scan(1000_u64, |now_ms, act| {
+        *now_ms += u64::from(act.after_s) * 1000 + 1;
+        Some(*now_ms)
+    });
+    let acts: Vec<(u64, &Act)> = ends.zip(acts).collect();
+    for (exec_ms, exec) in &acts {
+        for (end_ms, write) in &acts {
+            if (write.kind, exec.kind) != ("write", "exec") {
+                continue;
+            }
+            let begin_ms = end_ms.saturating_sub(u64::from(write.since_s) * 1000);
+            let called_off = acts.iter().any(|(now_ms, act)| {
+                let between = end_ms < now_ms && now_ms < exec_ms;
+                let same = act.path == write.path && !act.cut && !write.cut;
+                act.kind == "unlink" && between && same
             });
-            if (write.kind, exec.kind) != ("write", "exec") || called_off || ms > 10_000 {
+            let late = exec_ms.saturating_sub(*end_ms) > 10_000;
+            if called_off || late || begin_ms > *exec_ms {
                 continue;
             }
             if exec.cut || write.cut {
@@ -92,9 +105,10 @@ proptest! {
         let mut lines = String::new();
         for act in &acts {
             let Act { kind, path, after_s, .. } = act;
+            let since_s = if *kind == "write" { act.since_s } else { 0 };
             let cut = if act.cut { ", incomplete: PATH_TRUNCATED" } else { "" };
             let object = if *kind == "exec" { format!("[/{path}]") } else { format!("/{path}") };
-            writeln!(lines, "    - {{{kind}: {object}, after: {after_s}s{cut}}}").unwrap();
+            writeln!(lines, "    - {{{kind}: {object}, after: {after_s}s, since: {since_s}s{cut}}}").unwrap();
         }
         let (fired, undecided) = judge(&rules, &events(&rules, &lines));
         prop_assert_eq!((fired > 0, undecided), expected(&acts), "{}", lines);
@@ -129,6 +143,146 @@ fn a_flood_hides_no_sequence() {
     }
     all.extend(exec);
     assert_eq!(judge(&rules, &all), (0, true));
+}
+
+/// A file that is kept open is written to before what happens meanwhile, and after it.
+#[test]
+fn what_happens_while_a_file_is_written_to_comes_before_and_after() {
+    let sequence = |steps: &str| {
+        rules(&format!(
+            "sequence: {{by: tree, within: 10s, steps: [{steps}]}}"
+        ))
+    };
+    let write_first = sequence("{kind: write}, {kind: exec}");
+    let write_last = sequence("{kind: exec}, {kind: write}");
+    for (since, before) in [("0s", 0), ("3ms", 0), ("6ms", 1), ("1m", 1)] {
+        let lines =
+            format!("    - {{exec: [/x]}}\n    - {{write: /a, after: 5ms, since: {since}}}\n");
+        let events = events(&write_first, &lines);
+        assert_eq!(judge(&write_first, &events), (before, false), "{since}");
+        assert_eq!(judge(&write_last, &events), (1, false), "{since}");
+    }
+    // Two that lie over each other come in either order, though both may be the first one.
+    let two = sequence("{kind: write}, {kind: write, where: {path: /a}}");
+    for (since, fired) in [("9ms", 1), ("4ms", 0)] {
+        let lines =
+            format!("    - {{write: /b}}\n    - {{write: /a, after: 5ms, since: {since}}}\n");
+        let both = lines.replace("write: /b", "write: /b, since: 1ms");
+        assert_eq!(judge(&two, &events(&two, &lines)), (1, false), "{since}");
+        assert_eq!(judge(&two, &events(&two, &both)), (1, false), "{since}");
+        let turned = lines.replace("/a", "/c").replace("/b", "/a");
+        assert_eq!(
+            judge(&two, &events(&two, &turned)),
+            (fired, false),
+            "{since}"
+        );
+    }
+    // In the middle it has to have been going on.
+    let program = |path: &str| format!("{{kind: exec, where: {{path: {path}}}}}");
+    let between = sequence(&format!(
+        "{}, {{kind: write}}, {}",
+        program("/a"),
+        program("/b")
+    ));
+    for (programs, fired) in [(["/a", "/b"], 1), (["/b", "/a"], 0)] {
+        let [one, two] = programs;
+        let lines = format!(
+            "    - {{exec: [{one}]}}\n    - {{exec: [{two}]}}\n    - {{write: /x, since: 10ms}}\n"
+        );
+        let events = events(&between, &lines);
+        assert_eq!(judge(&between, &events), (fired, false), "{programs:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_kept_open_is_written_to_whenever_it_matters() {
+    let rules = rules(DROP);
+    for (lines, fired) in [
+        // Long before it is closed, and long after it was opened.
+        ("{exec: [/a]}\n{write: /a, after: 5m, since: 10m}", 1),
+        ("{write: /a, since: 10m}\n{exec: [/a], after: 9s}", 1),
+        ("{write: /a, since: 10m}\n{exec: [/a], after: 11s}", 0),
+        // What is done meanwhile may not be the last that is done to it.
+        ("{unlink: /a}\n{exec: [/a]}\n{write: /a, since: 10ms}", 1),
+        ("{write: /a, since: 10ms}\n{unlink: /a}\n{exec: [/a]}", 0),
+        // Nothing says that it began before.
+        ("{exec: [/a]}\n{write: /a}", 0),
+    ] {
+        let indented: String = lines
+            .lines()
+            .map(|line| format!("    - {line}\n"))
+            .collect();
+        assert_eq!(
+            judge(&rules, &events(&rules, &indented)),
+            (fired, false),
+            "{lines}"
+        );
+    }
+}
+
+/// What calls a sequence off has to lie between its steps, from beginning to end.
+#[test]
+fn a_write_calls_off_what_was_done_before_it_began() {
+    let rules = rules(
+        "sequence: {by: tree, within: 10s, steps: [{kind: write, where: {path: /a}}, {kind: exec}], unless: [{kind: write, where: {path: /b}}]}",
+    );
+    for (lines, fired) in [
+        (
+            "{write: /a}\n{write: /b, after: 5ms, since: 5ms}\n{exec: [/x]}",
+            0,
+        ),
+        (
+            "{write: /a}\n{write: /b, after: 5ms, since: 7ms}\n{exec: [/x]}",
+            1,
+        ),
+        (
+            "{write: /a}\n{exec: [/x], after: 5ms}\n{write: /b, since: 3ms}",
+            1,
+        ),
+    ] {
+        let indented: String = lines
+            .lines()
+            .map(|line| format!("    - {line}\n"))
+            .collect();
+        assert_eq!(
+            judge(&rules, &events(&rules, &indented)),
+            (fired, false),
+            "{lines}"
+        );
+    }
+}
+
+/// Who overwrites many files and closes them one by one overwrote them at once.
+#[test]
+fn what_is_counted_is_counted_from_its_beginning() {
+    let rules = rules("count: {kind: write, by: process, within: 1s, at_least: 3}");
+    for (since, fired) in [("0s", 0), ("500ms", 0), ("4s", 3)] {
+        let later = format!("{{write: /x, after: 2s, since: {since}}}");
+        let lines = format!("    - {{write: /a}}\n    - {later}\n    - {later}\n");
+        assert_eq!(
+            judge(&rules, &events(&rules, &lines)),
+            (fired, false),
+            "{since}"
+        );
+    }
+}
+
+#[test]
+fn a_flood_of_files_that_are_kept_open_hides_no_sequence() {
+    let rules = rules(&DROP.replace("10s", "10m"));
+    let mut all = events(
+        &rules,
+        "    - {open: /x}\n    - {exec: [/tmp/x]}\n    - {write: /tmp/x, since: 5ms}\n",
+    );
+    let write = all[2].clone();
+    for number in 1..50_000 {
+        all.push(Event {
+            path: Some(format!("/tmp/{number}")),
+            time_ns: write.time_ns + number,
+            ..write.clone()
+        });
+    }
+    assert_eq!(judge(&rules, &all), (1, false));
 }
 
 #[test]

@@ -35,6 +35,7 @@ fn events(count: usize) -> Vec<Event> {
         event.time_ns = 1000 + number as u64;
         event.seq = number as u64;
         event.caps = u64::MAX;
+        event.since_ns = (number % 3 == 0).then_some(number as u64);
         event.other = (number % 2 == 0).then_some(ProcessKey {
             tgid: 7,
             start_ns: u64::MAX,

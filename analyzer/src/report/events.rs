@@ -18,7 +18,7 @@ pub fn event_table(events: &[Event], origins: &Origins, started_ns: u64, style: 
             number.to_string(),
             time(event.time_ns.saturating_sub(started_ns)),
             event.process.tgid.to_string(),
-            escape(&tree.name(event.process, event.time_ns)),
+            escape(&tree.name(event.process, event.began_ns())),
             origins.event(number).map_or("", Origin::name).to_owned(),
             escape(&match origins.frame(event) {
                 Some(frame) => format!("{}, by {}", describe(event), place(frame)),

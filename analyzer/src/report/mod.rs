@@ -117,7 +117,7 @@ pub struct Finding {
     pub clauses: Vec<String>,
     /// The processes that did it with their ancestors, each after its parent.
     pub processes: Vec<ProofProcess>,
-    /// The events, in the order of time; the first ones where there are many.
+    /// The events, in the order in which they began; the first ones where there are many.
     pub evidence: Vec<Evidence>,
 }
 
@@ -139,8 +139,11 @@ pub struct ProofProcess {
 pub struct Evidence {
     /// Its number among the stage's events in the order of time, from 0.
     pub index: usize,
-    /// Nanoseconds since the stage started.
+    /// Nanoseconds since the stage started; of what takes time, at its end.
     pub time_ns: u64,
+    /// The same at its beginning, where that is on record: of a write when the file was first written to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_ns: Option<u64>,
     /// What happened.
     pub kind: Kind,
     /// Who did it.

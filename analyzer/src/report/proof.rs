@@ -108,7 +108,7 @@ impl Page {
         let rows = finding.evidence.iter().take(most).map(|evidence| {
             let process = escape_within(&evidence.name, 24);
             vec![
-                time(evidence.time_ns),
+                time(evidence.since_ns.unwrap_or(evidence.time_ns)),
                 format!("#{}", evidence.index),
                 format!("{} {process}", evidence.process.tgid),
                 escape(&match &evidence.python {

@@ -3,30 +3,32 @@
 use pyti_trace::event::{Event, Incomplete, Kind};
 
 use super::places::Places;
+use crate::moments::moments;
 
-/// By event: its object, or a directory above it, was made earlier; `None`: not known.
+/// By event: its object, or a directory above it, was made before the event began; `None`: not known.
 pub(super) fn born(events: &[Event]) -> Vec<Option<bool>> {
     let mut made = Places::default();
     // Made or not, nobody knows.
     let mut maybe = Places::default();
-    events
-        .iter()
-        .map(|event| {
+    let mut born = vec![None; events.len()];
+    for moment in moments(events) {
+        let event = &events[moment.index];
+        if moment.begins {
             let unresolved = event.incomplete.contains(Incomplete::PATH_UNRESOLVED);
-            let born = match event.path.as_deref() {
+            born[moment.index] = match event.path.as_deref() {
                 Some(path) if made.hold(path) => Some(true),
                 Some(path) if unresolved || maybe.hold(path) => None,
                 None if event.incomplete.contains(Incomplete::PATH_UNREADABLE) => None,
                 _ => Some(false),
             };
-            match makes(event) {
-                Some((path, true)) => made.insert(path),
-                Some((path, false)) => maybe.insert(path),
-                None => {}
-            }
-            born
-        })
-        .collect()
+        }
+        match makes(event).filter(|_| moment.ends) {
+            Some((path, true)) => made.insert(path),
+            Some((path, false)) => maybe.insert(path),
+            None => {}
+        }
+    }
+    born
 }
 
 /// The path that an event brings into being, and whether that is sure: of an open it may not be known
@@ -113,6 +115,24 @@ mod tests {
         // It was not to make any.
         assert_eq!(open(Some(false), None), Some(false));
         assert_eq!(open(None, None), None);
+    }
+
+    /// Who moves something to where a file is that he still writes to did not make that one.
+    #[test]
+    fn what_is_made_while_a_file_is_written_to_was_not_made_before() {
+        for (since_ns, known) in [(None, true), (Some(6), true), (Some(4), false)] {
+            let moved = Event {
+                time_ns: 5,
+                target: Some("/d".to_owned()),
+                ..event(Kind::Rename, "/e")
+            };
+            let write = Event {
+                time_ns: 9,
+                since_ns,
+                ..event(Kind::Write, "/d")
+            };
+            assert_eq!(born(&[moved, write])[1], Some(known), "{since_ns:?}");
+        }
     }
 
     #[test]

@@ -1,20 +1,24 @@
 //! Runs rules over a stage's events, in one pass.
+//!
+//! An event that takes time, as a write does from its first byte until its file is closed, comes after
+//! what happened before it ended, and before what happened after it began. So what happened meanwhile
+//! comes both before it and after it: whoever keeps a file open does not choose.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 
 use pyti_trace::event::{Kind, ProcessKey};
 
+use super::counting::{Enough, Group};
 use super::rule::{By, Detection, Rule, Step};
 use super::truth::Truth;
 use super::value::{Value, View, show};
-use super::waiting::{Partial, Waiting};
+use super::waiting::{Kept, Partial, Waiting};
+use crate::moments::{Moment, moments};
 use crate::schema::KINDS;
 
 /// How often one rule may look at an unfinished sequence in a stage: a package that floods the
 /// record must not stop the analysis.
 const MAX_LOOKS: u64 = 20_000_000;
-/// Values that a count keeps in its window.
-const MAX_WINDOW: usize = 16_384;
 /// Processes or trees that a count keeps apart.
 const MAX_GROUPS: usize = 65_536;
 
@@ -62,12 +66,46 @@ pub fn run(rules: &[&Rule], view: &View<'_>, today: &str) -> Vec<Outcome> {
             }
         }
     }
-    for (index, event) in view.events.iter().enumerate() {
-        for (rule, detection) in &wanted[event.kind as usize] {
-            runs[*rule].see(*detection, view, index, event.kind);
+    let mut open: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); KINDS.len()];
+    for moment in moments(view.events) {
+        let kind = view.events[moment.index].kind;
+        if moment.ends {
+            open[kind as usize].remove(&moment.index);
+        }
+        let now = Now {
+            view,
+            moment,
+            kind,
+            open: &open,
+        };
+        for (rule, detection) in &wanted[kind as usize] {
+            runs[*rule].see(*detection, now);
+        }
+        if !moment.ends {
+            open[kind as usize].insert(moment.index);
         }
     }
     runs.into_iter().map(|run| run.outcome).collect()
+}
+
+/// What is looked at.
+#[derive(Clone, Copy)]
+struct Now<'n, 'e> {
+    view: &'n View<'e>,
+    moment: Moment,
+    /// Of the event.
+    kind: Kind,
+    /// By kind: what has begun before and not ended.
+    open: &'n [BTreeSet<usize>],
+}
+
+/// The steps of a detection.
+#[derive(Clone, Copy)]
+struct Sequence<'r> {
+    /// Number of the detection in the rule.
+    number: usize,
+    by: By,
+    steps: &'r [Step],
 }
 
 /// A rule at work.
@@ -89,15 +127,6 @@ struct State {
     /// The same with the events of which it is not known whether they count: enough of these leave
     /// the rule undecided, a few do not.
     maybe: HashMap<ProcessKey, Group>,
-}
-
-#[derive(Default)]
-struct Group {
-    window: VecDeque<(usize, Option<String>)>,
-    distinct: HashMap<String, usize>,
-    fired: bool,
-    /// Something had to be forgotten because there was too much of it.
-    overflowed: bool,
 }
 
 impl<'r> Run<'r> {
@@ -124,44 +153,31 @@ impl<'r> Run<'r> {
         }
     }
 
-    fn see(&mut self, number: usize, view: &View<'_>, index: usize, kind: Kind) {
+    fn see(&mut self, number: usize, now: Now<'_, '_>) {
         let rule = self.rule;
         let Some((detection, _)) = rule.detections.get(number) else {
             return;
         };
+        let Now { view, moment, .. } = now;
+        let index = moment.index;
         match detection {
             Detection::Match(step) => {
-                if self.holds(step, view, index, &[]) && !self.excepted(number, view, index, &[]) {
+                if moment.ends
+                    && self.holds(step, view, index, &[])
+                    && !self.excepted(number, view, index, &[])
+                {
                     self.hit(number, vec![index], view.process(index));
                 }
             }
             Detection::Sequence {
                 by, steps, unless, ..
             } => {
-                if self.looks > MAX_LOOKS {
-                    return;
-                }
-                let waiting = &mut self.states[number].waiting;
-                for (unless, step) in unless.iter().enumerate() {
-                    if step.kinds.contains(&kind) {
-                        for waiting in &mut *waiting {
-                            self.looks += waiting.call_off(unless, step, view, index);
-                        }
-                    }
-                }
-                self.advance(number, *by, steps, view, index, kind);
-                if kind == Kind::Exit {
-                    for waiting in &mut self.states[number].waiting {
-                        waiting.ended(view, view.process(index));
-                    }
-                }
-                if self.looks > MAX_LOOKS {
-                    self.outcome.overflowed = true;
-                    self.states[number]
-                        .waiting
-                        .iter_mut()
-                        .for_each(Waiting::clear);
-                }
+                let sequence = Sequence {
+                    number,
+                    by: *by,
+                    steps,
+                };
+                self.follow(sequence, unless, now);
             }
             Detection::Count {
                 by,
@@ -170,6 +186,9 @@ impl<'r> Run<'r> {
                 distinct,
                 at_least,
             } => {
+                if !moment.begins {
+                    return;
+                }
                 let truth = step.condition.eval(view, index, &[]);
                 if truth == Truth::False || self.excepted(number, view, index, &[]) {
                     return;
@@ -197,8 +216,39 @@ impl<'r> Run<'r> {
                     distinct: distinct.is_some(),
                     at_least: *at_least,
                 };
-                self.count(number, key, &enough, (truth, value), view, index);
+                self.count(number, key, &enough, (truth, value), now);
             }
+        }
+    }
+
+    /// What calls sequences off does so when it has ended; what goes on with them begins to.
+    fn follow(&mut self, sequence: Sequence<'_>, unless: &[Step], now: Now<'_, '_>) {
+        let Now {
+            view, moment, kind, ..
+        } = now;
+        if self.looks > MAX_LOOKS {
+            return;
+        }
+        let calling_off = unless.iter().enumerate().filter(|_| moment.ends);
+        for (unless, step) in calling_off {
+            if step.kinds.contains(&kind) {
+                for waiting in &mut self.states[sequence.number].waiting {
+                    self.looks += waiting.call_off(unless, step, view, moment.index);
+                }
+            }
+        }
+        if moment.begins {
+            self.advance(sequence, now);
+        }
+        let waiting = &mut self.states[sequence.number].waiting;
+        if kind == Kind::Exit && moment.ends {
+            for waiting in &mut *waiting {
+                waiting.ended(view, view.process(moment.index));
+            }
+        }
+        if self.looks > MAX_LOOKS {
+            self.outcome.overflowed = true;
+            waiting.iter_mut().for_each(Waiting::clear);
         }
     }
 
@@ -247,63 +297,96 @@ impl<'r> Run<'r> {
         });
     }
 
-    fn advance(
-        &mut self,
-        number: usize,
-        by: By,
-        steps: &[Step],
-        view: &View<'_>,
-        index: usize,
-        kind: Kind,
-    ) {
+    fn advance(&mut self, sequence: Sequence<'_>, now: Now<'_, '_>) {
+        let Now { view, moment, .. } = now;
         // Later steps first, so that one event never serves two steps of one sequence.
-        for (next, step) in steps.iter().enumerate().rev() {
-            if !step.kinds.contains(&kind) {
+        for (next, step) in sequence.steps.iter().enumerate().rev() {
+            if !step.kinds.contains(&now.kind) {
                 continue;
             }
             if next == 0 {
-                let truth = step.condition.eval(view, index, &[]);
+                let truth = step.condition.eval(view, moment.index, &[]);
                 if truth != Truth::False {
-                    let sure = truth == Truth::True;
-                    let captured = vec![index];
-                    self.wait(number, 1, Partial { captured, sure }, view, index);
+                    let partial = Partial::new(view, moment.index, truth == Truth::True);
+                    self.wait(sequence, 1, partial, now);
                 }
                 continue;
             }
-            let Some(waiting) = self.states[number].waiting.get_mut(next - 1) else {
+            let Some(waiting) = self.states[sequence.number].waiting.get_mut(next - 1) else {
                 continue;
             };
-            for partial in waiting.candidates(view, index) {
-                self.looks += 1;
-                let related = related(by, view, &partial.captured, index);
-                if related == Truth::False {
-                    continue;
-                }
-                let truth = step.condition.eval(view, index, &partial.captured);
-                if truth == Truth::False {
-                    continue;
-                }
-                let mut longer = partial;
-                longer.sure &= truth == Truth::True && related == Truth::True;
-                if next + 1 < steps.len() {
-                    longer.captured.push(index);
-                    self.wait(number, next + 1, longer, view, index);
-                } else if !longer.sure {
-                    self.unknown(index);
-                } else if !self.excepted(number, view, index, &longer.captured) {
-                    let who = longer.captured.first().map(|first| view.process(*first));
-                    longer.captured.push(index);
-                    self.hit(number, longer.captured, who.unwrap_or_default());
-                }
+            for partial in waiting.candidates(view, moment.index, moment.time_ns) {
+                self.extend(sequence, next, partial, moment.index, now);
             }
         }
     }
 
-    /// Keeps a sequence that waits for step `next`.
-    fn wait(&mut self, number: usize, next: usize, partial: Partial, view: &View<'_>, now: usize) {
-        if let Some(waiting) = self.states[number].waiting.get_mut(next - 1) {
-            let room = waiting.push(view, partial, view.events[now].time_ns);
-            self.outcome.overflowed |= !room;
+    /// Looks whether the event at `index` does step `next`, which `partial` waits for.
+    fn extend(
+        &mut self,
+        sequence: Sequence<'_>,
+        next: usize,
+        mut partial: Partial,
+        index: usize,
+        now: Now<'_, '_>,
+    ) {
+        self.looks += 1;
+        let view = now.view;
+        let Some(step) = sequence.steps.get(next) else {
+            return;
+        };
+        let related = related(sequence.by, view, &partial.captured, index);
+        if related == Truth::False {
+            return;
+        }
+        let truth = step.condition.eval(view, index, &partial.captured);
+        if truth == Truth::False {
+            return;
+        }
+        partial.sure &= truth == Truth::True && related == Truth::True;
+        if next + 1 < sequence.steps.len() {
+            partial.push(view, index);
+            self.wait(sequence, next + 1, partial, now);
+        } else if !partial.sure {
+            self.unknown(index);
+        } else if !self.excepted(sequence.number, view, index, &partial.captured) {
+            let who = partial.captured.first().map(|first| view.process(*first));
+            partial.push(view, index);
+            self.hit(sequence.number, partial.captured, who.unwrap_or_default());
+        }
+    }
+
+    /// Keeps a sequence that waits for step `next`, which what has begun and not ended may do.
+    fn wait(&mut self, sequence: Sequence<'_>, next: usize, partial: Partial, now: Now<'_, '_>) {
+        let states = &mut self.states[sequence.number];
+        let (Some(step), Some(waiting)) =
+            (sequence.steps.get(next), states.waiting.get_mut(next - 1))
+        else {
+            return;
+        };
+        let open = step.kinds.iter().map(|kind| &now.open[*kind as usize]);
+        let goes_on = open.clone().any(|open| !open.is_empty());
+        let copy = goes_on.then(|| partial.clone());
+        let kept = waiting.push(now.view, partial, now.moment.time_ns);
+        self.outcome.overflowed |= matches!(kept, Kept::Instead);
+        let Some(partial) = copy else {
+            return;
+        };
+        let going_on: Vec<usize> = match kept {
+            // What waited already has gone on with all but its own.
+            Kept::Already(mut own) => {
+                own.retain(|index| open.clone().any(|open| open.contains(index)));
+                own
+            }
+            Kept::New | Kept::Instead => open.flatten().copied().collect(),
+        };
+        for index in going_on {
+            if self.looks > MAX_LOOKS {
+                return;
+            }
+            if !partial.captured.contains(&index) {
+                self.extend(sequence, next, partial.clone(), index, now);
+            }
         }
     }
 
@@ -314,9 +397,10 @@ impl<'r> Run<'r> {
         key: ProcessKey,
         enough: &Enough,
         (truth, value): (Truth, Option<String>),
-        view: &View<'_>,
-        index: usize,
+        now: Now<'_, '_>,
     ) {
+        let Now { view, moment, .. } = now;
+        let index = moment.index;
         let state = &mut self.states[number];
         for groups in [&state.groups, &state.maybe] {
             if groups.len() >= MAX_GROUPS && !groups.contains_key(&key) {
@@ -327,11 +411,11 @@ impl<'r> Run<'r> {
         // An unknown value may be another one each time.
         let maybe = value.clone().unwrap_or_else(|| format!("\0{index}"));
         let group = state.maybe.entry(key).or_default();
-        let may_fire = group.add(enough, maybe, view, index).is_some();
+        let may_fire = group.add(enough, maybe, view, moment).is_some();
         self.outcome.overflowed |= group.overflowed;
         let group = state.groups.entry(key).or_default();
         let fired = match (truth, value) {
-            (Truth::True, Some(value)) => group.add(enough, value, view, index),
+            (Truth::True, Some(value)) => group.add(enough, value, view, moment),
             _ => None,
         };
         match fired {
@@ -339,61 +423,6 @@ impl<'r> Run<'r> {
             None if may_fire => self.unknown(index),
             None => {}
         }
-    }
-}
-
-/// What a count must reach.
-struct Enough {
-    within_ns: u64,
-    distinct: bool,
-    at_least: usize,
-}
-
-impl Group {
-    /// Adds an event. The events that reach what is enough, once; later ones alone.
-    fn add(
-        &mut self,
-        enough: &Enough,
-        value: String,
-        view: &View<'_>,
-        index: usize,
-    ) -> Option<Vec<usize>> {
-        if self.fired {
-            // It goes on: the finding grows.
-            return Some(vec![index]);
-        }
-        let value = enough.distinct.then_some(value);
-        if let Some(value) = &value {
-            *self.distinct.entry(value.clone()).or_default() += 1;
-        }
-        self.window.push_back((index, value));
-        let now_ns = view.events[index].time_ns;
-        while let Some((first, _)) = self.window.front()
-            && (now_ns.saturating_sub(view.events[*first].time_ns) > enough.within_ns
-                || self.window.len() > MAX_WINDOW)
-        {
-            self.overflowed |= self.window.len() > MAX_WINDOW;
-            if let Some((_, Some(value))) = self.window.pop_front()
-                && let Some(times) = self.distinct.get_mut(&value)
-            {
-                *times -= 1;
-                if *times == 0 {
-                    self.distinct.remove(&value);
-                }
-            }
-        }
-        let reached = if enough.distinct {
-            self.distinct.len()
-        } else {
-            self.window.len()
-        };
-        if reached < enough.at_least {
-            return None;
-        }
-        self.fired = true;
-        self.distinct.clear();
-        let events = std::mem::take(&mut self.window);
-        Some(events.into_iter().map(|(index, _)| index).collect())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use pyti_trace::event::{Family, ProcessKey};
+use pyti_trace::event::{Event, Family, ProcessKey};
 
 use super::engine::{Outcome, run};
 use super::rule::{Detection, Rule};
@@ -162,7 +162,8 @@ fn finding(
     view: &View<'_>,
     origins: &Origins,
 ) -> Finding {
-    group.events.sort_unstable();
+    let began_ns = |index: &usize| view.events.get(*index).map(Event::began_ns);
+    group.events.sort_by_key(|index| (began_ns(index), *index));
     let summary = rule
         .detections
         .get(group.detection)
@@ -176,6 +177,9 @@ fn finding(
             Some(Evidence {
                 index: *index,
                 time_ns: event.time_ns.saturating_sub(facts.started_ns),
+                since_ns: event
+                    .since_ns
+                    .map(|_| event.began_ns().saturating_sub(facts.started_ns)),
                 kind: event.kind,
                 process: event.process,
                 name: view.doer(event),
@@ -221,11 +225,12 @@ fn proof_processes(events: &[usize], view: &View<'_>) -> Vec<ProofProcess> {
                 continue;
             }
             // A process is told by the program it ran when it did this, its ancestors by theirs.
-            let image = view.tree.image(key, event.time_ns.saturating_add(1));
+            let then_ns = event.began_ns().saturating_add(1);
+            let image = view.tree.image(key, then_ns);
             let line = ProofProcess {
                 process: key,
                 depth,
-                name: view.tree.name(key, event.time_ns.saturating_add(1)),
+                name: view.tree.name(key, then_ns),
                 argv: image
                     .and_then(|image| image.argv.as_deref())
                     .unwrap_or_default()

@@ -5,6 +5,7 @@ mod arguments;
 mod born;
 mod changed;
 mod condition;
+mod counting;
 mod credentials;
 mod derived;
 mod descriptors;

@@ -91,15 +91,17 @@ pub struct Step {
 pub enum Detection {
     /// One event.
     Match(Step),
-    /// Steps one after the other.
+    /// Steps one after the other. One that takes time comes after what happened before its end, and
+    /// before what happened after its beginning.
     Sequence {
         /// By whom.
         by: By,
-        /// From the first step to the last, nanoseconds.
+        /// From the end of the first step to the beginning of the last, nanoseconds.
         within_ns: u64,
         /// The steps.
         steps: Vec<Step>,
-        /// An event that calls the sequence off; may name any step.
+        /// An event that calls the sequence off, once it has ended, where all steps before it ended before
+        /// it began; may name any step.
         unless: Vec<Step>,
     },
     /// So many events.

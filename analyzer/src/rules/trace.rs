@@ -17,7 +17,7 @@
 //! creds changes stands in a mapping, by the names of the fields: `{old.uid: 1000, new.uid: 0}`.
 //! Further keys are the event's other fields. `pid` stays as in the event before; a new one is forked
 //! from `parent` (1 where it is missing). Events are a millisecond apart, unless `after` says
-//! otherwise.
+//! otherwise; one that took time, as a write does until its file is closed, began `since` before.
 //!
 //! A case may name the `stage` that it is of: then only rules for that stage judge it.
 
@@ -59,6 +59,7 @@ const KEYS: &[&str] = &[
     "pid",
     "parent",
     "after",
+    "since",
     "path",
     "asked",
     "result",
@@ -210,6 +211,7 @@ impl<'a> Writer<'a> {
         let value = &entry.value;
         let text = |node: &Node| node.text().map(|text| expand(text, self.vars));
         match entry.key.as_str() {
+            "since" => event.since_ns = Some(self.now.saturating_sub(duration(value)?)),
             "path" => event.path = Some(text(value)?),
             "asked" => event.asked = Some(text(value)?),
             "target" => event.target = Some(text(value)?),

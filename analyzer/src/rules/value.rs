@@ -91,10 +91,7 @@ impl<'a> View<'a> {
             Field::Pid => Value::Int(event.process.tgid.into()),
             Field::ProcessExe => self.of_image(event, exe),
             Field::ProcessName => {
-                let name = self
-                    .tree
-                    .image(event.process, event.time_ns)
-                    .and_then(Image::name);
+                let name = self.tree.doer(event).and_then(Image::name);
                 name.map_or_else(|| comm(event), |name| Value::Text(name.into(), true))
             }
             Field::ProcessArgv => self.of_image(event, argv),
@@ -224,9 +221,7 @@ impl<'a> View<'a> {
     }
 
     fn of_image(&self, event: &Event, get: impl Fn(&Image) -> Value<'_>) -> Value<'_> {
-        self.tree
-            .image(event.process, event.time_ns)
-            .map_or(Value::Unknown, get)
+        self.tree.doer(event).map_or(Value::Unknown, get)
     }
 
     fn of_ancestors(&self, event: &Event, get: impl Fn(&Image) -> Value<'_>) -> Value<'_> {
@@ -234,7 +229,7 @@ impl<'a> View<'a> {
         Value::Many(
             self.tree
                 .ancestors(event.process)
-                .filter_map(|process| self.tree.image(process.key, event.time_ns))
+                .filter_map(|process| self.tree.image(process.key, event.began_ns()))
                 .map(get)
                 .chain(rest)
                 .collect(),
@@ -263,9 +258,7 @@ impl<'a> View<'a> {
             if adrift {
                 return None;
             }
-            self.tree
-                .image(event.process, event.time_ns)
-                .and_then(|image| image.cwd.as_deref())
+            self.tree.doer(event).and_then(|image| image.cwd.as_deref())
         });
         match cwd {
             Some(cwd) => Value::Text(normal(&format!("{cwd}/{name}")).into(), whole),
@@ -274,10 +267,10 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The doer's name at the event, for messages.
+    /// The doer's name when the event began, for messages.
     #[must_use]
     pub fn doer(&self, event: &Event) -> String {
-        self.tree.name(event.process, event.time_ns)
+        self.tree.name(event.process, event.began_ns())
     }
 
     /// The event's process.

@@ -20,12 +20,41 @@ pub struct Partial {
     pub captured: Vec<usize>,
     /// Every step held; otherwise for one it could not be told.
     pub sure: bool,
+    /// When the last of them ended: only what begins from then on calls it off, since until then what
+    /// was done may be done once more.
+    done_ns: u64,
 }
 
 impl Partial {
+    /// The event at `index` did the first step.
+    pub fn new(view: &View<'_>, index: usize, sure: bool) -> Self {
+        Self {
+            captured: vec![index],
+            sure,
+            done_ns: view.events[index].time_ns,
+        }
+    }
+
+    /// The event at `index` did the next step.
+    pub fn push(&mut self, view: &View<'_>, index: usize) {
+        self.captured.push(index);
+        self.done_ns = self.done_ns.max(view.events[index].time_ns);
+    }
+
     fn first(&self) -> usize {
         self.captured.first().copied().unwrap_or_default()
     }
+}
+
+/// What came of a sequence that was to be kept.
+#[derive(Debug)]
+pub enum Kept {
+    /// It waits.
+    New,
+    /// One with these events waited already that nothing later can tell from it.
+    Already(Vec<usize>),
+    /// It waits, and another one that might have gone on had to go.
+    Instead,
 }
 
 /// How the events of one step find sequences.
@@ -81,24 +110,29 @@ impl Waiting {
     }
 
     /// Keeps a sequence. One that nothing later can tell from it is replaced where the new one's
-    /// time runs longer. False: another one had to go.
-    pub fn push(&mut self, view: &View<'_>, partial: Partial, now_ns: u64) -> bool {
+    /// time runs longer, and what remains is done when both are.
+    pub fn push(&mut self, view: &View<'_>, mut partial: Partial, now_ns: u64) -> Kept {
         let signature: Rc<[Key]> = self.signature(view, &partial).into();
         if let Some((old, _)) = self
             .numbers
             .get(&signature)
             .and_then(|number| self.all.get_mut(number))
         {
+            partial.done_ns = partial.done_ns.max(old.done_ns);
             if view.events[old.first()].time_ns <= view.events[partial.first()].time_ns {
-                *old = partial;
+                let old = std::mem::replace(old, partial);
+                return Kept::Already(old.captured);
             }
-            return true;
+            old.done_ns = partial.done_ns;
+            return Kept::Already(old.captured.clone());
         }
-        let mut room = true;
+        let mut kept = Kept::New;
         if self.all.len() >= MAX_PARTIAL
             && let Some(oldest) = self.all.first_key_value().map(|(number, _)| *number)
         {
-            room = self.expired(view, oldest, now_ns);
+            if !self.expired(view, oldest, now_ns) {
+                kept = Kept::Instead;
+            }
             self.remove(view, oldest);
         }
         for place in self.places_of(view, &partial) {
@@ -107,13 +141,12 @@ impl Waiting {
         self.numbers.insert(Rc::clone(&signature), self.next);
         self.all.insert(self.next, (partial, signature));
         self.next += 1;
-        room
+        kept
     }
 
-    /// The sequences that the event at `index` may continue, in the order of their arrival. Those
+    /// The sequences that the event at `index` may continue now, in the order of their arrival. Those
     /// whose time is up go.
-    pub fn candidates(&mut self, view: &View<'_>, index: usize) -> Vec<Partial> {
-        let now_ns = view.events[index].time_ns;
+    pub fn candidates(&mut self, view: &View<'_>, index: usize, now_ns: u64) -> Vec<Partial> {
         let mut out = Vec::new();
         for number in self.found(0, view, index) {
             if self.expired(view, number, now_ns) {
@@ -125,12 +158,14 @@ impl Waiting {
         out
     }
 
-    /// Lets go of those for which `step`, the `unless` of this number, holds; says how many it
-    /// looked at.
+    /// Lets go of those for which `step`, the `unless` of this number, holds, and which were done when
+    /// the event began; says how many it looked at.
     pub fn call_off(&mut self, unless: usize, step: &Step, view: &View<'_>, index: usize) -> u64 {
         let found = self.found(unless + 1, view, index);
+        let began_ns = view.events[index].began_ns();
         for number in &found {
             if let Some((partial, _)) = self.all.get(number)
+                && partial.done_ns <= began_ns
                 && step.condition.eval(view, index, &partial.captured) == super::truth::Truth::True
             {
                 self.remove(view, *number);

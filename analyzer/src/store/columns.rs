@@ -38,6 +38,7 @@ pub(super) fn frame(events: &[Event]) -> PolarsResult<DataFrame> {
         column!(StringChunked, "comm", |e| Some(e.comm.as_str())),
         column!(Int64Chunked, "result", |e| e.outcome()),
         column!(UInt32Chunked, "incomplete", |e| Some(e.incomplete.bits())),
+        column!(UInt64Chunked, "since_ns", |e| e.since_ns),
         column!(StringChunked, "path", |e| e.path.as_deref()),
         column!(StringChunked, "asked", |e| e.asked.as_deref()),
         column!(StringChunked, "target", |e| e.target.as_deref()),
@@ -154,6 +155,8 @@ pub(super) fn events(frame: &DataFrame) -> PolarsResult<Vec<Event>> {
     let port = column!(u32, "port");
 
     let creds = credentials::read(frame)?;
+    // Runs before version 4 do not say when a write began.
+    let since_ns = frame.column("since_ns").ok().map(Column::u64).transpose()?;
     // Runs before version 2 have no stacks.
     let column = |name| {
         let column = frame.column(name).ok();
@@ -204,6 +207,7 @@ pub(super) fn events(frame: &DataFrame) -> PolarsResult<Vec<Event>> {
                     .or(unknown.then_some(0))
                     .ok_or_else(|| bad("result"))?,
                 incomplete,
+                since_ns: since_ns.and_then(|since_ns| since_ns.get(i)),
                 path: text(path, i),
                 asked: text(asked, i),
                 target: text(target, i),
@@ -294,5 +298,20 @@ mod tests {
         let results = frame.column("result").unwrap().i64().unwrap();
         assert_eq!((results.get(0), results.get(1)), (None, Some(0)));
         assert_eq!(events(&frame).unwrap(), all);
+    }
+
+    #[test]
+    fn when_a_write_began_survives_and_old_runs_do_not_say() {
+        let mut all = vec![Event::new(Kind::Write, ProcessKey::default(), 9); 2];
+        all[1].since_ns = Some(u64::MAX);
+        let frame = frame(&all).unwrap();
+        assert_eq!(events(&frame).unwrap(), all);
+        let names: Vec<String> = (frame.get_column_names().iter())
+            .map(|name| name.to_string())
+            .filter(|name| name != "since_ns")
+            .collect();
+        let before = frame.select(names).unwrap();
+        all[1].since_ns = None;
+        assert_eq!(events(&before).unwrap(), all);
     }
 }

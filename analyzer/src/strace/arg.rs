@@ -48,6 +48,8 @@ pub enum Shown {
     },
     /// A process (a pidfd), where strace knows which.
     Process(u32),
+    /// A user namespace.
+    UserNamespace,
     /// A pipe without a name: one that has one is shown as a file.
     Pipe,
     /// An epoll, a timer, …
@@ -339,8 +341,10 @@ fn other(shown: &str) -> Shown {
     let Some((protocol, rest)) = shown.split_once(":[") else {
         return Shown::Other;
     };
-    if protocol == "pipe" {
-        return Shown::Pipe;
+    match protocol {
+        "pipe" => return Shown::Pipe,
+        "user" => return Shown::UserNamespace,
+        _ => {}
     }
     let sockets = [
         "TCP", "UDP", "UNIX", "NETLINK", "RAW", "PING", "PACKET", "SCTP", "DCCP",
@@ -396,6 +400,9 @@ mod tests {
         );
         assert_eq!(seen[1], Arg::Text(b"x\"\\\n\xff".to_vec(), true));
         assert_eq!(seen[2].word(), Some("O_RDONLY|O_CLOEXEC"));
+        let seen = args("8<user:[4026531837]>, 8<net:[4026531840]>)");
+        assert_eq!(seen[0].shown(), Some(&Shown::UserNamespace));
+        assert_eq!(seen[1].shown(), Some(&Shown::Other));
         let seen = args("8<pid:26382>, 8<pid:x>)");
         assert_eq!(seen[0].shown(), Some(&Shown::Process(26382)));
         assert_eq!(

@@ -16,10 +16,10 @@ impl Importer {
         let Some(result) = understood(call) else {
             return;
         };
-        let known = self
-            .processes
-            .get(who.process)
-            .and_then(|process| process.uid);
+        let process = self.processes.get(who.process);
+        let known = process.and_then(|process| process.uid);
+        // In a user namespace of its own the numbers stand for other ids.
+        let elsewhere = process.is_some_and(|process| process.own_ids);
         let name = call.name.trim_end_matches("32");
         if result < 0 && name == "geteuid" {
             return;
@@ -30,12 +30,15 @@ impl Importer {
             draft.event.asked = Some(name.to_owned());
             return self.keep(draft);
         }
+        let id =
+            |number: Option<i64>| -> Option<u32> { number.filter(|_| !elsewhere)?.try_into().ok() };
         let new = match name {
+            "geteuid" if elsewhere => return,
             "geteuid" => u32::try_from(result).ok(),
-            "setuid" => call.int(0).and_then(|uid| uid.try_into().ok()),
+            "setuid" => id(call.int(0)),
             // -1 leaves it as it is.
             "setreuid" | "setresuid" if call.int(1) == NONE => return,
-            "setreuid" | "setresuid" => call.int(1).and_then(|uid| uid.try_into().ok()),
+            "setreuid" | "setresuid" => id(call.int(1)),
             "setregid" | "setresgid" if call.args.iter().all(|id| id.int() == NONE) => return,
             "setfsuid" | "setfsgid" => return self.file_id(who, call, name, known),
             // None of the ids that the probes record, and no capability.

@@ -50,6 +50,10 @@ pub struct Doubts {
     pub env_hidden: bool,
     /// io_uring was set up.
     pub ring: bool,
+    /// A process has a user namespace of its own.
+    pub user_namespace: bool,
+    /// One was refused.
+    pub namespace_refused: bool,
     /// Reads and writes were queued by io_submit.
     pub queued: bool,
     /// A file was given the content of another one.
@@ -242,6 +246,20 @@ impl Doubts {
                 "there is no {} event in it: whether there was none or it was not recorded looks the same",
                 silent.join(" and no ")
             ));
+        }
+        if self.user_namespace {
+            out.push(
+                "a process had a user namespace of its own: who its user ids there are outside of it, and \
+                 which capabilities it has, strace does not tell, and for rules they are unknown, not false"
+                    .to_owned(),
+            );
+        }
+        if self.namespace_refused {
+            out.push(
+                "a user namespace was refused: whether for want of a capability strace does not tell, and \
+                 there is no event of it"
+                    .to_owned(),
+            );
         }
         if self.env_hidden {
             out.push("environments were not recorded: option -v of strace shows them".to_owned());

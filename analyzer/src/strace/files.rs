@@ -14,6 +14,7 @@ use super::names::{
 use super::offsets::Road;
 use super::paths::{Identity, Last, Resolved};
 use super::processes::Descriptor;
+use super::text::text;
 use crate::rules::is_terminal;
 
 /// Types of files (include/uapi/linux/stat.h).
@@ -175,6 +176,40 @@ impl Importer {
             }
         } else if self.unknown {
             self.paths.doubt(asked.resolved.as_ref());
+        }
+        self.keep(draft);
+    }
+
+    /// `mq_open`: a queue of messages is a file of a file system of its own, and told by its name there. What
+    /// is refused comes to no file, as in the probes' record.
+    pub(super) fn open_queue(&mut self, who: Who, call: &Call<'_>) {
+        let done = |result: &i64| *result >= 0 || self.unknown;
+        let Some(result) = call.result.filter(done) else {
+            return;
+        };
+        let mut draft = self.draft(Kind::Open, who.process, who.tid, result);
+        let event = &mut draft.event;
+        event.incomplete |= Incomplete::ASKED_UNREADABLE;
+        event.flags = call.word(1).and_then(|word| flags(word, OPEN_FLAGS));
+        match call.arg(0) {
+            Some(Arg::Text(name, cut)) => {
+                let (name, escaped) = text(name);
+                event.path = Some(format!("/{name}"));
+                event.incomplete.set(Incomplete::PATH_TRUNCATED, *cut);
+                if escaped {
+                    event.incomplete |= Incomplete::ESCAPED;
+                }
+            }
+            _ => event.incomplete |= Incomplete::PATH_UNREADABLE,
+        }
+        if let Ok(fd @ 0..) = i32::try_from(result) {
+            self.flush(who, fd);
+            self.processes.change(who.process, fd, |one| {
+                *one = Descriptor {
+                    cloexec: true,
+                    ..Descriptor::default()
+                };
+            });
         }
         self.keep(draft);
     }
@@ -352,7 +387,7 @@ fn mode(shown: &Shown) -> Option<u32> {
     let (path, device) = match shown {
         Shown::File { path, device, .. } => (path.as_str(), device.as_deref()),
         Shown::Pipe => return Some(S_IFIFO),
-        Shown::Process(_) | Shown::Other => return Some(NO_SOCKET),
+        Shown::Process(_) | Shown::UserNamespace | Shown::Other => return Some(NO_SOCKET),
         Shown::Socket { .. } => return None,
     };
     Some(match device {

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use pyti_trace::event::{Event, Incomplete, Kind};
 
 use super::arg::{Arg, Shown};
+use super::births::{Birth, births, fork_flags, sharing};
 use super::call::{self, Call};
 use super::doubts::Doubts;
 use super::line::{self, What};
@@ -12,6 +13,7 @@ use super::lines::Lines;
 use super::offsets::Offsets;
 use super::paths::Paths;
 use super::processes::{Processes, Sharing};
+use super::tamper::EPERM;
 use super::writes::gives_content;
 use super::{Limits, StraceError};
 
@@ -24,13 +26,12 @@ pub(super) struct Who {
     pub tid: u32,
 }
 
-/// A fork that is known before its child's first line: the trace was looked through for them.
+/// The beginning of a call that has not returned.
 #[derive(Debug)]
-struct Birth {
-    /// The line in which it returned.
-    line: usize,
-    parent: Option<u32>,
-    sharing: Sharing,
+pub(super) struct Pending {
+    /// See [`Importer::begun_ns`].
+    pub begun_ns: u64,
+    pub text: Vec<u8>,
 }
 
 /// The state of an import.
@@ -46,6 +47,8 @@ pub(super) struct Importer {
     pub text: usize,
     /// The time of the next event: it only grows.
     pub now_ns: u64,
+    /// That time when the call began that is looked at.
+    pub begun_ns: u64,
     /// The time of the first line.
     pub first_ns: Option<u64>,
     /// Calls that could not be read.
@@ -58,8 +61,8 @@ pub(super) struct Importer {
     pub command: Option<Vec<String>>,
     /// Some file without a name was there to be executed.
     pub nameless: bool,
-    /// By thread: the beginning of a call that has not returned.
-    pub pending: HashMap<u32, Vec<u8>>,
+    /// By thread.
+    pub pending: HashMap<u32, Pending>,
     /// What came of the call that is looked at the trace does not tell.
     pub unknown: bool,
     /// By child, in the order of their return.
@@ -68,8 +71,6 @@ pub(super) struct Importer {
     silent: HashSet<u32>,
     line: usize,
 }
-
-const FORKS: &[&str] = &["fork", "vfork", "clone", "clone3"];
 
 impl Importer {
     /// Reads all of it. `more` says that the trace goes on behind `text`.
@@ -83,6 +84,7 @@ impl Importer {
             events: Vec::new(),
             text: 0,
             now_ns: 0,
+            begun_ns: 0,
             first_ns: None,
             unreadable: 0,
             end: None,
@@ -160,6 +162,7 @@ impl Importer {
             return;
         };
         self.silent.remove(&who.tid);
+        self.begun_ns = self.now_ns;
         match line.what {
             What::Call(text) => self.call(who, text),
             What::Begun(text, moved) => {
@@ -167,13 +170,17 @@ impl Importer {
                 let tid = moved.unwrap_or(who.tid);
                 // What the thread did whose number it takes has no end.
                 self.unfinished(Who { tid, ..who });
-                self.pending.insert(tid, text.to_vec());
+                let begun = Pending {
+                    begun_ns: self.now_ns,
+                    text: text.to_vec(),
+                };
+                self.pending.insert(tid, begun);
             }
             What::Rest(name, rest) => {
-                if let Some(mut text) = self.pending.remove(&who.tid) {
-                    if call::name(&text) == Some(name) {
-                        text.extend_from_slice(rest);
-                        self.call(who, &text);
+                if let Some(mut begun) = self.pending.remove(&who.tid) {
+                    if call::name(&begun.text) == Some(name) {
+                        begun.text.extend_from_slice(rest);
+                        self.returned(who, &begun);
                     } else {
                         self.unreadable += 1;
                     }
@@ -183,9 +190,9 @@ impl Importer {
             What::Killed(signal) => self.ended(who, Err(signal)),
             What::Superseded(by) => {
                 // What that one executes goes on under this number.
-                if let Some(text) = self.pending.remove(&by) {
+                if let Some(begun) = self.pending.remove(&by) {
                     self.unfinished(who);
-                    self.pending.insert(who.tid, text);
+                    self.pending.insert(who.tid, begun);
                 }
                 self.alone(who);
             }
@@ -246,8 +253,8 @@ impl Importer {
                 event.tid = tid;
             }
         }
-        if let Some(text) = self.pending.remove(&0) {
-            self.pending.insert(tid, text);
+        if let Some(begun) = self.pending.remove(&0) {
+            self.pending.insert(tid, begun);
         }
     }
 
@@ -262,6 +269,7 @@ impl Importer {
     }
 
     fn born(&mut self, tid: u32, parent: Who, sharing: Sharing) -> Option<usize> {
+        self.doubts.user_namespace |= sharing.own_ids;
         let child = self
             .processes
             .child(tid, parent.process, sharing, self.now_ns)?;
@@ -275,6 +283,9 @@ impl Importer {
 
     /// A fork returned: its child may have spoken before.
     fn forked(&mut self, who: Who, call: &Call<'_>) {
+        if call.result == Some(EPERM) {
+            self.refuse_namespaces(who, fork_flags(call));
+        }
         let Some(child) = call.result.and_then(|child| u32::try_from(child).ok()) else {
             return;
         };
@@ -323,7 +334,13 @@ impl Importer {
         }
     }
 
-    pub(super) fn call(&mut self, who: Who, text: &[u8]) {
+    /// A call that had begun before, with its end behind it.
+    pub(super) fn returned(&mut self, who: Who, call: &Pending) {
+        self.begun_ns = call.begun_ns;
+        self.call(who, &call.text);
+    }
+
+    fn call(&mut self, who: Who, text: &[u8]) {
         let Some(name) = call::name(text) else {
             self.unreadable += 1;
             return;
@@ -401,6 +418,7 @@ fn handler(name: &str) -> Option<Handler> {
         | "fchmodat2" | "chown" | "lchown" | "fchown" | "fchownat" | "chown32" | "lchown32"
         | "fchown32" | "truncate" | "truncate64" | "ftruncate" | "ftruncate64" => Importer::change,
         "mknod" | "mknodat" => Importer::make_node,
+        "mq_open" => Importer::open_queue,
         "fallocate" => Importer::give_room,
         "rename" | "renameat" | "renameat2" | "link" | "linkat" => Importer::change_names,
         "symlink" | "symlinkat" => Importer::symlink,
@@ -408,16 +426,18 @@ fn handler(name: &str) -> Option<Handler> {
         | "fstat64" | "statx" | "access" | "faccessat" | "faccessat2" | "readlink"
         | "readlinkat" => Importer::look,
         "socket" => Importer::socket,
+        "socketpair" => Importer::socket_pair,
         "connect" | "bind" => Importer::name_socket,
         "listen" => Importer::listen,
         "accept" | "accept4" => Importer::accept,
         "sendto" | "send" | "sendmsg" | "sendmmsg" => Importer::send,
-        "chroot" | "pivot_root" | "mount" | "umount2" | "unshare" | "setns" | "move_mount" => {
-            Importer::mount
-        }
-        "bpf" | "perf_event_open" | "init_module" | "finit_module" | "kexec_load"
-        | "kexec_file_load" => Importer::tamper,
-        "delete_module" | "reboot" => Importer::govern,
+        "chroot" | "pivot_root" | "mount" | "umount" | "umount2" | "move_mount"
+        | "mount_setattr" => Importer::mount,
+        "unshare" => Importer::unshare,
+        "setns" => Importer::setns,
+        "bpf" => Importer::bpf,
+        "perf_event_open" | "init_module" | "finit_module" | "delete_module" | "kexec_load"
+        | "kexec_file_load" | "reboot" | "syslog" => Importer::govern,
         "io_uring_setup" => Importer::ring,
         "prctl" | "set_tid_address" => Importer::name_thread,
         "geteuid" | "geteuid32" | "setuid" | "setuid32" | "setreuid" | "setreuid32"
@@ -433,61 +453,4 @@ fn handler(name: &str) -> Option<Handler> {
         "shmat" => Importer::attach_memory,
         _ => return None,
     })
-}
-
-/// What the child shares.
-fn sharing(call: &Call<'_>) -> Sharing {
-    let flags = match call.name {
-        "clone3" => call.arg(0).and_then(|args| args.field("flags")),
-        _ => call.named("flags"),
-    };
-    let flags = flags.and_then(Arg::word).unwrap_or_default();
-    let has = |name: &str| flags.split('|').any(|flag| flag == name);
-    Sharing {
-        thread: has("CLONE_THREAD"),
-        directory: has("CLONE_FS"),
-        descriptors: has("CLONE_FILES"),
-    }
-}
-
-/// Every fork of the trace by its child: a child's lines may stand before the one in which the fork
-/// returns, and only that one names it.
-fn births(text: &[u8]) -> HashMap<u32, VecDeque<Birth>> {
-    let mut births: HashMap<u32, VecDeque<Birth>> = HashMap::new();
-    let mut pending: HashMap<Option<u32>, Vec<u8>> = HashMap::new();
-    let is_fork = |name: Option<&str>| name.is_some_and(|name| FORKS.contains(&name));
-    let mut lines = Lines::new(text);
-    while let Some((number, line, _)) = lines.next_line() {
-        let Ok(Some(line)) = line::parse(&line) else {
-            continue;
-        };
-        let whole = match line.what {
-            What::Call(text) if is_fork(call::name(text)) => text.to_vec(),
-            What::Begun(text, _) if is_fork(call::name(text)) => {
-                pending.insert(line.tid, text.to_vec());
-                continue;
-            }
-            What::Rest(name, rest) if is_fork(Some(name)) => {
-                // A name that strace did not give at the beginning it may give at the end.
-                let begun = pending.remove(&line.tid).or_else(|| pending.remove(&None));
-                let Some(mut text) = begun else {
-                    continue;
-                };
-                text.extend_from_slice(rest);
-                text
-            }
-            _ => continue,
-        };
-        if let Ok(call) = call::parse(&whole)
-            && let Some(child) = call.result.and_then(|child| u32::try_from(child).ok())
-            && child > 0
-        {
-            births.entry(child).or_default().push_back(Birth {
-                line: number,
-                parent: line.tid,
-                sharing: sharing(&call),
-            });
-        }
-    }
-    births
 }

@@ -18,6 +18,7 @@
 //! recurses further than a few levels, and whatever is no line of strace is refused.
 
 mod arg;
+mod births;
 mod call;
 mod changes;
 mod credentials;
@@ -28,6 +29,7 @@ mod import;
 mod line;
 mod lines;
 mod names;
+mod namespaces;
 mod offsets;
 mod paths;
 mod processes;

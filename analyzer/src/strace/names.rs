@@ -110,6 +110,57 @@ pub const BPF_COMMANDS: &[(&str, u64)] = &[
     ("BPF_LINK_DETACH", 34),
 ];
 
+/// Kinds of namespaces: include/uapi/linux/sched.h.
+pub const NAMESPACES: &[(&str, u64)] = &[
+    ("CLONE_NEWTIME", 0x80),
+    ("CLONE_NEWNS", 0x2_0000),
+    ("CLONE_NEWCGROUP", 0x200_0000),
+    ("CLONE_NEWUTS", 0x400_0000),
+    ("CLONE_NEWIPC", 0x800_0000),
+    ("CLONE_NEWUSER", 0x1000_0000),
+    ("CLONE_NEWPID", 0x2000_0000),
+    ("CLONE_NEWNET", 0x4000_0000),
+];
+
+/// Flags of `mount`: include/uapi/linux/mount.h.
+pub const MOUNT_FLAGS: &[(&str, u64)] = &[
+    // The kernel discards it.
+    ("MS_MGC_VAL", 0),
+    ("MS_RDONLY", 1),
+    ("MS_NOSUID", 2),
+    ("MS_NODEV", 4),
+    ("MS_NOEXEC", 8),
+    ("MS_SYNCHRONOUS", 16),
+    ("MS_REMOUNT", 32),
+    ("MS_MANDLOCK", 64),
+    ("MS_DIRSYNC", 128),
+    ("MS_NOSYMFOLLOW", 256),
+    ("MS_NOATIME", 1 << 10),
+    ("MS_NODIRATIME", 1 << 11),
+    ("MS_BIND", 1 << 12),
+    ("MS_MOVE", 1 << 13),
+    ("MS_REC", 1 << 14),
+    ("MS_SILENT", 1 << 15),
+    ("MS_POSIXACL", 1 << 16),
+    ("MS_UNBINDABLE", 1 << 17),
+    ("MS_PRIVATE", 1 << 18),
+    ("MS_SLAVE", 1 << 19),
+    ("MS_SHARED", 1 << 20),
+    ("MS_RELATIME", 1 << 21),
+    ("MS_KERNMOUNT", 1 << 22),
+    ("MS_I_VERSION", 1 << 23),
+    ("MS_STRICTATIME", 1 << 24),
+    ("MS_LAZYTIME", 1 << 25),
+];
+
+/// Flags of `umount2`: include/linux/fs.h.
+pub const UMOUNT_FLAGS: &[(&str, u64)] = &[
+    ("MNT_FORCE", 1),
+    ("MNT_DETACH", 2),
+    ("MNT_EXPIRE", 4),
+    ("UMOUNT_NOFOLLOW", 8),
+];
+
 /// Address families: include/linux/socket.h.
 const FAMILIES: &[(&str, u16)] = &[
     ("AF_UNSPEC", 0),

@@ -40,6 +40,8 @@ pub struct Descriptor {
 pub struct Writing {
     /// The file.
     pub path: String,
+    /// When the first call began that wrote to it.
+    pub since_ns: u64,
     /// Bytes so far; `None` where a call did not tell.
     pub bytes: Option<u64>,
     /// The first bytes.
@@ -59,6 +61,8 @@ pub struct Process {
     pub comm: Option<String>,
     /// Effective user id, where a call told it.
     pub uid: Option<u32>,
+    /// It is in a user namespace of its own: the ids that calls tell there are none of the machine's.
+    pub own_ids: bool,
     /// It executed a program, or descends from one that did.
     pub executed: bool,
     /// The event of its last exec, while its working directory then is not known and still the same.
@@ -104,6 +108,8 @@ pub struct Sharing {
     pub directory: bool,
     /// Descriptors.
     pub descriptors: bool,
+    /// Nothing of user ids: it is in a user namespace of its own.
+    pub own_ids: bool,
 }
 
 impl Processes {
@@ -170,6 +176,7 @@ impl Processes {
             threads: HashSet::from([tid]),
             comm: None,
             uid: None,
+            own_ids: false,
             executed: false,
             here: None,
             directory: self.directories.len() - 1,
@@ -204,8 +211,10 @@ impl Processes {
         let above = self.all.get_mut(parent)?;
         above.shared |= sharing.descriptors;
         let (comm, uid, executed) = (above.comm.clone(), above.uid, above.executed);
+        let own_ids = above.own_ids || sharing.own_ids;
         let child = self.all.get_mut(number)?;
         (child.comm, child.uid, child.executed) = (comm, uid, executed);
+        child.own_ids = own_ids;
         child.parent = Some(parent);
         if sharing.directory {
             child.directory = directory;

@@ -6,6 +6,7 @@ use pyti_trace::event::{Event, Incomplete, Kind};
 
 use super::arg::{Arg, Shown};
 use super::call::Call;
+use super::changes::understood;
 use super::import::{Importer, Who};
 use super::names;
 use super::processes::Descriptor;
@@ -18,6 +19,8 @@ const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const AF_NETLINK: u16 = 16;
 const SOCK_STREAM: u16 = 1;
+const EMFILE: i64 = -24;
+const EOPNOTSUPP: i64 = -95;
 /// Bytes of a connection whose sends are recorded, as the probes record: the first one may be a decoy.
 const FIRST_BYTES: u64 = 64;
 /// Bytes kept of what is sent, as the probes keep.
@@ -36,6 +39,35 @@ impl Importer {
                 .word(1)
                 .is_some_and(|kind| kind.contains("SOCK_CLOEXEC"));
             self.put(who, fd, (family, socktype), None, cloexec);
+        }
+    }
+
+    /// Two sockets, each of which is an event.
+    pub(super) fn socket_pair(&mut self, who: Who, call: &Call<'_>) {
+        // Where there is no descriptor left for them, none is made.
+        let Some(result) = understood(call).filter(|result| *result != EMFILE) else {
+            return;
+        };
+        let family = call.word(0).and_then(names::family);
+        let socktype = call.word(1).and_then(names::socket_type);
+        // There are both, and the family has no pairs; else the first one was refused.
+        let made = result >= 0 || result == EOPNOTSUPP || self.unknown;
+        let (times, result) = if made { (2, 0) } else { (1, result) };
+        for _ in 0..times {
+            let mut draft = self.draft(Kind::Socket, who.process, who.tid, result);
+            (draft.event.family, draft.event.socktype) = (family, socktype);
+            self.keep(draft);
+        }
+        let Some(Arg::List(pair, _)) = call.arg(3) else {
+            return;
+        };
+        if call.result == Some(0) {
+            let cloexec = call
+                .word(1)
+                .is_some_and(|kind| kind.contains("SOCK_CLOEXEC"));
+            for fd in pair.iter().take(2).filter_map(Arg::fd) {
+                self.put(who, fd, (family, socktype), None, cloexec);
+            }
         }
     }
 

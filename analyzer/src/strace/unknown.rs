@@ -23,9 +23,9 @@ impl Importer {
 
     /// What the thread has begun has no end.
     pub(super) fn unfinished(&mut self, who: Who) {
-        if let Some(mut text) = self.pending.remove(&who.tid) {
-            text.extend_from_slice(b") = ?");
-            self.call(who, &text);
+        if let Some(mut begun) = self.pending.remove(&who.tid) {
+            begun.text.extend_from_slice(b") = ?");
+            self.returned(who, &begun);
         }
     }
 

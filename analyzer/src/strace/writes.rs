@@ -1,5 +1,5 @@
-//! What is written to files: how much, and the first bytes. What a process wrote through a descriptor is
-//! one event, made when it closes it. What is written through memory is another, of which strace shows
+//! What is written to files: since when, how much, and the first bytes. What a process wrote through a
+//! descriptor is one event, made when it closes it. What is written through memory is another, of which strace shows
 //! no more than the mapping.
 
 use pyti_trace::event::{Incomplete, Kind};
@@ -115,8 +115,10 @@ impl Importer {
         };
         let Target { fd, path, .. } = target;
         let times = piece.map(|(place, _)| self.offsets.times(place, named(&path)));
+        let since_ns = self.begun_ns;
         let writing = process.writings.entry(fd).or_insert_with(|| Writing {
             path,
+            since_ns,
             bytes: Some(0),
             sample: Sample::default(),
         });
@@ -211,6 +213,7 @@ impl Importer {
         };
         let mut draft = self.written(who, writing.path);
         let event = &mut draft.event;
+        event.since_ns = Some(writing.since_ns);
         event.bytes = writing.bytes;
         event.data = writing.sample.into_data();
         let kept = event.data.as_ref().map(|data| data.len() as u64);

@@ -98,6 +98,8 @@ mod hostile {
     fn judged(text: &[u8]) {
         if let Ok(trace) = read(text, Limits::default()) {
             assert!(trace.events.is_sorted_by(|a, b| a.time_ns < b.time_ns));
+            let mut begun = trace.events.iter();
+            assert!(begun.all(|event| event.since_ns.is_none_or(|since| since <= event.time_ns)));
             judge(&trace);
         }
     }

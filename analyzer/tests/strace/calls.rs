@@ -58,35 +58,6 @@ fn files_that_are_made_cut_and_written_to_without_a_write() {
 }
 
 #[test]
-fn what_changes_the_root_or_the_kernel_is_tampering() {
-    let trace = whole(
-        r#"9 1.1 chroot("/home/u/root") = -1 EPERM (Operation not permitted)
-9 1.2 move_mount(4, "", AT_FDCWD</home/u/w>, "here", MOVE_MOUNT_F_EMPTY_PATH) = 0
-9 1.3 delete_module("pcspkr", O_NONBLOCK) = -1 EPERM (Operation not permitted)
-9 1.4 reboot(LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_RESTART) = -1 EPERM (Operation not permitted)
-9 1.5 pivot_root("/home/u/new", "/home/u/new/old") = 0
-"#,
-    );
-    let told: Vec<_> = of(&trace, Kind::Tamper)
-        .into_iter()
-        .map(|event| {
-            let (asked, path) = (event.asked.as_deref(), event.path.as_deref());
-            (asked, path, event.flags, event.result)
-        })
-        .collect();
-    assert_eq!(
-        told,
-        [
-            (Some("capable"), None, Some(18), -1),
-            (Some("move_mount"), Some("/home/u/w/here"), None, 0),
-            (Some("capable"), None, Some(16), -1),
-            (Some("capable"), None, Some(22), -1),
-            (Some("sb_pivotroot"), Some("/home/u/new"), None, 0),
-        ]
-    );
-}
-
-#[test]
 fn the_first_bytes_of_a_connection_are_on_record() {
     let socket = "4<TCP:[127.0.0.1:5->127.0.0.1:80]>";
     let lines = format!(

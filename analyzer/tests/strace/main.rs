@@ -4,6 +4,7 @@
 mod bounds;
 mod calls;
 mod paths;
+mod tampering;
 mod unknown;
 mod writes;
 

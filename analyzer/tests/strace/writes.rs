@@ -61,6 +61,44 @@ fn the_head_may_be_written_last() {
 }
 
 #[test]
+fn a_write_begins_with_its_first_call_and_ends_with_the_file() {
+    let called = r#"9 1.2 write(4</tmp/x>, "a", 1) = 1
+9 1.3 write(4</tmp/x>, "b", 1) = 1
+"#;
+    // Others may see what was written before the call returns.
+    let late = r#"9 1.2 write(4</tmp/x>, "a", 1 <unfinished ...>
+9 1.5 <... write resumed>) = 1
+"#;
+    for lines in [called, late] {
+        let trace = opened(NEW, lines);
+        let write = of(&trace, Kind::Write)[0];
+        assert_eq!(
+            (write.since_ns, write.time_ns),
+            (Some(1_200_000_000), 1_900_000_000),
+            "{lines}"
+        );
+    }
+}
+
+#[test]
+fn what_is_run_while_it_is_written_to_was_written_before() {
+    let write = "9 1.2 write(4</tmp/x>, \"echo\", 4) = 4\n";
+    let run = "9 1.3 fork() = 20\n\
+               20 1.4 execve(\"/bin/sh\", [\"sh\", \"/tmp/x\"], [\"HOME=/home/u\"]) = 0\n\
+               20 1.5 +++ exited with 0 +++\n";
+    let later = "9 1.6 write(4</tmp/x>, \"echo\", 4) = 4\n";
+    for (lines, is_dropped) in [
+        (format!("{write}{run}"), true),
+        (format!("{write}{run}{later}"), true),
+        (format!("{run}{later}"), false),
+    ] {
+        let report = judge(&opened(NEW, &lines));
+        let is_fired = fired(&report).contains(&"dropped-script");
+        assert_eq!(is_fired, is_dropped, "{lines}");
+    }
+}
+
+#[test]
 fn descriptors_share_a_position() {
     let lines = r#"9 1.2 write(4</tmp/x>, "ab", 2) = 2
 9 1.3 dup2(4</tmp/x>, 7) = 7</tmp/x>
@@ -216,6 +254,8 @@ fn what_is_written_through_memory_is_an_event_of_its_own() {
     let told: Vec<_> = (writes.iter())
         .map(|write| (write.bytes, write.data.as_deref(), write.flags))
         .collect();
+    // When something is written there nothing tells.
+    assert_eq!(writes[0].since_ns, None);
     assert_eq!(
         told,
         [

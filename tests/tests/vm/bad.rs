@@ -41,11 +41,12 @@ fn assert_fired_in(audit: &Audit, stages: &[&str], rules: &[&str]) {
 }
 
 /// Installs the package, whose metadata is stated and asks for no stage of its own.
-fn flagged(name: &str, verdict: &str, rules: &[&str]) {
+fn flagged(name: &str, verdict: &str, rules: &[&str]) -> Audit {
     let package = package_for_install(&format!("bad/{name}"));
     let audit = audit(&package.path().to_string_lossy(), &[]);
     assert_flagged(&audit, verdict, rules);
     assert_fired_in(&audit, &[INSTALL], rules);
+    audit
 }
 
 macro_rules! flagged {
@@ -109,7 +110,7 @@ fn vm_bad_installs_systemd_unit_and_enables_it() {
 }
 
 #[test]
-fn vm_bad_drops_script_for_an_interpreter_and_one_that_runs_by_itself() {
+fn vm_bad_drops_script_that_it_keeps_open_and_one_that_runs_by_itself() {
     let proof = [
         ("write", "/tmp/.updater.py"),
         ("exec", "/tmp/.updater.py"),
@@ -118,6 +119,18 @@ fn vm_bad_drops_script_for_an_interpreter_and_one_that_runs_by_itself() {
     ];
     let rules = ["dropped-script"];
     flagged_and_proved("drops-script", "suspicious", &rules, &proof);
+}
+
+#[test]
+fn vm_bad_drops_elf_and_one_that_a_linker_closes() {
+    let audit = flagged("drops-elf", "malicious", &["dropped-program"]);
+    let proof = [
+        ("write", "/tmp/.updater"),
+        ("exec", "/tmp/.updater"),
+        ("write", "/tmp/.linked"),
+        ("exec", "/tmp/.linked"),
+    ];
+    assert_proved(&audit, INSTALL, &proof);
 }
 
 #[test]
@@ -211,6 +224,7 @@ fn vm_bad_bides_its_time_and_each_later_stage_has_its_own_proof() {
 
     // The datum names the file whose code it was.
     let started = audit.datum("startup");
+    assert_eq!(started["attributed"], true, "{started:#}");
     let files = started["start_files"].as_array().expect("no list");
     assert!(files.contains(&Value::from(pth)), "{started:#}");
     let opened = started["opened"].as_array().expect("no list");
@@ -219,7 +233,6 @@ fn vm_bad_bides_its_time_and_each_later_stage_has_its_own_proof() {
 }
 
 flagged! {
-    vm_bad_drops_elf: "drops-elf" "malicious" ["dropped-program"];
     vm_bad_memfd_exec: "memfd-exec" "malicious" ["fileless-exec"];
     vm_bad_appends_bashrc: "appends-bashrc" "malicious" ["shell-startup-write"];
     vm_bad_installs_cron: "installs-cron" "malicious" ["cron-install"];

@@ -1,4 +1,5 @@
-"""Writes a program to /tmp and runs it; the program is a copy of /bin/true."""
+"""Writes two programs to /tmp and runs them; each is a copy of /bin/true. The second one is left open by a
+child that becomes the linker, as if that had written it."""
 import os
 import subprocess
 
@@ -8,6 +9,15 @@ with open("/tmp/.updater", "wb") as file:
     file.write(program)
 os.chmod("/tmp/.updater", 0o755)
 subprocess.call(["/tmp/.updater"])
+
+child = os.fork()
+if child == 0:
+    left_open = os.open("/tmp/.linked", os.O_CREAT | os.O_WRONLY, 0o755)
+    os.write(left_open, program)
+    os.set_inheritable(left_open, True)
+    os.execv("/usr/bin/ld", ["ld", "-v"])
+os.waitpid(child, 0)
+subprocess.call(["/tmp/.linked"])
 
 from setuptools import setup
 

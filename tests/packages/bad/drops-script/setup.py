@@ -1,11 +1,13 @@
-"""Writes two scripts to /tmp, which do nothing: an interpreter is told to run one, the other runs by itself."""
+"""Writes two scripts to /tmp, which do nothing: an interpreter is told to run one, which is not closed before
+that, the other runs by itself."""
 import os
 import subprocess
 import sys
 
 with open("/tmp/.updater.py", "w") as file:
     file.write("pass\n")
-subprocess.call([sys.executable, "/tmp/.updater.py"])
+    file.flush()
+    subprocess.call([sys.executable, "/tmp/.updater.py"])
 with open("/tmp/.cleaner", "w") as file:
     file.write("#!/bin/sh\nexit 0\n")
 os.chmod("/tmp/.cleaner", 0o755)
