@@ -54,11 +54,13 @@ pub use metadata::CoreMetadata;
 pub use name::PackageName;
 pub use pep440_rs::Version;
 pub use prepare::{
-    Closure, Cutoff, Fetched, Options, Source, closure, examine, fetch, fetch_uv, hook_request,
-    metadata, prepare, resolve,
+    Beside, Closure, Cutoff, Fetched, Options, Source, closure, examine, fetch, fetch_uv,
+    hook_request, metadata, prepare, resolve,
 };
 pub use progress::{Progress, Quiet, Step};
+pub use pyproject::asks_for_2to3;
 pub use requirement::check as check_requirement;
+pub use setup_requires::{WrittenOut, keyword_requirements, keyword_text};
 pub use sweep::{Scratch, sweep};
 pub use target::Target;
 pub use uv::{UV_VERSION, host_python};

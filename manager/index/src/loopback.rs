@@ -2,6 +2,7 @@
 //! wheel with separate metadata: sources too, so that the resolver has nothing to build. The file
 //! itself is never served.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +16,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::error::IndexError;
+use crate::error::{ErrorKind, IndexError};
 use crate::metadata::CoreMetadata;
 use crate::name::PackageName;
 use crate::requirement;
@@ -26,10 +27,22 @@ use crate::resolve::Resolver;
 pub(crate) struct Session {
     /// The target: where its name is asked for, it is all there is.
     pub target: Option<Pinned>,
+    /// What is installed already: of these packages, this version is all there is.
+    pub there: BTreeMap<PackageName, pep440_rs::Version>,
     /// The sha256 of every source whose build this run serves, from the outermost on.
     pub ancestors: Vec<String>,
     /// The first failure. The resolver's own words for it would tell less.
     pub failure: Mutex<Option<IndexError>>,
+}
+
+impl Session {
+    /// The one version of a package that may be seen, where not every one may.
+    fn only(&self, name: &PackageName) -> Option<&pep440_rs::Version> {
+        let target = self.target.as_ref().filter(|target| target.name == *name);
+        target
+            .map(|target| &target.version)
+            .or_else(|| self.there.get(name))
+    }
 }
 
 /// A package of one version and known metadata.
@@ -99,8 +112,8 @@ async fn page(
             "core-metadata": true,
         }));
     };
-    if let Some(target) = session.target.as_ref().filter(|target| target.name == name) {
-        offer(&target.version, None, false);
+    if let Some(version) = session.only(&name) {
+        offer(version, None, false);
     } else {
         let page = match resolver.index.project(&name).await {
             Ok(page) => page,
@@ -141,6 +154,12 @@ async fn metadata(
                 .metadata_of(&name, &version, &session.ancestors)
                 .await
         }
+    };
+    // Of what is installed, all that it requires is too: no code need be run to know it.
+    let unread = |error: &IndexError| error.kind() != ErrorKind::Infrastructure;
+    let found = match found {
+        Err(error) if session.there.contains_key(&name) && unread(&error) => Ok(Arc::default()),
+        found => found,
     };
     match found {
         Ok(found) => {

@@ -18,6 +18,7 @@ use crate::metadata::{CoreMetadata, Static};
 use crate::name::PackageName;
 use crate::pack::pack;
 use crate::progress::Progress;
+pub use crate::resolve::Beside;
 use crate::resolve::{Bounds, Resolver, wheelhouse_file};
 pub use crate::select::Cutoff;
 use crate::select::Selection;
@@ -282,20 +283,25 @@ pub struct Closure {
     pub notes: Vec<String>,
 }
 
-/// Resolves requirements (PEP 508) that belong to no target, and fetches their closure.
+/// Resolves requirements (PEP 508) that belong to no target, and fetches their closure: `beside` what is
+/// installed already, where something is.
 ///
 /// # Errors
 ///
 /// Any [`IndexError`].
 pub async fn closure(
     requirements: &[String],
+    beside: Option<&Beside>,
     options: &Options,
     hook: Arc<dyn MetadataHook>,
     progress: Arc<dyn Progress>,
 ) -> Result<Closure, IndexError> {
     let (resolver, _loopback) = resolver(options, hook, progress).await?;
     let what = requirements.join(", ");
-    let closure = resolver.closure_of_build(requirements, &[], &what).await?;
+    let closure = match beside {
+        Some(beside) => resolver.closure_beside(requirements, beside, &what).await?,
+        None => resolver.closure_of_build(requirements, &[], &what).await?,
+    };
     Ok(Closure {
         files: closure.files.into_values().collect(),
         notes: resolver.notes(),

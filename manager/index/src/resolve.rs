@@ -1,5 +1,7 @@
 //! From requirements to files: the closure, pinned, with what building its sources requires.
 
+mod beside;
+
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -22,6 +24,7 @@ use crate::select::Selection;
 use crate::text::printable;
 use crate::uv::Uv;
 use crate::wheelhouse::WheelhouseFile;
+pub use beside::Beside;
 
 /// Builds within builds; an honest chain has two or three.
 const DEEPEST: usize = 8;
@@ -158,15 +161,7 @@ impl Resolver {
         ancestors: &[String],
         what: &str,
     ) -> Result<Closure, IndexError> {
-        let mut safe = Vec::new();
-        for text in requires {
-            match requirement::safe(text) {
-                Ok(text) => safe.push(text),
-                Err(refused) => self.note(vec![format!("build of {what}: {refused}; left out")]),
-            }
-        }
-        safe.sort();
-        safe.dedup();
+        let safe = self.followed(requires, what);
         if safe.is_empty() {
             return Ok(Closure::default());
         }
@@ -189,6 +184,20 @@ impl Resolver {
         let closure = self.files_of(pins, ancestors).await?;
         lock(&self.builds).insert(safe, closure.clone());
         Ok(closure)
+    }
+
+    /// What of these requirements leads to an index and nowhere else, each once.
+    fn followed(&self, requires: &[String], what: &str) -> Vec<String> {
+        let mut safe = Vec::new();
+        for text in requires {
+            match requirement::safe(text) {
+                Ok(text) => safe.push(text),
+                Err(refused) => self.note(vec![format!("build of {what}: {refused}; left out")]),
+            }
+        }
+        safe.sort();
+        safe.dedup();
+        safe
     }
 
     /// The closure of what building a source requires, and of what its setup.py asks for besides where

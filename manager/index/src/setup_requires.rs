@@ -1,5 +1,5 @@
-//! What a source distribution asks for by `setup_requires` to be built: read from `setup.py` and
-//! `setup.cfg` where it is written out there, never executed.
+//! What a source distribution says for a keyword of `setup()`, such as `setup_requires`: read from `setup.py`
+//! and `setup.cfg` where it is written out there, never executed.
 
 use configparser::ini::{Ini, IniDefault};
 
@@ -7,56 +7,147 @@ use configparser::ini::{Ini, IniDefault};
 const LONGEST_FILE: usize = 1 << 20;
 /// Requirements that are kept, in all and of one list, and places where they are looked for.
 const MOST: usize = 50;
-/// The keyword of `setup()` and the key of `setup.cfg`.
+/// The keyword of `setup()` and the key of `setup.cfg` for what a build requires.
 const NAME: &str = "setup_requires";
 
-/// The requirements that these two files name, sorted.
+/// What a keyword of `setup()` holds.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct WrittenOut {
+    /// The texts that are written out, sorted.
+    pub texts: Vec<String>,
+    /// Whether there may be more: only running `setup.py` would tell them, or there are too many.
+    pub more: bool,
+}
+
+impl WrittenOut {
+    /// Something that only running it would tell.
+    fn unknown() -> Self {
+        Self {
+            texts: vec![],
+            more: true,
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.texts.extend(other.texts);
+        self.more |= other.more;
+    }
+
+    /// Adds texts as long as there is room.
+    fn fill(&mut self, texts: impl Iterator<Item = String>) {
+        for text in texts {
+            if self.texts.len() >= MOST {
+                self.more = true;
+                return;
+            }
+            self.texts.push(text);
+        }
+    }
+}
+
+/// The requirements that these two files name for a build, sorted.
 pub(crate) fn written_out(setup_py: &str, setup_cfg: &str) -> Vec<String> {
-    let mut found = vec![];
+    keyword_requirements(NAME, setup_py, setup_cfg).texts
+}
+
+/// The requirements that these two files name for a keyword of `setup()`, also where that is given a name
+/// for them.
+#[must_use]
+pub fn keyword_requirements(keyword: &str, setup_py: &str, setup_cfg: &str) -> WrittenOut {
+    let mut found = WrittenOut::default();
     if setup_py.len() <= LONGEST_FILE {
-        found.extend(in_program(setup_py));
+        found.add(in_program(setup_py, keyword));
     }
     if setup_cfg.len() <= LONGEST_FILE {
-        found.extend(in_settings(setup_cfg));
+        found.add(in_settings(setup_cfg, keyword));
     }
-    found.sort();
-    found.dedup();
-    found.truncate(MOST);
+    found.texts.sort();
+    found.texts.dedup();
+    found.more |= found.texts.len() > MOST;
+    found.texts.truncate(MOST);
     found
 }
 
-fn in_program(text: &str) -> Vec<String> {
+/// The first text that a `setup.py` has for a keyword of `setup()`, also where that is given a name for it;
+/// `None` where none is written out.
+#[must_use]
+pub fn keyword_text(keyword: &str, setup_py: &str) -> Option<String> {
+    if setup_py.len() > LONGEST_FILE {
+        return None;
+    }
+    let tokens = tokens(setup_py);
+    values(&tokens, keyword).take(MOST).find_map(|value| {
+        let (value, _) = followed(value, &tokens);
+        let (text, rest) = joined(value);
+        (!text.is_empty() && !goes_on(rest)).then_some(text)
+    })
+}
+
+fn in_program(text: &str, keyword: &str) -> WrittenOut {
     let tokens = tokens(text);
-    let named = values(&tokens, NAME).take(MOST);
-    named
-        .flat_map(|value| match value {
-            // What is called, or a part of something, only running it would tell.
-            [Token::Name(other), after @ ..]
-                if !matches!(after.first(), Some(Token::Mark('(' | '[' | '.'))) =>
-            {
-                values(&tokens, other).next().map(texts).unwrap_or_default()
-            }
-            value => texts(value),
-        })
-        .collect()
+    let mut found = WrittenOut::default();
+    let mut places = values(&tokens, keyword);
+    for value in places.by_ref().take(MOST) {
+        found.more |= matches!(value, [Token::Name(_), after @ ..] if goes_on(after));
+        let (value, name) = followed(value, &tokens);
+        found.add(texts(value));
+        found.more |= name.is_some_and(|name| grows(&tokens, name));
+    }
+    found.more |= places.next().is_some() || grows(&tokens, keyword);
+    found
+}
+
+/// What a value is, where it is no more than a name for that, with the name.
+fn followed<'t, 'a>(
+    value: &'t [Token<'a>],
+    tokens: &'t [Token<'a>],
+) -> (&'t [Token<'a>], Option<&'a str>) {
+    match value {
+        // What is called, or a part of something, only running it would tell.
+        [Token::Name(name), after @ ..]
+            if !matches!(after.first(), Some(Token::Mark('(' | '[' | '.'))) =>
+        {
+            let named = values(tokens, name).next();
+            (named.unwrap_or(value), Some(*name))
+        }
+        value => (value, None),
+    }
+}
+
+/// Whether a value is not over yet where its list or its text is.
+fn goes_on(rest: &[Token<'_>]) -> bool {
+    matches!(rest.first(), Some(Token::Mark('+' | '%' | '.')))
+}
+
+/// Whether something is added to what this name stands for.
+fn grows(tokens: &[Token<'_>], name: &str) -> bool {
+    tokens.windows(3).any(|tokens| match tokens {
+        [Token::Name(found), Token::Mark('+'), Token::Mark('=')] => *found == name,
+        [Token::Name(found), Token::Mark('.'), Token::Name(method)] => {
+            *found == name && ["append", "extend", "insert"].contains(method)
+        }
+        _ => false,
+    })
 }
 
 /// <https://setuptools.pypa.io/en/latest/userguide/declarative_config.html>
-fn in_settings(text: &str) -> Vec<String> {
+fn in_settings(text: &str, keyword: &str) -> WrittenOut {
+    let mut found = WrittenOut::default();
     let mut settings = IniDefault::default();
     settings.multiline = true;
     // A condition begins with a semicolon.
     settings.enable_inline_comments = false;
     let mut parser = Ini::new_from_defaults(settings);
     if parser.read(text.to_owned()).is_err() {
-        return vec![];
+        return found;
     }
-    let value = parser.get("options", NAME).unwrap_or_default();
+    let value = parser.get("options", keyword).unwrap_or_default();
     if value.contains('\n') {
-        lines(&value).take(MOST).collect()
+        found.fill(lines(&value));
     } else {
-        value.split(';').flat_map(lines).take(MOST).collect()
+        found.fill(value.split(';').flat_map(lines));
     }
+    found
 }
 
 /// A token of Python, as far as lists of texts need it.
@@ -122,7 +213,7 @@ fn quoted(text: &str) -> (String, &str) {
     }
 }
 
-/// What stands behind each `name =` and each `"name":`.
+/// What stands behind each `name =`, each `"name":` and each `["name"] =`.
 fn values<'a, 't>(tokens: &'t [Token<'a>], name: &'t str) -> impl Iterator<Item = &'t [Token<'a>]> {
     (0..tokens.len()).filter_map(move |at| match &tokens[at..] {
         [Token::Name(found), Token::Mark('='), value @ ..]
@@ -131,39 +222,60 @@ fn values<'a, 't>(tokens: &'t [Token<'a>], name: &'t str) -> impl Iterator<Item 
             Some(value)
         }
         [Token::Text(found), Token::Mark(':'), value @ ..] if found == name => Some(value),
+        [
+            Token::Text(found),
+            Token::Mark(']'),
+            Token::Mark('='),
+            value @ ..,
+        ] if found == name && value.first() != Some(&Token::Mark('=')) => Some(value),
         _ => None,
     })
 }
 
 /// The items of a list, or the lines of a text.
-fn texts(value: &[Token<'_>]) -> Vec<String> {
-    match value {
+fn texts(value: &[Token<'_>]) -> WrittenOut {
+    let (mut found, rest) = match value {
         [Token::Text(_), ..] => {
-            let parts = value.iter().map_while(|token| match token {
-                Token::Text(part) => Some(part.as_str()),
-                _ => None,
-            });
-            let text: String = parts.collect();
-            lines(&text).take(MOST).collect()
+            let (text, rest) = joined(value);
+            let mut found = WrittenOut::default();
+            found.fill(lines(&text));
+            (found, rest)
         }
         [Token::Mark('[' | '('), inside @ ..] => items(inside),
-        _ => vec![],
-    }
+        [Token::Name(name), ..] if *name == "None" => return WrittenOut::default(),
+        _ => return WrittenOut::unknown(),
+    };
+    found.more |= goes_on(rest);
+    found
 }
 
-/// The items up to the end of a list, save those that are no plain texts.
-fn items(tokens: &[Token<'_>]) -> Vec<String> {
-    let mut found = vec![];
+/// The text that the literals at the start make together, and what follows them.
+fn joined<'t, 'a>(tokens: &'t [Token<'a>]) -> (String, &'t [Token<'a>]) {
+    let mut text = String::new();
+    let mut rest = tokens;
+    while let [Token::Text(part), after @ ..] = rest {
+        text.push_str(part);
+        rest = after;
+    }
+    (text, rest)
+}
+
+/// The items up to the end of a list, save those that are no plain texts, and what follows it.
+fn items<'t, 'a>(tokens: &'t [Token<'a>]) -> (WrittenOut, &'t [Token<'a>]) {
+    let mut found = WrittenOut::default();
     let mut item = Some(String::new());
     let mut depth = 0_usize;
-    for token in tokens {
+    let mut rest = tokens;
+    while let [token, after @ ..] = rest {
+        rest = after;
         match token {
             Token::Mark(mark @ (',' | ']' | ')')) if depth == 0 => {
-                let ended = item.replace(String::new());
-                let room = MOST.saturating_sub(found.len());
-                found.extend(ended.iter().flat_map(|text| lines(text)).take(room));
+                match item.replace(String::new()) {
+                    Some(text) => found.fill(lines(&text)),
+                    None => found.more = true,
+                }
                 if *mark != ',' {
-                    return found;
+                    return (found, rest);
                 }
             }
             Token::Text(part) if depth == 0 => {
@@ -182,7 +294,7 @@ fn items(tokens: &[Token<'_>]) -> Vec<String> {
         }
     }
     // A list without an end is no Python.
-    vec![]
+    (WrittenOut::unknown(), rest)
 }
 
 fn lines(text: &str) -> impl Iterator<Item = String> {
@@ -249,6 +361,76 @@ mod tests {
     }
 
     #[test]
+    fn any_keyword_is_read_and_what_is_not_written_out_is_told() {
+        for (setup, expected, more) in [
+            ("setup(tests_require=['a', 'b[x]', 'c'])", "a|b[x]|c", false),
+            ("setup(tests_require=['a[x]', 'b'])", "a[x]|b", false),
+            ("setup(tests_require='a')", "a", false),
+            ("setup(tests_require=None, setup_requires=['a'])", "", false),
+            ("setup(tests_require=[])", "", false),
+            ("kwargs['tests_require'] = ['a']", "a", false),
+            ("x['tests_require'] == ['a']", "", false),
+            ("NEEDED = ['a']\nsetup(tests_require=NEEDED)", "a", false),
+            ("# tests_require=['a']", "", false),
+            ("setup(tests_require=['a', b, 'c'])", "a|c", true),
+            ("setup(tests_require=['a'] + b)", "a", true),
+            ("B = ['b']\nsetup(tests_require=B + ['a'])", "b", true),
+            ("setup(tests_require=read('a'))", "", true),
+            ("setup(tests_require=needed)", "", true),
+            (
+                "needed = ['a']\nneeded.append('b')\nsetup(tests_require=needed)",
+                "a",
+                true,
+            ),
+            (
+                "tests_require = ['a']\ntests_require += ['b']\nsetup(tests_require=tests_require)",
+                "a",
+                true,
+            ),
+        ] {
+            let found = keyword_requirements("tests_require", setup, "");
+            let texts = found.texts.join("|");
+            assert_eq!((texts.as_str(), found.more), (expected, more), "{setup}");
+        }
+        let both = keyword_requirements(
+            "tests_require",
+            "setup(tests_require=['b'])",
+            "[options]\ntests_require =\n    a>1\nsetup_requires = c\n",
+        );
+        assert_eq!(
+            (both.texts.join("|"), both.more),
+            ("a>1|b".to_owned(), false)
+        );
+    }
+
+    #[test]
+    fn a_text_is_told_where_it_is_written_out() {
+        for (setup, expected) in [
+            ("setup(test_suite='a.b')", Some("a.b")),
+            ("setup(**{\"test_suite\": u'a' '.b'})", Some("a.b")),
+            ("SUITE = 'a'\nsetup(test_suite=SUITE)", Some("a")),
+            (
+                "def suite():\n    test_suite = loader.discover('a')\n    return test_suite\n\
+                setup(test_suite='b')",
+                Some("b"),
+            ),
+            ("setup(test_suite=suite())", None),
+            ("setup(test_suite=None)", None),
+            ("setup(test_suite=suite)", None),
+            ("setup(test_suite='a.%s' % b)", None),
+            ("setup(test_suite='')", None),
+            ("# setup(test_suite='a')", None),
+            ("test_suite == 'a'", None),
+            ("setup(test_suite=", None),
+        ] {
+            let found = keyword_text("test_suite", setup);
+            assert_eq!(found.as_deref(), expected, "{setup}");
+        }
+        let long = format!("setup(test_suite='a'){}", " ".repeat(LONGEST_FILE));
+        assert_eq!(keyword_text("test_suite", &long), None);
+    }
+
+    #[test]
     fn settings_are_read_too() {
         let several = "[options]\nsetup_requires =\n    a >= 1\n    b; python_version < '4'\n";
         assert_eq!(
@@ -278,13 +460,15 @@ mod tests {
         let (items, text) = ("'a', ".repeat(MOST * 3), "a\n".repeat(MOST * 3));
         for list in [format!("[{items}]"), format!("'''{text}'''")] {
             let named = "setup_requires = x\n".repeat(MOST * 3);
-            let found = in_program(&format!("x = {list}\n{named}"));
-            assert_eq!(found.len(), MOST * MOST, "{list}");
+            let found = in_program(&format!("x = {list}\n{named}"), NAME);
+            assert_eq!(found.texts.len(), MOST * MOST, "{list}");
+            assert!(found.more, "{list}");
         }
         for value in [" a\n".repeat(MOST * 3), "a;".repeat(MOST * 3)] {
             let start = if value.contains('\n') { "\n" } else { "" };
             let settings = format!("[options]\nsetup_requires ={start}{value}");
-            assert_eq!(in_settings(&settings).len(), MOST, "{settings}");
+            let found = in_settings(&settings, NAME);
+            assert_eq!((found.texts.len(), found.more), (MOST, true), "{settings}");
         }
     }
 }

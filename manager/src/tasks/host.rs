@@ -18,6 +18,9 @@ use crate::stage::PythonVersion;
 use crate::stages::Stages;
 use crate::{performance, stage};
 
+/// The task that finds out how the package is tested.
+const DETECT: &str = "detect";
+
 pub(super) struct Fetch(pub(super) Arc<Audit>);
 
 impl Action for Fetch {
@@ -148,9 +151,12 @@ impl Action for Detect {
                 move || stage::test_plan(&fetched, &metadata, python, command.as_deref());
             let detected = tokio::task::spawn_blocking(detecting).await;
             let plan = detected.map_err(Failure::infrastructure)??;
+            let stages = &self.0.stages;
             for note in &plan.notes {
-                self.0.stages.note(format!("tests: {note}"));
+                stages.note(format!("tests: {note}"));
             }
+            stages.summarise(DETECT, Some(plan.summary()));
+            stages.keep_datum(DETECT, &plan).map_err(blame)?;
             provide(TEST_PLAN, &plan)
         })
     }

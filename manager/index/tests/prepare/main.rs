@@ -6,6 +6,7 @@
     reason = "a test whose ground cannot be laid has to fail"
 )]
 
+mod beside;
 mod bounds;
 mod certificates;
 mod child;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use pyti_analyzer::amount;
 
-use super::command::{Call, call};
+use super::command::{Call, Installs, call};
+use super::discovery::add_searches;
 use super::environment::Environment;
 use super::files::Files;
 use super::framework::Framework;
@@ -12,7 +13,7 @@ use super::invocation::{arguments, configured};
 use super::{MOST_WORDS, PythonVersion, Run};
 
 /// Commands of one environment that are run.
-const MOST: usize = 8;
+pub(super) const MOST: usize = 8;
 
 /// What runs a package's tests.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub(super) struct Choice {
     pub directory: String,
     /// Which of the package's environments says so.
     pub environment: Option<usize>,
+    /// What the programs install that run these.
+    pub installs: Installs,
     /// What of their variables is not set, one sentence each.
     pub unset: Vec<String>,
     /// What of the tests is not run, one sentence each.
@@ -41,21 +44,26 @@ impl Choice {
         words: Option<Vec<String>>,
         files: &Files,
     ) -> Self {
+        let mut further = vec![];
+        let searches = framework == Framework::Unittest && words.is_none();
+        let first = Run {
+            name: framework.name().to_owned(),
+            framework,
+            interpreter: vec![],
+            arguments: arguments(framework, words.unwrap_or_default(), 0, "", files),
+            environment: BTreeMap::new(),
+            requires: vec![],
+        };
+        let note = searches.then(|| add_searches(&mut further, &first, false, "", files));
         Self {
-            first: Run {
-                name: framework.name().to_owned(),
-                framework,
-                interpreter: vec![],
-                arguments: arguments(framework, words.unwrap_or_default(), 0, "", files),
-                environment: BTreeMap::new(),
-                requires: vec![],
-            },
-            further: vec![],
+            first,
+            further,
             reason,
             directory: String::new(),
             environment: None,
+            installs: Installs::default(),
             unset: vec![],
-            notes: vec![],
+            notes: note.flatten().into_iter().collect(),
         }
     }
 }
@@ -71,9 +79,13 @@ pub(super) fn of_environment(
         directory,
         run,
         not_run,
+        unknown,
         unsure,
     } = Calls::of(environment, files, python);
     let mut runs: Vec<Run> = vec![];
+    // Those of unittest that are told nothing.
+    let mut searching: Vec<usize> = vec![];
+    let mut installs = Installs::default();
     let (mut unset, mut notes): (Vec<String>, Vec<String>) = (vec![], vec![]);
     for (at, (command, call)) in run.into_iter().enumerate() {
         let name = command.join(" ");
@@ -90,6 +102,10 @@ pub(super) fn of_environment(
                 unset.push(note);
             }
         }
+        installs.add(call.installs);
+        if call.framework == Framework::Unittest && call.words.is_empty() {
+            searching.push(at);
+        }
         runs.push(Run {
             name,
             framework: call.framework,
@@ -100,20 +116,30 @@ pub(super) fn of_environment(
         });
     }
     notes.extend(told(&environment.origin, &not_run));
+    notes.extend(unknown);
     let names: Vec<String> = runs.iter().map(|run| format!("`{}`", run.name)).collect();
     let mut reason = format!("{} runs {}", environment.origin, names.join(", then "));
     if !directory.is_empty() {
         reason.push_str(&format!(" in {directory}"));
     }
+    let searching: Vec<Run> = searching
+        .iter()
+        .filter_map(|at| runs.get(*at).cloned())
+        .collect();
     let mut runs = runs.into_iter();
     let first = runs.next()?;
+    let mut further: Vec<Run> = runs.collect();
+    for run in &searching {
+        notes.extend(add_searches(&mut further, run, true, directory, files));
+    }
     notes.extend(unsure.map(|why| format!("`{}` is run, although {why}", first.name)));
     Some(Choice {
         first,
-        further: runs.collect(),
+        further,
         reason,
         directory: directory.to_owned(),
         environment: Some(index),
+        installs,
         unset,
         notes,
     })
@@ -128,6 +154,8 @@ struct Calls<'e> {
     run: Vec<(&'e [String], Call)>,
     /// Those that are not, which tell of tests that none of these runs.
     not_run: Vec<NotRun<'e>>,
+    /// What it says of those that may, and that nobody knows.
+    unknown: Option<String>,
     /// Why nobody knows that the package runs these, where nobody does.
     unsure: Option<&'e str>,
 }
@@ -152,7 +180,10 @@ impl<'e> Calls<'e> {
             })
             .collect();
         let doubt = |at: &usize| environment.doubts.get(at);
-        let mut calls = Self::default();
+        let mut calls = Self {
+            unknown: environment.unknown_note(|at| found.iter().any(|(known, ..)| *known == at)),
+            ..Self::default()
+        };
         // Where nothing is run for sure, the first that may be is the likeliest.
         let sure = found.iter().any(|(at, ..)| doubt(at).is_none());
         let likeliest = found.iter().filter(|_| !sure).find_map(|(at, ..)| {
@@ -273,7 +304,7 @@ mod tests {
         assert_eq!(last.framework, Framework::Unittest);
         assert_eq!(last.interpreter, ["-O"]);
         let reports = &last.arguments[..4];
-        assert_eq!(reports, ["-m", "xmlrunner", "-o", "{work}/junit-2"]);
+        assert_eq!(reports, ["-m", "each_result", "-o", "{work}/junit-2"]);
     }
 
     #[test]

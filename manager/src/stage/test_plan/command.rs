@@ -6,6 +6,7 @@ mod options;
 mod others;
 mod place;
 mod pytest;
+mod runner;
 mod selection;
 
 use super::files::Files;
@@ -17,6 +18,8 @@ use others::{django, doctest, nose, nose2, trial, unittest};
 use place::{inside, place};
 pub(super) use place::{is_directory, plain};
 pub(super) use pytest::pytest;
+use runner::Runner;
+pub(super) use runner::{DEV, Installs, is_open};
 
 /// Commands within commands, as in `coverage run -m pytest`.
 const DEEPEST: usize = 8;
@@ -52,6 +55,8 @@ pub(super) struct Call {
     pub left_out: Vec<String>,
     /// Variables that are assigned before it, as they are written.
     pub variables: Vec<(String, String)>,
+    /// What is installed for it by what runs it.
+    pub installs: Installs,
 }
 
 impl Call {
@@ -63,6 +68,7 @@ impl Call {
             words: kept.words,
             left_out: kept.left_out,
             variables: vec![],
+            installs: Installs::default(),
         }
     }
 
@@ -106,26 +112,15 @@ fn named(words: &[&str], directory: &str, files: &Files, depth: usize) -> Option
     if depth > DEEPEST {
         return None;
     }
-    let again = |words: &[&str]| program(words, directory, files, depth + 1);
     let name = first.rsplit('/').next().unwrap_or(first);
+    if let Some(runner) = Runner::of(name, rest) {
+        let call = match (runner.module, runner.run) {
+            (true, [name, rest @ ..]) => module(name, rest, directory, files, depth)?,
+            (_, run) => program(run, directory, files, depth + 1)?,
+        };
+        return Some(runner.put_before(call));
+    }
     match name {
-        "env" | "time" | "xvfb-run" => again(rest),
-        "uv" | "poetry" | "pdm" | "pipenv" | "hatch" if rest.first() == Some(&"run") => {
-            let values = [
-                "--group",
-                "--extra",
-                "--with",
-                "--python",
-                "--package",
-                "-p",
-            ];
-            let run = after_options(&rest[1..], &values);
-            match run.first() {
-                // As uv runs a module.
-                Some(&"-m") => script(run, directory, files, depth),
-                _ => again(run),
-            }
-        }
         "hatch" if rest.first() == Some(&"test") => hatch_test(&rest[1..], directory, files),
         "coverage" | "coverage3" if rest.first() == Some(&"run") => {
             let (left_out, run) = of_coverage(&rest[1..]);
@@ -189,18 +184,6 @@ fn is_python(name: &str) -> bool {
         .or_else(|| name.strip_prefix("pypy"));
     name == "py"
         || version.is_some_and(|version| version.chars().all(|c| c.is_ascii_digit() || c == '.'))
-}
-
-/// What stands after the options of a program that runs another, `-m` left in.
-fn after_options<'a>(mut words: &'a [&'a str], values: &[&str]) -> &'a [&'a str] {
-    while let Some(word) = words.first() {
-        if !word.starts_with('-') || word.starts_with("-m") && !word.starts_with("--") {
-            break;
-        }
-        let skip = 1 + usize::from(values.contains(word));
-        words = words.get(skip..).unwrap_or_default();
-    }
-    words
 }
 
 /// What an interpreter is told to run: `-m` and a module, or a file.

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use pyti_analyzer::amount;
+
 use super::files::Files;
 use super::variables::Variables;
 use super::{PythonVersion, hatch, nox, pdm, tox};
@@ -15,12 +17,17 @@ const MOST: usize = 64;
 pub(super) struct Environment {
     /// Where it is written, for messages.
     pub origin: String,
+    /// Whether its tool has it where nothing is written of it: what else the package says tells more.
+    pub assumed: bool,
     /// What is run in it, word by word, after the variables that are for that command alone.
     pub commands: Vec<Vec<String>>,
     /// By the places of commands: which of several scripts they are of. All others are of one.
     pub scripts: BTreeMap<usize, usize>,
     /// By the places of commands: why they are not run always.
     pub doubts: BTreeMap<usize, Doubt>,
+    /// By the places of commands: how those are written of which only running it would tell which program
+    /// they run.
+    pub unknown: BTreeMap<usize, String>,
     /// By the places of commands: where they are run, where that is not [`Self::directory`].
     pub directories: BTreeMap<usize, String>,
     /// Variables of all of it, and which of them are left out.
@@ -46,6 +53,29 @@ impl Environment {
     /// Where the command at this place is run, relative to the source.
     pub(super) fn directory_of(&self, at: usize) -> &str {
         self.directories.get(&at).unwrap_or(&self.directory)
+    }
+
+    /// What it says of its commands that are not known, where there are any; `is_run` tells of a place
+    /// whether the command there is run nevertheless.
+    pub(super) fn unknown_note(&self, is_run: impl Fn(usize) -> bool) -> Option<String> {
+        let mut unknown = self.unknown.iter().filter(|(at, _)| !is_run(**at));
+        let (_, first) = unknown.next()?;
+        let count = 1 + unknown.count();
+        let (are, which) = match count {
+            1 => ("is", "which one"),
+            _ => ("are", "which ones"),
+        };
+        let commands = amount(count as u64, "command", "commands");
+        let origin = &self.origin;
+        Some(format!(
+            "{commands} of {origin} {are} not run, since only running it would tell {which}: `{first}`"
+        ))
+    }
+
+    /// Whether it is written and may be for tests by its name.
+    fn may_test(&self) -> bool {
+        let mut names = self.origin.split(|c: char| !c.is_ascii_alphanumeric());
+        !self.assumed && !names.any(|name| OTHERS.contains(&name))
     }
 }
 
@@ -78,11 +108,19 @@ const OTHERS: [&str; 20] = [
 /// The best of these, in their order, that may be for tests by its name: where none of the commands is
 /// understood, its requirements still are what tests want.
 pub(super) fn for_tests(environments: &[Environment]) -> Option<&Environment> {
-    environments.iter().find(|environment| {
-        let origin = environment.origin.as_str();
-        let mut names = origin.split(|c: char| !c.is_ascii_alphanumeric());
-        !names.any(|name| OTHERS.contains(&name))
-    })
+    environments
+        .iter()
+        .find(|environment| environment.may_test())
+}
+
+/// What it says of these, none of which runs tests as far as is known, where they may be for tests: their
+/// commands that are not known may run some.
+pub(super) fn passed_over<'e>(
+    environments: impl Iterator<Item = &'e Environment>,
+) -> impl Iterator<Item = String> {
+    environments
+        .filter(|environment| environment.may_test())
+        .filter_map(|environment| environment.unknown_note(|_| false))
 }
 
 /// The environments of a package, the one that most looks like that of its tests first. `python`
@@ -93,12 +131,16 @@ pub(super) fn environments(files: &Files, python: PythonVersion) -> Vec<Environm
     all.extend(nox::environments(files.text("noxfile.py"), python));
     all.extend(hatch::environments(files, python));
     all.extend(pdm::environments(files));
+    all.extend(hatch::unwritten(files, python));
     all.truncate(2 * MOST);
     all
 }
 
 #[cfg(test)]
 mod tests {
+    use pyti_index::CoreMetadata;
+
+    use super::super::plan;
     use super::*;
 
     fn first(files: &[(&str, &str)]) -> Environment {
@@ -163,6 +205,62 @@ mod tests {
         ] {
             let expected = (directory.to_owned(), Vec::from_iter(skipped));
             assert_eq!(of(&body), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn commands_that_are_not_written_out_are_told() {
+        let by_files = "test_a.py has `import pytest`";
+        let arguments = "1 of run is not written out in tests of noxfile.py";
+        let one = |call: &str| {
+            format!(
+                "1 command of noxfile.py tests is not run, since only running it would tell which one: \
+                `{call}`"
+            )
+        };
+        for (nox, reason, notes) in [
+            (
+                "def unit(s):\n    s.run('pytest')\n\ndef tests(s):\n    s.run(\n      *make_command())\n",
+                "noxfile.py unit runs `pytest`",
+                vec![one("s.run( *make_command())")],
+            ),
+            (
+                "def tests(s):\n    s.run('pytest')\n    s.run('uv', 'run', *more())\n    \
+                s.run('python', '-m', *more())\n    s.run('ruff', *more())\n",
+                "noxfile.py tests runs `pytest`",
+                vec![
+                    "2 commands of noxfile.py tests are not run, since only running it would tell which \
+                    ones: `s.run('uv', 'run', *more())`"
+                        .to_owned(),
+                    arguments.to_owned(),
+                ],
+            ),
+            (
+                "def tests(s):\n    s.run(tool, 'a')\n",
+                by_files,
+                vec![one("s.run(tool, 'a')"), arguments.to_owned()],
+            ),
+            (
+                "def tests(s):\n    if CI: s.run(*make(s.posargs))\n",
+                by_files,
+                vec![one("s.run(*make(s.posargs))")],
+            ),
+            // That is run nevertheless.
+            (
+                "def tests(s):\n    s.run(*before, 'pytest')\n",
+                "noxfile.py tests runs `pytest`",
+                vec![arguments.to_owned()],
+            ),
+            (
+                "def tests(s):\n    if s.posargs: s.run(*make())\n    s.run(*s.posargs)\n",
+                by_files,
+                vec![],
+            ),
+            ("def lint(s):\n    s.run(*make())\n", by_files, vec![]),
+        ] {
+            let files = Files::of(&[("noxfile.py", nox), ("test_a.py", "import pytest")]);
+            let plan = plan(&files, &CoreMetadata::default(), PythonVersion::TEST).unwrap();
+            assert_eq!((&*plan.reason, plan.notes), (reason, notes), "{nox}");
         }
     }
 }

@@ -1,16 +1,15 @@
 //! Which framework a package's tests are written for.
 
-use std::sync::LazyLock;
-
-use regex::Regex;
+use pyti_analyzer::amount;
 use serde::{Deserialize, Serialize};
 
 use super::PythonVersion;
 use super::choice::{Choice, of_environment};
-use super::environment::Environment;
+use super::environment::{Environment, passed_over};
 use super::files::Files;
 use super::ini::Ini;
-use super::seen::{by_name, examples};
+use super::seen::{by_name, examples, says_doctest, with_examples};
+use super::suite::Suite;
 
 /// What runs tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,10 +49,6 @@ impl Framework {
     }
 }
 
-static TEST_SUITE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r#"(?m)(?:^|[(,])\s*['"]?test_suite['"]?\s*[=:]\s*['"]?([A-Za-z_][\w.]*)"#).ok()
-});
-
 /// Where pytest is configured
 /// (<https://docs.pytest.org/en/stable/reference/customize.html#configuration-file-formats>).
 const PYTEST: [(&str, &str); 5] = [
@@ -75,7 +70,8 @@ const IMPORTS: [(&[&str], Framework); 5] = [
     (&["import unittest", "from unittest"], Framework::Unittest),
 ];
 
-/// The framework: what the package's own tools run, what is configured, what its tests import.
+/// The framework: what the package's own tools run, what is configured, what its tests import. What a tool
+/// runs where nothing is written of it counts only where the others tell of the same.
 ///
 /// # Errors
 /// It has no tests.
@@ -88,9 +84,29 @@ pub(super) fn choose(
         .iter()
         .enumerate()
         .find_map(|(index, environment)| of_environment(index, environment, files, python));
-    if let Some(choice) = found {
-        return Ok(choice);
-    }
+    let is_assumed = |choice: &Choice| {
+        let environment = choice.environment.and_then(|at| environments.get(at));
+        environment.is_some_and(|environment| environment.assumed)
+    };
+    let mut choice = match found {
+        Some(choice) if !is_assumed(&choice) => choice,
+        assumed => {
+            let told = by_files(files, python)?;
+            let same = |choice: &Choice| choice.first.framework == told.first.framework;
+            assumed.filter(same).unwrap_or(told)
+        }
+    };
+    let looked_at = choice.environment.unwrap_or(environments.len());
+    let before = environments.iter().take(looked_at);
+    choice.notes.extend(passed_over(before));
+    Ok(choice)
+}
+
+/// The framework, where no tool of the package's own tells it.
+///
+/// # Errors
+/// It has no tests.
+fn by_files(files: &Files, python: PythonVersion) -> Result<Choice, String> {
     let chosen = |framework, reason: String, words: Option<Vec<String>>| {
         Ok(Choice::of(framework, reason, words, files))
     };
@@ -109,24 +125,20 @@ pub(super) fn choose(
             return chosen(Framework::Nose2, reason, None);
         }
     }
-    for file in ["setup.py", "setup.cfg"] {
-        let suite = TEST_SUITE
-            .as_ref()
-            .and_then(|suite| suite.captures(files.text(file)));
-        if let Some(suite) = suite.and_then(|found| found.get(1)) {
-            let reason = format!("{file} has test_suite = {}", suite.as_str());
-            let collector = suite.as_str().split('.').next().unwrap_or_default();
-            return match collector {
-                "nose" => chosen(Framework::Nose, reason, None),
-                "nose2" => chosen(Framework::Nose2, reason, None),
-                _ => {
-                    let words = scanned(suite.as_str(), files, python)
-                        .unwrap_or_else(|| vec![suite.as_str().to_owned()]);
-                    chosen(Framework::Unittest, reason, Some(words))
-                }
-            };
-        }
+    match Suite::of(files) {
+        Some(suite) => suite.choice(files, python, || by_tests(files)),
+        None => by_tests(files),
     }
+}
+
+/// The framework, where nothing but the tests themselves tells it.
+///
+/// # Errors
+/// It has no tests.
+fn by_tests(files: &Files) -> Result<Choice, String> {
+    let chosen = |framework, reason: String, words: Option<Vec<String>>| {
+        Ok(Choice::of(framework, reason, words, files))
+    };
     if let Some((words, reason)) = django(files) {
         return chosen(Framework::Django, reason, Some(words));
     }
@@ -154,35 +166,19 @@ pub(super) fn choose(
         return chosen(Framework::Pytest, reason, by_name(&tests, files));
     }
     let examples = examples(files);
-    match examples.first() {
-        Some(path) => {
-            let reason = format!("{path} has examples after >>>");
-            chosen(Framework::Doctest, reason, Some(examples))
+    if let (Some(path), Some((said, mark))) = (examples.first(), says_doctest(files)) {
+        let reason = format!("{said} has `{mark}`, and {path} examples after >>>");
+        return chosen(Framework::Doctest, reason, Some(examples));
+    }
+    let none = "the source distribution has no tests".to_owned();
+    // In most texts they are for readers.
+    Err(match with_examples(files).len() as u64 {
+        0 => none,
+        count => {
+            let files = amount(count, "file has", "files have");
+            format!("{none}; {files} examples after >>> that nobody says are tests")
         }
-        None => Err("the source distribution has no tests".to_owned()),
-    }
-}
-
-/// The search of all modules of a package that setuptools makes of `test_suite`
-/// (`ScanningLoader`, setuptools/command/test.py before 72); `None` where the package says itself what
-/// its tests are, or is none.
-fn scanned(suite: &str, files: &Files, python: PythonVersion) -> Option<Vec<String>> {
-    let directory = suite.replace('.', "/");
-    let package = format!("{directory}/__init__.py");
-    let says =
-        |text: &str| text.contains("def load_tests") || text.contains("def additional_tests");
-    if !files.has(&package) || says(files.text(&package)) {
-        return None;
-    }
-    // From Python 3.5 on unittest loads each package by itself: `__init__.py` must not come again as one
-    // of its modules (`TestLoader._find_tests`, Lib/unittest/loader.py).
-    let pattern = if python.major == 2 {
-        "*.py"
-    } else {
-        "*[!_].py"
-    };
-    let words = ["discover", "-s", &directory, "-t", ".", "-p", pattern];
-    Some(words.map(str::to_owned).to_vec())
+    })
 }
 
 /// What runs the tests of a Django application, where its files say that it is one.
@@ -228,51 +224,6 @@ mod tests {
     }
 
     #[test]
-    fn only_files_with_examples_are_searched_for_them() {
-        let example = ">>> 1\n1\n";
-        let files = [
-            ("README.md", example),
-            ("a.py", example),
-            ("examples/script.py", "import sys\nsys.exit(1)"),
-            ("data.json", example),
-        ];
-        let plan = plan(
-            &Files::of(&files),
-            &CoreMetadata::default(),
-            PythonVersion::TEST,
-        )
-        .unwrap();
-        assert_eq!(plan.first.framework, Framework::Doctest);
-        let arguments = &plan.first.arguments;
-        assert!(arguments.ends_with(&["README.md", "a.py"].map(str::to_owned)));
-        let named = |word: &str| arguments.iter().any(|argument| argument.contains(word));
-        assert!(!named("script") && !named("data"));
-    }
-
-    #[test]
-    fn a_package_as_a_test_suite_is_searched_as_setuptools_does() {
-        let setup = ("setup.py", "setup(test_suite=\"a.test\")");
-        let arguments_of = |files: &[(&str, &str)], python| {
-            let plan = plan(&Files::of(files), &CoreMetadata::default(), python);
-            plan.unwrap().first.arguments[4..].join(" ")
-        };
-        let arguments = |files: &[(&str, &str)]| arguments_of(files, PythonVersion::TEST);
-        let package = [setup, ("a/test/__init__.py", ""), ("a/test/test_b.py", "")];
-        assert_eq!(arguments(&package), "discover -s a/test -t . -p *[!_].py");
-        let two = PythonVersion { major: 2, minor: 7 };
-        assert_eq!(
-            arguments_of(&package, two),
-            "discover -s a/test -t . -p *.py"
-        );
-        let own = (
-            "a/test/__init__.py",
-            "def load_tests(loader, tests, pattern): ...",
-        );
-        assert_eq!(arguments(&[setup, own]), "a.test");
-        assert_eq!(arguments(&[setup, ("a/test.py", "")]), "a.test");
-    }
-
-    #[test]
     fn the_framework_is_told_by_settings_then_by_imports() {
         for (texts, framework, reason) in [
             (
@@ -286,7 +237,10 @@ mod tests {
                 "setup.py has test_suite = nose.collector",
             ),
             (
-                &[("setup.py", "setup(\n    test_suite=\"a.tests\",")],
+                &[
+                    ("setup.py", "setup(\n    test_suite=\"a.tests\","),
+                    ("a/tests.py", ""),
+                ],
                 Framework::Unittest,
                 "setup.py has test_suite = a.tests",
             ),
@@ -345,9 +299,12 @@ mod tests {
                 "test_a.py has functions named test",
             ),
             (
-                &[("a.py", "'''\n    >>> 1\n    1\n'''")],
+                &[
+                    ("a.py", "'''\n    >>> 1\n    1\n'''"),
+                    ("b.py", "import doctest"),
+                ],
                 Framework::Doctest,
-                "a.py has examples after >>>",
+                "b.py has `import doctest`, and a.py examples after >>>",
             ),
         ] {
             assert_eq!(chosen(texts), (framework, reason.to_owned()));

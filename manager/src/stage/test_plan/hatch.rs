@@ -1,6 +1,7 @@
 //! Environments of hatch and their scripts
 //! (<https://hatch.pypa.io/latest/config/environment/overview/>).
 
+mod internal;
 mod overrides;
 mod scripts;
 
@@ -13,18 +14,11 @@ use super::environment::Environment;
 use super::files::Files;
 use super::shell;
 use super::substitution::{self, substitute};
+use internal::{EXTRA, TEST, with_test};
 use overrides::Variant;
 
 /// Names of environments that hold tests, the likeliest first; `hatch test` runs in the first.
 const NAMES: [&str; 5] = [TEST, "test", "tests", "dev", "default"];
-/// The environment of `hatch test`, which is there whether or not it is written down
-/// (<https://hatch.pypa.io/latest/config/internal/testing/>).
-const TEST: &str = "hatch-test";
-/// What hatch installs there where nothing is said and tests may ask for by name: what else it installs
-/// runs them in another way.
-const OF_TEST: &str = "pytest-mock";
-/// What stands in its scripts for words that the configuration adds.
-const EXTRA: &str = "{env:HATCH_TEST_ARGS:}";
 
 /// Environments that are looked at.
 const MOST_ENVIRONMENTS: usize = 16;
@@ -34,48 +28,79 @@ const DEEPEST: usize = 8;
 const MOST: usize = 500;
 
 /// The environments of a package that uses hatch.
+struct Envs {
+    /// Where they are written.
+    file: &'static str,
+    /// Those that are, and that of `hatch test`.
+    tables: Table,
+    /// Whether anything is said of that one.
+    says_test: bool,
+}
+
+impl Envs {
+    fn of(files: &Files, python: PythonVersion) -> Option<Self> {
+        let mut pyproject = files.toml("pyproject.toml");
+        // Of what both say the file of its own counts.
+        let mut own = files.toml("hatch.toml");
+        let (envs, file) = match own.remove("envs") {
+            Some(envs) => (envs, "hatch.toml"),
+            None => {
+                let tool = pyproject.get_mut("tool")?;
+                let hatch = tool.get_mut("hatch")?.as_table_mut()?;
+                (hatch.remove("envs")?, "pyproject.toml")
+            }
+        };
+        let Value::Table(tables) = envs else {
+            return None;
+        };
+        Some(Self {
+            file,
+            says_test: tables.contains_key(TEST),
+            tables: with_test(tables, python),
+        })
+    }
+}
+
+/// The environments that are written.
 pub(super) fn environments(files: &Files, python: PythonVersion) -> Vec<Environment> {
-    let pyproject = files.toml("pyproject.toml");
-    let tool = pyproject.get("tool");
-    let in_pyproject = tool.and_then(|tool| tool.get("hatch")?.get("envs"));
-    // Of what both say the file of its own counts.
-    let own = files.toml("hatch.toml");
-    let (envs, file) = match own.get("envs") {
-        Some(envs) => (Some(envs), "hatch.toml"),
-        None => (in_pyproject, "pyproject.toml"),
-    };
-    let Some(envs) = envs.and_then(Value::as_table) else {
+    let Some(envs) = Envs::of(files, python) else {
         return vec![];
     };
-    let others = envs.keys().map(String::as_str);
+    let others = envs.tables.keys().map(String::as_str);
     let others = others.filter(|name| name.contains("test") && !NAMES.contains(name));
     // What is for all work has what `default` has, where it says nothing else.
     let is_own = |name: &&str| {
-        let scripts = envs.get(*name).and_then(|own| own.get("scripts"));
-        name.contains("test") || *name == "default" || scripts.is_some()
+        let scripts = envs.tables.get(*name).and_then(|own| own.get("scripts"));
+        match *name {
+            TEST => envs.says_test,
+            name => name.contains("test") || name == "default" || scripts.is_some(),
+        }
     };
     let names = NAMES.into_iter().chain(others).filter(is_own);
     names
-        .filter_map(|name| Some((name, whole(envs, name)?)))
+        .filter_map(|name| Some((name, whole(&envs.tables, name)?)))
         .take(MOST_ENVIRONMENTS)
-        .map(|(name, table)| of_table(file, name, table, python))
+        .map(|(name, table)| of_table(envs.file, name, table, python))
         .collect()
+}
+
+/// The environment of `hatch test` where a package uses hatch and says nothing of it.
+pub(super) fn unwritten(files: &Files, python: PythonVersion) -> Option<Environment> {
+    let envs = Envs::of(files, python)?;
+    // Without such a directory it fails, and nobody uses it.
+    if envs.says_test || !files.has_directory("tests") {
+        return None;
+    }
+    let table = whole(&envs.tables, TEST)?;
+    let mut environment = of_table(envs.file, TEST, table, python);
+    environment.origin = format!("{} hatch's default envs.{TEST}", envs.file);
+    environment.assumed = true;
+    Some(environment)
 }
 
 /// What an environment has of its own and of those that it is made of.
 fn whole(envs: &Table, name: &str) -> Option<Table> {
     let mut table = envs.get(name)?.as_table()?.clone();
-    if name == TEST {
-        let mut known = Table::new();
-        let script = format!("pytest{EXTRA} {{args}}");
-        let scripts = Table::from_iter([("run".to_owned(), Value::String(script))]);
-        known.insert("scripts".to_owned(), Value::Table(scripts));
-        let dependencies = vec![Value::String(OF_TEST.to_owned())];
-        known.insert("dependencies".to_owned(), Value::Array(dependencies));
-        known.insert("template".to_owned(), Value::String(TEST.to_owned()));
-        known.extend(table);
-        table = known;
-    }
     let mut made_of = vec![name];
     let mut last = &table.clone();
     while made_of.len() < DEEPEST {
@@ -312,7 +337,14 @@ mod tests {
     fn hatch_test_has_words_and_requirements_of_its_own() {
         let found = read("[envs.hatch-test]\nextra-dependencies = ['a']\n");
         assert_eq!(found[0].installs, [["pytest-mock"], ["a"]]);
-        assert_eq!(commands(&found[0]), [(0, "pytest tests".to_owned())]);
+        let expected = [
+            (0, "pytest tests"),
+            (1, "coverage run -m pytest tests"),
+            (2, "coverage report"),
+            (3, "coverage combine"),
+        ];
+        let expected = expected.map(|(script, command)| (script, command.to_owned()));
+        assert_eq!(commands(&found[0]), expected);
         let found = read(
             "[envs.default.scripts]\ntest = 'nose2'\n[envs.hatch-test]\ndefault-args = ['t', 'u v']\n\
             extra-args = ['-k', 'x']\ndependencies = ['pytest']\n[envs.hatch-test.scripts]\n\

@@ -19,7 +19,7 @@ const FILES: [&str; 10] = [
     "test_a.py",
 ];
 /// What their grammars are made of.
-const WORDS: [&str; 77] = [
+const WORDS: [&str; 82] = [
     "[testenv]",
     "[testenv:",
     "[tox]",
@@ -97,6 +97,11 @@ const WORDS: [&str; 77] = [
     "[tool.hatch.envs.test.overrides.matrix.a]",
     "[tool.hatch.envs.test.scripts]",
     "{matrix:a}",
+    "    break",
+    "    continue",
+    "session.run(*a())",
+    "uv run --with b,c ",
+    "[tool.hatch.envs.hatch-test]",
 ];
 
 fn plans(text: &str) {

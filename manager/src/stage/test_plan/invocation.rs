@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::command::{self, Kept};
+use super::discovery::discovery;
 use super::files::Files;
 use super::framework::Framework;
 use super::ini::Ini;
+use crate::stage::test::EACH_RESULT;
 
 /// The program in the guest that runs Django's tests.
 pub(in crate::stage) const RUN_DJANGO: (&str, &str) = (
@@ -68,8 +70,8 @@ pub(super) fn arguments(
         }
         Framework::Django => [these(&[RUN_DJANGO.0, &reports]), words].concat(),
         Framework::Unittest => {
-            let report = ["-m", "xmlrunner", "-o", &reports];
-            [these(&report), or(words, &|| discovery(seen))].concat()
+            let report = ["-m", EACH_RESULT, "-o", &reports];
+            [these(&report), or(words, &|| discovery(directory, files))].concat()
         }
         Framework::Command => vec![],
     }
@@ -87,6 +89,8 @@ fn pytest(reports: &str) -> Vec<String> {
         "required_plugins=",
         "-p",
         "no:cacheprovider",
+        "-p",
+        EACH_RESULT,
         // A file that cannot be imported says nothing of the others.
         "--continue-on-collection-errors",
         &format!("--junitxml={reports}/pytest.xml"),
@@ -103,7 +107,7 @@ pub(super) fn left_out(framework: Framework, directory: &str, files: &Files) -> 
 }
 
 /// The paths of what is in a directory, as they are seen from there; `None` for the source's own.
-fn below(directory: &str, files: &Files) -> Option<Files> {
+pub(super) fn below(directory: &str, files: &Files) -> Option<Files> {
     let start = match directory {
         "" => return None,
         directory => format!("{directory}/"),
@@ -213,61 +217,9 @@ fn package(directory: &str, files: &Files) -> Option<String> {
     Some(directory.replace('/', "."))
 }
 
-/// Where unittest finds the tests: in the highest directory that holds any.
-fn discovery(files: &Files) -> Vec<String> {
-    let tests: Vec<&String> = files.tests().collect();
-    let directory = |path: &str| {
-        path.rsplit_once('/')
-            .map_or(".", |(parent, _)| parent)
-            .to_owned()
-    };
-    let start = tests
-        .iter()
-        .map(|path| directory(path))
-        .min_by_key(|directory| (directory.matches('/').count(), directory.clone()))
-        .unwrap_or_else(|| ".".to_owned());
-    let usual = |path: &&String| {
-        path.rsplit('/')
-            .next()
-            .is_some_and(|name| name.starts_with("test"))
-    };
-    let usual = tests.is_empty() || tests.iter().any(usual);
-    let pattern = if usual { "test*.py" } else { "*_test*.py" };
-    let mut words = vec![
-        "discover".into(),
-        "-s".into(),
-        start.clone(),
-        "-p".into(),
-        pattern.into(),
-    ];
-    // A package of tests imports its neighbours by their full names.
-    if files.has(&format!("{start}/__init__.py")) {
-        let top = if start.starts_with("src/") {
-            "src"
-        } else {
-            "."
-        };
-        words.extend(["-t".to_owned(), top.to_owned()]);
-    }
-    words
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn unittest_starts_in_the_highest_directory() {
-        let tests = Files::of(&[
-            ("a/tests/__init__.py", ""),
-            ("a/tests/test_x.py", ""),
-            ("a/tests/deep/test_y.py", ""),
-        ]);
-        assert_eq!(
-            discovery(&tests),
-            ["discover", "-s", "a/tests", "-p", "test*.py", "-t", "."]
-        );
-    }
 
     #[test]
     fn what_is_run_in_a_directory_is_seen_from_there() {

@@ -3,6 +3,7 @@
 
 mod choice;
 mod command;
+mod discovery;
 mod environment;
 mod factors;
 mod files;
@@ -20,16 +21,18 @@ mod requirements;
 mod seen;
 mod shell;
 mod substitution;
+mod suite;
 mod tox;
 mod variables;
 
 use std::collections::BTreeMap;
 
 use pyti_analyzer::{amount, escape_within};
-use pyti_index::CoreMetadata;
+use pyti_index::{CoreMetadata, asks_for_2to3};
 use serde::{Deserialize, Serialize};
 
 use choice::Choice;
+use discovery::add_searches;
 use environment::{environments, for_tests};
 pub(super) use files::Files;
 pub use framework::Framework;
@@ -106,8 +109,8 @@ pub struct TestPlan {
     /// Where they are run, relative to the source's directory; empty for the source's directory itself.
     #[serde(default)]
     pub directory: String,
-    /// Its setup.py names `use_2to3`, and this Python's setuptools still does what that asks for: what is
-    /// installed may be Python 3 that was made of the sources.
+    /// Its setup.py asks for 2to3, and this Python has a setuptools that still has it: what is installed may
+    /// be Python 3 that was made of the sources.
     #[serde(default)]
     pub converted: bool,
     /// Requirements (PEP 508) without which the first command cannot be run.
@@ -126,6 +129,19 @@ impl TestPlan {
     /// The commands, in their order.
     pub(super) fn runs(&self) -> impl Iterator<Item = &Run> {
         std::iter::once(&self.first).chain(&self.further)
+    }
+
+    /// What runs the tests, and why, in a few words.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let mut names: Vec<&str> = vec![];
+        for run in self.runs() {
+            let name = run.framework.name();
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        format!("{}: {}", names.join(", "), self.reason)
     }
 
     /// The directory in the guest, where that is not the source's own; `{source}` and `{work}` in it
@@ -152,7 +168,7 @@ pub(in crate::stage) fn plan(
     let mut choice = choose(files, &environments, python)?;
     let environment = choice.environment.and_then(|index| environments.get(index));
     let environment = environment.or_else(|| for_tests(&environments));
-    let wanted = wanted(files, metadata, environment);
+    let wanted = wanted(files, metadata, environment, &choice.installs);
     for run in std::iter::once(&mut choice.first).chain(&mut choice.further) {
         choice.notes.extend(cut(run));
     }
@@ -189,15 +205,22 @@ pub(super) fn of_command(
                 variables.add(name, value);
             }
             choice.unset = variables.notes();
+            choice.installs = call.installs;
             let first = &mut choice.first;
             first.framework = call.framework;
             first.interpreter = call.interpreter;
+            let searches = call.framework == Framework::Unittest && call.words.is_empty();
             first.arguments = arguments(call.framework, call.words, 0, "", files);
             first.environment = variables.set;
+            if searches {
+                let note = add_searches(&mut choice.further, first, true, "", files);
+                choice.notes.extend(note);
+            }
         }
         None => choice.first.arguments = command.to_vec(),
     }
-    let wanted = wanted(files, metadata, for_tests(&environments));
+    let environment = for_tests(&environments);
+    let wanted = wanted(files, metadata, environment, &choice.installs);
     of_choice(choice, wanted, files, python)
 }
 
@@ -238,10 +261,8 @@ fn of_choice(
         first: choice.first,
         further: choice.further,
         directory: choice.directory,
-        // setuptools 58, which came after Python 3.9's images, does it no more.
-        converted: python.major == 3
-            && python.minor < 10
-            && files.text("setup.py").contains("use_2to3"),
+        // Only these are given the setuptools that does it.
+        converted: python.major == 3 && python.minor < 10 && asks_for_2to3(files.text("setup.py")),
         needed,
         wanted: wanted.requirements,
         wanted_by: wanted.by.iter().map(short).collect(),
@@ -272,8 +293,22 @@ mod tests {
                 .converted
         };
         assert!(converted("setup(use_2to3=True)", 9));
+        assert!(converted(
+            "from distutils.command.build_py import build_py_2to3",
+            9
+        ));
         assert!(!converted("setup(use_2to3=True)", 11));
         assert!(!converted("setup()", 9));
+    }
+
+    #[test]
+    fn a_plan_is_told_in_a_few_words() {
+        let tox = "[testenv]\ncommands =\n    pytest a\n    nose2\n    pytest -k \u{1b}b a\n";
+        let files = Files::of(&[("tox.ini", tox), ("a/b.py", "")]);
+        let plan = plan(&files, &CoreMetadata::default(), PythonVersion::TEST).unwrap();
+        let summary = "pytest, nose2: tox.ini [testenv] runs `pytest a`, then `nose2`, \
+            then `pytest -k \\u{1b}b a`";
+        assert_eq!(plan.summary(), summary);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod condition;
 mod env;
 mod names;
 mod text;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -14,15 +15,15 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::PythonVersion;
-use super::command::plain;
+use super::command::{is_open, plain};
 use super::environment::{Doubt, Environment};
 use super::variables::is_name;
 use blocks::{Line, Statement, lines, statements};
 use call::Arguments;
-use condition::Scope;
 use env::not_written_out;
 use names::{Known, Names, writes};
-use text::{argument, keyword, skip_space, word};
+use text::{argument, keyword, skip_space};
+use walk::brief;
 
 /// Sessions that are read.
 const MOST_SESSIONS: usize = 64;
@@ -36,7 +37,7 @@ const MOST_BYTES: usize = 256 << 10;
 const LONGEST: usize = 16 << 10;
 /// Bytes of a directory's path (`PATH_MAX`).
 const LONGEST_PATH: usize = 4096;
-/// Characters of what opens a block, where that is told.
+/// Characters of a statement or of what opens a block, where that is told.
 const BRIEF: usize = 60;
 
 static SESSION: LazyLock<Option<Regex>> =
@@ -77,6 +78,7 @@ pub(super) fn environments(text: &str, python: PythonVersion) -> Vec<Environment
             calls: MOST,
             bytes: MOST_BYTES,
             blocks: 0,
+            loops: vec![],
         };
         found.push(session.of(body, names.clone()));
     }
@@ -133,17 +135,8 @@ struct Session<'t> {
     bytes: usize,
     /// How many blocks there are so far of which nobody knows whether they are run.
     blocks: usize,
-}
-
-/// Where a chain of `if`, `elif` and `else` stands.
-#[derive(Default)]
-struct Chain {
-    /// Whether it is one: `else` follows other blocks too.
-    conditions: bool,
-    /// A branch whose condition holds.
-    taken: Option<String>,
-    /// A condition before of which only running it would tell.
-    unsure: Option<String>,
+    /// Why the loops may not be done that are being read, the innermost last.
+    loops: Vec<Option<Doubt>>,
 }
 
 impl<'t> Session<'t> {
@@ -161,153 +154,9 @@ impl<'t> Session<'t> {
         self.environment
     }
 
-    /// Reads statements that are run unless there is a `doubt`, and tells whether the session ends in them
-    /// without one.
-    fn walk(
-        &mut self,
-        statements: &[Statement<'t>],
-        names: &mut Names,
-        doubt: Option<&Doubt>,
-    ) -> bool {
-        let mut ended: Option<Doubt> = None;
-        let mut chain = Chain::default();
-        for statement in statements {
-            let Some(left) = self.statements.checked_sub(1) else {
-                break;
-            };
-            self.statements = left;
-            if !self.spend(statement.text.len()) {
-                break;
-            }
-            let kind = statement.kind();
-            // What is last is done however the rest ended.
-            let before = ended.as_ref().filter(|_| kind != "finally").or(doubt);
-            let now = before.cloned();
-            let from = self.directory.clone();
-            if statement.block.is_none() && is_hedged(statement.text) {
-                let hedged = self.unsure(format!(
-                    "only running it would tell whether `{}` is done",
-                    brief(statement.text)
-                ));
-                let doubt = under(now.clone(), Some(hedged));
-                self.calls(statement, names, doubt.as_ref());
-            } else {
-                self.calls(statement, names, now.as_ref());
-            }
-            let Some(block) = &statement.block else {
-                if now.is_none() {
-                    names.bind(statement.text, &self.writes, self.own);
-                    if self.ends(statement.text) {
-                        ended = Some(Doubt::never("the session ends before it"));
-                    }
-                }
-                continue;
-            };
-            let entered = self.directory != from;
-            let header = brief(statement.text);
-            if kind == "for"
-                && let Some((variable, values)) = self.rounds(statement.text, names)
-            {
-                for value in values {
-                    names.set(variable, Known::Text(value));
-                    if self.walk(block, names, now.as_ref()) {
-                        ended = Some(Doubt::never("the session ends before it"));
-                        break;
-                    }
-                }
-                names.forget(variable);
-                chain = Chain::default();
-                continue;
-            }
-            let inner = match kind {
-                "if" | "elif" => {
-                    if kind == "if" {
-                        chain = Chain::default();
-                    }
-                    chain.conditions = true;
-                    let scope = Scope {
-                        names,
-                        own: self.own,
-                        python: self.python.as_deref(),
-                    };
-                    let holds = scope.holds(&statement.text[kind.len()..]);
-                    self.branch(&mut chain, header, holds)
-                }
-                "else" if chain.conditions => self.branch(&mut chain, header, Some(true)),
-                "with" | "try" | "finally" | "else" => None,
-                "except" => Some(Doubt::never(format!("`{header}` is for errors"))),
-                "while" | "for" => Some(self.unsure(format!(
-                    "only running it would tell how often `{header}` is done"
-                ))),
-                _ => Some(self.unsure(format!(
-                    "only running it would tell whether `{header}` is done"
-                ))),
-            };
-            if !["if", "elif"].contains(&kind) {
-                chain = Chain::default();
-            }
-            let inner = under(now, inner);
-            if self.walk(block, names, inner.as_ref()) {
-                ended = Some(Doubt::never("the session ends before it"));
-            }
-            if kind == "with" && entered {
-                self.directory = from;
-            }
-        }
-        ended.is_some()
-    }
-
-    /// Why a branch is not run always, where it is not.
-    fn branch(&mut self, chain: &mut Chain, header: String, holds: Option<bool>) -> Option<Doubt> {
-        if let Some(taken) = &chain.taken {
-            return Some(Doubt::never(format!("`{taken}` holds here")));
-        }
-        match holds {
-            Some(true) => chain.taken = Some(header),
-            Some(false) => {
-                let why = format!("`{header}` does not hold here");
-                return Some(Doubt::never(why));
-            }
-            None => chain.unsure = Some(header),
-        }
-        let unsure = chain.unsure.as_ref()?;
-        let why = format!("only running it would tell what `{unsure}` comes to");
-        Some(self.unsure(why))
-    }
-
-    /// A block of which nobody knows whether it is run.
-    fn unsure(&mut self, why: String) -> Doubt {
-        self.blocks += 1;
-        Doubt {
-            why,
-            block: Some(self.blocks),
-        }
-    }
-
-    /// The variable of a loop and the texts that it stands for, one after the other.
-    fn rounds<'s>(&self, header: &'s str, names: &Names) -> Option<(&'s str, Vec<String>)> {
-        let (variable, list) = text::split(header.strip_prefix("for")?, " in ")?;
-        let variable = variable.trim();
-        if variable.is_empty() || word(variable) != variable {
-            return None;
-        }
-        match names.known(list, self.own)? {
-            Known::List(values) => Some((variable, values)),
-            Known::Text(_) => None,
-        }
-    }
-
-    /// Whether a session ends with a statement.
-    fn ends(&self, statement: &str) -> bool {
-        let of_session = statement.strip_prefix(self.own);
-        ["return", "raise"].contains(&word(statement))
-            || of_session
-                .is_some_and(|rest| rest.starts_with(".skip(") || rest.starts_with(".error("))
-    }
-
     /// Reads the calls of a statement.
     fn calls(&mut self, statement: &Statement<'t>, names: &Names, doubt: Option<&Doubt>) {
-        let never = doubt.is_some_and(|doubt| doubt.block.is_none());
+        let never = is_never(doubt);
         if !never {
             self.read.insert(statement.at, statement.text);
         }
@@ -330,23 +179,30 @@ impl<'t> Session<'t> {
             if !self.spend(said.words.iter().map(String::len).sum()) {
                 return;
             }
-            if said.unknown > 0 && !never {
-                let (what, name) = (what.as_str(), self.name);
+            let what = what.as_str();
+            let nothing = what == "run" && said.unknown > 0 && is_open(&said.words);
+            let open = nothing || what == "run" && said.open;
+            let open = open.then(|| brief(&statement.text[whole.start()..]));
+            // Where no more is said, that it is not run is all there is to tell.
+            if said.unknown > 0 && !never && !nothing {
+                let name = self.name;
                 self.skip(format!(
                     "{} of {what} is not written out in {name} of noxfile.py",
                     said.unknown
                 ));
             }
-            match what.as_str() {
+            match what {
                 "chdir" | "cd" if never => {}
                 "chdir" | "cd" => self.change_directory(&said.words, doubt),
-                what => self.call(what, said, doubt, never),
+                what => self.call(what, said, open, doubt),
             }
         }
     }
 
-    /// Reads what a call runs or installs.
-    fn call(&mut self, what: &str, said: Arguments, doubt: Option<&Doubt>, never: bool) {
+    /// Reads what a call runs or installs. `open` is how it is written where nobody knows which program it
+    /// runs.
+    fn call(&mut self, what: &str, said: Arguments, open: Option<String>, doubt: Option<&Doubt>) {
+        let never = is_never(doubt);
         let environment = &mut self.environment;
         let at = environment.commands.len();
         if !never {
@@ -375,6 +231,9 @@ impl<'t> Session<'t> {
         }
         if never {
             return;
+        }
+        if let Some(open) = open {
+            environment.unknown.insert(at, open);
         }
         let variables = &mut environment.variables;
         let assigned = said.variables.into_iter().filter_map(|(name, value)| {
@@ -432,32 +291,9 @@ impl<'t> Session<'t> {
     }
 }
 
-/// Whether what a statement calls depends on something within itself.
-fn is_hedged(statement: &str) -> bool {
-    let operators = [" and ", " or ", " if ", "lambda"];
-    statement.starts_with(['(', '[', '{'])
-        || operators
-            .iter()
-            .any(|operator| text::split(statement, operator).is_some())
-}
-
-/// A doubt within another one.
-fn under(outer: Option<Doubt>, inner: Option<Doubt>) -> Option<Doubt> {
-    match (outer, inner) {
-        (Some(outer), Some(inner)) if outer.block.is_some() => Some(inner),
-        (Some(doubt), _) | (None, Some(doubt)) => Some(doubt),
-        (None, None) => None,
-    }
-}
-
-/// What opens a block, in one short line.
-fn brief(header: &str) -> String {
-    let line = header.split_whitespace().collect::<Vec<_>>().join(" ");
-    let end = line.char_indices().nth(BRIEF).map(|(end, _)| end);
-    match end {
-        Some(end) => format!("{}…", &line[..end]),
-        None => line,
-    }
+/// Whether something is known not to be done.
+fn is_never(doubt: Option<&Doubt>) -> bool {
+    doubt.is_some_and(|doubt| doubt.block.is_none())
 }
 
 /// What `uv sync` and its like are told to install.

@@ -1,18 +1,18 @@
 //! What a package's tests require.
 
+mod installs;
+
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
 
 use pyti_analyzer::amount;
 use pyti_index::metadata::requires_of_extra;
-use pyti_index::{CoreMetadata, DistFilename, PackageName};
-use regex::Regex;
+use pyti_index::{CoreMetadata, DistFilename, PackageName, WrittenOut, keyword_requirements};
 
+use super::command::Installs;
 use super::environment::Environment;
 use super::files::Files;
 use super::framework::Framework;
-use super::ini::{Ini, lines};
-use super::lists::Reader;
+use super::lists::{Reader, words};
 use super::{Run, groups};
 
 /// Optional features and dependency groups (PEP 735) that hold what tests require.
@@ -33,10 +33,6 @@ const NOSE: [&str; 2] = [
     "nose ; python_version < '3.10'",
     "pynose ; python_version >= '3.10'",
 ];
-
-static TESTS_REQUIRE: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"tests_require\s*=\s*[\[(]([^\])]*)[\])]").ok());
-static TEXT: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"['"]([^'"\n]+)['"]"#).ok());
 
 /// What tests require, as far as their package says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -91,12 +87,14 @@ fn is_file_of(file: &str, requirement: &str) -> bool {
     file.is_ok_and(|file| named.is_ok_and(|named| *file.name() == named))
 }
 
-/// What the tests require, by the first source that says: the environment that they run in, the
-/// package's extras and dependency groups, `tests_require`, lists, what development requires.
+/// What the tests require, by the first source that says: the environment that they run in and what the
+/// programs install that run them, the package's extras and dependency groups, `tests_require`, lists, what
+/// development requires.
 pub(super) fn wanted(
     files: &Files,
     metadata: &CoreMetadata,
     environment: Option<&Environment>,
+    installs: &Installs,
 ) -> Wanted {
     let project = files.toml("pyproject.toml");
     let mut gathered = Gathered {
@@ -108,11 +106,16 @@ pub(super) fn wanted(
         groups: BTreeSet::new(),
         left_out: 0,
     };
+    let (assumed, written) = match environment {
+        Some(environment) if environment.assumed => (Some(environment), None),
+        environment => (None, environment),
+    };
     let sources: [&dyn Fn(&mut Gathered<'_>); 6] = [
         &|gathered| {
-            if let Some(environment) = environment {
+            if let Some(environment) = written {
                 gathered.environment(environment);
             }
+            gathered.installs(installs);
         },
         &|gathered| gathered.named(&TESTS),
         &|gathered| gathered.tests_require(),
@@ -125,6 +128,9 @@ pub(super) fn wanted(
         if !gathered.found.requirements.is_empty() {
             break;
         }
+    }
+    if let Some(environment) = assumed {
+        gathered.environment(environment);
     }
     let mut left_out = gathered.left_out;
     let mut found = gathered.found;
@@ -194,23 +200,17 @@ impl Gathered<'_> {
     /// `tests_require` of setuptools, where it is written out.
     fn tests_require(&mut self) {
         let before = self.found.requirements.len();
-        let setup = Ini::parse(self.files.text("setup.cfg"));
-        let mut texts: Vec<String> = vec![];
-        for line in lines(setup.get("options", "tests_require").unwrap_or_default()) {
-            texts.extend(line.split(';').next().map(|_| line.to_owned()));
-        }
-        if let (Some(list), Some(text)) = (&*TESTS_REQUIRE, &*TEXT)
-            && let Some(found) = list.captures(self.files.text("setup.py"))
-        {
-            let inside = found.get(1).map_or("", |inside| inside.as_str());
-            let words = text.captures_iter(inside).filter_map(|found| found.get(1));
-            texts.extend(words.map(|word| word.as_str().to_owned()));
-        }
+        let (setup_py, setup_cfg) = (self.files.text("setup.py"), self.files.text("setup.cfg"));
+        let WrittenOut { texts, more } = keyword_requirements("tests_require", setup_py, setup_cfg);
         let mut reader = Reader::new(self.files);
         for text in texts {
-            reader.arguments(&[text]);
+            reader.arguments(&words(&text));
         }
         self.add_asked(reader);
+        if more {
+            let note = "not all of tests_require is used: it is not written out, or too long";
+            self.found.notes.push(note.to_owned());
+        }
         self.say(before, "tests_require");
     }
 
@@ -344,151 +344,4 @@ pub(super) fn is_list(path: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    fn of(files: &[(&str, &str)], metadata: &CoreMetadata) -> Wanted {
-        let files = Files::of(files);
-        let environments = super::super::environments(&files, super::super::PythonVersion::TEST);
-        wanted(&files, metadata, environments.first())
-    }
-
-    #[test]
-    fn the_environment_comes_first_with_its_lists_and_extras() {
-        let metadata = CoreMetadata {
-            name: "own".into(),
-            requires_dist: vec![
-                "b ; extra == 'tests'".into(),
-                "Own[cov] ; extra == 'tests'".into(),
-                "own[tests] ; extra == 'cov'".into(),
-                "e>1 ; extra == 'cov'".into(),
-                "c".into(),
-            ],
-            ..CoreMetadata::default()
-        };
-        let files = [
-            (
-                "tox.ini",
-                "[testenv]\nextras = tests\ndeps =\n    pytest\n    py27: mock\n    -rrequirements/x.txt\n    {env:A}\n    -c limits.txt\ncommands = x\n    y",
-            ),
-            ("requirements/x.txt", "d ; python_version > '3'\nnose\n"),
-            ("limits.txt", "D<3\nother<1\n"),
-        ];
-        let found = of(&files, &metadata);
-        assert_eq!(
-            found.requirements,
-            [
-                "D<3",
-                "b",
-                "d ; python_version > '3'",
-                "e>1",
-                "nose ; python_version < '3.10'",
-                "pynose ; python_version >= '3.10'",
-                "pytest"
-            ]
-        );
-        assert_eq!(found.by, ["tox.ini [testenv]"]);
-        assert_eq!(
-            found.notes,
-            ["1 limits on requirements of requirements are left out"]
-        );
-    }
-
-    #[test]
-    fn a_framework_that_could_not_be_had_is_told() {
-        let run = Run {
-            name: String::new(),
-            framework: Framework::Trial,
-            interpreter: vec![],
-            arguments: vec![],
-            environment: BTreeMap::new(),
-            requires: own(Framework::Trial, &Files::default()),
-        };
-        for (missing, lacks) in [
-            (&["a", "twisted"][..], Some("twisted")),
-            (&["twist", "twisted[tls]", "subunit"], None),
-            (&["python-subunit"], Some("python-subunit")),
-            (&["Twisted-20.3.0.tar.gz"], Some("twisted")),
-            (&["python_subunit-1.tar.gz"], Some("python-subunit")),
-            (&["twisted-iocpsupport-1.tar.gz"], None),
-            (&[], None),
-        ] {
-            let missing: Vec<String> = missing.iter().map(|&text| text.to_owned()).collect();
-            assert_eq!(run.lacks(&missing), lacks, "{missing:?}");
-        }
-    }
-
-    #[test]
-    fn requirements_that_are_left_out_are_counted() {
-        let lists: Vec<(String, String)> = (0..2)
-            .map(|list| {
-                let lines = (0..300).map(|line| format!("a{list}-{line}\n"));
-                (format!("requirements-test-{list}.txt"), lines.collect())
-            })
-            .collect();
-        let long = format!("{}\n", "x".repeat(2000));
-        let mut files: Vec<(&str, &str)> = lists.iter().map(|(a, b)| (&**a, &**b)).collect();
-        files.push(("requirements-tests.txt", &long));
-        let found = of(&files, &CoreMetadata::default());
-        assert_eq!(found.requirements.len(), MOST);
-        assert_eq!(
-            found.notes,
-            ["101 requirements are left out: there are too many, or they are too long"]
-        );
-        let many = (0..=MOST).map(|number| format!("a{number} ; extra == 'tests'"));
-        let metadata = CoreMetadata {
-            requires_dist: many.collect(),
-            ..CoreMetadata::default()
-        };
-        let found = of(&[], &metadata);
-        assert_eq!(found.requirements.len(), MOST);
-        let start = "1 requirement is left out: ";
-        assert!(found.notes[0].starts_with(start), "{:?}", found.notes);
-    }
-
-    #[test]
-    fn requirements_come_from_the_first_that_says() {
-        let none = CoreMetadata::default();
-        let with_extra = CoreMetadata {
-            requires_dist: vec!["b ; extra == 'tests'".into(), "c".into()],
-            ..CoreMetadata::default()
-        };
-        let group = (
-            "pyproject.toml",
-            "[dependency-groups]\ntest = ['d', {include-group = 'x'}]\nx = ['e']\ndev = ['f']\n",
-        );
-        let setup = ("setup.py", "setup(tests_require=['g>1', \"h\"],\n)");
-        let config = ("setup.cfg", "[options]\ntests_require =\n    i\n    j>1\n");
-        let list = (
-            "requirements-test.txt",
-            "k # why\n-r requirements-dev.txt\n",
-        );
-        let development = ("requirements-dev.txt", "l\n");
-        for (files, metadata, expected, by) in [
-            (
-                &[group][..],
-                &with_extra,
-                "b|d|e",
-                "the optional feature tests|pyproject.toml's group test",
-            ),
-            (&[group, setup], &none, "d|e", "pyproject.toml's group test"),
-            (
-                &[setup, config, list],
-                &none,
-                "g>1|h|i|j>1",
-                "tests_require",
-            ),
-            (&[list, development], &none, "k|l", "requirements-test.txt"),
-            (&[development], &none, "l", "requirements-dev.txt"),
-            (&[], &none, "", ""),
-        ] {
-            let found = of(files, metadata);
-            assert_eq!(found.requirements.join("|"), expected);
-            let mut by_found = found.by;
-            by_found.sort_by_key(|by| !by.starts_with("the optional"));
-            assert_eq!(by_found.join("|"), by);
-        }
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-"""Runs the tests of a Django application with results as JUnit XML.
+"""Runs the tests of a Django application with results as JUnit XML, and each as soon as it is there.
 
 Usage: run_django.py REPORTS (-m MODULE | SCRIPT) [ARGUMENT...]. The application's own settings win
 over what is set here, which are only the defaults.
@@ -7,9 +7,14 @@ over what is set here, which are only the defaults.
 import os
 import runpy
 import sys
+import unittest
 
+import each_result
 from django.conf import global_settings
 
+each_result.keep(sys.argv[1])
+# Django's runner would answer an interruption by waiting for the test that runs.
+unittest.installHandler = lambda: None
 global_settings.TEST_OUTPUT_DIR = sys.argv[1]
 global_settings.TEST_RUNNER = "xmlrunner.extra.djangotestrunner.XMLTestRunner"
 del sys.argv[:2]

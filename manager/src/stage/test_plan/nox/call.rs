@@ -18,6 +18,8 @@ pub(super) struct Arguments {
     pub unset: usize,
     /// Those that only running it would tell.
     pub unknown: usize,
+    /// Whether what stands first is one of these.
+    pub open: bool,
 }
 
 impl Arguments {
@@ -55,11 +57,15 @@ impl Arguments {
             let groups = literals(bare).into_iter();
             self.groups
                 .extend(groups.filter(|group| !group.ends_with(".toml")));
-        } else if bare.contains("posargs") {
-            // What is run where the user adds nothing.
-            self.words.extend(literals(bare));
         } else {
-            self.unknown += 1;
+            // What is run where the user adds nothing.
+            let added = bare.contains("posargs");
+            let words = if added { literals(bare) } else { vec![] };
+            // What stands first is a program, and there is one whatever the user adds.
+            let first = self.words.is_empty() && words.is_empty();
+            self.unknown += usize::from(first || !added);
+            self.open |= first;
+            self.words.extend(words);
         }
     }
 }
@@ -104,5 +110,21 @@ mod tests {
         let said = of("many, *a, b, *(s.posargs or many), *(s.posargs if x else ['c']))");
         assert_eq!(said.words, ["y", "z", "c"]);
         assert_eq!(said.unknown, 3);
+    }
+
+    #[test]
+    fn what_stands_first_is_written_out_or_not() {
+        for (text, open, unknown) in [
+            ("*make())", true, 1),
+            ("*make(s.posargs), 'b')", true, 1),
+            ("b, 'c', d)", true, 2),
+            ("'b', *make(), *make(s.posargs))", false, 1),
+            ("*s.posargs)", false, 0),
+            ("*(s.posargs if x else ['c']), b)", false, 1),
+            ("env={'A': b})", false, 0),
+        ] {
+            let said = of(text);
+            assert_eq!((said.open, said.unknown), (open, unknown), "{text}");
+        }
     }
 }

@@ -116,6 +116,64 @@ fn calls_in_blocks_are_run_where_the_blocks_are() {
 }
 
 #[test]
+fn loops_and_their_rounds_end_where_that_is_written_out() {
+    for (body, expected) in [
+        (
+            "    for p in ['x', 'y', 'z']:\n        if p == 'y':\n            continue  # why\n        \
+            s.run('a', p)\n    else:\n        s.run('b')\n",
+            &["a x", "-a y", "a z", "b"][..],
+        ),
+        (
+            "    for p in ['x', 'y', 'z']:\n        if p == 'y': break\n        s.run('a', p)\n    else:\n        \
+            s.run('b')\n    s.run('c')\n",
+            &["a x", "-a y", "-a z", "-b", "c"],
+        ),
+        (
+            "    for p in ['x', 'y']:\n        for q in ['1', '2', '3']:\n            if q == '2': break\n            \
+            s.run('a', p, q)\n        s.run('b', p)\n",
+            &[
+                "a x 1", "-a x 2", "-a x 3", "b x", "a y 1", "-a y 2", "-a y 3", "b y",
+            ],
+        ),
+        (
+            "    for p in ['x', 'y']:\n        try:\n            break\n        finally:\n            \
+            s.run('a', p)\n",
+            &["a x", "-a y"],
+        ),
+        (
+            "    for p in ['x', 'y']:\n        s.run('a', p)\n        return\n    s.run('b')\n",
+            &["a x", "-a y", "-b"],
+        ),
+        (
+            "    if CI:\n        for p in ['x', 'y']:\n            s.run('a', p)\n            break\n    \
+            s.run('b')\n",
+            &["?a x", "-a y", "b"],
+        ),
+        (
+            "    while True:\n        s.run('a')\n        break\n        s.run('b')\n    s.run('c')\n",
+            &["?a", "-b", "c"],
+        ),
+    ] {
+        assert_eq!(commands(body), expected, "{body}");
+    }
+}
+
+#[test]
+fn what_only_running_it_would_tell_ends_no_loop() {
+    let found = read(
+        "def tests(s):\n    for p in ['x', 'y']:\n        if CI: continue\n        s.run('a', p)\n        \
+        if s.posargs: break\n        if CI:\n            break\n",
+    )
+    .remove(0);
+    let commands: Vec<String> = found.commands.iter().map(|words| words.join(" ")).collect();
+    assert_eq!(commands, ["a x", "a y"]);
+    assert!(found.doubts.is_empty());
+    let why = "only running it would tell what `if CI` comes to";
+    let note = |word: &str| format!("`{word}` in tests of noxfile.py is not followed: {why}");
+    assert_eq!(found.skipped, [note("continue"), note("break")]);
+}
+
+#[test]
 fn it_is_told_why_a_call_is_not_run() {
     let long = "x".repeat(100);
     for (body, expected) in [
@@ -144,6 +202,14 @@ fn it_is_told_why_a_call_is_not_run() {
             "`except A` is for errors",
         ),
         ("    return\n    s.run('a')\n", "the session ends before it"),
+        (
+            "    for a in ['b']:\n        break\n        s.run('a')\n",
+            "`break` ends the loop before it",
+        ),
+        (
+            "    for a in ['b']:\n        continue\n        s.run('a')\n",
+            "`continue` ends the round of the loop before it",
+        ),
     ] {
         assert_eq!(why(body).as_deref(), Some(expected));
     }
