@@ -5,8 +5,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use plotters::prelude::*;
+use pyti_analyzer::facts::losses;
+use pyti_analyzer::store::Loaded;
 use pyti_analyzer::{StageFacts, amount, store};
-use pyti_trace::event::Kind;
+use pyti_trace::event::{Family, Kind};
 use serde::{Deserialize, Serialize};
 
 /// The picture, in the run's directory.
@@ -27,8 +29,11 @@ pub struct Usage {
     pub memory: u64,
     /// Bytes written to the disk that were there at the end.
     pub disk: u64,
-    /// Processes that were started.
+    /// Processes that were started, as far as their events are here.
     pub processes: usize,
+    /// There may have been more of them: events are missing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more_processes: bool,
 }
 
 /// What a stage of the run in `directory` used.
@@ -36,18 +41,32 @@ pub struct Usage {
 /// # Errors
 /// Its events cannot be read.
 pub fn usage(facts: &StageFacts, directory: &Path) -> Result<Usage> {
-    let events = store::read(&directory.join(&facts.name), store::MAX_EVENTS)?.events;
+    let loaded = store::read(&directory.join(&facts.name), store::MAX_EVENTS)?;
     Ok(Usage {
         wall: facts.wall_ns as f64 / 1e9,
         cpu: facts.user_us.saturating_add(facts.system_us) as f64 / 1e6,
         memory: facts.memory_peak,
         disk: facts.disk_used,
-        processes: events
+        more_processes: lacks_processes(facts, &loaded),
+        processes: loaded
+            .events
             .iter()
             .filter(|event| event.kind == Kind::Fork)
             .count()
             + 1,
     })
+}
+
+/// Whether an event of a process that was started may be missing.
+fn lacks_processes(facts: &StageFacts, loaded: &Loaded) -> bool {
+    let skipped = facts
+        .counters
+        .as_ref()
+        .is_none_or(|counters| counters.recursion_misses > 0 || counters.untracked > 0);
+    skipped
+        || facts.decode_errors > 0
+        || loaded.problem.is_some()
+        || losses(facts, &loaded.events)[Family::Process as usize].lacks()
 }
 
 /// What all stages used, in a few words.
@@ -67,6 +86,14 @@ pub fn summary(stages: &BTreeMap<String, Usage>) -> String {
         .max_by(|(_, one), (_, other)| one.wall.total_cmp(&other.wall));
     if let Some((stage, usage)) = longest {
         text.push_str(&format!("; the longest is {stage}, {:.1} s", usage.wall));
+    }
+    let lacking = stages.iter().filter(|(_, usage)| usage.more_processes);
+    let lacking: Vec<&str> = lacking.map(|(stage, _)| stage.as_str()).collect();
+    if !lacking.is_empty() {
+        text.push_str(&format!(
+            "; not all processes may be counted of {}",
+            lacking.join(", ")
+        ));
     }
     text
 }
@@ -149,7 +176,7 @@ pub fn draw(stages: &BTreeMap<String, Usage>, path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use pyti_analyzer::StageStatus;
-    use pyti_trace::event::{Event, ProcessKey};
+    use pyti_trace::event::{Counters, Event, ProcessKey};
 
     use super::*;
 
@@ -160,13 +187,17 @@ mod tests {
             memory,
             disk: 0,
             processes: 1,
+            more_processes: false,
         }
     }
 
     #[test]
     fn what_a_stage_used_is_told_by_its_facts_and_its_events() {
         let run = tempfile::tempdir().unwrap();
+        let mut counters = Counters::default();
+        counters.families[Family::Process as usize].seen = 4;
         let facts = StageFacts {
+            counters: Some(counters),
             wall_ns: 2_500_000_000,
             user_us: 1_000_000,
             system_us: 500_000,
@@ -195,8 +226,42 @@ mod tests {
                 disk: 9,
                 // The first one and its two children.
                 processes: 3,
+                more_processes: false,
             }
         );
+    }
+
+    #[test]
+    fn where_events_of_processes_are_missing_there_may_have_been_more() {
+        let fork = Event::new(Kind::Fork, ProcessKey::default(), 1);
+        let lacks = |change: &dyn Fn(&mut StageFacts, &mut Loaded)| {
+            let mut counters = Counters::default();
+            counters.families[Family::Process as usize].seen = 1;
+            let mut facts = StageFacts::new("build", StageStatus::Completed);
+            facts.counters = Some(counters);
+            let mut loaded = Loaded {
+                events: vec![fork.clone()],
+                problem: None,
+            };
+            change(&mut facts, &mut loaded);
+            lacks_processes(&facts, &loaded)
+        };
+        assert!(!lacks(&|_, _| {}));
+        // What is lost of files says nothing of processes.
+        assert!(!lacks(&|facts, _| facts.dropped[Family::File as usize] = 1));
+        assert!(lacks(
+            &|facts, _| facts.dropped[Family::Process as usize] = 1
+        ));
+        assert!(lacks(&|_, loaded| loaded.events.clear()));
+        assert!(lacks(&|facts, _| facts.counters = None));
+        assert!(lacks(&|facts, _| facts.decode_errors = 1));
+        assert!(lacks(&|_, loaded| loaded.problem = Some("cut".to_owned())));
+        assert!(lacks(&|facts, _| {
+            facts.counters = facts.counters.take().map(|counters| Counters {
+                untracked: 1,
+                ..counters
+            });
+        }));
     }
 
     #[test]
@@ -242,6 +307,14 @@ mod tests {
         assert_eq!(
             summary(&BTreeMap::new()),
             "0 stages, 0.0 s wall and 0.0 s CPU, at most 0 MiB"
+        );
+        let mut lacking = using(2.0, 0);
+        lacking.more_processes = true;
+        let stages = BTreeMap::from([("test".to_owned(), lacking)]);
+        assert_eq!(
+            summary(&stages),
+            "1 stage, 2.0 s wall and 1.0 s CPU, at most 0 MiB; the longest is test, 2.0 s; \
+             not all processes may be counted of test"
         );
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Report {
     pub findings: Vec<CheckFinding>,
     /// How much more it found.
     pub more: usize,
+    /// How many modules it looked at, where it tells.
+    pub looked_at: Option<u64>,
 }
 
 impl Report {
@@ -30,6 +32,7 @@ impl Report {
             score,
             findings: findings.by_ref().take(MOST).collect(),
             more: findings.count(),
+            looked_at: None,
         }
     }
 
@@ -42,6 +45,7 @@ impl Report {
             score,
             findings: said.first.iter().map(finding).collect(),
             more: said.more,
+            looked_at: None,
         }
     }
 
@@ -87,14 +91,18 @@ fn finding(
 }
 
 /// <https://pylint.readthedocs.io/en/stable/user_guide/usage/output.html>, json2; or json, which is
-/// the messages alone, and where there are none nothing at all, with the score beside it.
+/// the messages alone, and where there are none nothing at all, with the score and how many modules it
+/// looked at beside it. What it does not find, such as a namespace package, it passes over in silence.
 pub(super) fn pylint(output: &str, errors: &str) -> Option<Report> {
     let mut lines = errors.lines().rev();
     let beside = lines.find_map(|line| line.strip_prefix("score ")?.parse::<f64>().ok());
+    let mut lines = errors.lines().rev();
+    let modules = lines.find_map(|line| line.strip_prefix("modules ")?.parse::<u64>().ok());
     let told = |score: Option<f64>| score.map(|score| format!("score {score:.2} of 10"));
     if output.is_empty() {
         return Some(Report {
             score: told(beside),
+            looked_at: modules,
             ..Report::default()
         });
     }
@@ -113,16 +121,19 @@ pub(super) fn pylint(output: &str, errors: &str) -> Option<Report> {
         path: String,
     }
     #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
     struct Statistics {
         score: Option<f64>,
+        modules_linted: Option<u64>,
     }
-    let (messages, score) = if output.trim_start().starts_with('[') {
-        (serde_json::from_str(output).ok()?, beside)
+    let (messages, score, looked_at) = if output.trim_start().starts_with('[') {
+        (serde_json::from_str(output).ok()?, beside, modules)
     } else {
         let whole: Whole = serde_json::from_str(output).ok()?;
-        (whole.messages, whole.statistics.score)
+        let statistics = whole.statistics;
+        (whole.messages, statistics.score, statistics.modules_linted)
     };
-    Some(Report::of_few(told(score), &messages, |said: &Message| {
+    let report = Report::of_few(told(score), &messages, |said: &Message| {
         finding(
             &said.symbol,
             Some(&said.path),
@@ -130,7 +141,11 @@ pub(super) fn pylint(output: &str, errors: &str) -> Option<Report> {
             &said.message,
             &said.r#type,
         )
-    }))
+    });
+    Some(Report {
+        looked_at,
+        ..report
+    })
 }
 
 pub(super) fn ruff(output: &str) -> Option<Report> {

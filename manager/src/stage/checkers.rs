@@ -10,13 +10,14 @@ use super::{Required, Requirements};
 /// Stands in commands for the image's interpreter.
 pub(super) const PYTHON: &str = "{python}";
 
-/// Runs pylint 1.9, then says its score.
+/// Runs pylint 1.9, then says how many modules it looked at, and its score.
 const PYLINT_1: &str = "\
 import sys
 from pylint.lint import Run
-score = Run(sys.argv[1:], None, False).linter.stats.get('global_note')
-if score is not None:
-    sys.stderr.write('\\nscore %f\\n' % score)
+stats = Run(sys.argv[1:], None, False).linter.stats
+sys.stderr.write('\\nmodules %d\\n' % len(stats.get('by_module', ())))
+if stats.get('global_note') is not None:
+    sys.stderr.write('score %f\\n' % stats['global_note'])
 ";
 
 /// Runs pyroma with U+001E before each of its problems, since some have several lines.
@@ -88,7 +89,7 @@ pub(super) static CHECKERS: [Checker; 7] = [
             "--persistent=n",
             "-j1",
         ],
-        // 1.9, which writes its score to no report that can be read.
+        // 1.9, which writes its score and what it looked at to no report that can be read.
         python2: Some(&[
             PYTHON,
             "-c",

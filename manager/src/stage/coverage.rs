@@ -21,7 +21,7 @@ use super::{Installed, Ran, Stage, Tools, test};
 use crate::cli::LimitArgs;
 use crate::order::Order;
 use crate::tasks;
-use figures::{Copies, Report, Summary, by_name, copies, package};
+use figures::{Copies, Modules, Report, Summary, by_name, copies, package};
 use settings::{CONFIGURATION, settings};
 
 /// coverage.py's own data file (SQLite); `coverage report --data-file=coverage.data` reads it.
@@ -172,7 +172,7 @@ impl Stage for Coverage {
         };
         let mut order = test::order(self.name(), inputs, &plan, around, limits)?;
         let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
-        let content = settings(&installed.target()?.top_level);
+        let content = settings(&installed.target()?.imports);
         order.spec.files.push((CONFIGURATION.to_owned(), content));
         Ok(order)
     }
@@ -228,7 +228,7 @@ impl Stage for Coverage {
             keep(DATA, &data)?;
         }
         let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
-        let modules = installed.target()?.top_level;
+        let modules = Modules::of(&installed.target()?.imports);
         let files = by_name(measured, &modules);
         let all = files
             .values()
@@ -299,7 +299,7 @@ mod tests {
     /// The datum of an installation of the module and package `a`.
     fn installed() -> Value {
         let target = json!({"name": "a", "version": "1", "files": 1, "top_level": ["a"],
-            "extensions": [], "scripts": []});
+            "imports": ["a"], "extensions": [], "scripts": []});
         json!({"state": {"integrity": "", "bytes": 0}, "name": "a", "distributions": [target],
             "pth": [], "unrecorded": [], "elsewhere": []})
     }

@@ -63,6 +63,37 @@ fn is_first(run: &usize) -> bool {
     *run == 0
 }
 
+impl TestResult {
+    /// A test, by its class and its name, that ended so and said this: a message, and a traceback or the
+    /// like.
+    pub(super) fn new(
+        (class, name): (&str, &str),
+        status: Status,
+        seconds: f64,
+        said: Option<(&str, &str)>,
+    ) -> Self {
+        let wants = said.and_then(|(message, text)| {
+            wanting::of(status, message).or_else(|| wanting::of(status, text))
+        });
+        let (message, traceback) = match said {
+            Some(("", text)) => (Some(text), None),
+            Some((message, text)) => (Some(message), Some(text.trim_end())),
+            None => (None, None),
+        };
+        Self {
+            class: first(class),
+            name: first(name),
+            status,
+            seconds: if seconds.is_finite() { seconds } else { 0.0 },
+            message: message.map(first),
+            // What failed stands at its end.
+            traceback: traceback.filter(|text| !text.is_empty()).map(last),
+            wants,
+            run: 0,
+        }
+    }
+}
+
 /// Numbers of tests.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
@@ -256,9 +287,12 @@ fn prepared(text: &str) -> Option<Vec<u8>> {
 /// Adds the results of a suite and of those within it, until there are `most`; returns how many were too
 /// many.
 fn add(suite: &TestSuite, depth: usize, most: usize, results: &mut Vec<TestResult>) -> usize {
-    let (room, all) = (most.saturating_sub(results.len()), suite.cases.len());
-    for case in suite.cases.iter().take(room) {
-        let (status, message) = match &case.status {
+    // pytest that is ended in a test leaves that without a name, and as if it had passed.
+    let cases = suite.cases.iter();
+    let named = cases.filter(|case| !case.original_name.is_empty());
+    let (room, all) = (most.saturating_sub(results.len()), named.clone().count());
+    for case in named.take(room) {
+        let (status, said) = match &case.status {
             TestStatus::Success => (Status::Passed, None),
             TestStatus::Failure(failure) => {
                 (Status::Failed, Some((&failure.message, &failure.text)))
@@ -268,29 +302,10 @@ fn add(suite: &TestSuite, depth: usize, most: usize, results: &mut Vec<TestResul
                 (Status::Skipped, Some((&skipped.message, &skipped.text)))
             }
         };
-        let wants = message.and_then(|(message, text)| {
-            wanting::of(status, message).or_else(|| wanting::of(status, text))
-        });
-        let (message, traceback) = match message {
-            Some((message, text)) if message.is_empty() => (Some(text), None),
-            Some((message, text)) => (Some(message), Some(text.trim_end())),
-            None => (None, None),
-        };
-        results.push(TestResult {
-            class: first(case.classname.as_deref().unwrap_or_default()),
-            name: first(&case.original_name),
-            status,
-            seconds: if case.time.is_finite() {
-                case.time
-            } else {
-                0.0
-            },
-            message: message.map(|text| first(text)),
-            // What failed stands at its end.
-            traceback: traceback.filter(|text| !text.is_empty()).map(last),
-            wants,
-            run: 0,
-        });
+        let said = said.map(|(message, text)| (message.as_str(), text.as_str()));
+        let class = case.classname.as_deref().unwrap_or_default();
+        let names = (class, case.original_name.as_str());
+        results.push(TestResult::new(names, status, case.time, said));
     }
     let mut beyond = all.saturating_sub(room);
     if depth < DEEPEST {
@@ -398,6 +413,16 @@ E   no</failure></testcase><testcase classname="tests.test_a"
             ]
         );
         assert_eq!(problems.len(), 1);
+    }
+
+    #[test]
+    fn a_test_that_pytest_was_ended_in_is_none_that_passed() {
+        let xml = r#"<testsuites><testsuite name="pytest" tests="1" time="1"><testcase classname="a"
+            name="b" time="0"/><testcase time="0.0"/></testsuite></testsuites>"#;
+        let said = read(&BTreeMap::from([("a.xml".to_owned(), xml.to_owned())]), 1);
+        let names: Vec<&str> = said.results.iter().map(|test| test.name.as_str()).collect();
+        assert_eq!((names, said.beyond), (vec!["b"], 0));
+        assert_eq!(said.problems, Vec::<String>::new());
     }
 
     #[test]

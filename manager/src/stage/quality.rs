@@ -111,7 +111,8 @@ impl Stage for Quality {
         let (source, wheel) = match self.0.subject {
             Subject::Modules => {
                 let found: Installed = tasks::read(inputs, tasks::INSTALLED)?;
-                modules = found.target()?.top_level;
+                // A namespace package itself has nothing to look at.
+                modules = found.target()?.imports;
                 if modules.is_empty() {
                     return Err(Failure::NotApplicable("it installs no module".into()));
                 }
@@ -213,6 +214,11 @@ impl Stage for Quality {
                 "{tool} gave no report that can be read; it said: {last}"
             ))
         })?;
+        if parsed.looked_at == Some(0) {
+            return Err(Failure::package(format!(
+                "{tool} found none of its modules to look at"
+            )));
+        }
         let mut parsed = parsed.seen_from(&report.source);
         for finding in &mut parsed.findings {
             finding.tool = tool.to_owned();
@@ -270,6 +276,8 @@ fn wheel_of(inputs: &Inputs) -> Result<(String, Blob), Failure> {
 #[cfg(test)]
 mod tests {
     use pyti_graph::Datum;
+    use pyti_vm::Interpreter;
+    use serde_json::json;
 
     use super::super::build::{BuiltWheel, OneBuild};
     use super::super::hostile;
@@ -284,9 +292,64 @@ mod tests {
     }
 
     fn read_pyflakes(result: &str) -> Result<Value, Failure> {
+        stage_of("pyflakes").read(&hostile::ran(result), &Inputs::default())
+    }
+
+    fn stage_of(tool: &str) -> Quality {
         let mut checkers = CHECKERS.iter();
-        let checker = checkers.find(|checker| checker.tool == "pyflakes");
-        Quality(checker.unwrap()).read(&hostile::ran(result), &Inputs::default())
+        Quality(checkers.find(|checker| checker.tool == tool).unwrap())
+    }
+
+    #[test]
+    fn in_a_namespace_package_pylint_looks_at_what_has_code() {
+        let limits = LimitArgs {
+            wall_seconds: 600,
+            memory_mib: 1024,
+            pids: 100,
+            output_kib: 1024,
+            events: 1,
+        };
+        let file = json!({"filename": "a_b-1.tar.gz", "path": "/a_b-1.tar.gz", "sha256": "",
+            "bytes": 0});
+        let target = json!({"name": "a_b", "version": "1", "files": 1, "top_level": ["a"],
+            "imports": ["a.b"], "extensions": [], "scripts": []});
+        let python = Interpreter::new("/usr/bin/python3", "3.13", "2.41").unwrap();
+        let inputs = [
+            (
+                tasks::DISTRIBUTION,
+                json!({"file": file, "extras": [], "yanked": false, "from_index": true,
+                    "packed": false}),
+            ),
+            (
+                tasks::INSTALLED,
+                json!({"state": {"integrity": "", "bytes": 0}, "name": "a-b",
+                    "distributions": [target], "pth": [], "unrecorded": [], "elsewhere": []}),
+            ),
+            (tasks::TEMPLATE, json!({"key": "", "python": python})),
+        ];
+        let inputs = inputs.map(|(kind, datum)| (kind.into(), Datum::of(&datum).unwrap()));
+        let order = stage_of("pylint").order(&Inputs::from_iter(inputs), &limits);
+        let files = order.unwrap().spec.files;
+        let input = "/home/dev/.cache/build/quality-pylint.json";
+        let input = files.iter().find(|(path, _)| path == input).unwrap();
+        let input: Value = serde_json::from_str(&input.1).unwrap();
+        let words = input["commands"][0]["argv"].as_array().unwrap();
+        assert_eq!(words.last(), Some(&json!("a.b")), "{words:?}");
+        assert!(!words.contains(&json!("a")), "{words:?}");
+    }
+
+    #[test]
+    fn what_looked_at_nothing_has_no_score() {
+        let read = |modules: u64| {
+            let statistics = json!({"modulesLinted": modules, "score": 10.0});
+            let output = json!({"messages": [], "statistics": statistics}).to_string();
+            let ended = json!({"exit": 0, "signal": null, "timed_out": false, "seconds": 1});
+            let result = json!({"commands": [ended], "results": {"output": output}}).to_string();
+            stage_of("pylint").read(&hostile::ran(&result), &Inputs::default())
+        };
+        assert_eq!(read(1).unwrap()["score"], "score 10.00 of 10");
+        let why = read(0).unwrap_err().to_string();
+        assert_eq!(why, "pylint found none of its modules to look at");
     }
 
     #[test]

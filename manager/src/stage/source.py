@@ -1,12 +1,12 @@
 """Runs commands in the unpacked source of a package, each bounded, and brings back what they wrote.
 
-Usage: source.py INPUT RESULT, both JSON. INPUT: {"sdist", "wheel", "site", "modules", "converted",
-"commands", "directories", "results"}. In arguments {source} stands for the source's directory and {work} for
-one that commands may write to, with DIRECTORIES in it; {wheel} for the file that WHEEL names. A command
-runs in its "cwd", which is made where it is not there, else in the source's directory. One that "shares"
-has what is left of the time of the one before it, and is not started where nothing is. What an
-installation has and the source has not, such as compiled modules, is copied beside its sources, so
-that the source can be imported. Runs on Python 2.7 and later.
+Usage: source.py INPUT RESULT, both JSON. INPUT: {"sdist", "wheel", "site", "modules", "imports",
+"converted", "commands", "directories", "results"}. In arguments {source} stands for the source's
+directory and {work} for one that commands may write to, with DIRECTORIES in it; {wheel} for the file that
+WHEEL names. A command runs in its "cwd", which is made where it is not there, else in the source's
+directory. One that "shares" has what is left of the time of the one before it, and is not started where
+nothing is. What an installation has of IMPORTS and the source has not, such as compiled modules, is copied
+beside its sources, so that the source can be imported. Runs on Python 2.7 and later.
 """
 
 import filecmp
@@ -27,13 +27,15 @@ GRACE = 20  # seconds that a command may take to end once it is told to
 
 
 def complete(source, site, modules, converted):
-    """Copies what is installed beside its sources, and in their place where it is CONVERTED and differs;
-    returns how many files that were, and how many of them took the place of another."""
+    """Copies what is installed of MODULES beside its sources, and in their place where it is CONVERTED and
+    differs; returns how many files that were, and how many of them took the place of another."""
     copied = replaced = 0
     for module in modules:
-        installed = os.path.join(site, module)
+        # One in a namespace package, which holds other packages too, has its dots.
+        below = os.path.join(*module.split("."))
+        installed = os.path.join(site, below)
         roots = [source, os.path.join(source, "src"), os.path.join(source, "lib")]
-        root = next((root for root in roots if os.path.isdir(os.path.join(root, module))), None)
+        root = next((root for root in roots if os.path.isdir(os.path.join(root, below))), None)
         if root is None or not os.path.isdir(installed):
             continue
         for directory, _, names in os.walk(installed):
@@ -107,7 +109,7 @@ def run(command, places, source):
     status = ended_within(process, command["seconds"])
     if status is None:
         ended["timed_out"] = True
-        # A test runner that is interrupted still writes its report.
+        # A test runner that is interrupted still writes its report, and coverage.py its data.
         process.send_signal(signal.SIGINT)
         status = ended_within(process, GRACE)
     # What a command leaves behind is left to be noticed, unless its time is up.
@@ -190,7 +192,7 @@ def main():
         source = unpack(order["sdist"], os.path.expanduser("~/source"))
         modules, converted = order.get("modules", []), order.get("converted", False)
         site = os.path.expanduser(order["site"])
-        copied, replaced = complete(source, site, modules, converted)
+        copied, replaced = complete(source, site, order.get("imports", []), converted)
         if replaced:
             convert(source, modules)
     places = {"source": source, "work": work, "wheel": order.get("wheel") or ""}

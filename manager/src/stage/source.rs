@@ -151,12 +151,17 @@ pub(super) fn order(
         commands: &'a Commands<'a>,
         site: String,
         modules: Vec<String>,
+        imports: Vec<String>,
     }
-    let modules = installed.map(|installed| Ok(installed.target()?.top_level));
+    let target = installed.map(Installed::target).transpose()?;
+    let (modules, imports) = target
+        .map(|target| (target.top_level, target.imports))
+        .unwrap_or_default();
     let input = Input {
         commands,
         site: format!("{HOME}/{}", python.user_site()),
-        modules: modules.transpose()?.unwrap_or_default(),
+        modules,
+        imports,
     };
     let state = installed.map(|installed| installed.state.clone());
     program(python, stage, SOURCE, &input, state, limits).map_err(Failure::infrastructure)
@@ -192,8 +197,10 @@ pub(super) fn cut_short(datum: &Value) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
     use pyti_analyzer::StageStatus;
+    use serde_json::{Value, json};
 
     use super::super::{RESULT_BYTES, hostile};
     use super::{Command, KEPT, SOURCE};
@@ -213,6 +220,61 @@ mod tests {
         assert!(bytes("ROOM") + (4 << 20) < RESULT_BYTES);
     }
 
+    /// What the program writes of this input, with the directory as its home.
+    fn result_of(directory: &Path, input: &Value) -> String {
+        let at = |name: &str| directory.join(name);
+        fs::write(at("source.py"), guest_program(SOURCE)).unwrap();
+        fs::write(at("in.json"), input.to_string()).unwrap();
+        let status = std::process::Command::new("python3")
+            .arg("-I")
+            .args(["source.py", "in.json", "out.json"].map(at))
+            .env("HOME", directory)
+            .env("TMPDIR", directory)
+            .status()
+            .unwrap();
+        assert!(status.success(), "{status}");
+        fs::read_to_string(at("out.json")).unwrap()
+    }
+
+    #[test]
+    fn of_a_namespace_package_only_its_own_part_is_copied_beside_its_sources() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let mut sdist = tar::Builder::new(fs::File::create(at("a.tar")).unwrap());
+        for path in ["a-1/setup.py", "a-1/src/space/part/__init__.py"] {
+            let mut header = tar::Header::new_gnu();
+            header.set_mode(0o644);
+            header.set_mtime(0);
+            header.set_size(0);
+            sdist
+                .append_data(&mut header, path, std::io::empty())
+                .unwrap();
+        }
+        sdist.finish().unwrap();
+        for (package, file) in [
+            ("site/space/part", "__init__.py"),
+            ("site/space/part", "_fast.so"),
+            ("site/space/other", "__init__.py"),
+        ] {
+            fs::create_dir_all(at(package)).unwrap();
+            fs::write(at(package).join(file), "").unwrap();
+        }
+        let list = Command {
+            argv: ["find", "src", "-type", "f"].map(str::to_owned).to_vec(),
+            seconds: 60,
+            stdout: Some("list".to_owned()),
+            ..Command::default()
+        };
+        let input = json!({"sdist": at("a.tar"), "site": at("site"), "modules": ["space"],
+            "imports": ["space.part"], "commands": [list], "results": ["list"]});
+        let result = result_of(directory.path(), &input);
+        let report = super::read(&hostile::ran(&result), &["list"], 1).unwrap();
+        let mut files: Vec<&str> = report.results["list"].lines().collect();
+        files.sort_unstable();
+        let expected = ["src/space/part/__init__.py", "src/space/part/_fast.so"];
+        assert_eq!(files, expected);
+    }
+
     #[test]
     fn commands_that_share_their_time_end_with_it() {
         let command = |script: &str, seconds, shares| Command {
@@ -228,18 +290,7 @@ mod tests {
             command("exit 4", 0, true),
         ];
         let directory = tempfile::tempdir().unwrap();
-        let at = |name: &str| directory.path().join(name);
-        fs::write(at("source.py"), guest_program(SOURCE)).unwrap();
-        let input = serde_json::json!({"commands": commands}).to_string();
-        fs::write(at("in.json"), input).unwrap();
-        let status = std::process::Command::new("python3")
-            .arg("-I")
-            .args(["source.py", "in.json", "out.json"].map(at))
-            .env("TMPDIR", directory.path())
-            .status()
-            .unwrap();
-        assert!(status.success(), "{status}");
-        let result = fs::read_to_string(at("out.json")).unwrap();
+        let result = result_of(directory.path(), &json!({"commands": commands}));
         let report = super::read(&hostile::ran(&result), &[], commands.len()).unwrap();
         let ended = report.commands.iter();
         let ended: Vec<_> = ended.map(|ended| (ended.exit, ended.timed_out)).collect();
@@ -301,7 +352,7 @@ mod tests {
     fn nothing_of_what_is_too_much_is_left_out_in_silence() {
         let told = |too_long: usize, left_out: u64| -> Vec<String> {
             let too_long = vec![("junit/a.xml", 4_000_000); too_long];
-            let result = serde_json::json!({"commands": [], "results": {}, "too_long": too_long,
+            let result = json!({"commands": [], "results": {}, "too_long": too_long,
                 "left_out": left_out});
             let ran = hostile::ran(&result.to_string());
             let report = super::read(&ran, &["junit"], 0).unwrap();

@@ -1,6 +1,8 @@
 //! The package's own tests, by the framework that it uses, in its source, with the package and what
 //! its tests require installed.
 
+mod commands;
+mod each_result;
 mod lacking;
 mod parts;
 mod unreported;
@@ -9,19 +11,19 @@ use std::collections::BTreeMap;
 
 use pyti_analyzer::{amount, escape_within};
 use pyti_graph::{Failure, Inputs, Need};
-use pyti_index::Prepared;
-use pyti_vm::Interpreter;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::junit::{self, Counts, TestResult};
-use super::source::{self, Command, Commands, Ended};
-use super::test_plan::{Framework, RUN_DJANGO, Run, TestPlan, reports};
+use super::source::{self, Ended};
+use super::test_plan::{Framework, TestPlan, reports};
 use super::wanting::PLUGIN;
-use super::{Installed, Ran, Required, Stage, Tools, telling};
+use super::{Ran, Required, Stage, Tools, telling};
 use crate::cli::LimitArgs;
-use crate::order::{self, Order};
+use crate::order::Order;
 use crate::tasks;
+pub(super) use commands::{Around, order};
+pub(super) use each_result::EACH_RESULT;
 pub(super) use lacking::{lacking, runs};
 use parts::{Came, Part, came};
 
@@ -64,7 +66,7 @@ pub struct Tests {
     pub results: Vec<TestResult>,
     /// Reports that could not be read.
     pub problems: Vec<String>,
-    /// Why this may not be whole, where the stage did not come to its end.
+    /// Why this may not be whole, where the stage or what ran the tests did not come to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<String>,
 }
@@ -117,6 +119,7 @@ impl Stage for Test {
             results,
             mut problems,
             failure,
+            broke_off,
         } = came(ran, &plan, &python, report, &lacking, not_kept.is_empty());
         if results.is_empty()
             && let Some(failure) = failure
@@ -154,7 +157,7 @@ impl Stage for Test {
             },
             results,
             problems,
-            cut,
+            cut: cut.or(broke_off),
         };
         serde_json::to_value(tests).map_err(Failure::infrastructure)
     }
@@ -178,7 +181,7 @@ impl Stage for Test {
         );
         if tests.results.is_empty() {
             text = format!("{framework}: no results, {}", tests.ended.how());
-        } else if passed + failed + skipped == 0 {
+        } else if passed + failed + skipped == 0 && cut_short(datum).is_empty() {
             // What cannot be imported is an error and no test.
             let first = tests.results.first().and_then(said).unwrap_or_default();
             text = format!(
@@ -304,102 +307,14 @@ pub(super) fn required(plan: TestPlan, besides: &[&str]) -> Required {
     }
 }
 
-/// The words of a command, `before` between the interpreter with its options and what it runs.
-fn command(python: &Interpreter, run: &Run, before: &[&str]) -> Vec<String> {
-    let arguments = run.arguments.iter().cloned();
-    if run.framework == Framework::Command {
-        // What users call it; the image may know it by another name.
-        let is_python = |word: &String| ["python", "python3"].contains(&&**word);
-        return arguments
-            .enumerate()
-            .map(|(at, word)| match at == 0 && is_python(&word) {
-                true => python.path.clone(),
-                false => word,
-            })
-            .collect();
-    }
-    let before = before.iter().map(|&word| word.to_owned());
-    [python.path.clone()]
-        .into_iter()
-        .chain(run.interpreter.iter().cloned())
-        .chain(before)
-        .chain(arguments)
-        .collect()
-}
-
-/// What stands around the tests in one stage.
-#[derive(Default)]
-pub(super) struct Around<'a> {
-    /// Words between the interpreter and what runs the tests, of each command.
-    pub before: &'a [&'a str],
-    /// Variables of these commands.
-    pub env: BTreeMap<String, String>,
-    /// Commands that follow, in what is left of the time.
-    pub after: Vec<Command>,
-    /// Seconds that are kept for all of these.
-    pub reserved: u64,
-    /// See [`Commands::results`].
-    pub results: &'a [&'a str],
-}
-
-/// The order to run the tests, and what stands around them.
-pub(super) fn order(
-    stage: &str,
-    inputs: &Inputs,
-    plan: &TestPlan,
-    around: Around<'_>,
-    limits: &LimitArgs,
-) -> Result<Order, Failure> {
-    let prepared: Prepared = tasks::read(inputs, tasks::WHEELHOUSE)?;
-    let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
-    let python = tasks::python(inputs)?;
-    let target = &prepared.target;
-    let directories = directories(plan);
-    let reports = texts(&directories);
-    let lacking = lacking(stage, inputs, plan)?;
-    let runs = plan.runs().zip(&reports).zip(&lacking).enumerate();
-    let mut commands: Vec<Command> = runs
-        .filter(|(_, (_, lacks))| lacks.is_none())
-        .map(|(at, ((run, directory), _))| {
-            let mut env = run.environment.clone();
-            // What the stage itself needs wins.
-            env.extend(around.env.clone());
-            let is_trial = run.framework == Framework::Trial;
-            Command {
-                argv: command(&python, run, around.before),
-                env,
-                cwd: plan.cwd(),
-                seconds: source::seconds(limits, around.reserved),
-                shares: at > 0,
-                stdout: is_trial.then(|| format!("{directory}/{SUBUNIT}")),
-            }
-        })
-        .collect();
-    commands.extend(around.after);
-    let commands = Commands {
-        converted: plan.converted,
-        sdist: Some(format!("{}/{}", order::WHEELHOUSE, target.file.filename)),
-        wheel: None,
-        commands,
-        // nose2 does not make it.
-        directories: &reports,
-        results: around.results,
-    };
-    let mut order = source::order(&python, stage, &commands, Some(&installed), limits)?;
-    order.wheelhouse = vec![target.file.clone()];
-    if plan.runs().any(|run| run.framework == Framework::Django) {
-        let (path, source) = RUN_DJANGO;
-        order.spec.files.push((path.to_owned(), source.to_owned()));
-    }
-    Ok(order)
-}
-
 #[cfg(test)]
 mod tests {
     use pyti_analyzer::StageStatus;
     use pyti_graph::Datum;
+    use pyti_vm::Interpreter;
 
     use super::super::hostile;
+    use super::super::test_plan::Run;
     use super::*;
 
     pub(super) fn run(framework: Framework) -> Run {

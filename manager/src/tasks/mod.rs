@@ -166,19 +166,28 @@ pub fn plan(audit: &Arc<Audit>, image_is_built: bool, stages: &[&str]) -> Result
             Arc::new(Detect(audit.clone())),
         ),
     ];
+    if let Some(note) = lacks_pychecker(audit.stages.interpreter(), stages) {
+        audit.stages.note(note.to_owned());
+    }
     // Where the program cannot tell its version, nothing is remembered.
     let version = audit.stages.version().ok();
     let mut goals: Vec<Kind> = vec![];
     for stage in stage::all() {
         let mut needs = stage.needs();
         needs.push(Need::All(TEMPLATE.into()));
-        if let Some(tools) = stage.tools() {
+        if let Some(mut tools) = stage.tools() {
+            let beside = needs.contains(&Need::All(INSTALLED.into()));
+            if beside {
+                let brought = [WHEELHOUSE, METADATA].map(|kind| Need::All(kind.into()));
+                tools.needs.extend(brought);
+            }
             let name = format!("tools-{}", stage.name());
             needs.push(Need::All(tools_of(stage.name())));
             let provides = tools_of(stage.name());
             let fetch = Arc::new(FetchTools {
                 provides: provides.clone(),
                 optional: !is_watched(stage.name()),
+                beside,
                 requirements: tools.requirements,
                 audit: audit.clone(),
             });
@@ -222,7 +231,17 @@ pub fn plan(audit: &Arc<Audit>, image_is_built: bool, stages: &[&str]) -> Result
 /// tell what the code does.
 #[must_use]
 pub fn is_watched(stage: &str) -> bool {
-    stage != PERFORMANCE && !stage.starts_with("quality-")
+    stage != PERFORMANCE && !is_checker(stage)
+}
+
+fn is_checker(stage: &str) -> bool {
+    stage.starts_with("quality-")
+}
+
+/// What is told of the checker that is for Python 2 and has no stage, where these stages are asked for.
+fn lacks_pychecker(python: &Interpreter, stages: &[&str]) -> Option<&'static str> {
+    let wanted = python.is_python2() && stages.iter().any(|stage| is_checker(stage));
+    wanted.then_some("quality-pychecker: not applicable: no index has a file of pychecker")
 }
 
 /// What an audit can be asked for, by name.
@@ -278,4 +297,19 @@ fn teller(control: &Control) -> Arc<impl Fn(Step) + Send + Sync + 'static> {
         Step::Retry { url, reason } => control.say(format!("trying {url} again: {reason}")),
         _ => {}
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_pychecker_cannot_be_had_is_told_to_whom_it_concerns() {
+        let python = |version: &str| Interpreter::new("/usr/bin/python", version, "2.31").unwrap();
+        let told =
+            |version: &str, stages: &[&str]| lacks_pychecker(&python(version), stages).is_some();
+        assert!(told("2.7.18", &["install", "quality-pylint"]));
+        assert!(!told("2.7.18", &["install", "test"]));
+        assert!(!told("3.13", &["install", "quality-pylint"]));
+    }
 }

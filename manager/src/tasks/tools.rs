@@ -1,15 +1,16 @@
 //! The tools of a stage: resolved and fetched, as many of those that it only wants as can be had. None
-//! of them is built, so that all of them must have wheels.
+//! of them is built, so that all of them must have wheels. Those that are installed beside the package
+//! are of versions that get along with it and with what it requires, where there are such.
 
 use std::sync::Arc;
 
 use pyti_analyzer::escape_within;
 use pyti_graph::{Action, Blame, BoxFuture, Control, Failure, Inputs, Kind, Outputs};
-use pyti_index::{Closure, Options, WheelhouseFile};
+use pyti_index::{Beside, Closure, CoreMetadata, Options, Prepared, WheelhouseFile};
 use serde::{Deserialize, Serialize};
 
 use super::failure::until_stopped;
-use super::{Audit, provide, teller};
+use super::{Audit, METADATA, WHEELHOUSE, provide, read, teller};
 use crate::metadata_hook::NoHook;
 use crate::stage::{Required, Requirements};
 
@@ -34,6 +35,8 @@ pub(super) struct FetchTools {
     pub(super) provides: Kind,
     /// Where they cannot be had the stage does not apply, rather than that it failed.
     pub(super) optional: bool,
+    /// They are installed beside the package.
+    pub(super) beside: bool,
     pub(super) requirements: Requirements,
     pub(super) audit: Arc<Audit>,
 }
@@ -44,11 +47,23 @@ impl Action for FetchTools {
             let required = (self.requirements)(&inputs)?;
             let (audit, control) = (&self.audit, &control);
             let needed = required.needed.join(", ");
-            let resolve = |set: Vec<String>| -> BoxFuture<'_, Result<Closure, Failure>> {
-                Box::pin(async move { self.best(&set, control).await })
-            };
+            let beside = self.installed_with(&inputs)?;
+            let beside = beside.as_ref();
+            let resolve =
+                |alone: bool, set: Vec<String>| -> BoxFuture<'_, Result<Closure, Failure>> {
+                    let beside = beside.filter(|_| !alone);
+                    Box::pin(async move { self.best(&set, beside, control).await })
+                };
             let stages = &audit.stages;
-            let (mut closure, mut missing) = match gather(required, resolve).await {
+            let gathered = match beside {
+                Some(_) => gather_beside(required, resolve).await,
+                None => gather(required, |set| resolve(true, set)).await,
+            };
+            let Gathered {
+                mut closure,
+                mut missing,
+                conflict,
+            } = match gathered {
                 Err(Failure::Failed {
                     blame: Blame::Package,
                     ..
@@ -63,6 +78,13 @@ impl Action for FetchTools {
                 }
                 gathered => gathered?,
             };
+            if let Some(reason) = conflict {
+                let (tools, reason) = (&self.provides, escape_within(&reason, LONGEST_REASON));
+                stages.note(format!(
+                    "{tools}: without regard to what is installed with the package, beside which \
+                     they cannot be had: {reason}"
+                ));
+            }
             for (requirement, reason) in &missing {
                 let requirement = escape_within(requirement, LONGEST_REASON);
                 let reason = escape_within(reason, LONGEST_REASON);
@@ -92,19 +114,35 @@ impl Action for FetchTools {
 }
 
 impl FetchTools {
+    /// What they are installed beside, if anything.
+    fn installed_with(&self, inputs: &Inputs) -> Result<Option<Beside>, Failure> {
+        if !self.beside {
+            return Ok(None);
+        }
+        let prepared: Prepared = read(inputs, WHEELHOUSE)?;
+        let metadata: CoreMetadata = read(inputs, METADATA)?;
+        let beside = Beside::of(&prepared, metadata).map_err(Failure::infrastructure)?;
+        Ok(Some(beside))
+    }
+
     /// Versions that all have wheels; else the newest ones, of which what has none is left out, since
     /// what the package's tests require may have none at all.
-    async fn best(&self, set: &[String], control: &Control) -> Result<Closure, Failure> {
+    async fn best(
+        &self,
+        set: &[String],
+        beside: Option<&Beside>,
+        control: &Control,
+    ) -> Result<Closure, Failure> {
         let options = &self.audit.options;
         let wheels = Options {
             wheels_only: true,
             ..options.clone()
         };
-        match self.resolve(set, &wheels, control).await {
+        match self.resolve(set, beside, &wheels, control).await {
             Err(Failure::Failed {
                 blame: Blame::Package,
                 ..
-            }) if !self.optional => self.resolve(set, options, control).await,
+            }) if !self.optional => self.resolve(set, beside, options, control).await,
             done => done,
         }
     }
@@ -112,11 +150,44 @@ impl FetchTools {
     async fn resolve(
         &self,
         set: &[String],
+        beside: Option<&Beside>,
         options: &Options,
         control: &Control,
     ) -> Result<Closure, Failure> {
-        let resolving = pyti_index::closure(set, options, Arc::new(NoHook), teller(control));
+        let (hook, teller) = (Arc::new(NoHook), teller(control));
+        let resolving = pyti_index::closure(set, beside, options, hook, teller);
         until_stopped(control, async { Ok(resolving.await?) }).await
+    }
+}
+
+/// Tools that can be had.
+#[derive(Debug)]
+struct Gathered {
+    closure: Closure,
+    /// Wanted requirements that cannot, and why.
+    missing: Vec<(String, String)>,
+    /// Why those that are needed cannot be had beside what is installed, where it is left out of account.
+    conflict: Option<String>,
+}
+
+/// The closure of what can be had beside what is installed; where that is not what is needed, of what can be
+/// had alone. `resolve` is told first whether it is to be alone.
+async fn gather_beside<'a>(
+    required: Required,
+    resolve: impl Fn(bool, Vec<String>) -> BoxFuture<'a, Result<Closure, Failure>>,
+) -> Result<Gathered, Failure> {
+    match gather(required.clone(), |set| resolve(false, set)).await {
+        Err(Failure::Failed {
+            blame: Blame::Package,
+            reason,
+        }) => {
+            let gathered = gather(required, |set| resolve(true, set)).await?;
+            Ok(Gathered {
+                conflict: Some(reason),
+                ..gathered
+            })
+        }
+        done => done,
     }
 }
 
@@ -125,7 +196,7 @@ impl FetchTools {
 async fn gather<'a>(
     required: Required,
     resolve: impl Fn(Vec<String>) -> BoxFuture<'a, Result<Closure, Failure>>,
-) -> Result<(Closure, Vec<(String, String)>), Failure> {
+) -> Result<Gathered, Failure> {
     let Required { needed, wanted } = required;
     let (mut kept, mut missing, mut best) = (needed, vec![], None);
     let mut parts = vec![wanted];
@@ -158,10 +229,15 @@ async fn gather<'a>(
             Err(other) => return Err(other),
         }
     }
-    match best {
-        Some(closure) => Ok((closure, missing)),
-        None => Ok((resolve(kept).await?, missing)),
-    }
+    let closure = match best {
+        Some(closure) => closure,
+        None => resolve(kept).await?,
+    };
+    Ok(Gathered {
+        closure,
+        missing,
+        conflict: None,
+    })
 }
 
 #[cfg(test)]
@@ -192,9 +268,53 @@ mod tests {
             needed: texts(needed),
             wanted: texts(wanted),
         };
-        let (closure, missing) = gather(required, resolve).await.unwrap();
-        let missing = missing.into_iter().map(|(text, _)| text).collect();
-        (closure.notes, missing, asked.get())
+        let gathered = gather(required, resolve).await.unwrap();
+        let missing = gathered.missing.into_iter().map(|(text, _)| text);
+        (gathered.closure.notes, missing.collect(), asked.get())
+    }
+
+    /// Resolves what has none of `bad` beside what is installed, and none of `gone` at all.
+    async fn gathered_beside(bad: &str, gone: &str) -> Result<Gathered, Failure> {
+        let (bad, gone) = (texts(bad), texts(gone));
+        let resolve = |alone: bool, set: Vec<String>| -> BoxFuture<'_, Result<Closure, Failure>> {
+            let in_conflict = |text: &&String| !alone && bad.contains(text);
+            let mut culprits = set.iter();
+            let culprit = culprits.find(|text| in_conflict(text) || gone.contains(text));
+            let found = match culprit {
+                Some(text) => Err(Failure::package(format!("no {text}"))),
+                None => Ok(Closure {
+                    files: vec![],
+                    notes: set,
+                }),
+            };
+            Box::pin(async move { found })
+        };
+        let required = Required {
+            needed: texts("n"),
+            wanted: texts("a b"),
+        };
+        gather_beside(required, resolve).await
+    }
+
+    #[tokio::test]
+    async fn what_is_wanted_is_left_out_where_it_does_not_get_along_with_what_is_installed() {
+        let gathered = gathered_beside("b", "").await.unwrap();
+        assert_eq!(gathered.closure.notes, texts("n a"));
+        let reason = ("b".to_owned(), "no b".to_owned());
+        assert_eq!(gathered.missing, [reason]);
+        assert_eq!(gathered.conflict, None);
+    }
+
+    #[tokio::test]
+    async fn what_is_needed_is_had_by_itself_where_it_does_not_get_along_with_what_is_installed() {
+        let gathered = gathered_beside("n b", "a").await.unwrap();
+        assert_eq!(gathered.closure.notes, texts("n b"));
+        let reason = ("a".to_owned(), "no a".to_owned());
+        assert_eq!(gathered.missing, [reason]);
+        assert_eq!(gathered.conflict.as_deref(), Some("no n"));
+        // It cannot be had at all.
+        let failure = gathered_beside("", "n").await.unwrap_err();
+        assert_eq!(failure.to_string(), "no n");
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ fn read(report: Option<Report>) -> (Option<String>, Vec<CheckFinding>) {
         score,
         findings,
         more,
+        looked_at: _,
     } = report.unwrap().seen_from("/home/dev/source/a-1");
     assert_eq!(more, 0);
     (score, findings)
@@ -208,6 +209,24 @@ fn reports_are_read() {
     let (score, found) = read(pyroma(fresh));
     assert_eq!(score.as_deref(), Some("rating 10/10"));
     assert_eq!(found, []);
+}
+
+#[test]
+fn how_many_modules_pylint_looked_at_is_read() {
+    let of_json2 = r#"{"messages":[],"statistics":{"modulesLinted":0,"score":10.0}}"#;
+    let message = r#"[{"type":"error","symbol":"s","message":"m","line":1,"path":"p"}]"#;
+    for (output, errors, looked_at) in [
+        (of_json2, "", Some(0)),
+        (&*of_json2.replace(":0,", ":12,"), "modules 1\n", Some(12)),
+        (r#"{"messages":[],"statistics":{"score":10.0}}"#, "", None),
+        // Of 1.9.
+        ("", "modules 0\n", Some(0)),
+        (message, "a warning\n\nmodules 3\nscore 7.5\n", Some(3)),
+        (message, "score 7.5\n", None),
+    ] {
+        let report = pylint(output, errors).unwrap();
+        assert_eq!(report.looked_at, looked_at, "{output} {errors}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The figures of coverage.py's report, which the package's tests may have forged, by file and of the
 //! package itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -89,9 +89,26 @@ impl Copies {
     }
 }
 
+/// Modules, to find their files by.
+pub(super) struct Modules(HashSet<String>);
+
+impl Modules {
+    /// Those of these names, which have dots within a namespace package.
+    pub(super) fn of(names: &[String]) -> Self {
+        Self(names.iter().map(|name| name.replace('.', "/")).collect())
+    }
+
+    /// Whether a file, as seen from where they are imported, is one of theirs.
+    fn have(&self, path: &str) -> bool {
+        let path = path.strip_suffix(".py").unwrap_or(path);
+        let above = path.match_indices('/').map(|(at, _)| &path[..at]);
+        above.chain([path]).any(|module| self.0.contains(module))
+    }
+}
+
 /// The files of a report by the names that their packages give them: of one that is both in the
 /// source and installed, the copy that was run.
-pub(super) fn by_name(report: Report, modules: &[String]) -> BTreeMap<String, Measured> {
+pub(super) fn by_name(report: Report, modules: &Modules) -> BTreeMap<String, Measured> {
     let mut files: BTreeMap<String, Measured> = BTreeMap::new();
     for (path, File { summary }) in report.files {
         let measured = Measured {
@@ -112,42 +129,35 @@ fn in_site(path: &str) -> Option<&str> {
     path.split_once("/site-packages/").map(|(_, rest)| rest)
 }
 
-/// A file of these top-level modules as seen from where they are imported; any other as it stands.
-fn named<'a>(path: &'a str, modules: &[String]) -> &'a str {
+/// A file of these modules as seen from where they are imported; any other as it stands.
+fn named<'a>(path: &'a str, modules: &Modules) -> &'a str {
     let inside = in_site(path).unwrap_or(path);
     let below = ["src/", "lib/"]
         .iter()
         .find_map(|root| inside.strip_prefix(root));
-    below.filter(|rest| is_of(rest, modules)).unwrap_or(inside)
-}
-
-/// Whether a file is of one of these top-level modules.
-fn is_of(path: &str, modules: &[String]) -> bool {
-    let first = path.split('/').next().unwrap_or_default();
-    let first = first.strip_suffix(".py").unwrap_or(first);
-    modules.iter().any(|module| module == first)
+    below.filter(|rest| modules.have(rest)).unwrap_or(inside)
 }
 
 /// The files of the package itself.
 fn own<'a>(
     files: &'a BTreeMap<String, Measured>,
-    modules: &'a [String],
+    modules: &'a Modules,
 ) -> impl Iterator<Item = Measured> + 'a {
     let own = files
         .iter()
-        .filter(move |(path, _)| is_of(path, modules) && !is_test(path));
+        .filter(move |(path, _)| modules.have(path) && !is_test(path));
     own.map(|(_, measured)| *measured)
 }
 
 /// The files of the package itself, added up.
-pub(super) fn package(files: &BTreeMap<String, Measured>, modules: &[String]) -> Option<Summary> {
+pub(super) fn package(files: &BTreeMap<String, Measured>, modules: &Modules) -> Option<Summary> {
     own(files, modules)
         .map(|measured| measured.summary)
         .reduce(Summary::and)
 }
 
 /// Which copy of the package itself was run.
-pub(super) fn copies(files: &BTreeMap<String, Measured>, modules: &[String]) -> Option<Copies> {
+pub(super) fn copies(files: &BTreeMap<String, Measured>, modules: &Modules) -> Option<Copies> {
     let run = own(files, modules).filter(|measured| measured.summary.covered() > 0);
     let (installed, source): (Vec<Measured>, Vec<Measured>) =
         run.partition(|measured| measured.installed);
@@ -173,6 +183,11 @@ fn is_test(path: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn modules(names: &[&str]) -> Modules {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        Modules::of(&names)
+    }
+
     fn report(files: &[(&str, u64, u64)]) -> Report {
         let files = files.iter().map(|&(path, num_statements, covered_lines)| {
             let summary = Summary {
@@ -189,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_file_counts_once_as_it_was_run() {
-        let modules = ["a".to_owned(), "six".to_owned()];
+        let own = modules(&["a", "six"]);
         let report = report(&[
             (
                 "/home/dev/.local/lib/python3.13/site-packages/a/b.py",
@@ -202,7 +217,7 @@ mod tests {
             ("lib/x.py", 4, 0),
             ("tests/test_a.py", 6, 6),
         ]);
-        let files = by_name(report, &modules);
+        let files = by_name(report, &own);
         let names: Vec<(&str, f64)> = files
             .iter()
             .map(|(name, measured)| (name.as_str(), measured.summary.percent()))
@@ -217,10 +232,44 @@ mod tests {
                 ("tests/test_a.py", 100.0),
             ]
         );
-        let own = package(&files, &modules).map(Summary::percent);
-        assert_eq!(own, Some(75.0));
-        assert!(package(&files, &["z".to_owned()]).is_none());
+        let percent = package(&files, &own).map(Summary::percent);
+        assert_eq!(percent, Some(75.0));
+        assert!(package(&files, &modules(&["z"])).is_none());
         assert_eq!(Summary::default().percent(), 100.0);
+    }
+
+    #[test]
+    fn of_a_namespace_package_only_its_own_part_is_the_package() {
+        const SITE: &str = "/home/dev/.local/lib/python3.13/site-packages";
+        let installed = |path: &str| format!("{SITE}/{path}");
+        let other = installed("space/other/__init__.py");
+        let module = installed("space/deep/event.py");
+        let beside = installed("space/deep/events.py");
+        let report = report(&[
+            ("src/space/part/__init__.py", 10, 10),
+            ("src/space/part/more.py", 10, 0),
+            ("src/space/other.py", 10, 10),
+            (other.as_str(), 10, 10),
+            (module.as_str(), 20, 10),
+            (beside.as_str(), 10, 10),
+        ]);
+        let own = modules(&["space.part", "space.deep.event"]);
+        let files = by_name(report, &own);
+        let names: Vec<&String> = files.keys().collect();
+        assert_eq!(
+            names,
+            [
+                "space/deep/event.py",
+                "space/deep/events.py",
+                "space/other/__init__.py",
+                "space/part/__init__.py",
+                "space/part/more.py",
+                "src/space/other.py",
+            ]
+        );
+        let percent = package(&files, &own).map(Summary::percent);
+        assert_eq!(percent, Some(50.0));
+        assert_eq!(copies(&files, &own), Some(Copies::Both));
     }
 
     #[test]
@@ -235,8 +284,8 @@ mod tests {
                 .iter()
                 .map(|(path, covered)| (path.as_str(), 10, *covered))
                 .collect();
-            let modules = ["a".to_owned()];
-            copies(&by_name(report(&files), &modules), &modules)
+            let own = modules(&["a"]);
+            copies(&by_name(report(&files), &own), &own)
         };
         let source = [("SITE/a/b.py", 0), ("a/b.py", 5), ("a/c.py", 0)];
         assert_eq!(told(&source), Some(Copies::Source));

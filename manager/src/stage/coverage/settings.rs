@@ -2,7 +2,8 @@
 
 /// coverage.py's configuration in the guest.
 pub(super) const CONFIGURATION: &str = "/home/dev/.cache/build/coveragerc";
-/// Modules that are named in it.
+/// Modules that are named in it. Those of a namespace package have dots: without them its name would stand
+/// for every distribution that has a part in it.
 const MOST_MODULES: usize = 200;
 
 /// What coverage.py reads: these modules are measured, wherever they are imported from. Tests beside `src`
@@ -12,7 +13,8 @@ pub(super) fn settings(modules: &[String]) -> String {
     let mut text = "[run]\nbranch = True\nparallel = True\n".to_owned();
     // What is no name could be taken for syntax.
     let letter = |c: char| c.is_alphanumeric() || c == '_';
-    let is_name = |module: &&String| !module.is_empty() && module.chars().all(letter);
+    let is_part = |part: &str| !part.is_empty() && part.chars().all(letter);
+    let is_name = |module: &&String| module.split('.').all(is_part);
     let mut names = modules.iter().filter(is_name).take(MOST_MODULES).peekable();
     if names.peek().is_some() {
         text.push_str("source_pkgs =\n");
@@ -29,10 +31,23 @@ mod tests {
 
     #[test]
     fn no_name_of_a_module_is_taken_for_syntax() {
-        let modules = ["a_1", "é", "b\n[html]", "$HOME", "c,d", ""].map(str::to_owned);
+        let names = [
+            "a_1",
+            "é",
+            "b\n[html]",
+            "$HOME",
+            "c,d",
+            "",
+            ".",
+            "e.",
+            ".e",
+            "e..f",
+            "e.f_1",
+        ];
+        let modules = names.map(str::to_owned);
         let text = settings(&modules);
         assert!(
-            text.ends_with("\nsource_pkgs =\n    a_1\n    é\n"),
+            text.ends_with("\nsource_pkgs =\n    a_1\n    é\n    e.f_1\n"),
             "{text}"
         );
         assert!(!settings(&[]).contains("source_pkgs"));

@@ -7,8 +7,10 @@ use pyti_graph::Failure;
 use pyti_vm::Interpreter;
 use serde::{Deserialize, Serialize};
 
+use super::commands::command;
+use super::each_result::{self, RESULTS};
 use super::unreported::{Unreported, nothing_reported};
-use super::{SUBUNIT, command, runs};
+use super::{SUBUNIT, runs};
 use crate::stage::junit::{self, Counts, MOST, Said, TestResult};
 use crate::stage::source::{Ended, Report};
 use crate::stage::test_plan::{Framework, Run, TestPlan, reports};
@@ -43,6 +45,8 @@ pub(super) struct Came {
     pub problems: Vec<String>,
     /// What it means where one of them left no result.
     pub failure: Option<Failure>,
+    /// Of which command there are only the results until it broke off by itself, and where that was.
+    pub broke_off: Option<String>,
 }
 
 /// What came of the commands of a plan, of which some may not have been run, `lacking` what they require.
@@ -81,11 +85,18 @@ pub(super) fn came(
             .into_iter()
             .partition(|(name, _)| name.starts_with(&directory));
         files = others;
+        let early = own.get(&format!("{directory}{RESULTS}"));
+        let early = early.and_then(|text| each_result::read(text, run, &ended, room));
+        let (said, broke_off) = match early {
+            Some((said, at)) => (said, (!ended.timed_out).then_some(at)),
+            None => (junit::read(&own, room), None),
+        };
+        came.broke_off = came.broke_off.or(broke_off);
         let Said {
             mut results,
             beyond: mut more,
             problems,
-        } = junit::read(&own, room);
+        } = said;
         if let Some(text) = own.get(&format!("{directory}{SUBUNIT}")) {
             let (others, rest) = subunit::read(text, room.saturating_sub(results.len()));
             results.extend(others);
@@ -214,6 +225,29 @@ mod tests {
         assert_eq!(counts, [("pytest", 1, 0), ("unittest", 0, 1)]);
         assert_eq!(came.failure, None);
         assert!(came.parts.iter().all(|part| part.nothing.is_none()));
+    }
+
+    #[test]
+    fn of_a_command_that_died_the_results_until_then_are_kept() {
+        let line = "{\"class\": \"a\", \"name\": \"y\", \"status\": \"passed\"}\n";
+        let started = "{\"class\": \"a\", \"name\": \"z\"}\n";
+        let files = [
+            // What is cut, or does not name the test that was interrupted.
+            ("junit/pytest.xml", xml("x", "")),
+            ("junit/results.jsonl", [line, started].concat()),
+            ("junit-2/TEST-a.xml", xml("x", "")),
+            ("junit-2/results.jsonl", String::new()),
+        ];
+        let came = of_two(&[None, Some(0)], &files, true);
+        let results: Vec<_> = came
+            .results
+            .iter()
+            .map(|result| (result.name.as_str(), result.run))
+            .collect();
+        assert_eq!(results, [("y", 0), ("z", 0), ("x", 1)]);
+        assert_eq!((came.parts[0].counts.errors, came.failure), (1, None));
+        let at = "`pytest` ended before it reported: ended by signal 11, in `a.z`";
+        assert_eq!(came.broke_off.as_deref(), Some(at));
     }
 
     #[test]

@@ -12,3 +12,9 @@ def half(number):
     2
     """
     return number // 2
+
+
+if __name__ == "__main__":
+    import doctest
+
+    doctest.testmod()

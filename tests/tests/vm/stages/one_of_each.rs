@@ -152,6 +152,11 @@ fn vm_stages_give_their_data_and_are_remembered() {
         assert!(ended.count() >= 2, "{role}: {}", built["calls"]);
     }
 
+    // Why it was chosen is told without the stage that runs it.
+    let why = "tests/test_whole.py has `import unittest`";
+    let detected = ("done".to_owned(), format!("unittest: {why}"));
+    assert_eq!(outcome(&audit, "detect"), detected);
+    assert_eq!(audit.datum("detect")["reason"], why);
     let tests = audit.datum("test");
     assert_eq!(tests["framework"], "unittest");
     let counts = serde_json::json!({"passed": 1, "failed": 1, "errors": 1, "skipped": 1});

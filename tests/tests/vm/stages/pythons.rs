@@ -72,6 +72,11 @@ fn vm_image_python_2_7_runs_what_only_it_reads() {
     assert_eq!(found("syntax-error"), None, "{pylint:#}");
     let pyflakes = audit.datum("quality-pyflakes");
     assert_eq!(pyflakes["findings"], json!([]), "{pyflakes:#}");
+    let notes = audit.report["notes"].to_string();
+    assert!(
+        notes.contains("no index has a file of pychecker"),
+        "{notes}"
+    );
 }
 
 #[test]

@@ -214,6 +214,27 @@ fn vm_suites_that_end_as_if_there_were_none_are_not_believed() {
     assert!(summary.starts_with(start), "{summary}");
 }
 
+#[test]
+fn vm_suites_that_die_or_are_cut_short_keep_what_ran_until_then() {
+    let arguments = ["--stage", "test", "--wall", "120"];
+    let audit = audit_package("stages/suite-cut", &arguments);
+    assert_eq!(audit.verdict(), "inconclusive", "{}", audit.everything());
+    let tests = audit.datum("test");
+    let expected = BTreeMap::from([
+        ("test_dies", "error"),
+        ("test_ends", "passed"),
+        ("test_lives", "passed"),
+        ("test_sleeps", "error"),
+    ]);
+    assert_eq!(statuses(&tests), expected, "{tests:#}");
+    let [died, cut] = [0_usize, 1].map(|at| &tests["parts"][at]["ended"]);
+    assert_eq!(died["exit"], 3, "{tests:#}");
+    assert_eq!(cut["timed_out"], true, "{tests:#}");
+    let at =
+        "`pytest test_dies.py` ended before it reported: exit status 3, in `test_dies.test_dies`";
+    assert_eq!(tests["cut"], at);
+}
+
 /// How the stage ended, and in what words.
 fn outcome(audit: &Audit) -> (String, String) {
     let results = audit.report["results"].as_array().into_iter().flatten();
