@@ -25,6 +25,15 @@ fn events(rules: &RuleSet, lines: &str) -> Vec<Event> {
         .events
 }
 
+/// The same of one event per line.
+fn events_of(rules: &RuleSet, lines: &str) -> Vec<Event> {
+    let indented: String = lines
+        .lines()
+        .map(|line| format!("    - {line}\n"))
+        .collect();
+    events(rules, &indented)
+}
+
 /// How often it fired, and whether it could not decide.
 fn judge(rules: &RuleSet, events: &[Event]) -> (u64, bool) {
     let facts = StageFacts::new("install", StageStatus::Completed);
@@ -208,12 +217,8 @@ fn a_file_that_is_kept_open_is_written_to_whenever_it_matters() {
         // Nothing says that it began before.
         ("{exec: [/a]}\n{write: /a}", 0),
     ] {
-        let indented: String = lines
-            .lines()
-            .map(|line| format!("    - {line}\n"))
-            .collect();
         assert_eq!(
-            judge(&rules, &events(&rules, &indented)),
+            judge(&rules, &events_of(&rules, lines)),
             (fired, false),
             "{lines}"
         );
@@ -240,12 +245,8 @@ fn a_write_calls_off_what_was_done_before_it_began() {
             1,
         ),
     ] {
-        let indented: String = lines
-            .lines()
-            .map(|line| format!("    - {line}\n"))
-            .collect();
         assert_eq!(
-            judge(&rules, &events(&rules, &indented)),
+            judge(&rules, &events_of(&rules, lines)),
             (fired, false),
             "{lines}"
         );

@@ -120,13 +120,19 @@ pub fn is_internal(file: Ptr) -> bool {
     {
         return false;
     }
-    is_in_no_namespace(load(inner(file, offset!(file_path)), offset!(path_mnt)))
+    // A pointer, or none, or an error.
+    namespace_of(load(inner(file, offset!(file_path)), offset!(path_mnt))).wrapping_sub(1)
+        >= INTERNAL
 }
 
-/// Whether a `struct vfsmount`, by its address, is a mount that no program sees.
+/// From here on what stands for a mount's namespace is an error: the mount is one of the kernel's own
+/// (fs/mount.h).
+pub const INTERNAL: usize = usize::MAX - 4096;
+
+/// Namespace of a `struct vfsmount`, by its address: none where it was taken away, [`INTERNAL`] and above
+/// where no program ever sees it.
 #[inline(always)]
-pub fn is_in_no_namespace(mnt: usize) -> bool {
+pub fn namespace_of(mnt: usize) -> usize {
     let mount = mnt.wrapping_sub(offset!(mount_mnt)) as Ptr;
-    // A pointer, or none, or an error that stands for "internal" (fs/mount.h).
-    peek::<usize>(mount, offset!(mount_ns)).wrapping_sub(1) >= usize::MAX - 4096
+    peek(mount, offset!(mount_ns))
 }

@@ -6,7 +6,7 @@ use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::file::set_inode;
 use crate::kernel::{
-    Ptr, error_of, inner, is_in_no_namespace, load, number, offset, peek, peek_ptr, process_key,
+    INTERNAL, Ptr, error_of, inner, load, namespace_of, number, offset, peek, peek_ptr, process_key,
 };
 use crate::network::S_IFMT;
 use crate::path::walk;
@@ -178,7 +178,7 @@ pub fn mprotect(ctx: LsmContext) -> i32 {
 }
 
 /// The file of a mapping, by the name that it was opened by. A stacked file system maps the file below,
-/// through a mount of its own that is in no namespace, and the name stands behind that file (`struct
+/// through a mount of its own that no program sees, and the name stands behind that file (`struct
 /// backing_file` in fs/file_table.c). On such a mount lie the files of the kernel's own file systems too,
 /// which say so.
 #[inline(always)]
@@ -186,7 +186,7 @@ fn describe_mapped(recorder: &mut Recorder, file: Ptr) {
     let inode: Ptr = load(file, offset!(file_inode));
     let sb: Ptr = load(inode, offset!(inode_sb));
     let own = inner(file, offset!(file_path));
-    let is_below = is_in_no_namespace(load(own, offset!(path_mnt)))
+    let is_below = namespace_of(load(own, offset!(path_mnt))) >= INTERNAL
         && load::<u64>(sb, offset!(sb_flags)) & SB_KERNMOUNT == 0;
     let path = if is_below {
         (file as usize).wrapping_add(offset!(file_size))

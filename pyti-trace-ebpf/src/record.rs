@@ -311,7 +311,7 @@ pub struct FamilyCount {
     pub submitted: u64,
     /// Lost: the ring buffer was full.
     pub full: u64,
-    /// Lost: a scratch map was full, or the record too long.
+    /// Lost: no slot or no room for a file that is written to, or the record too long.
     pub oversize: u64,
 }
 

@@ -6,7 +6,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use pyti_trace_ebpf::incomplete;
 
-use crate::kernel::{Ptr, current, inner, load, offset, peek};
+use crate::kernel::{INTERNAL, Ptr, current, inner, load, namespace_of, offset};
 
 /// The tree: mount namespace and root. All zeroes until the stage's first program is executed.
 #[repr(C)]
@@ -15,7 +15,7 @@ struct View {
     mount: usize,
     dentry: usize,
     /// Mounts that were found in the namespace, the first ones. None is let go while the stage runs: that
-    /// takes rights over the namespace, which nobody in the stage has.
+    /// takes rights over the namespace, which nobody in the VM's stage has; on a host root has them.
     mounts: [usize; KNOWN_MOUNTS],
 }
 
@@ -24,9 +24,6 @@ const KNOWN_MOUNTS: usize = 4;
 
 #[map]
 static VIEW: Array<View> = Array::with_max_entries(1, 0);
-
-/// Above it a pointer to a mount namespace stands for one of the kernel's own mounts (fs/mount.h).
-const ERRORS: usize = usize::MAX - 4096;
 
 /// Remembers the tree of the running process, where none is known yet.
 #[inline(always)]
@@ -80,6 +77,10 @@ pub fn is_on_foreign(mount: Ptr) -> bool {
 
 #[inline(always)]
 fn is_foreign_mount(view: *mut View, on: usize) -> bool {
+    // It could not be read; and an entry that is not used is none.
+    if on == 0 {
+        return true;
+    }
     // SAFETY: a value of the map.
     let (mounts, namespace) = unsafe { (&mut (*view).mounts, (*view).namespace) };
     for known in mounts.iter() {
@@ -87,10 +88,9 @@ fn is_foreign_mount(view: *mut View, on: usize) -> bool {
             return false;
         }
     }
-    let mount = on.wrapping_sub(offset!(mount_mnt)) as Ptr;
-    let of = peek::<usize>(mount, offset!(mount_ns));
+    let of = namespace_of(on);
     if of != namespace {
-        return of < ERRORS;
+        return of < INTERNAL;
     }
     for known in mounts {
         if *known == 0 {

@@ -140,7 +140,7 @@ pub fn write_mark(ctx: FEntryContext) -> i32 {
         count_lost(kind::WRITE);
         forget(before, key);
     }
-    // What is in the scratch is copied at once: nothing is looked for again, and nobody sees half of it.
+    // What is in the scratch is copied at once: nothing is looked for again.
     let Some(entry) = Recorder::scratch_of_thread() else {
         count_missing(kind::WRITE);
         return 0;
@@ -170,6 +170,9 @@ pub fn write_mark(ctx: FEntryContext) -> i32 {
     // Else another thread was first.
     if made.is_err() && made != Err(EEXIST) {
         count_lost(kind::WRITE);
+        if entry.path_len > SHORT_PATH as u32 {
+            let _ = LONG_PATHS.remove(key);
+        }
     }
     0
 }
@@ -408,7 +411,8 @@ fn written(file: Ptr) -> i32 {
         return 0;
     }
     let Some(mut recorder) = Recorder::begin(kind::WRITE) else {
-        // It was counted as lost, and is not to be again when the file goes away.
+        // It was counted as lost, if its process is still tracked, and is not to be again when the file
+        // goes away.
         forget(entry, key);
         return 0;
     };

@@ -5,6 +5,7 @@ use core::ptr::read_volatile;
 
 use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
+use pyti_trace_ebpf::MISSING;
 
 use crate::kernel::{Ptr, offset, peek, peek_ptr};
 use crate::repeat::{UIO_MAXIOV, repeat};
@@ -65,7 +66,9 @@ pub fn write_count_uring(ctx: FEntryContext) -> i32 {
 #[inline(always)]
 fn is_of_32_bits(request: Ptr) -> bool {
     let bit = offset!(ring_compat_bit);
-    let word: u32 = peek(peek_ptr(request, offset!(io_ring)), bit / 32 * 4);
+    // Where there is no such bit this is no place either.
+    let at = bit / 32 * 4 | bit & MISSING as usize;
+    let word: u32 = peek(peek_ptr(request, offset!(io_ring)), at);
     word >> (bit % 32) & 1 != 0
 }
 

@@ -18,12 +18,25 @@ import sys
 import tempfile
 
 KEPT = 12 << 20  # bytes of each result
+KEEPS = "results.jsonl"  # what each_result.py writes
 # Bytes of all results in the report, where JSON may make six of one; the host reads no more than 40 MiB
 # of it, and the names are not counted here.
 ROOM = 32 << 20
 CONVERTING = 40  # seconds
 FILES = 1000  # of each directory, whatever they are
 GRACE = 20  # seconds that a command may take to end once it is told to
+
+
+def installed_files(module, is_package):
+    """The directories of a package with their files; those of a module alone, compiled or not."""
+    if is_package:
+        for directory, _, names in os.walk(module):
+            if os.path.basename(directory) != "__pycache__":
+                yield directory, names
+        return
+    directory, own = os.path.split(module)
+    if os.path.isdir(directory):
+        yield directory, [name for name in os.listdir(directory) if name.split(".")[0] == own]
 
 
 def complete(source, site, modules, converted):
@@ -35,12 +48,15 @@ def complete(source, site, modules, converted):
         below = os.path.join(*module.split("."))
         installed = os.path.join(site, below)
         roots = [source, os.path.join(source, "src"), os.path.join(source, "lib")]
-        root = next((root for root in roots if os.path.isdir(os.path.join(root, below))), None)
-        if root is None or not os.path.isdir(installed):
+        is_package = os.path.isdir(installed)
+        if not is_package and "." not in module:
             continue
-        for directory, _, names in os.walk(installed):
-            if os.path.basename(directory) == "__pycache__":
-                continue
+        # A module alone in a namespace package belongs into the source's part of that.
+        wanted = below if is_package else os.path.dirname(below)
+        root = next((root for root in roots if os.path.isdir(os.path.join(root, wanted))), None)
+        if root is None:
+            continue
+        for directory, names in installed_files(installed, is_package):
             for name in names:
                 path = os.path.join(directory, name)
                 beside = os.path.join(root, os.path.relpath(path, site))
@@ -157,7 +173,8 @@ def results(work, names):
         files = [name]
         if os.path.isdir(os.path.join(work, name)):
             every = os.listdir(os.path.join(work, name))
-            files = sorted(file for file in every if is_text(file))[:FILES]
+            # What tells that a runner did not end comes first, whatever is put beside it.
+            files = sorted((file for file in every if is_text(file)), key=lambda file: (file != KEEPS, file))[:FILES]
             left_out += len(every) - len(files)
             files = [os.path.join(name, file) for file in files]
         for file in files:

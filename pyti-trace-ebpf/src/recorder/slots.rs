@@ -26,10 +26,10 @@ const NOBODY: u64 = 0;
 #[map]
 static SLOTS: Array<Slot> = Array::with_max_entries(SLOT_COUNT, 0);
 
-/// Which slots are somebody's, by whom. Two that want the same one want it here, where only one of them
-/// makes the entry.
+/// Which slots are somebody's. Two that want the same one want it here, where only one of them makes the
+/// entry.
 #[map]
-static TAKEN: HashMap<u32, u64> = HashMap::with_max_entries(SLOT_COUNT, 0);
+static TAKEN: HashMap<u32, u8> = HashMap::with_max_entries(SLOT_COUNT, 0);
 
 /// The slots that do not lie at the number of who has them.
 #[map]
@@ -80,7 +80,6 @@ pub(super) fn slot_at(place: u32) -> Option<*mut Slot> {
 /// A search for a slot that is nobody's.
 #[repr(C)]
 struct Search {
-    key: u64,
     /// The place that is tried next; in the end the one that was found.
     index: u32,
     /// Not 0: one was found.
@@ -90,7 +89,7 @@ struct Search {
 unsafe extern "C" fn try_slot(_: u32, search: *mut Search) -> i64 {
     // SAFETY: `take_slot` gives it its own.
     let search = unsafe { &mut *search };
-    if TAKEN.insert(search.index, search.key, BPF_NOEXIST).is_ok() {
+    if TAKEN.insert(search.index, 1, BPF_NOEXIST).is_ok() {
         search.found = 1;
         return 1;
     }
@@ -106,7 +105,6 @@ extern "C" fn take_slot(place: u32) -> u32 {
     let key = slot_key(number, place);
     let first = number % SLOT_COUNT;
     let mut search = Search {
-        key,
         index: first,
         found: 0,
     };
@@ -164,7 +162,7 @@ pub(super) fn is_held(slot: *mut Slot) -> bool {
 }
 
 /// The running thread's slot where its record says already which process it is of, which then is
-/// tracked: a process is for as long as it lives.
+/// tracked: a process is for as long as it lives, or until the loader forgets it at the end.
 #[inline(always)]
 pub(super) fn own_slot() -> Option<*mut Slot> {
     let slot = find_slot(OF_THREAD)?;

@@ -64,6 +64,8 @@ pub(super) fn run(args: &Args) -> Result<u8, HostError> {
         say(&format!("skipped runs of probes are not known: {error}"));
         watch.tracer.tally()
     })?;
+    // Who runs on may go on to make events: all that were counted have been handed over by now.
+    watch.take();
     let summary = Summary {
         ended: status.as_ref().ok().copied().map(Ended::from),
         left_behind,

@@ -100,6 +100,11 @@ impl Modules {
 
     /// Whether a file, as seen from where they are imported, is one of theirs.
     fn have(&self, path: &str) -> bool {
+        /// `PATH_MAX` (include/uapi/linux/limits.h): a longer one is no file's.
+        const MAX_PATH: usize = 4096;
+        if path.len() > MAX_PATH {
+            return false;
+        }
         let path = path.strip_suffix(".py").unwrap_or(path);
         let above = path.match_indices('/').map(|(at, _)| &path[..at]);
         above.chain([path]).any(|module| self.0.contains(module))

@@ -110,7 +110,9 @@ class Plugin(object):
         # That is called for pytest.exit() as well.
         self.interrupted = self.interrupted or excinfo.type is KeyboardInterrupt
 
-    def pytest_unconfigure(self):
+    def pytest_sessionfinish(self):
+        # After the report was written, since that is registered later; before any conftest's, which may end
+        # the process.
         if not self.interrupted and os.path.isfile(self.report):
             self.results.remove()
 

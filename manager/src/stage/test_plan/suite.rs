@@ -42,6 +42,9 @@ struct Place {
     is_inside: bool,
 }
 
+/// Bytes of a name: each part of it is looked for in each path.
+const MAX_NAME: usize = 255;
+
 impl Suite {
     /// The suite that setup.py names in so many letters, or else setup.cfg.
     pub(super) fn of(files: &Files) -> Option<Self> {
@@ -57,7 +60,7 @@ impl Suite {
             let is_dotted = name.split('.').all(is_name);
             // Who imports setup.py sets up.
             let is_setup = name == "setup" || name.starts_with("setup.");
-            (is_dotted && !is_setup).then(|| Self {
+            (is_dotted && !is_setup && name.len() <= MAX_NAME).then(|| Self {
                 reason: format!("{file} has test_suite = {name}"),
                 name,
             })
