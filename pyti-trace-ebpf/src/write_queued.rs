@@ -67,7 +67,7 @@ pub fn write_count_uring(ctx: FEntryContext) -> i32 {
 fn is_of_32_bits(request: Ptr) -> bool {
     let bit = offset!(ring_compat_bit);
     // Where there is no such bit this is no place either.
-    let at = bit / 32 * 4 | bit & MISSING as usize;
+    let at = (bit / 32 * 4) | (bit & MISSING as usize);
     let word: u32 = peek(peek_ptr(request, offset!(io_ring)), at);
     word >> (bit % 32) & 1 != 0
 }
