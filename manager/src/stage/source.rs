@@ -110,6 +110,11 @@ pub(super) struct Report {
 }
 
 impl Report {
+    /// What is too long to be brought back, by path in `{work}`.
+    pub fn too_long(&self) -> impl Iterator<Item = &str> {
+        self.too_long.first.iter().map(|(name, _)| name.as_str())
+    }
+
     /// What is not kept since it is too long or too much, one sentence each.
     pub fn not_kept(&self) -> impl Iterator<Item = String> {
         let too_long = self.too_long.first.iter().map(|(name, bytes)| {
@@ -254,6 +259,8 @@ mod tests {
         for (package, file) in [
             ("site/space/part", "__init__.py"),
             ("site/space/part", "_fast.so"),
+            ("site/space", "alone.cpython-313.so"),
+            ("site/space", "aloneness.so"),
             ("site/space/other", "__init__.py"),
         ] {
             fs::create_dir_all(at(package)).unwrap();
@@ -266,13 +273,35 @@ mod tests {
             ..Command::default()
         };
         let input = json!({"sdist": at("a.tar"), "site": at("site"), "modules": ["space"],
-            "imports": ["space.part"], "commands": [list], "results": ["list"]});
+            "imports": ["space.alone", "space.part"], "commands": [list], "results": ["list"]});
         let result = result_of(directory.path(), &input);
         let report = super::read(&hostile::ran(&result), &["list"], 1).unwrap();
         let mut files: Vec<&str> = report.results["list"].lines().collect();
         files.sort_unstable();
-        let expected = ["src/space/part/__init__.py", "src/space/part/_fast.so"];
+        let expected = [
+            "src/space/alone.cpython-313.so",
+            "src/space/part/__init__.py",
+            "src/space/part/_fast.so",
+        ];
         assert_eq!(files, expected);
+    }
+
+    #[test]
+    fn what_tells_that_a_runner_did_not_end_comes_before_a_thousand_other_files() {
+        let script =
+            "cd \"$1\"; for at in $(seq 1200); do : > a$at.xml; done; echo x > results.jsonl";
+        let argv = ["sh", "-c", script, "sh", "{work}/junit"];
+        let fill = Command {
+            argv: argv.map(str::to_owned).to_vec(),
+            seconds: 60,
+            ..Command::default()
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let input = json!({"commands": [fill], "directories": ["junit"], "results": ["junit"]});
+        let result = result_of(directory.path(), &input);
+        let report = super::read(&hostile::ran(&result), &["junit"], 1).unwrap();
+        assert_eq!(report.results["junit/results.jsonl"], "x\n");
+        assert_eq!(report.results.len(), 1000);
     }
 
     #[test]

@@ -10,16 +10,13 @@ use pyti_index::{CoreMetadata, Fetched, IndexError, PythonPlatform, Source};
 
 use super::failure::{blame, until_stopped};
 use super::{
-    Audit, DISTRIBUTION, Guest, METADATA, PERFORMANCE, SOURCE, TEMPLATE, TEST_PLAN, WHEELHOUSE,
-    provide, read, teller,
+    Audit, DETECT, DISTRIBUTION, Guest, METADATA, PERFORMANCE, SOURCE, TEMPLATE, TEST_PLAN,
+    WHEELHOUSE, provide, read, teller,
 };
 use crate::described::Described;
 use crate::stage::PythonVersion;
 use crate::stages::Stages;
 use crate::{performance, stage};
-
-/// The task that finds out how the package is tested.
-const DETECT: &str = "detect";
 
 pub(super) struct Fetch(pub(super) Arc<Audit>);
 

@@ -49,6 +49,8 @@ pub const BUILD: &str = "build";
 pub const PERFORMANCE: &str = "performance";
 /// Before the name of a stage: what it used, as [`pyti_analyzer::StageFacts`].
 pub const RESOURCES: &str = "resources.";
+/// The task that finds out how the package is tested.
+const DETECT: &str = "detect";
 
 /// How long one task may resolve and fetch, with all that build back ends are asked for on the way: each of
 /// thousands of packages may require something else to be built.
@@ -159,7 +161,7 @@ pub fn plan(audit: &Arc<Audit>, image_is_built: bool, stages: &[&str]) -> Result
             Arc::new(Resolve(audit.clone())),
         ),
         host(
-            "detect",
+            DETECT,
             needs(&[DISTRIBUTION, METADATA]),
             TEST_PLAN,
             Resources::default(),

@@ -250,19 +250,27 @@ mod tests {
         words.split_whitespace().map(str::to_owned).collect()
     }
 
-    /// Resolves what has none of `bad`; the notes say what.
+    /// What is resolved where nothing of it is a culprit; the notes say what.
+    fn found(
+        set: Vec<String>,
+        is_culprit: impl Fn(&str) -> bool,
+    ) -> BoxFuture<'static, Result<Closure, Failure>> {
+        let found = match set.iter().find(|text| is_culprit(text)) {
+            Some(text) => Err(Failure::package(format!("no {text}"))),
+            None => Ok(Closure {
+                files: vec![],
+                notes: set,
+            }),
+        };
+        Box::pin(async move { found })
+    }
+
+    /// Resolves what has none of `bad`.
     async fn gathered(needed: &str, wanted: &str, bad: &[&str]) -> (Vec<String>, Vec<String>, u32) {
         let asked = Cell::new(0);
         let resolve = |set: Vec<String>| -> BoxFuture<'_, Result<Closure, Failure>> {
             asked.set(asked.get() + 1);
-            let found = match set.iter().find(|text| bad.contains(&text.as_str())) {
-                Some(text) => Err(Failure::package(format!("no {text}"))),
-                None => Ok(Closure {
-                    files: vec![],
-                    notes: set,
-                }),
-            };
-            Box::pin(async move { found })
+            found(set, |text| bad.contains(&text))
         };
         let required = Required {
             needed: texts(needed),
@@ -275,19 +283,9 @@ mod tests {
 
     /// Resolves what has none of `bad` beside what is installed, and none of `gone` at all.
     async fn gathered_beside(bad: &str, gone: &str) -> Result<Gathered, Failure> {
-        let (bad, gone) = (texts(bad), texts(gone));
         let resolve = |alone: bool, set: Vec<String>| -> BoxFuture<'_, Result<Closure, Failure>> {
-            let in_conflict = |text: &&String| !alone && bad.contains(text);
-            let mut culprits = set.iter();
-            let culprit = culprits.find(|text| in_conflict(text) || gone.contains(text));
-            let found = match culprit {
-                Some(text) => Err(Failure::package(format!("no {text}"))),
-                None => Ok(Closure {
-                    files: vec![],
-                    notes: set,
-                }),
-            };
-            Box::pin(async move { found })
+            let has = |texts: &str, text: &str| texts.split_whitespace().any(|one| one == text);
+            found(set, |text| !alone && has(bad, text) || has(gone, text))
         };
         let required = Required {
             needed: texts("n"),

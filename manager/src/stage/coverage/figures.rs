@@ -188,6 +188,14 @@ fn is_test(path: &str) -> bool {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_path_that_no_file_can_have_is_of_no_module() {
+        let modules = modules(&["a"]);
+        assert!(modules.have("a/b.py"));
+        assert!(modules.have(&format!("a{}", "/b".repeat(2047))));
+        assert!(!modules.have(&format!("a{}", "/b".repeat(2048))));
+    }
+
     fn modules(names: &[&str]) -> Modules {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         Modules::of(&names)

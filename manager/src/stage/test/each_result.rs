@@ -96,11 +96,13 @@ pub(super) fn read(text: &str, run: &Run, ended: &Ended, room: usize) -> Option<
         let result = TestResult::new(names, Status::Error, 0.0, Some((why.as_str(), "")));
         add(result, room, &mut said);
     }
+    Some((said, broke_off(run, ended, &at)))
+}
+
+/// That a command ended so before its runner reported, `at` which test.
+pub(super) fn broke_off(run: &Run, ended: &Ended, at: &str) -> String {
     let name = escape_within(&run.name, LONGEST);
-    Some((
-        said,
-        format!("`{name}` ended before it reported: {how}{at}"),
-    ))
+    format!("`{name}` ended before it reported: {}{at}", ended.how())
 }
 
 fn add(result: TestResult, room: usize, said: &mut Said) {

@@ -1,6 +1,6 @@
 //! What each of the commands of one stage gave.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pyti_analyzer::amount;
 use pyti_graph::Failure;
@@ -60,6 +60,7 @@ pub(super) fn came(
     lacking: &[Option<String>],
     kept: bool,
 ) -> Came {
+    let too_long: BTreeSet<String> = report.too_long().map(str::to_owned).collect();
     let Report {
         commands,
         results: mut files,
@@ -85,13 +86,20 @@ pub(super) fn came(
             .into_iter()
             .partition(|(name, _)| name.starts_with(&directory));
         files = others;
-        let early = own.get(&format!("{directory}{RESULTS}"));
+        // A runner that comes to its end removes it, whatever else it left.
+        let kept_early = format!("{directory}{RESULTS}");
+        let broke_off = each_result::is_kept(run.framework)
+            && (own.contains_key(&kept_early) || too_long.contains(&kept_early));
+        let early = own.get(&kept_early).filter(|_| broke_off);
         let early = early.and_then(|text| each_result::read(text, run, &ended, room));
-        let (said, broke_off) = match early {
-            Some((said, at)) => (said, (!ended.timed_out).then_some(at)),
-            None => (junit::read(&own, room), None),
-        };
-        came.broke_off = came.broke_off.or(broke_off);
+        let (said, place) = early.unwrap_or_else(|| {
+            let said = junit::read(&own, room);
+            (said, each_result::broke_off(run, &ended, ""))
+        });
+        // Where there is no result at all, that is told.
+        if broke_off && !ended.timed_out && !said.results.is_empty() {
+            came.broke_off.get_or_insert(place);
+        }
         let Said {
             mut results,
             beyond: mut more,
@@ -236,7 +244,6 @@ mod tests {
             ("junit/pytest.xml", xml("x", "")),
             ("junit/results.jsonl", [line, started].concat()),
             ("junit-2/TEST-a.xml", xml("x", "")),
-            ("junit-2/results.jsonl", String::new()),
         ];
         let came = of_two(&[None, Some(0)], &files, true);
         let results: Vec<_> = came
@@ -248,6 +255,18 @@ mod tests {
         assert_eq!((came.parts[0].counts.errors, came.failure), (1, None));
         let at = "`pytest` ended before it reported: ended by signal 11, in `a.z`";
         assert_eq!(came.broke_off.as_deref(), Some(at));
+    }
+
+    #[test]
+    fn a_command_that_broke_off_is_told_where_its_results_until_then_say_nothing() {
+        let report = ("junit/pytest.xml", xml("x", ""));
+        let broke_off = |files: &[(&str, String)]| of_two(&[Some(0)], files, true).broke_off;
+        assert_eq!(broke_off(std::slice::from_ref(&report)), None);
+        for emptied in ["", "\u{0}{"] {
+            let emptied = ("junit/results.jsonl", emptied.to_owned());
+            let at = "`pytest` ended before it reported: exit status 0";
+            assert_eq!(broke_off(&[report.clone(), emptied]).as_deref(), Some(at));
+        }
     }
 
     #[test]

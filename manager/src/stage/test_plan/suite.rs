@@ -342,6 +342,17 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_too_long_names_nothing() {
+        let case = ("tests/test_a.py", CASE);
+        for parts in [127, 128] {
+            let setup = format!("setup(test_suite=\"q{}\")", ".a".repeat(parts));
+            let plan = of(&[("setup.py", &setup), case, ("q/a.py", "")]);
+            let mut notes = plan.notes.iter();
+            assert_eq!(notes.any(|note| note.contains("q.a.a")), parts == 127);
+        }
+    }
+
+    #[test]
     fn pytest_runs_a_suite_with_tests_that_unittest_does_not_see() {
         let setup = ("setup.py", "setup(test_suite='tests')");
         let package = ("tests/__init__.py", "");
