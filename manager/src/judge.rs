@@ -110,7 +110,9 @@ pub fn known(run_dir: &RunDir, record: &RunRecord) -> Result<Vec<StageFacts>> {
     // As planned, not as they happened to end.
     let place = |stage: &StageFacts| {
         let mut tasks = record.tasks.iter();
-        tasks.position(|end| end.task == stage.kind())
+        let place = tasks.position(|end| end.task == stage.kind());
+        // What the tests require may be built in a run that does not build the package.
+        place.unwrap_or(usize::MAX)
     };
     all.sort_by_key(place);
     Ok(all)

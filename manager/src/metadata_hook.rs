@@ -98,7 +98,7 @@ struct Told {
     unknown: Vec<String>,
 }
 
-/// Asks nobody: what tools are made of is not worth a VM.
+/// Asks nobody: what our own tools are made of is not worth a VM.
 #[derive(Debug)]
 pub struct NoHook;
 
@@ -169,7 +169,12 @@ impl VmHook {
     /// What the back end says or said before, as the stage of this name.
     async fn told(&self, name: &str, request: &HookRequest) -> anyhow::Result<Told> {
         let template = self.stages.template(Arc::new(|_| {})).await?;
-        let key = key(request, &template.record().key, &self.stages.version()?)?;
+        let key = key(
+            TOLD,
+            request,
+            &template.record().key,
+            &self.stages.version()?,
+        )?;
         let known = (!self.fresh)
             .then(|| self.memo.recall(name, &key))
             .flatten();
@@ -264,14 +269,19 @@ fn wrong(reason: String) -> HookError {
     }
 }
 
-/// The digest of all that shapes what a back end says.
-fn key(request: &HookRequest, template: &str, version: &str) -> anyhow::Result<String> {
+/// The digest of all that shapes what a build back end gives, be it metadata or whatever else `what` names.
+pub(crate) fn key(
+    what: &str,
+    request: &HookRequest,
+    template: &str,
+    version: &str,
+) -> anyhow::Result<String> {
     let wheelhouse = request.wheelhouse.iter();
     let files: Vec<_> = wheelhouse
         .map(|file| (&file.filename, &file.sha256))
         .collect();
     let asked = (
-        TOLD,
+        what,
         template,
         version,
         &request.filename,

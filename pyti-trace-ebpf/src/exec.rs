@@ -89,7 +89,7 @@ pub fn exec_resolve(ctx: LsmContext) -> i32 {
         inner(fs, offset!(fs_pwd)),
     );
     let asked: Ptr = load(bprm, offset!(bprm_filename));
-    recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, asked);
+    recorder.asked(tag::ASKED, incomplete::ASKED_UNREADABLE, asked);
     describe_program(&mut recorder, file);
     // The memory is still that of the program which asked.
     recorder.python();
@@ -122,7 +122,7 @@ pub fn exec_emit(ctx: BtfTracePointContext) -> i32 {
     view::learn();
     walk_cwd(&mut recorder);
     let asked: Ptr = load(bprm, offset!(bprm_filename));
-    recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, asked);
+    recorder.asked(tag::ASKED, incomplete::ASKED_UNREADABLE, asked);
     let interpreter: Ptr = load(bprm, offset!(bprm_interp));
     if interpreter == asked {
         let file: Ptr = load(bprm, offset!(bprm_file));
@@ -130,7 +130,7 @@ pub fn exec_emit(ctx: BtfTracePointContext) -> i32 {
         describe_program(&mut recorder, file);
     } else {
         recorder.mark(incomplete::PATH_UNREADABLE | incomplete::TARGET_UNRESOLVED);
-        recorder.string::<4096>(tag::TARGET, incomplete::TARGET_UNREADABLE, interpreter);
+        recorder.asked(tag::TARGET, incomplete::TARGET_UNREADABLE, interpreter);
     }
     executed(recorder)
 }
@@ -189,7 +189,7 @@ pub fn exec_fail(ctx: FExitContext) -> i32 {
                 return 0;
             };
             let asked: Ptr = load(bprm, offset!(bprm_filename));
-            recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, asked);
+            recorder.asked(tag::ASKED, incomplete::ASKED_UNREADABLE, asked);
             walk_cwd(&mut recorder);
             recorder.python();
             recorder

@@ -7,9 +7,10 @@ use aya_ebpf::programs::{FExitContext, LsmContext};
 use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::exec::words_asked;
-use crate::kernel::{Ptr, inner, is_backing, is_internal, load, number, offset};
+use crate::kernel::{Ptr, inner, is_backing, load, number, offset};
 use crate::path::walk_cwd;
 use crate::recorder::Recorder;
+use crate::view::is_internal;
 
 const MAX_ERRNO: u64 = 4095;
 const EAGAIN: i64 = -11;
@@ -20,7 +21,9 @@ const FMODE_CREATED: u32 = 1 << 20;
 /// io_uring's first try, which must not block (include/linux/namei.h).
 const LOOKUP_CACHED: u32 = 1 << 21;
 const O_ACCMODE: u32 = 3;
-const O_CREAT_OR_TMPFILE: u32 = 0o100 | 0o20_000_000;
+/// `__O_TMPFILE`.
+const TMPFILE: u32 = 0o20_000_000;
+const O_CREAT_OR_TMPFILE: u32 = 0o100 | TMPFILE;
 
 /// Resolves the path while the kernel still may be asked for it.
 #[lsm(hook = "file_open")]
@@ -98,7 +101,7 @@ fn opened(ctx: &FExitContext, name: Ptr) -> i32 {
             let Some(mut recorder) = Recorder::begin(kind::EXEC) else {
                 return 0;
             };
-            recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, name);
+            recorder.asked(tag::ASKED, incomplete::ASKED_UNREADABLE, name);
             walk_cwd(&mut recorder);
             words_asked(&mut recorder);
             recorder.python();
@@ -108,7 +111,7 @@ fn opened(ctx: &FExitContext, name: Ptr) -> i32 {
         let Some(mut recorder) = Recorder::hold_or_lose(kind::OPEN) else {
             return 0;
         };
-        recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, name);
+        recorder.asked(tag::ASKED, incomplete::ASKED_UNREADABLE, name);
         set_flags(&mut recorder, op, flags);
         python_of_open(&mut recorder, flags);
         recorder.emit(kind::OPEN, result);
@@ -132,10 +135,11 @@ fn opened(ctx: &FExitContext, name: Ptr) -> i32 {
             recorder
         }
     };
-    recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, name);
+    recorder.asked(tag::ASKED, incomplete::ASKED_UNREADABLE, name);
     set_flags(&mut recorder, op, flags);
     let file: Ptr = ctx.arg(3);
-    let created = load::<u32>(file, offset!(file_mode)) & FMODE_CREATED;
+    // A file without a name is as new as one with a name, and the kernel does not mark it.
+    let created = load::<u32>(file, offset!(file_mode)) & FMODE_CREATED | flags & TMPFILE;
     let inode: Ptr = load(file, offset!(file_inode));
     let record = recorder.record();
     record.created = created;

@@ -107,27 +107,11 @@ pub fn is_backing(file: Ptr) -> bool {
     load::<usize>(dentry, offset!(dentry_inode)) != load::<usize>(file, offset!(file_inode))
 }
 
-/// Whether the kernel opens or writes this file for itself, below what a program asked for: an
-/// overlay file system copies a file of its lower layer with its own credentials, through mounts
-/// that are in no namespace (`ovl_override_creds`, `clone_private_mount`). Borrowed credentials alone
-/// would be no proof, since io_uring lends a program those that it registered: root's it has none of.
-#[inline(always)]
-pub fn is_internal(file: Ptr) -> bool {
-    let task = current();
-    let borrowed: Ptr = load(task, offset!(task_cred));
-    if borrowed as usize == load::<usize>(task, offset!(task_real_cred))
-        || load::<u32>(borrowed, offset!(cred_euid)) != 0
-    {
-        return false;
-    }
-    // A pointer, or none, or an error.
-    namespace_of(load(inner(file, offset!(file_path)), offset!(path_mnt))).wrapping_sub(1)
-        >= INTERNAL
-}
-
 /// From here on what stands for a mount's namespace is an error: the mount is one of the kernel's own
 /// (fs/mount.h).
 pub const INTERNAL: usize = usize::MAX - 4096;
+/// The mount of a file system that the kernel mounts for itself (include/linux/fs.h).
+const SB_KERNMOUNT: u64 = 1 << 22;
 
 /// Namespace of a `struct vfsmount`, by its address: none where it was taken away, [`INTERNAL`] and above
 /// where no program ever sees it.
@@ -135,4 +119,12 @@ pub const INTERNAL: usize = usize::MAX - 4096;
 pub fn namespace_of(mnt: usize) -> usize {
     let mount = mnt.wrapping_sub(offset!(mount_mnt)) as Ptr;
     peek(mount, offset!(mount_ns))
+}
+
+/// Whether a `struct vfsmount`, by its address, is a stacked file system's own, which no program ever sees
+/// (`clone_private_mount` in fs/namespace.c). `sb` is its file system: those of the kernel's own lie on such
+/// mounts too, and say so.
+#[inline(always)]
+pub fn is_private(mnt: usize, sb: Ptr) -> bool {
+    namespace_of(mnt) >= INTERNAL && load::<u64>(sb, offset!(sb_flags)) & SB_KERNMOUNT == 0
 }

@@ -13,7 +13,6 @@ pub fn count_overwritten(before: u32, now: u32) {
     const CHOWN: u32 = kind::CHOWN as u32 + 1;
     const WRITE: u32 = kind::WRITE as u32 + 1;
     const MMAP_EXEC: u32 = kind::MMAP_EXEC as u32 + 1;
-    const TAMPER: u32 = kind::TAMPER as u32 + 1;
     if before == now {
         return;
     }
@@ -21,7 +20,6 @@ pub fn count_overwritten(before: u32, now: u32) {
         SEND => count_lost(kind::SEND),
         CHMOD | CHOWN | WRITE => count_lost(kind::CHMOD),
         MMAP_EXEC => count_lost(kind::MMAP_EXEC),
-        TAMPER => count_lost(kind::TAMPER),
         _ => {}
     }
 }

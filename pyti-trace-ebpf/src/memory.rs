@@ -6,7 +6,7 @@ use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::file::set_inode;
 use crate::kernel::{
-    INTERNAL, Ptr, error_of, inner, load, namespace_of, number, offset, peek, peek_ptr, process_key,
+    Ptr, error_of, inner, is_private, load, number, offset, peek, peek_ptr, process_key,
 };
 use crate::network::S_IFMT;
 use crate::path::walk;
@@ -28,8 +28,6 @@ const MAP_SHARED: u64 = 1;
 const MAP_SHARED_VALIDATE: u64 = 3;
 /// `VM_SHARED` (include/linux/mm.h); `VM_WRITE` and `VM_EXEC` are the same numbers as their protections.
 const VM_SHARED: u64 = 8;
-/// A file system that the kernel mounted for itself (include/linux/fs.h).
-const SB_KERNMOUNT: u64 = 1 << 22;
 pub const S_IFREG: u16 = 0o100_000;
 
 /// What a mapping is on record for, if for anything. What cannot be written to may be by other roads,
@@ -178,17 +176,14 @@ pub fn mprotect(ctx: LsmContext) -> i32 {
 }
 
 /// The file of a mapping, by the name that it was opened by. A stacked file system maps the file below,
-/// through a mount of its own that no program sees, and the name stands behind that file (`struct
-/// backing_file` in fs/file_table.c). On such a mount lie the files of the kernel's own file systems too,
-/// which say so.
+/// through a mount of its own, and the name stands behind that file (`struct backing_file` in
+/// fs/file_table.c).
 #[inline(always)]
 fn describe_mapped(recorder: &mut Recorder, file: Ptr) {
     let inode: Ptr = load(file, offset!(file_inode));
     let sb: Ptr = load(inode, offset!(inode_sb));
     let own = inner(file, offset!(file_path));
-    let is_below = namespace_of(load(own, offset!(path_mnt))) >= INTERNAL
-        && load::<u64>(sb, offset!(sb_flags)) & SB_KERNMOUNT == 0;
-    let path = if is_below {
+    let path = if is_private(load(own, offset!(path_mnt)), sb) {
         (file as usize).wrapping_add(offset!(file_size))
     } else {
         own as usize

@@ -54,7 +54,6 @@ offsets! {
     task_start: "task_struct.start_boottime",
     task_comm: "task_struct.comm",
     task_cred: "task_struct.cred",
-    task_real_cred: "task_struct.real_cred",
     task_thread_info: "task_struct.thread_info",
     thread_info_status: "thread_info.status",
     regs_orig_ax: "pt_regs.orig_ax",

@@ -25,7 +25,7 @@ const MKNOD: u64 = 1;
 fn begin_asked(kind: u16, filename: Ptr) -> Option<Recorder> {
     let mut recorder = Recorder::hold(kind)?;
     let name: Ptr = load(filename, offset!(filename_name));
-    recorder.string::<4096>(tag::ASKED, incomplete::ASKED_UNREADABLE, name);
+    recorder.asked(tag::ASKED, incomplete::ASKED_UNREADABLE, name);
     Some(recorder)
 }
 
@@ -324,7 +324,7 @@ pub fn link_emit(ctx: FExitContext) -> i32 {
 pub fn symlink_begin(ctx: FEntryContext) -> i32 {
     if let Some(mut recorder) = begin_asked(kind::SYMLINK, ctx.arg(2)) {
         let target: Ptr = load(ctx.arg(0), offset!(filename_name));
-        recorder.string::<4096>(tag::TARGET, incomplete::TARGET_UNREADABLE, target);
+        recorder.asked(tag::TARGET, incomplete::TARGET_UNREADABLE, target);
     }
     0
 }

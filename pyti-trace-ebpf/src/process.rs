@@ -8,7 +8,7 @@ use pyti_trace_ebpf::{Process, has, kind};
 use crate::entry::{BPF_NOEXIST, EEXIST};
 use crate::kernel::{Ptr, current, load, number, offset, peek, peek_ptr, process_key};
 use crate::network::{End, S_IFMT, S_IFSOCK, address, describe, describe_file};
-use crate::recorder::{OF_EXEC, OF_THREAD, Recorder, free_slot};
+use crate::recorder::{OF_EXEC, OF_MOUNT, OF_THREAD, Recorder, free_slot};
 use crate::track::{TRACKED, count_untracked, ids, tracked, watching};
 
 /// `signal_struct.flags`: the whole group exits with `group_exit_code`.
@@ -110,6 +110,7 @@ pub fn free(ctx: BtfTracePointContext) -> i32 {
     let Some(process) = TRACKED.get_ptr(tgid) else {
         return 0;
     };
+    free_slot(tid, OF_MOUNT);
     // SAFETY: a value of the map.
     if tid == tgid && unsafe { (*process).start_ns } == load::<u64>(task, offset!(task_start)) {
         free_slot(tgid, OF_EXEC);

@@ -10,7 +10,7 @@ pub const TEXT_MAX: usize = 4096;
 pub const FAMILIES: usize = 6;
 /// Bytes of the ring buffer.
 pub const RING_BYTES: u32 = 8 << 20;
-/// Bytes of unread records at which the probes wake a waiting reader. Below it the reader polls: a
+/// Bytes of records after which a processor's probes wake a waiting reader. Below it the reader polls: a
 /// wake-up per event costs more than the event.
 pub const WAKE_BYTES: u64 = 256 * 1024;
 
@@ -323,6 +323,8 @@ pub struct CpuCounters {
     pub seq: u64,
     /// Processes that did not fit the tracked set.
     pub untracked: u64,
+    /// Bytes of records since the reader was last woken.
+    pub since_wake: u64,
     /// By family.
     pub families: [FamilyCount; FAMILIES],
 }

@@ -10,6 +10,7 @@
 mod copies;
 mod credentials;
 mod frames;
+mod names;
 mod slots;
 mod words;
 
@@ -19,7 +20,6 @@ use core::ptr::{read_volatile, write_volatile};
 use aya_ebpf::helpers::generated::{
     bpf_d_path, bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_probe_read_kernel,
     bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str, bpf_ringbuf_output,
-    bpf_ringbuf_query,
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::RingBuf;
@@ -51,10 +51,12 @@ const NOTHING: u32 = 0;
 
 /// Where a record is filled: in the thread's slot, in one for what happens while that one is held, or
 /// in its process's for an execution: an exec closes files on its way, which are events too, and may
-/// change its thread's id. Numbers, since the verifier's global functions take no others.
+/// change its thread's id; or in one of the thread's for a mount, on whose way a file system may open
+/// files. Numbers, since the verifier's global functions take no others.
 pub const OF_THREAD: u32 = 1;
 const NESTED: u32 = 2;
 pub const OF_EXEC: u32 = 3;
+pub const OF_MOUNT: u32 = 4;
 
 /// How much of something was appended, for the same reason as a number: nothing is missing,
 pub const WHOLE: u32 = 0;
@@ -65,7 +67,6 @@ pub const UNREADABLE: u32 = 2;
 
 const BPF_RB_NO_WAKEUP: u64 = 1;
 const BPF_RB_FORCE_WAKEUP: u64 = 2;
-const BPF_RB_AVAIL_DATA: u64 = 0;
 
 /// A record in the making.
 #[repr(C)]
@@ -181,6 +182,18 @@ impl Recorder {
         let mut recorder = Self::fill(slot, kind::EXEC);
         recorder.set_subject(bprm);
         Some(recorder)
+    }
+
+    /// Begins a mount's record: one that is taken away or moved, or that becomes the root, is like it.
+    #[inline(always)]
+    pub fn begin_mount() -> Option<Self> {
+        let process = tracked(ids().0)?;
+        let Some(slot) = slot_at(OF_MOUNT) else {
+            count_lost(kind::TAMPER);
+            return None;
+        };
+        set_process(slot, process);
+        Some(Self::fill(slot, kind::TAMPER))
     }
 
     #[inline(always)]
@@ -429,9 +442,9 @@ impl Recorder {
                 return;
             }
             let ring = (&raw const EVENTS).cast_mut().cast();
-            let unread = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
-            let crossing = unread < WAKE_BYTES && unread + size >= WAKE_BYTES;
-            let flags = if crossing || urgent(kind) {
+            (*counters).since_wake += size;
+            let flags = if urgent(kind) || (*counters).since_wake >= WAKE_BYTES {
+                (*counters).since_wake = 0;
                 BPF_RB_FORCE_WAKEUP
             } else {
                 BPF_RB_NO_WAKEUP

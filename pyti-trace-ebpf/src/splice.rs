@@ -8,10 +8,11 @@ use aya_ebpf::maps::LruHashMap;
 use aya_ebpf::programs::{FEntryContext, FExitContext};
 use pyti_trace_ebpf::SAMPLE;
 
-use crate::kernel::{Ptr, is_internal, load, offset, peek};
+use crate::kernel::{Ptr, load, offset, peek};
 use crate::page::address_of;
 use crate::repeat::repeat;
 use crate::track::{ids, watching};
+use crate::view::is_internal;
 use crate::write::{Memory, Piece, add, count_unseen, is_written, next_piece, sample};
 
 /// Size of `struct pipe_buffer`, which begins with its page, offset and length

@@ -9,7 +9,7 @@ use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::kernel::{Ptr, load, offset};
 use crate::path::{walk, walk_path};
-use crate::recorder::Recorder;
+use crate::recorder::{OF_MOUNT, Recorder};
 use crate::user::second_argument;
 
 /// What a record that waits for its result is about, lest the end of another call gives it one.
@@ -45,7 +45,7 @@ fn named(name: &'static [u8]) -> Option<Recorder> {
 /// Begins a record of this name that waits for its result: see [`ended`].
 #[inline(always)]
 fn begun(name: &'static [u8], call: u64) -> Option<Recorder> {
-    let mut recorder = Recorder::hold_or_lose(kind::TAMPER)?;
+    let mut recorder = Recorder::begin_mount()?;
     recorder.set_subject(call);
     set_name(&mut recorder, name);
     Some(recorder)
@@ -54,7 +54,7 @@ fn begun(name: &'static [u8], call: u64) -> Option<Recorder> {
 /// Knows the result of what was [`begun`].
 #[inline(always)]
 fn ended(call: u64, result: i64) -> i32 {
-    if let Some(mut recorder) = Recorder::resume(kind::TAMPER)
+    if let Some(mut recorder) = Recorder::running(OF_MOUNT)
         && recorder.subject() == call
     {
         recorder.python();
@@ -116,7 +116,7 @@ pub fn tamper_mount(ctx: LsmContext) -> i32 {
         recorder.path(tag::PATH, incomplete::PATH_UNREADABLE, path);
         // What is mounted, as it was asked for: a directory where it is bound to another place.
         let source: Ptr = ctx.arg(0);
-        recorder.string::<4096>(tag::TARGET, incomplete::TARGET_UNREADABLE, source);
+        recorder.asked(tag::TARGET, incomplete::TARGET_UNREADABLE, source);
         set_flags(&mut recorder, ctx.arg(3));
     }
     0

@@ -6,7 +6,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use pyti_trace_ebpf::incomplete;
 
-use crate::kernel::{INTERNAL, Ptr, current, inner, load, namespace_of, offset};
+use crate::kernel::{INTERNAL, Ptr, current, inner, is_private, load, namespace_of, offset};
 
 /// The tree: mount namespace and root. All zeroes until the stage's first program is executed.
 #[repr(C)]
@@ -75,19 +75,44 @@ pub fn is_on_foreign(mount: Ptr) -> bool {
     is_known && is_foreign_mount(view, mount as usize)
 }
 
+/// Whether a mount was found in the namespace before.
+#[inline(always)]
+fn is_known(view: *mut View, on: usize) -> bool {
+    // SAFETY: a value of the map.
+    for known in unsafe { &(*view).mounts } {
+        if *known == on {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether the kernel opens or writes this file for itself, below what a program asked for: a stacked file
+/// system does so through a mount of its own.
+#[inline(always)]
+pub fn is_internal(file: Ptr) -> bool {
+    let on: usize = load(inner(file, offset!(file_path)), offset!(path_mnt));
+    if let Some(view) = VIEW.get_ptr_mut(0) {
+        // SAFETY: a value of the map, written once.
+        if unsafe { (*view).mount } == on || is_known(view, on) {
+            return false;
+        }
+    }
+    let inode: Ptr = load(file, offset!(file_inode));
+    is_private(on, load(inode, offset!(inode_sb)))
+}
+
 #[inline(always)]
 fn is_foreign_mount(view: *mut View, on: usize) -> bool {
     // It could not be read; and an entry that is not used is none.
     if on == 0 {
         return true;
     }
+    if is_known(view, on) {
+        return false;
+    }
     // SAFETY: a value of the map.
     let (mounts, namespace) = unsafe { (&mut (*view).mounts, (*view).namespace) };
-    for known in mounts.iter() {
-        if *known == on {
-            return false;
-        }
-    }
     let of = namespace_of(on);
     if of != namespace {
         return of < INTERNAL;

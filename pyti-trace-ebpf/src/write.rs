@@ -16,7 +16,7 @@ use pyti_trace_ebpf::{
 
 use crate::entry::{BPF_NOEXIST, EEXIST};
 use crate::file::set_inode;
-use crate::kernel::{Ptr, inner, is_backing, is_internal, load, offset, peek};
+use crate::kernel::{Ptr, inner, is_backing, load, offset, peek};
 use crate::lost::{count_lost, count_missing};
 use crate::memory::S_IFREG;
 use crate::network::S_IFMT;
@@ -24,7 +24,7 @@ use crate::recorder::Recorder;
 use crate::repeat::{UIO_MAXIOV, repeat};
 use crate::track::ids;
 use crate::user::{in_32_bit_call, read};
-use crate::view::is_foreign;
+use crate::view::{is_foreign, is_internal};
 
 /// The file may be written to (include/linux/fs.h).
 const FMODE_WRITE: u32 = 2;

@@ -306,6 +306,45 @@ static void exec_race(void) {
     }
 }
 
+/* Arguments in mappings of three files, side by side, where nobody has looked yet: the list lies over the edge
+ * between the first two, its last word over the other one. */
+static char **unread_words(const char *first) {
+    enum { PAGE = 4096, FILES = 3, LIST = PAGE - 2 * sizeof(char *) };
+    static int number;
+    const char *words[FILES] = {first, "unread", "over the edge"};
+    const size_t places[FILES] = {PAGE + 128, PAGE + 256, 2 * PAGE - 4};
+    char bytes[FILES * PAGE] = {0}, file[64];
+    char *place = mmap(NULL, sizeof bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *list[FILES + 1] = {NULL};
+    for (int i = 0; i < FILES; i++) {
+        strcpy(bytes + places[i], words[i]);
+        list[i] = place + places[i];
+    }
+    memcpy(bytes + LIST, list, sizeof list);
+    for (int i = 0; i < FILES; i++) {
+        snprintf(file, sizeof file, PLACE "/unread-%d", number++);
+        int fd = open(file, O_CREAT | O_RDWR, 0644);
+        (void)!write(fd, bytes + i * PAGE, PAGE);
+        mmap(place + i * PAGE, PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0);
+        close(fd);
+    }
+    return (char **)(place + LIST);
+}
+
+/* Programs that cannot be opened: the kernel gives up before it has read their arguments. */
+static void unread(void) {
+    static const char *const programs[] = {PLACE "/unread-absent", PLACE "/unread-denied"};
+    char *none[] = {NULL};
+    make(programs[1]);
+    for (int i = 0; i < 2; i++) {
+        char **words = unread_words(programs[i]);
+        begin("unread-argv");
+        long result = got(execve(programs[i], words, none));
+        begin("evasions");
+        say("unread-argv", result, 0, "%s", programs[i]);
+    }
+}
+
 static void *doze(void *unused) {
     (void)unused;
     for (;;) pause();
@@ -421,6 +460,7 @@ int main(void) {
     mounts();
     processes();
     exec_race();
+    unread();
     reuse();
     leave_behind();
     say("end", 0, 0, "");

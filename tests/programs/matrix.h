@@ -6,7 +6,8 @@
  * RESULT is what the call returned, or a negative errno; the fields are what the event has to say.
  * Failed opens of names below MARK stand before and behind each cell, so that nothing in between is
  * overlooked, and tell which process has which number: inside its namespace nobody knows the outer
- * one. The doing thread is named after the road; road "thread" is a thread that is not the first.
+ * one. The doing thread is named after the road; road "thread" is a thread that is not the first, and a field
+ * of that name says which of the kernel's does it.
  * What an ordinary user may not do is tried all the same: the attempt counts. Addresses of
  * documentation are connected to, so nothing is done where there is a network.
  */
@@ -92,6 +93,35 @@ __attribute__((unused)) static const char *hex(const void *bytes, size_t size) {
     return text;
 }
 
+/* ---- files ---------------------------------------------------------------------------------- */
+
+#define ASKED "asked=%s"
+#define PATHS "path=%s\tasked=%s"
+
+/* As it is asked for from where the programs begin. */
+__attribute__((unused)) static const char *relative(const char *path) { return path + strlen(DIR); }
+
+__attribute__((unused)) static const char *touch(const char *path) {
+    close(open(path, O_CREAT | O_WRONLY, 0644));
+    return path;
+}
+
+static const char text[] = "#!written";
+
+/* The file begins with `size` bytes of `head`; `done` is how many were written. */
+#define WRITE_AT(place, road, head, size, call)                                                             \
+    do {                                                                                                    \
+        const char *path = place;                                                                           \
+        start(road);                                                                                        \
+        int fd = open(path, O_CREAT | O_RDWR, 0644);                                                        \
+        long done = call;                                                                                   \
+        close(fd);                                                                                          \
+        say("write", road, done, "path=%s\tbytes=%ld\tdata=%s", path, done, hex(head, size)); \
+    } while (0)
+#define WRITE(road, call) WRITE_AT(name("write", road), road, text, 9, call)
+
+/* ---- 32 bits -------------------------------------------------------------------------------- */
+
 /* A 32-bit system call: its number and up to six arguments. Pointers must lie below 4 GiB, see low(). */
 __attribute__((noinline)) static long call32(const long *c) {
     long result;
@@ -119,6 +149,8 @@ static long low(const void *from, size_t size) {
     return (long)memcpy(at, from, size);
 }
 static long lows(const char *text) { return low(text, strlen(text) + 1); }
+
+/* ---- processes ------------------------------------------------------------------------------ */
 
 static long wait_for(pid_t pid) {
     int status = 0;

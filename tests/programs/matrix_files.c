@@ -17,20 +17,11 @@ enum { RING_FTRUNCATE = 55 };
 #define DOTTED "/tmp/../tmp/matrix/"
 
 /* The same file by other words. */
-static const char *relative(const char *path) { return path + strlen(DIR); }
 static const char *under(const char *directory, const char *path) {
     static char text[128];
     snprintf(text, sizeof text, "%s%s", directory, relative(path));
     return text;
 }
-
-static const char *touch(const char *path) {
-    close(open(path, O_CREAT | O_WRONLY, 0644));
-    return path;
-}
-
-#define ASKED "asked=%s"
-#define PATHS "path=%s\tasked=%s"
 
 /* ---- opened --------------------------------------------------------------------------------- */
 
@@ -97,7 +88,6 @@ static void opens_otherwise(void) {
     say("open", "symlink", made(again), PATHS "\tflags=0\tcreated=0", path, DIR "open.link");
     close(again);
     DO("open", "O_PATH", made(got(open(path, O_PATH))), PATHS "\tflags=%d", path, path, O_PATH);
-    DO("open", "O_TMPFILE", made(got(open(DIR, O_TMPFILE | O_RDWR, 0600))), ASKED "\tmode=384", DIR);
     struct { struct file_handle head; char bytes[MAX_HANDLE_SZ]; } handle = {.head.handle_bytes = MAX_HANDLE_SZ};
     int mount_id;
     path = touch(name("open", "open_by_handle_at"));
@@ -112,8 +102,6 @@ static void opens_otherwise(void) {
 
 /* ---- written -------------------------------------------------------------------------------- */
 
-static const char text[] = "#!written";
-
 /* io_submit with one request, without its library. */
 static long aio(int fd, int operation, const void *buffer, size_t size) {
     aio_context_t context = 0;
@@ -127,17 +115,18 @@ static long aio(int fd, int operation, const void *buffer, size_t size) {
     return done.res;
 }
 
-/* The file begins with `size` bytes of `head`; `done` is how many were written. */
-#define WRITE_AT(place, road, head, size, call)                                                             \
-    do {                                                                                                    \
-        const char *path = place;                                                                           \
-        start(road);                                                                                        \
-        int fd = open(path, O_CREAT | O_RDWR, 0644);                                                        \
-        long done = call;                                                                                   \
-        close(fd);                                                                                          \
-        say("write", road, done, "path=%s\tbytes=%ld\tdata=%s", path, done, hex(head, size)); \
-    } while (0)
-#define WRITE(road, call) WRITE_AT(name("write", road), road, text, 9, call)
+/* The same by calls of 32 bits. */
+static long aio_32(int fd, int operation, long buffer, size_t size) {
+    uint32_t none = 0, *context = (uint32_t *)low(&none, sizeof none);
+    struct iocb request = {.aio_fildes = fd, .aio_lio_opcode = operation, .aio_buf = buffer, .aio_nbytes = size};
+    uint32_t requests[] = {low(&request, sizeof request)};
+    struct io_event nothing = {0}, *done = (struct io_event *)low(&nothing, sizeof nothing);
+    if (int80(245, 1, (long)context) || int80(248, *context, 1, low(requests, sizeof requests)) != 1)
+        return -EIO;
+    int80(247, *context, 1, 1, (long)done, 0);
+    int80(246, *context);
+    return done->res;
+}
 
 static void *writes_of_thread(void *unused) {
     WRITE("thread", got(write(fd, text, 9)));
@@ -148,6 +137,7 @@ static void writes(void) {
     struct iovec vec = {(void *)text, 9};
     struct iovec pieces[] = {{NULL, 0}, {(void *)text, 1}, {(void *)text + 1, 8}};
     uint32_t vec32[2] = {low(text, 9), 9};
+    uint32_t pieces32[] = {0, 0, low(text, 1), 1, low(text + 1, 8), 8};
     WRITE("write", got(write(fd, text, 9)));
     WRITE("pwrite64", got(pwrite(fd, text, 9, 0)));
     WRITE("writev", got(writev(fd, &vec, 1)));
@@ -186,6 +176,8 @@ static void writes(void) {
     free(page);
     WRITE("aio", aio(fd, IOCB_CMD_PWRITE, text, 9));
     WRITE("aio-pieces", aio(fd, IOCB_CMD_PWRITEV, pieces, 3));
+    WRITE("int80-aio", aio_32(fd, IOCB_CMD_PWRITE, low(text, 9), 9));
+    WRITE("int80-aio-pieces", aio_32(fd, IOCB_CMD_PWRITEV, low(pieces32, sizeof pieces32), 3));
     WRITE("head-last", ({ long done = got(pwrite(fd, "the body", 9, 9)); done + got(pwrite(fd, text, 9, 0)); }));
     WRITE("head-again", ({ long done = got(write(fd, "something", 9)); done + got(pwritev(fd, pieces, 3, 0)); }));
     WRITE("head-aio", ({ long done = got(write(fd, "something", 9)); done + aio(fd, IOCB_CMD_PWRITE, text, 9); }));
@@ -283,6 +275,41 @@ static void writes_otherwise(void) {
 #define MAP(prot) mmap(NULL, 4096, prot, MAP_SHARED, fd, 0)
     MAPPED("mmap", NULL, (map = MAP(PROT_READ | PROT_WRITE)) == MAP_FAILED ? -errno : 0);
     MAPPED("mprotect", MAP(PROT_READ), got(mprotect(map, 4096, PROT_READ | PROT_WRITE)));
+}
+
+/* ---- without a name ------------------------------------------------------------------------- */
+
+/* The kernel calls it by its number, below the directory that was asked for. */
+#define UNNAMED DIR "#%lu"
+#define WRITTEN_UNNAMED "path=" UNNAMED " (deleted)\tinode=%lu\tbytes=%ld\tdata=%s", info.st_ino, info.st_ino, done, hex(text, 9)
+
+static void unnamed(void) {
+    struct stat info = {0};
+    start("O_TMPFILE");
+    int fd = open(DIR, O_TMPFILE | O_RDWR, 0600);
+    long result = made(got(fd));
+    fstat(fd, &info);
+    say("open", "O_TMPFILE", result, "path=" UNNAMED " (deleted)\t" ASKED "\tflags=%d\tcreated=1\tmode=384", info.st_ino, DIR, O_TMPFILE | O_RDWR);
+    start("O_TMPFILE");
+    long done = got(write(fd, text, 9));
+    close(fd);
+    say("write", "O_TMPFILE", done, WRITTEN_UNNAMED);
+}
+
+/* It is given a name by a link. What is open is still the file without one. */
+static void named_later(const char *road, int by_descriptor) {
+    struct stat info = {0};
+    char asked[32] = "";
+    const char *other = name("link-to", road);
+    int fd = open(DIR, O_TMPFILE | O_RDWR, 0600), at = by_descriptor ? fd : AT_FDCWD;
+    fstat(fd, &info);
+    if (!by_descriptor)
+        snprintf(asked, sizeof asked, "/proc/self/fd/%d", fd);
+    DO("link", road, got(linkat(at, asked, AT_FDCWD, other, by_descriptor ? AT_EMPTY_PATH : AT_SYMLINK_FOLLOW)), "path=" UNNAMED "\t" ASKED "\ttarget=%s", info.st_ino, asked, other);
+    start(road);
+    long done = got(write(fd, text, 9));
+    close(fd);
+    say("write", road, done, WRITTEN_UNNAMED);
 }
 
 /* ---- named ---------------------------------------------------------------------------------- */
@@ -445,6 +472,9 @@ int main(void) {
     writes();
     copies();
     writes_otherwise();
+    unnamed();
+    named_later("O_TMPFILE-proc", 0);
+    named_later("O_TMPFILE-descriptor", 1);
     names();
     directories();
     in_thread(names_of_thread);

@@ -14,6 +14,7 @@
 #include <sys/ptrace.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
+#include <sys/sysmacros.h>
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
@@ -218,6 +219,51 @@ static void root_of_namespaces(int flags) {
         _exit(7);
 }
 
+#define LAYERS DIR "layers/"
+#define STACK DIR "overlay/"
+
+/* What is mapped is a file of a layer, with another inode; on record is the one that was opened, by the file
+ * system's device too, whose number has other bits in the kernel. */
+static void map_stacked(const char *layer, const char *path, int flags) {
+    struct stat info = {0};
+    int fd = open(path, flags, 0644);
+    fstat(fd, &info);
+    unsigned device = major(info.st_dev) << 20 | minor(info.st_dev);
+    char road[32];
+#define STACKED "path=%s\tinode=%lu\tdev=%u\t" PROT, path, info.st_ino, device, RX
+    snprintf(road, sizeof road, "mprotect-%s", layer);
+    void *map = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+    DO("mmap_exec", road, got(mprotect(map, 4096, RX)), STACKED);
+    snprintf(road, sizeof road, "mmap-%s", layer);
+    DO("mmap_exec", road, mapped(mmap(NULL, 4096, RX, MAP_PRIVATE, fd, 0)), STACKED);
+    close(fd);
+}
+
+/* Of an overlay that a user mounts: a file of the layer below, and one of the layer above. */
+static void overlays(void) {
+    root_of_namespaces(CLONE_NEWNS);
+    const char *directories[] = {LAYERS, LAYERS "lower", LAYERS "upper", LAYERS "work", STACK};
+    for (size_t i = 0; i < sizeof directories / sizeof *directories; i++)
+        mkdir(directories[i], 0755);
+    static const char *const below[] = {"below", "opened", "written"};
+    for (size_t i = 0; i < sizeof below / sizeof *below; i++) {
+        char path[64];
+        snprintf(path, sizeof path, LAYERS "lower/%s", below[i]);
+        int fd = open(path, O_CREAT | O_WRONLY, 0644);
+        (void)!write(fd, path, sizeof path);
+        close(fd);
+    }
+    /* Mounting it, the kernel opens a file of its own. */
+    DO("tamper", "mount-overlay",
+       got(mount("overlay", STACK, "overlay", 0, "lowerdir=" LAYERS "lower,upperdir=" LAYERS "upper,workdir=" LAYERS "work,userxattr")),
+       "asked=sb_mount\tpath=" DIR "overlay\ttarget=overlay\tflags=0");
+    /* Of the layer below: the kernel copies them to the one above first. */
+    DO("open", "overlay-copied-up", made(open(STACK "opened", O_RDWR)), PATHS, STACK "opened", STACK "opened");
+    WRITE_AT(STACK "written", "overlay-copied-up", text, 9, write(fd, text, 9));
+    map_stacked("overlay-lower", STACK "below", O_RDONLY);
+    map_stacked("overlay-upper", STACK "above", O_CREAT | O_RDWR);
+}
+
 /* Of a packet socket, which only the root of a network namespace may have. */
 static void packets(void) {
     root_of_namespaces(CLONE_NEWNET);
@@ -336,7 +382,7 @@ int main(void) {
     refused();
     static void (*const children[])(void) = {
         lets_itself_be_traced, lets_itself_be_traced_32, refused_ids, capabilities, capabilities_32,
-        joining, joining_32, packets, mounts, mounts_32, roots, roots_32,
+        joining, joining_32, packets, overlays, mounts, mounts_32, roots, roots_32,
     };
     for (size_t i = 0; i < sizeof children / sizeof *children; i++)
         if (!in_child(children[i])) {

@@ -210,6 +210,42 @@ static void forks(void) {
     tell("exit", "by-thread", child, wait_for(child), "%s", "");
 }
 
+/* A process makes a brother: to the kernel that one is a child of the maker's parent, which waits for it. On
+ * record it is of the maker's line, and in its tree. */
+static void brothers(void) {
+    int told[2], go[2];
+    char byte;
+    pid_t brother = 0;
+    (void)!(pipe(told) || pipe(go));
+    fflush(stdout);
+    pid_t maker = fork();
+    if (!maker) {
+        announce();
+        begin("clone-parent");
+        (void)!read(go[0], &byte, 1);
+        brother = got(syscall(SYS_clone, CLONE_PARENT | SIGCHLD, NULL, NULL, NULL, 0));
+        if (!brother) {
+            announce();
+            _exit(5);
+        }
+        (void)!write(told[1], &brother, sizeof brother);
+        (void)!read(go[0], &byte, 1);
+        _exit(0);
+    }
+    start("clone-parent");
+    (void)!write(go[1], "", 1);
+    (void)!read(told[0], &brother, sizeof brother);
+    long status = brother < 0 ? 0 : wait_for(brother);
+    tell("fork", "clone-parent", maker, brother < 0 ? brother : 0, "other=%d\tmode=%d\tflags=0\ttree=1", brother, getuid());
+    tell("exit", "clone-parent", brother, status, "parent=%d\ttree=1", maker);
+    (void)!write(go[1], "", 1);
+    wait_for(maker);
+    for (int i = 0; i < 2; i++) {
+        close(told[i]);
+        close(go[i]);
+    }
+}
+
 /* ---- signalled ------------------------------------------------------------------------------ */
 
 #define SIGNAL(road, call) DO("signal", road, call, "other=%d\tsignal=%d", other, SIGWINCH)
@@ -353,6 +389,7 @@ int main(int argc, char **argv) {
     failed_execs();
     execs_of_memory();
     forks();
+    brothers();
     signals();
     return dups();
 }

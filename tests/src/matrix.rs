@@ -22,8 +22,9 @@ use crate::guest;
 /// What the programs have in common, beside what all programs of the guest have.
 const COMMON: &str = include_str!("../programs/matrix.h");
 /// By what they do.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("matrix_files", include_str!("../programs/matrix_files.c")),
+    ("matrix_rings", include_str!("../programs/matrix_rings.c")),
     (
         "matrix_processes",
         include_str!("../programs/matrix_processes.c"),

@@ -6,6 +6,7 @@
 
 pub mod archive;
 mod authorities;
+mod built;
 mod cache;
 pub mod config;
 pub mod entry_points;
@@ -41,9 +42,11 @@ mod setup_requires;
 mod sweep;
 pub mod target;
 mod text;
+mod two_to_three;
 mod uv;
 mod wheelhouse;
 
+pub use built::{BuiltWheel, keep_wheel};
 pub use config::IndexConfig;
 pub use entry_points::EntryPoints;
 pub use error::{ErrorKind, IndexError};
@@ -58,10 +61,10 @@ pub use prepare::{
     hook_request, metadata, prepare, resolve,
 };
 pub use progress::{Progress, Quiet, Step};
-pub use pyproject::asks_for_2to3;
 pub use requirement::check as check_requirement;
 pub use setup_requires::{WrittenOut, keyword_requirements, keyword_text};
 pub use sweep::{Scratch, sweep};
 pub use target::Target;
+pub use two_to_three::asks_for_2to3;
 pub use uv::{UV_VERSION, host_python};
 pub use wheelhouse::{Prepared, TargetFile, WheelhouseFile, append_tar};

@@ -147,18 +147,19 @@ async fn metadata(
         return StatusCode::NOT_FOUND.into_response();
     }
     let known = session.target.as_ref().filter(|target| target.name == name);
+    // Of what is installed, all that it requires is too: no code need be run to know it.
+    let there = session.there.contains_key(&name);
     let found = match known {
         Some(target) => Ok(Arc::clone(&target.metadata)),
         None => {
             resolver
-                .metadata_of(&name, &version, &session.ancestors)
+                .metadata_of(&name, &version, &session.ancestors, !there)
                 .await
         }
     };
-    // Of what is installed, all that it requires is too: no code need be run to know it.
     let unread = |error: &IndexError| error.kind() != ErrorKind::Infrastructure;
     let found = match found {
-        Err(error) if session.there.contains_key(&name) && unread(&error) => Ok(Arc::default()),
+        Err(error) if there && unread(&error) => Ok(Arc::default()),
         found => found,
     };
     match found {

@@ -295,7 +295,8 @@ fn examine_sdist(archive: &Archive) -> Result<Examined, String> {
         .text("PKG-INFO")
         .and_then(|text| CoreMetadata::parse(&text).ok());
     let text = |name| archive.text(name).unwrap_or_default();
-    let mut build_requires = pyproject::build_requires(pyproject.as_ref(), &text("setup.py"));
+    let mut build_requires =
+        pyproject::build_requires(pyproject.as_ref(), &text("setup.py"), &text("setup.cfg"));
     let setuptools = pyproject.as_ref().is_none_or(Pyproject::is_of_setuptools);
     let mut setup_requires = vec![];
     if let Some(told) = egg_info(archive, "setup_requires.txt") {

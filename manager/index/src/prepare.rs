@@ -1,5 +1,6 @@
 //! The whole way from a target to its wheelhouse.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -275,10 +276,12 @@ pub async fn resolve(
 }
 
 /// What some requirements resolve to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closure {
-    /// The files, what builds their sources among them.
+    /// The files to install.
     pub files: Vec<WheelhouseFile>,
+    /// What builds the sources among them.
+    pub build_files: Vec<WheelhouseFile>,
     /// Requirements that were not followed.
     pub notes: Vec<String>,
 }
@@ -302,8 +305,13 @@ pub async fn closure(
         Some(beside) => resolver.closure_beside(requirements, beside, &what).await?,
         None => resolver.closure_of_build(requirements, &[], &what).await?,
     };
+    let named = |names: &BTreeSet<String>| -> Vec<WheelhouseFile> {
+        let files = names.iter().filter_map(|name| closure.files.get(name));
+        files.cloned().collect()
+    };
     Ok(Closure {
-        files: closure.files.into_values().collect(),
+        files: named(&closure.installed),
+        build_files: named(&closure.builders),
         notes: resolver.notes(),
     })
 }

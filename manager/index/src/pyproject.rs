@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::entry_points::{self, EntryPoints};
 use crate::metadata::MOST_FIELDS;
+use crate::two_to_three::{CONVERTING, asks_for_2to3};
 
 /// The parts of `pyproject.toml` that are read.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -188,22 +189,6 @@ impl Pyproject {
 /// (<https://pip.pypa.io/en/stable/reference/build-system/#fallback-behaviour>).
 const DEFAULT: [&str; 2] = ["setuptools>=40.8.0", "wheel"];
 
-/// What a setup.py names that is made Python 3 when it is built: the option of setuptools, and what distutils
-/// has for its commands.
-const TWO_TO_THREE: [&str; 5] = [
-    "use_2to3",
-    "build_py_2to3",
-    "build_scripts_2to3",
-    "Mixin2to3",
-    "run_2to3",
-];
-
-/// The setuptools that has 2to3. Version 58 took it away, also from its own distutils
-/// (<https://github.com/pypa/setuptools/pull/2731>): such a setup.py is refused, or, once that distutils takes
-/// the place of Python's (60), falls back to what builds for Python 2
-/// (<https://github.com/pypa/setuptools/issues/2997>). Later Pythons are not what it was written for.
-const CONVERTING: &str = "setuptools<58 ; python_version < '3.10'";
-
 /// What these back ends ask for in `get_requires_for_build_wheel` on a machine that lacks the
 /// programs; only running them would tell.
 const ASKED_BY_BACKENDS: [(&str, &[&str]); 3] = [
@@ -212,19 +197,17 @@ const ASKED_BY_BACKENDS: [(&str, &[&str]); 3] = [
     ("poetry.masonry.api", &["poetry-core"]),
 ];
 
-/// Whether a setup.py asks for its sources to be made Python 3 by 2to3.
-#[must_use]
-pub fn asks_for_2to3(setup_py: &str) -> bool {
-    TWO_TO_THREE.iter().any(|name| setup_py.contains(*name))
-}
-
 /// The requirements of a build (PEP 518), with those that known back ends add when they run, and what an old
 /// setup.py cannot do without.
-pub(crate) fn build_requires(pyproject: Option<&Pyproject>, setup_py: &str) -> Vec<String> {
+pub(crate) fn build_requires(
+    pyproject: Option<&Pyproject>,
+    setup_py: &str,
+    setup_cfg: &str,
+) -> Vec<String> {
     let system = pyproject.and_then(|pyproject| pyproject.build_system.as_ref());
     let defaults = || DEFAULT.map(str::to_owned).to_vec();
     let Some(system) = system else {
-        let converting = asks_for_2to3(setup_py).then(|| CONVERTING.to_owned());
+        let converting = asks_for_2to3(setup_py, setup_cfg).then(|| CONVERTING.to_owned());
         return defaults().into_iter().chain(converting).collect();
     };
     let mut requires = system.requires.clone().unwrap_or_else(defaults);
@@ -250,22 +233,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_setup_py_for_2to3_is_built_with_a_setuptools_that_has_it() {
-        assert_eq!(build_requires(None, "setup(name='a')"), DEFAULT);
-        for setup in [
-            "setup(name='a', use_2to3=True)",
-            "try:\n    from distutils.command.build_py import build_py_2to3 as build_py\n\
-            except ImportError:\n    from distutils.command.build_py import build_py\n",
-            "from distutils.command.build_scripts import build_scripts_2to3\n",
-            "from distutils.util import Mixin2to3\n",
-        ] {
-            let converted = build_requires(None, setup);
-            let expected = [DEFAULT[0], DEFAULT[1], CONVERTING];
-            assert_eq!(converted, expected, "{setup}");
-        }
-        // Who says what the build requires is believed.
+    fn who_says_what_the_build_requires_is_believed() {
+        let converted = build_requires(None, "setup(use_2to3=True)", "");
+        assert_eq!(converted, [DEFAULT[0], DEFAULT[1], CONVERTING]);
+        assert_eq!(build_requires(None, "setup(name='a')", ""), DEFAULT);
         let said = Pyproject::parse("[build-system]\nrequires = ['b']").unwrap();
-        let said = build_requires(Some(&said), "setup(use_2to3=True)");
+        let said = build_requires(Some(&said), "setup(use_2to3=True)", "");
         assert_eq!(said, ["b", "wheel"]);
     }
 

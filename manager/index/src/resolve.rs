@@ -2,7 +2,7 @@
 
 mod beside;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -41,6 +41,10 @@ pub(crate) struct Closure {
     pub pins: Vec<(PackageName, Version)>,
     /// By file name: what the closure installs, and what building its sources requires.
     pub files: BTreeMap<String, WheelhouseFile>,
+    /// Names of those that it installs.
+    pub installed: BTreeSet<String>,
+    /// Names of those that building its sources requires.
+    pub builders: BTreeSet<String>,
 }
 
 /// What a resolution may demand of this host.
@@ -284,21 +288,29 @@ impl Resolver {
             self.bounds
                 .check(chosen.iter().filter_map(|file| file.size))?;
             let mut files: BTreeMap<String, WheelhouseFile> = BTreeMap::new();
+            let (mut installed, mut builders) = (BTreeSet::new(), BTreeSet::new());
             for chosen in chosen.chunks(FETCHES) {
                 let fetches = chosen.iter().map(|file| self.index.fetch(file));
                 for local in join_all(fetches.collect()).await {
                     let local = local?;
                     if local.filename.kind().is_sdist() {
                         let built = self.build_of(&local, ancestors).await?.1;
+                        builders.extend(built.files.keys().cloned());
                         files.extend(built.files);
                     }
                     let file = wheelhouse_file(&local);
+                    installed.insert(file.filename.clone());
                     files.insert(file.filename.clone(), file);
                 }
                 // Not every index tells sizes, or the truth.
                 self.bounds.check(files.values().map(|file| file.bytes))?;
             }
-            Ok(Closure { pins, files })
+            Ok(Closure {
+                pins,
+                files,
+                installed,
+                builders,
+            })
         })
     }
 
@@ -339,12 +351,14 @@ impl Resolver {
         Ok((*file).clone())
     }
 
-    /// The metadata of one version of a package of the index.
+    /// The metadata of one version of a package of the index. What only its build back end can tell is
+    /// asked of that where it `may_ask`, and is an error elsewhere.
     pub(crate) async fn metadata_of(
         &self,
         name: &PackageName,
         version: &Version,
         ancestors: &[String],
+        may_ask: bool,
     ) -> Result<Arc<CoreMetadata>, IndexError> {
         let file = self.choose(name, version).await?;
         let known = |sha256: &str| lock(&self.metadata).get(sha256).cloned();
@@ -363,7 +377,7 @@ impl Resolver {
             return Ok(parsed);
         }
         let local = self.index.fetch(&file).await?;
-        self.metadata_of_file(&local, ancestors).await
+        self.metadata_of_file(&local, ancestors, may_ask).await
     }
 
     /// The metadata of a distribution in the cache, from its build back end where need be.
@@ -371,6 +385,7 @@ impl Resolver {
         &'a self,
         local: &'a LocalFile,
         ancestors: &'a [String],
+        may_ask: bool,
     ) -> BoxFuture<'a, Result<Arc<CoreMetadata>, IndexError>> {
         Box::pin(async move {
             let examined = self.examine(local).await?;
@@ -382,6 +397,13 @@ impl Resolver {
             self.index.check_read(what)?;
             let found: Arc<CoreMetadata> = match examined.metadata {
                 Static::Known(metadata) => Arc::from(metadata),
+                Static::NeedsHook { .. } if !may_ask => {
+                    return Err(IndexError::Hook {
+                        file: local.filename.as_str().to_owned(),
+                        reason: "it is installed, and is not asked again".to_owned(),
+                        kind: ErrorKind::Package,
+                    });
+                }
                 Static::NeedsHook { hint } => {
                     Arc::new(self.ask_hook(local, hint, ancestors).await?)
                 }

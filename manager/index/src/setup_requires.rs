@@ -58,9 +58,7 @@ pub fn keyword_requirements(keyword: &str, setup_py: &str, setup_cfg: &str) -> W
     if setup_py.len() <= LONGEST_FILE {
         found.add(in_program(setup_py, keyword));
     }
-    if setup_cfg.len() <= LONGEST_FILE {
-        found.add(in_settings(setup_cfg, keyword));
-    }
+    found.add(in_settings(setup_cfg, keyword));
     found.texts.sort();
     found.texts.dedup();
     found.more |= found.texts.len() > MOST;
@@ -130,18 +128,24 @@ fn grows(tokens: &[Token<'_>], name: &str) -> bool {
     })
 }
 
-/// <https://setuptools.pypa.io/en/latest/userguide/declarative_config.html>
-fn in_settings(text: &str, keyword: &str) -> WrittenOut {
-    let mut found = WrittenOut::default();
+/// What `setup.cfg` says for a keyword of `setup()`; nothing where it cannot be read, or is longer than an honest
+/// one. <https://setuptools.pypa.io/en/latest/userguide/declarative_config.html>
+pub(crate) fn setting(text: &str, keyword: &str) -> Option<String> {
+    if text.len() > LONGEST_FILE {
+        return None;
+    }
     let mut settings = IniDefault::default();
     settings.multiline = true;
     // A condition begins with a semicolon.
     settings.enable_inline_comments = false;
     let mut parser = Ini::new_from_defaults(settings);
-    if parser.read(text.to_owned()).is_err() {
-        return found;
-    }
-    let value = parser.get("options", keyword).unwrap_or_default();
+    parser.read(text.to_owned()).ok()?;
+    parser.get("options", keyword)
+}
+
+fn in_settings(text: &str, keyword: &str) -> WrittenOut {
+    let mut found = WrittenOut::default();
+    let value = setting(text, keyword).unwrap_or_default();
     if value.contains('\n') {
         found.fill(lines(&value));
     } else {

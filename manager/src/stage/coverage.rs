@@ -22,7 +22,7 @@ use crate::cli::LimitArgs;
 use crate::order::Order;
 use crate::tasks;
 use figures::{Copies, Modules, Report, Summary, by_name, copies, package};
-use settings::{CONFIGURATION, settings};
+use settings::{CONFIGURATION, left_out, settings};
 
 /// coverage.py's own data file (SQLite); `coverage report --data-file=coverage.data` reads it.
 const DATA: &str = "coverage.data";
@@ -73,8 +73,8 @@ pub struct Covered {
     pub copies: Option<Copies>,
     /// By file, as its package names it: per cent.
     pub files: BTreeMap<String, f64>,
-    /// What coverage.py wrote and is too long to be kept, and which commands were not run, one sentence
-    /// each.
+    /// What coverage.py wrote and is too long to be kept, which commands were not run, and how many modules
+    /// it was not told of, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// Why this may not be whole, where the stage did not come to its end.
@@ -228,7 +228,9 @@ impl Stage for Coverage {
             keep(DATA, &data)?;
         }
         let installed: Installed = tasks::read(inputs, tasks::INSTALLED)?;
-        let modules = Modules::of(&installed.target()?.imports);
+        let imports = installed.target()?.imports;
+        notes.extend(left_out(&imports));
+        let modules = Modules::of(&imports);
         let files = by_name(measured, &modules);
         let all = files
             .values()

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::relative::join;
 
+/// Longest name of a file, in bytes: `PATH_MAX` of linux/limits.h.
+const LONGEST_NAME: usize = 4096;
 /// Longest digest of a RECORD: a sha512 has a hundred characters.
 const LONGEST_DIGEST: usize = 160;
 
@@ -32,7 +34,8 @@ pub(super) struct Budget {
 }
 
 /// The files that a RECORD (PEP 376, PEP 627) names, relative to `/`; `root` is where it is
-/// installed. A line that is none names nothing.
+/// installed. A line that is none, or whose name is too long for a file's, names nothing. This is the one place
+/// where such names come in: what is made of them elsewhere relies on these bounds.
 pub(super) fn record(
     content: impl Read,
     root: &str,
@@ -45,6 +48,9 @@ pub(super) fn record(
         .byte_records()
         .map_while(Result::ok)
         .filter_map(|line| {
+            if line.get(0)?.len() > LONGEST_NAME {
+                return None;
+            }
             let text = |at| line.get(at).map(String::from_utf8_lossy);
             let digest =
                 text(1).filter(|digest| !digest.is_empty() && digest.len() <= LONGEST_DIGEST);
@@ -64,4 +70,23 @@ pub(super) fn record(
             Ok(file)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_too_long_for_a_file_names_nothing() {
+        let mut budget = Budget {
+            lines: 10,
+            bytes: 1 << 20,
+        };
+        let longest = "a".repeat(LONGEST_NAME);
+        let text = format!("{longest}\n{longest}a\n\"{longest}/../b.py\",,\nc.py,,\n");
+        let named = record(text.as_bytes(), "site", &mut budget).unwrap();
+        let paths: Vec<&str> = named.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(paths, [format!("site/{longest}").as_str(), "site/c.py"]);
+        assert_eq!(budget.lines, 8);
+    }
 }

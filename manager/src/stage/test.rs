@@ -23,7 +23,7 @@ use crate::cli::LimitArgs;
 use crate::order::Order;
 use crate::tasks;
 pub(super) use commands::{Around, order};
-pub(super) use each_result::EACH_RESULT;
+pub(super) use each_result::{EACH_RESULT, EACH_RESULT_NOSE2, EACH_RESULT_TRIAL};
 pub(super) use lacking::{lacking, runs};
 use parts::{Came, Part, came};
 
@@ -238,7 +238,12 @@ impl Stage for Test {
         if timed_out(datum) {
             text.push_str("; cut short by its time limit: --wall SECONDS gives it more");
         }
-        if let Some(why) = &tests.cut {
+        let further = tests
+            .parts
+            .iter()
+            .filter_map(|part| part.broke_off.as_ref());
+        let further = further.filter(|why| tests.cut.as_ref() != Some(*why));
+        for why in tests.cut.iter().chain(further) {
             text.push_str(&format!("; not whole: {why}"));
         }
         Some(text)
@@ -392,6 +397,30 @@ mod tests {
             Test.summary(&datum).unwrap(),
             "pytest: no test ran, 1 error: ModuleNotFoundError: No module named 'x'; \
              without 1 requirement (a)"
+        );
+    }
+
+    #[test]
+    fn every_command_that_broke_off_is_told() {
+        let ended =
+            serde_json::json!({"exit": 0, "signal": null, "timed_out": false, "seconds": 1.0});
+        let counts = serde_json::json!({"passed": 1, "failed": 0, "errors": 0, "skipped": 0});
+        let part = |name: &str, broke_off: Option<&str>| {
+            serde_json::json!({"name": name, "framework": "trial", "command": [], "ended": ended,
+                "counts": counts, "broke_off": broke_off})
+        };
+        let result =
+            serde_json::json!({"class": "a", "name": "b", "status": "passed", "seconds": 0.0});
+        let datum = serde_json::json!({
+            "framework": "trial", "reason": "", "command": [], "ended": ended, "counts": counts,
+            "wanted_service": 0, "wants": {}, "missing": [], "problems": [], "results": [result],
+            "parts": [part("a", None), part("b", Some("b broke off")), part("c", Some("c did"))],
+            "cut": "b broke off",
+        });
+        assert_eq!(
+            Test.summary(&datum).unwrap(),
+            "trial: 1 passed, 0 failed, 0 errors, 0 skipped; 3 commands; not whole: b broke off; \
+             not whole: c did"
         );
     }
 

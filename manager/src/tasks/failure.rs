@@ -3,6 +3,8 @@
 use pyti_graph::{Blame, Control, Failure};
 use pyti_index::{ErrorKind, IndexError};
 
+use crate::stages::Stages;
+
 /// Characters of the reason for which a stage gave nothing.
 const LONGEST_REASON: usize = 1000;
 
@@ -29,6 +31,19 @@ pub(super) async fn until_stopped<T>(
     tokio::select! {
         done = work => done.map_err(blame),
         () = control.stopped() => Err(Failure::Cancelled),
+    }
+}
+
+/// Does the work, and drops it when the task is to stop, though not while a stage runs.
+pub(super) async fn until_no_stage_runs<T, E: Into<anyhow::Error>>(
+    control: &Control,
+    stages: &Stages,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure> {
+    let running = stages.running();
+    match running.unless_stopped(control.stopped(), work).await {
+        Some(done) => done.map_err(|error| blame(error.into())),
+        None => Err(Failure::Cancelled),
     }
 }
 

@@ -6,16 +6,15 @@ use std::sync::Arc;
 
 use pyti_analyzer::{StageFacts, StageStatus};
 use pyti_graph::{Action, BoxFuture, Control, Failure, Inputs, Outputs};
-use pyti_index::{CoreMetadata, Fetched, IndexError, PythonPlatform, Source};
+use pyti_index::{CoreMetadata, Fetched, PythonPlatform, Source};
 
-use super::failure::{blame, until_stopped};
+use super::failure::{blame, until_no_stage_runs, until_stopped};
 use super::{
     Audit, DETECT, DISTRIBUTION, Guest, METADATA, PERFORMANCE, SOURCE, TEMPLATE, TEST_PLAN,
     WHEELHOUSE, provide, read, teller,
 };
 use crate::described::Described;
 use crate::stage::PythonVersion;
-use crate::stages::Stages;
 use crate::{performance, stage};
 
 pub(super) struct Fetch(pub(super) Arc<Audit>);
@@ -174,18 +173,5 @@ impl Action for MakeTemplate {
             };
             provide(TEMPLATE, &guest)
         })
-    }
-}
-
-/// Does the work, and drops it when the task is to stop, though not while a stage runs.
-async fn until_no_stage_runs<T>(
-    control: &Control,
-    stages: &Stages,
-    work: impl Future<Output = Result<T, IndexError>>,
-) -> Result<T, Failure> {
-    let running = stages.running();
-    match running.unless_stopped(control.stopped(), work).await {
-        Some(done) => done.map_err(|error| blame(error.into())),
-        None => Err(Failure::Cancelled),
     }
 }

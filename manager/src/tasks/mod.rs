@@ -6,7 +6,9 @@
 //! ```
 
 pub(crate) mod failure;
+mod gather;
 mod host;
+mod source_wheels;
 mod tools;
 mod vm;
 
@@ -25,6 +27,7 @@ use crate::metadata_hook::VmHook;
 use crate::stage;
 use crate::stages::Stages;
 use host::{AskMetadata, Detect, Examine, Fetch, MakeTemplate, Measure, Resolve};
+use source_wheels::SourceWheels;
 use tools::FetchTools;
 pub use tools::FetchedTools;
 use vm::RunStage;
@@ -173,6 +176,7 @@ pub fn plan(audit: &Arc<Audit>, image_is_built: bool, stages: &[&str]) -> Result
     }
     // Where the program cannot tell its version, nothing is remembered.
     let version = audit.stages.version().ok();
+    let builder = Arc::new(SourceWheels::of(audit));
     let mut goals: Vec<Kind> = vec![];
     for stage in stage::all() {
         let mut needs = stage.needs();
@@ -183,6 +187,8 @@ pub fn plan(audit: &Arc<Audit>, image_is_built: bool, stages: &[&str]) -> Result
                 let brought = [WHEELHOUSE, METADATA].map(|kind| Need::All(kind.into()));
                 tools.needs.extend(brought);
             }
+            // The package's own tests may require what has no wheel, which is built in a VM then.
+            let builds = beside && is_watched(stage.name());
             let name = format!("tools-{}", stage.name());
             needs.push(Need::All(tools_of(stage.name())));
             let provides = tools_of(stage.name());
@@ -191,10 +197,12 @@ pub fn plan(audit: &Arc<Audit>, image_is_built: bool, stages: &[&str]) -> Result
                 optional: !is_watched(stage.name()),
                 beside,
                 requirements: tools.requirements,
+                builder: builds.then(|| builder.clone()),
                 audit: audit.clone(),
             });
+            let cost = if builds { asking } else { network };
             let provides = provides.as_str();
-            tasks.push(resolving(&name, tools.needs, provides, network, fetch));
+            tasks.push(resolving(&name, tools.needs, provides, cost, fetch));
         }
         let resources = resources(stage.name());
         if stages.contains(&stage.name()) {

@@ -360,7 +360,7 @@ impl Tracer {
     }
 }
 
-/// Readable when [`pyti_trace_ebpf::WAKE_BYTES`] are waiting or when an urgent event came. Poll with
+/// Readable when a processor handed over [`pyti_trace_ebpf::WAKE_BYTES`] or when an urgent event came. Poll with
 /// a time-out of some 20 ms and drain then too: a wake-up for each event would cost more than it.
 impl AsRawFd for Tracer {
     fn as_raw_fd(&self) -> RawFd {

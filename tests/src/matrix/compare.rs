@@ -53,24 +53,39 @@ fn outcome(said: &Said<'_>, event: &Event) -> (String, Option<String>) {
 }
 
 /// The name of the doing thread, and whether it is the process's first. An execution renames it, and a
-/// process ends with any.
+/// process ends with any. Where it is the kernel's, the program says which.
 fn thread(said: &Said<'_>, event: &Event) -> Option<(String, String)> {
     let executed = event.kind == Kind::Exec && event.result >= 0 || said.road == "set-user-id";
-    if executed || event.kind == Kind::Exit {
+    if executed || event.kind == Kind::Exit || said.field("thread").is_some() {
         return None;
     }
     // What io_uring does not do at once is done by threads with a name of the kernel's.
     if said.road.contains("io_uring") && event.comm.starts_with("iou-wrk") {
         return None;
     }
-    let describe = |name: &str, first: bool| {
-        let which = if first { "first" } else { "other" };
-        format!("{name}, {which}")
-    };
     let name: String = said.road.chars().take(COMM).collect();
-    let expected = describe(&name, said.road != "thread");
-    let recorded = describe(&event.comm, event.tid == event.process.tgid);
+    let expected = described(&name, said.road != "thread");
+    let recorded = described(&event.comm, is_by_first(event));
     Some((expected, recorded))
+}
+
+/// A thread as it is compared.
+fn described(name: &str, first: bool) -> String {
+    let which = if first { "first" } else { "other" };
+    format!("{name}, {which}")
+}
+
+fn is_by_first(event: &Event) -> bool {
+    event.tid == event.process.tgid
+}
+
+/// A thread that the kernel made for itself in the process. Its name ends with a number: after a dash, and of
+/// no PID namespace.
+fn thread_of_kernel(event: &Event) -> String {
+    let name = event
+        .comm
+        .trim_end_matches(|letter: char| letter.is_ascii_digit());
+    described(name.trim_end_matches('-'), is_by_first(event))
 }
 
 fn process(key: Option<ProcessKey>, marks: &Marks<'_>) -> Option<String> {
@@ -94,6 +109,11 @@ fn recorded_as(field: &str, event: &Event, marks: &Marks<'_>) -> Option<String> 
         "env" => event.env.as_ref().map(|env| env.join(",")),
         "argv" => event.argv.as_ref().map(|argv| argv.join(",")),
         "nlink" => text(event.nlink),
+        "inode" => text(event.inode),
+        "dev" => text(event.dev),
+        "thread" => Some(thread_of_kernel(event)),
+        "tree" => text(Some(event.tree)),
+        "parent" => process(Some(event.parent), marks),
         "other" => process(event.other, marks),
         "signal" => text(event.signal),
         "permitted" => text(event.creds.as_ref().map(|creds| creds.new.permitted)),

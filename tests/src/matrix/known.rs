@@ -43,6 +43,12 @@ pub(super) const KNOWN: &[Known] = &[
         "nothing is opened, so no hook resolves it",
     ),
     known(
+        "open",
+        "io_uring-polled",
+        "flags",
+        "where the kernel tries it at once, which must not block, it adds O_NONBLOCK",
+    ),
+    known(
         "open-denied",
         "open_by_handle_at",
         EVENT,

@@ -61,13 +61,16 @@ async fn metadata_of_sources_does_not_fill_the_memory() {
     let (resolver, _loopback) = started.unwrap();
 
     resolver.index.count_read((1 << 30) - 2000);
-    assert!(resolver.metadata_of_file(&first, &[]).await.is_ok());
-    let error = resolver.metadata_of_file(&second, &[]).await.unwrap_err();
+    assert!(resolver.metadata_of_file(&first, &[], true).await.is_ok());
+    let error = resolver
+        .metadata_of_file(&second, &[], true)
+        .await
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "failed to fetch the metadata of b-1.tar.gz: with all that was fetched before, it is over the limit of \
          1 GiB of index pages and metadata"
     );
     // What is known already takes no more.
-    assert!(resolver.metadata_of_file(&first, &[]).await.is_ok());
+    assert!(resolver.metadata_of_file(&first, &[], true).await.is_ok());
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use pyti_index::{Beside, CoreMetadata, ErrorKind, IndexError, Options, Quiet};
+use pyti_index::{
+    Beside, Closure, CoreMetadata, ErrorKind, IndexError, Options, Quiet, WheelhouseFile,
+};
 
 use crate::fixture::{Bench, Fixture};
 
@@ -13,18 +15,27 @@ async fn taken(
     requirements: &[&str],
     beside: Option<&Beside>,
 ) -> Result<Vec<String>, IndexError> {
-    let requirements: Vec<String> = requirements.iter().map(ToString::to_string).collect();
     let options = Options {
         wheels_only: true,
         ..bench.options.clone()
     };
+    let closure = closure(bench, requirements, beside, &options).await?;
+    Ok(names(closure.files))
+}
+
+async fn closure(
+    bench: &Bench,
+    requirements: &[&str],
+    beside: Option<&Beside>,
+    options: &Options,
+) -> Result<Closure, IndexError> {
+    let requirements: Vec<String> = requirements.iter().map(ToString::to_string).collect();
     let (hook, progress) = (bench.hook.clone(), Arc::new(Quiet));
-    let closure = pyti_index::closure(&requirements, beside, &options, hook, progress).await?;
-    Ok(closure
-        .files
-        .into_iter()
-        .map(|file| file.filename)
-        .collect())
+    pyti_index::closure(&requirements, beside, options, hook, progress).await
+}
+
+fn names(files: Vec<WheelhouseFile>) -> Vec<String> {
+    files.into_iter().map(|file| file.filename).collect()
 }
 
 /// The target of that name as it is installed, of this metadata.
@@ -105,5 +116,41 @@ async fn what_was_built_for_the_installation_is_taken_as_it_is() {
         taken(&bench, &["tool"], Some(&installed)).await.unwrap(),
         ["tool-1.0-py3-none-any.whl"]
     );
+    // Nor where sources are taken.
+    let found = closure(&bench, &["tool"], Some(&installed), &bench.options).await;
+    assert_eq!(names(found.unwrap().files), ["tool-1.0-py3-none-any.whl"]);
     assert_eq!(asked(), 1);
+}
+
+#[tokio::test]
+async fn what_builds_a_source_is_told_apart_from_what_is_installed() {
+    let mut fixture = Fixture::default();
+    fixture.setuptools();
+    fixture.sdist("target", "1.0", "");
+    fixture.dynamic_sdist("tool", "1.0");
+    fixture.wheel("plain", "1.0", "");
+    let bench = Bench::new(&fixture).await.with_uv().await;
+    let bench = bench.hooked(&[("tool", "Requires-Dist: plain")]);
+    let installed = beside(&bench, "target", CoreMetadata::default()).await;
+    for beside in [Some(&installed), None] {
+        let found = closure(&bench, &["tool"], beside, &bench.options).await;
+        let found = found.unwrap();
+        assert_eq!(
+            names(found.files),
+            ["plain-1.0-py3-none-any.whl", "tool-1.0.tar.gz"]
+        );
+        assert_eq!(
+            names(found.build_files),
+            [
+                "setuptools-80.0-py3-none-any.whl",
+                "wheel-0.45-py3-none-any.whl"
+            ]
+        );
+    }
+    // Wheels alone are not enough, and nobody is asked then.
+    let asked = || bench.hook.asked.lock().unwrap().len();
+    let before = asked();
+    let refused = taken(&bench, &["tool"], Some(&installed)).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Package);
+    assert_eq!(asked(), before);
 }

@@ -8,6 +8,7 @@
 
 mod beside;
 mod bounds;
+mod built;
 mod certificates;
 mod child;
 mod connections;

@@ -97,9 +97,7 @@ pub(in crate::stage) fn order(
     };
     let mut order = source::order(&python, stage, &commands, Some(&installed), limits)?;
     order.wheelhouse = vec![target.file.clone()];
-    if plan.runs().any(|run| each_result::is_kept(run.framework)) {
-        order.spec.files.push(each_result::file(&python));
-    }
+    order.spec.files.extend(each_result::files(&python, plan));
     if plan.runs().any(|run| run.framework == Framework::Django) {
         let (path, source) = RUN_DJANGO;
         order.spec.files.push((path.to_owned(), source.to_owned()));

@@ -1,14 +1,17 @@
 """Keeps the result of each test as soon as it is there, for a runner that does not come to its end.
 
 This is a plugin of pytest (-p), it is unittest-xml-reporting's program (-m, with its own arguments, of which
-"-o REPORTS" come first), and run_django.py imports it. A line of the file RESULTS is a test that starts or,
-where it has a status, one that ended. The file is removed once the runner has written its own report; not
-where pytest was interrupted, since that then has no name for the test which ran. Runs on Python 2.7 and
-later.
+"-o REPORTS" come first), and run_django.py, each_result_nose2.py and each_result_trial.py import it. A line
+of the file RESULTS is a test that starts or, where it has a status, one that ended; or it says why the
+runner broke off; or that the tests which the file has are whole, where what ran them writes no report of its
+own. The file is removed once the runner has written its own report; not where that breaks off nevertheless:
+it may have no name for the test which ran. Runs on Python 2.7 and later.
 """
 
 import os
 import sys
+import unittest
+from contextlib import contextmanager
 from json import dumps
 from os import getpid
 from time import time
@@ -34,19 +37,41 @@ class Results(object):
         self.path = os.path.join(directory, RESULTS)
         self.file = open(self.path, "wb", 0)
         self.owner = getpid()
+        self.began = 0.0
 
-    def put(self, names, status=None, seconds=0.0, message="", traceback=""):
-        """A test, by its class and its name, which starts, or which ended so."""
-        line = {"class": plain(names[0])[:KEPT], "name": plain(names[1])[:KEPT]}
-        if status:
-            line.update(status=status, seconds=seconds)
-            line.update(message=plain(message)[:KEPT], traceback=plain(traceback)[-KEPT:])
+    def write(self, line):
         # A process that a test forked may come here as well.
         if self.file and getpid() == self.owner:
             try:
                 self.file.write((dumps(line) + "\n").encode("ascii"))
             except EnvironmentError:
                 pass
+
+    def start(self, names):
+        """A test starts, by its class and its name."""
+        self.began = time()
+        self.write({"class": plain(names[0])[:KEPT], "name": plain(names[1])[:KEPT]})
+
+    def put(self, names, status, message="", traceback="", seconds=None):
+        """A test ended so; as long after its start, unless it is said how long that took."""
+        if seconds is None:
+            seconds = time() - self.began if self.began else 0.0
+        line = {"class": plain(names[0])[:KEPT], "name": plain(names[1])[:KEPT]}
+        line.update(status=status, seconds=seconds)
+        line.update(message=plain(message)[:KEPT], traceback=plain(traceback)[-KEPT:])
+        self.write(line)
+
+    def stop(self):
+        """What comes now belongs to no test."""
+        self.began = 0.0
+
+    def broke_off(self, why):
+        """The runner says that it does not come to its end."""
+        self.write({"broke_off": plain(why).partition("\n")[0][:KEPT]})
+
+    def whole(self):
+        """What ran the tests came to its end, and these are its results."""
+        self.write({"whole": True})
 
     def remove(self):
         """There is a report."""
@@ -57,6 +82,81 @@ class Results(object):
                 os.remove(self.path)
             except EnvironmentError:
                 pass
+
+
+def of_test(test):
+    """Class and name of a test of unittest's kind."""
+    # What stands behind a space tells a part of a test, or which class was not set up.
+    path, space, part = test.id().partition(" ")
+    path, _, name = path.rpartition(".")
+    return path, name + space + part
+
+
+def message_of(error):
+    """What an exception says, by its kind and itself."""
+    return "".join(format_exception_only(*error[:2])).strip()
+
+
+def tell(kind, tellers):
+    """Has each method of a class that is named in TELLERS call its teller too, with the same arguments;
+    returns what takes that back."""
+
+    def both(method, teller):
+        def called(self, *arguments, **named):
+            returned = method(self, *arguments, **named)
+            teller(self, *arguments, **named)
+            return returned
+
+        return called
+
+    own = {}
+    for name, teller in tellers.items():
+        method = getattr(kind, name, None)
+        # Python 2 has no parts of tests.
+        if method is not None:
+            own[name] = vars(kind).get(name)
+            setattr(kind, name, both(method, teller))
+
+    def undo():
+        for name, method in own.items():
+            if method is None:
+                delattr(kind, name)
+            else:
+                setattr(kind, name, method)
+
+    return undo
+
+
+def record(kind, results):
+    """Has what a class of unittest's results is told kept as well; returns what takes that back."""
+
+    def put(result, test, status, error=None, message=""):
+        text = ""
+        if error:
+            message, text = message_of(error), result._exc_info_to_string(error, test)
+        results.put(of_test(test), status, message, text)
+
+    def part(result, test, subtest, err):
+        if err:
+            failed = issubclass(err[0], test.failureException)
+            put(result, subtest, "failed" if failed else "error", err)
+
+    return tell(
+        kind,
+        {
+            "startTest": lambda result, test: results.start(of_test(test)),
+            "stopTest": lambda result, test: results.stop(),
+            "addSuccess": lambda result, test: put(result, test, "passed"),
+            "addFailure": lambda result, test, err: put(result, test, "failed", err),
+            "addError": lambda result, test, err: put(result, test, "error", err),
+            "addSkip": lambda result, test, reason: put(result, test, "skipped", message=reason),
+            "addExpectedFailure": lambda result, test, err: put(result, test, "skipped", err),
+            "addUnexpectedSuccess": lambda result, test: put(
+                result, test, "error", message="unexpected success"
+            ),
+            "addSubTest": part,
+        },
+    )
 
 
 def of_node(nodeid):
@@ -75,7 +175,9 @@ class Plugin(object):
     def __init__(self, report):
         self.report = report
         self.results = Results(os.path.dirname(report))
-        self.interrupted = False
+        self.ended = 0
+        self.stopped = ""
+        self.failed = ""
 
     def put(self, report, status, message=""):
         """A test that ended, or a file that was not collected."""
@@ -87,10 +189,10 @@ class Plugin(object):
             message = message or getattr(getattr(said, "reprcrash", None), "message", "")
             text = report.longreprtext
         seconds = getattr(report, "duration", 0.0)
-        self.results.put(of_node(report.nodeid), status, seconds, message, text)
+        self.results.put(of_node(report.nodeid), status, message, text, seconds)
 
     def pytest_runtest_logstart(self, nodeid):
-        self.results.put(of_node(nodeid))
+        self.results.start(of_node(nodeid))
 
     def pytest_runtest_logreport(self, report):
         if report.failed:
@@ -100,6 +202,9 @@ class Plugin(object):
         elif report.passed and report.when == "call":
             self.put(report, "passed")
 
+    def pytest_runtest_logfinish(self):
+        self.ended += 1
+
     def pytest_collectreport(self, report):
         if report.failed:
             self.put(report, "error", "collection failure")
@@ -107,13 +212,23 @@ class Plugin(object):
             self.put(report, "skipped")
 
     def pytest_keyboard_interrupt(self, excinfo):
-        # That is called for pytest.exit() as well.
-        self.interrupted = self.interrupted or excinfo.type is KeyboardInterrupt
+        # That is called for pytest.exit() as well, and where the session was told to stop.
+        self.stopped = self.stopped or excinfo.exconly()
 
-    def pytest_sessionfinish(self):
+    def pytest_internalerror(self, excinfo):
+        self.failed = self.failed or "INTERNALERROR: " + excinfo.exconly()
+
+    def pytest_sessionfinish(self, session):
         # After the report was written, since that is registered later; before any conftest's, which may end
         # the process.
-        if not self.interrupted and os.path.isfile(self.report):
+        stopped = self.stopped or getattr(session, "shouldfail", "")
+        # After the last test there is nothing more to stop.
+        if 0 < session.testscollected <= self.ended:
+            stopped = ""
+        why = self.failed or stopped
+        if why:
+            self.results.broke_off(why)
+        elif os.path.isfile(self.report):
             self.results.remove()
 
 
@@ -130,71 +245,77 @@ def keep(directory):
 
     results = Results(directory)
 
-    def names(test):
-        # What stands behind a space tells a part of a test, or which class was not set up.
-        path, space, part = test.id().partition(" ")
-        path, _, name = path.rpartition(".")
-        return path, name + space + part
-
     class Result(runner._XMLTestResult):
-        began = 0.0
-
-        def put(self, test, status, error=None, message=""):
-            text = ""
-            if error:
-                message = "".join(format_exception_only(*error[:2])).strip()
-                text = self._exc_info_to_string(error, test)
-            seconds = time() - self.began if self.began else 0.0
-            results.put(names(test), status, seconds, message, text)
-
-        def startTest(self, test):
-            self.began = time()
-            results.put(names(test))
-            super(Result, self).startTest(test)
-
-        def stopTest(self, test):
-            super(Result, self).stopTest(test)
-            self.began = 0.0
-
-        def addSuccess(self, test):
-            super(Result, self).addSuccess(test)
-            self.put(test, "passed")
-
-        def addFailure(self, test, err):
-            super(Result, self).addFailure(test, err)
-            self.put(test, "failed", err)
-
-        def addError(self, test, err):
-            super(Result, self).addError(test, err)
-            self.put(test, "error", err)
-
-        def addSkip(self, test, reason):
-            super(Result, self).addSkip(test, reason)
-            self.put(test, "skipped", message=reason)
-
-        def addExpectedFailure(self, test, err):
-            super(Result, self).addExpectedFailure(test, err)
-            self.put(test, "skipped", err)
-
-        def addUnexpectedSuccess(self, test):
-            super(Result, self).addUnexpectedSuccess(test)
-            self.put(test, "error", message="unexpected success")
-
-        def addSubTest(self, test, subtest, err):
-            super(Result, self).addSubTest(test, subtest, err)
-            if err:
-                failed = issubclass(err[0], test.failureException)
-                self.put(subtest, "failed" if failed else "error", err)
-
         def generate_reports(self, test_runner):
             super(Result, self).generate_reports(test_runner)
-            results.remove()
+            # A package's own settings may have them written elsewhere.
+            if test_runner.output == directory:
+                results.remove()
+            else:
+                results.whole()
 
+    record(Result, results)
     runner._XMLTestResult = Result
+    return results
+
+
+@contextmanager
+def other_runners(results):
+    """Keeps the results of tests which the package's own code runs by unittest meanwhile, and then ends the
+    process, as whole unless it ends it amid a run."""
+    from xmlrunner.runner import XMLTestRunner
+
+    running = []
+
+    def counted(kind):
+        run = vars(kind)["run"]
+
+        def counting(runner, *arguments, **named):
+            running.append(runner)
+            result = run(runner, *arguments, **named)
+            # What breaks off does not come here.
+            running.pop()
+            return result
+
+        kind.run = counting
+        return lambda: setattr(kind, "run", run)
+
+    undo = [record(unittest.TestResult, results)]
+    undo.extend(counted(kind) for kind in (unittest.TextTestRunner, XMLTestRunner))
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        if not running:
+            results.whole()
+        raise
+    finally:
+        for back in undo:
+            back()
+
+
+class Loader(unittest.TestLoader):
+    """What loads tests by their names, which may be that of a function: unittest calls it for the tests that
+    it returns, and so did setuptools for a test_suite. Some run their tests by themselves instead, and end the
+    process."""
+
+    results = None
+
+    def loadTestsFromNames(self, names, module=None):
+        arguments = sys.argv
+        # They are none of the package's.
+        sys.argv = arguments[:1]
+        try:
+            with other_runners(self.results):
+                return super(Loader, self).loadTestsFromNames(names, module)
+        finally:
+            sys.argv = arguments
 
 
 if __name__ == "__main__":
     from xmlrunner.runner import XMLTestProgram
 
-    keep(sys.argv[2])
-    XMLTestProgram(module=None)
+    loader = Loader()
+    loader.results = keep(sys.argv[2])
+    XMLTestProgram(module=None, testLoader=loader)

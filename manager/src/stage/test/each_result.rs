@@ -1,5 +1,5 @@
-//! The results of a runner that did not come to its end, each of which `each_result.py` wrote in the guest as
-//! soon as it was there.
+//! The results of a runner that did not come to its end, or has no report, each of which `each_result.py` wrote
+//! in the guest as soon as it was there.
 
 use pyti_analyzer::escape_within;
 use pyti_vm::Interpreter;
@@ -9,34 +9,72 @@ use super::LONGEST;
 use crate::order::HOME;
 use crate::stage::junit::{Said, Status, TestResult};
 use crate::stage::source::Ended;
-use crate::stage::test_plan::{Framework, Run};
+use crate::stage::test_plan::{Framework, Run, TestPlan};
 
 /// The module in the guest: a plugin of pytest, and a program that runs unittest.
 pub(in crate::stage) const EACH_RESULT: &str = "each_result";
-/// What it writes beside the reports of the runner itself; as in `each_result.py`.
+/// The plugin of nose2 in the guest.
+pub(in crate::stage) const EACH_RESULT_NOSE2: &str = "each_result_nose2";
+/// The program in the guest that runs trial.
+pub(in crate::stage) const EACH_RESULT_TRIAL: &str = "each_result_trial";
+/// What they write beside the reports of the runner itself; as in `each_result.py`.
 pub(super) const RESULTS: &str = "results.jsonl";
 
-/// Whether it writes the results of this.
+/// Whether they write the results of this.
 pub(super) fn is_kept(framework: Framework) -> bool {
     match framework {
         Framework::Pytest
         | Framework::Doctest
         | Framework::Nose
+        | Framework::Nose2
+        | Framework::Trial
         | Framework::Unittest
         | Framework::Django => true,
-        Framework::Nose2 | Framework::Trial | Framework::Command => false,
+        Framework::Command => false,
     }
 }
 
-/// The module, with the path that the runner's interpreter finds it at.
-pub(super) fn file(python: &Interpreter) -> (String, String) {
-    let path = format!("{HOME}/{}/{EACH_RESULT}.py", python.user_site());
-    (path, include_str!("each_result.py").to_owned())
+/// The modules that the commands of a plan want, each with the path that the runner's interpreter finds it
+/// at.
+pub(super) fn files(python: &Interpreter, plan: &TestPlan) -> Vec<(String, String)> {
+    let kept = |run: &Run| is_kept(run.framework);
+    let nose2 = |run: &Run| run.framework == Framework::Nose2;
+    let trial = |run: &Run| run.framework == Framework::Trial;
+    let mut modules = vec![];
+    if plan.runs().any(kept) {
+        modules.push((EACH_RESULT, include_str!("each_result.py")));
+    }
+    if plan.runs().any(nose2) {
+        modules.push((EACH_RESULT_NOSE2, include_str!("each_result_nose2.py")));
+    }
+    if plan.runs().any(trial) {
+        modules.push((EACH_RESULT_TRIAL, include_str!("each_result_trial.py")));
+    }
+    let site = format!("{HOME}/{}", python.user_site());
+    let modules = modules.into_iter();
+    modules
+        .map(|(name, source)| (format!("{site}/{name}.py"), source.to_owned()))
+        .collect()
+}
+
+/// What one line says.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Test(Told),
+    /// Why its runner does not come to its end, in its words.
+    BrokeOff {
+        broke_off: String,
+    },
+    /// What ran the tests before it came to its end, and writes no report of its own.
+    Whole {
+        whole: bool,
+    },
 }
 
 /// A test that started or, with a status, one that ended.
 #[derive(Debug, Deserialize)]
-struct Line {
+struct Told {
     class: String,
     name: String,
     status: Option<Status>,
@@ -48,24 +86,47 @@ struct Line {
     traceback: String,
 }
 
-/// What the lines say of a command that ended so, with so many results at most, and in a sentence where it
-/// broke off; `None` where no test had started.
-pub(super) fn read(text: &str, run: &Run, ended: &Ended, room: usize) -> Option<(Said, String)> {
+/// What the lines say.
+#[derive(Debug)]
+pub(super) struct Early {
+    /// The results.
+    pub said: Said,
+    /// That there may be more, and where it broke off, in a sentence.
+    pub broke_off: Option<String>,
+}
+
+/// What the lines say of a command that ended so, with so many results at most; `None` where no test had
+/// started.
+pub(super) fn read(text: &str, run: &Run, ended: &Ended, room: usize) -> Option<Early> {
     let mut said = Said::default();
-    let mut running: Option<Line> = None;
+    let mut running: Option<Told> = None;
+    let (mut whole, mut why): (bool, Option<String>) = (false, None);
     for line in text.lines() {
         // The last one may be cut, and a package writes what it likes.
         let Ok(line) = serde_json::from_str::<Line>(line) else {
             continue;
         };
-        let Some(status) = line.status else {
-            running = Some(line);
+        let test = match line {
+            Line::Test(test) => test,
+            Line::BrokeOff { broke_off } => {
+                why.get_or_insert(broke_off);
+                continue;
+            }
+            Line::Whole { whole: is_whole } => {
+                whole = is_whole;
+                continue;
+            }
+        };
+        // Of what follows that is not known.
+        whole = false;
+        let Some(status) = test.status else {
+            running = Some(test);
             continue;
         };
-        let names = (line.class.as_str(), line.name.as_str());
-        let told = (line.message.as_str(), line.traceback.as_str());
+        let names = (test.class.as_str(), test.name.as_str());
+        let told = (test.message.as_str(), test.traceback.as_str());
         let told = (status != Status::Passed).then_some(told);
-        let result = TestResult::new(names, status, line.seconds, told);
+        let result = TestResult::new(names, status, test.seconds, told);
         // A part of the same test, or its end, which may fail as well.
         let again = running.take().is_none();
         let same = |last: &TestResult| last.class == result.class && last.name == result.name;
@@ -78,16 +139,22 @@ pub(super) fn read(text: &str, run: &Run, ended: &Ended, room: usize) -> Option<
             add(result, room, &mut said);
         }
     }
+    if whole && why.is_none() {
+        return Some(Early {
+            said,
+            broke_off: None,
+        });
+    }
     let how = ended.how();
     let at = match (&running, said.results.last()) {
-        (Some(line), _) => format!(", in {}", named(&line.class, &line.name)),
+        (Some(test), _) => format!(", in {}", named(&test.class, &test.name)),
         (None, Some(last)) if said.beyond == 0 => {
             format!(", after {}", named(&last.class, &last.name))
         }
         (None, None) if said.beyond == 0 => return None,
         (None, _) => String::new(),
     };
-    if let Some(Line { class, name, .. }) = running {
+    if let Some(Told { class, name, .. }) = running {
         let why = match ended.timed_out {
             true => "its time limit came while it ran".to_owned(),
             false => format!("what ran it ended: {how}"),
@@ -96,7 +163,18 @@ pub(super) fn read(text: &str, run: &Run, ended: &Ended, room: usize) -> Option<
         let result = TestResult::new(names, Status::Error, 0.0, Some((why.as_str(), "")));
         add(result, room, &mut said);
     }
-    Some((said, broke_off(run, ended, &at)))
+    let place = match why {
+        Some(why) => {
+            let name = escape_within(&run.name, LONGEST);
+            let why = escape_within(&why, LONGEST);
+            format!("`{name}` broke off: {how}{at}: {why}")
+        }
+        None => broke_off(run, ended, &at),
+    };
+    Some(Early {
+        said,
+        broke_off: Some(place),
+    })
 }
 
 /// That a command ended so before its runner reported, `at` which test.
@@ -124,23 +202,29 @@ fn named(class: &str, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{ended, run};
+    use super::super::tests::{ended, plan, run};
     use super::*;
     use crate::stage::junit::MOST;
 
     /// What is made of these lines of pytest that ended so: each test and how it ended, how many there are
     /// besides, and where it broke off.
     fn told(text: &str, ended: &Ended, room: usize) -> Option<(Vec<String>, usize, String)> {
-        let (said, at) = read(text, &run(Framework::Pytest), ended, room)?;
+        let Early { said, broke_off } = read(text, &run(Framework::Pytest), ended, room)?;
         let results = said.results.iter();
         let results = results.map(|test| format!("{}:{}:{:?}", test.class, test.name, test.status));
-        Some((results.collect(), said.beyond, at))
+        Some((
+            results.collect(),
+            said.beyond,
+            broke_off.unwrap_or_default(),
+        ))
     }
 
     const STARTED: &str = "{\"class\": \"t\", \"name\": \"b\"}\n";
     const PASSED: &str = "{\"class\": \"t\", \"name\": \"a\", \"status\": \"passed\"}\n";
     const FAILED: &str = "{\"class\": \"t\", \"name\": \"a\", \"status\": \"error\", \
         \"seconds\": 0.5, \"message\": \"no\", \"traceback\": \"ConnectionRefusedError: x\"}\n";
+    const STOPPED: &str = "{\"broke_off\": \"Exit: \\u001bno more\"}\n";
+    const WHOLE: &str = "{\"whole\": true}\n";
 
     #[test]
     fn the_test_that_ran_when_the_interpreter_died_is_told() {
@@ -152,15 +236,15 @@ mod tests {
             at,
             "`pytest` ended before it reported: ended by signal 11, in `t.b`"
         );
-        let (said, _) = read(&text, &run(Framework::Pytest), &ended(Some(3)), MOST).unwrap();
-        let message = said.results[1].message.as_deref();
+        let early = read(&text, &run(Framework::Pytest), &ended(Some(3)), MOST).unwrap();
+        let message = early.said.results[1].message.as_deref();
         assert_eq!(message, Some("what ran it ended: exit status 3"));
         let late = Ended {
             timed_out: true,
             ..ended(Some(2))
         };
-        let (said, _) = read(&text, &run(Framework::Unittest), &late, MOST).unwrap();
-        let message = said.results[1].message.as_deref();
+        let early = read(&text, &run(Framework::Unittest), &late, MOST).unwrap();
+        let message = early.said.results[1].message.as_deref();
         assert_eq!(message, Some("its time limit came while it ran"));
     }
 
@@ -175,6 +259,45 @@ mod tests {
     }
 
     #[test]
+    fn why_a_runner_says_that_it_broke_off_is_told() {
+        let text = [PASSED, STARTED, STOPPED].concat();
+        let (results, _, at) = told(&text, &ended(Some(0)), MOST).unwrap();
+        assert_eq!(results, ["t:a:Passed", "t:b:Error"]);
+        assert_eq!(
+            at,
+            "`pytest` broke off: exit status 0, in `t.b`: Exit: \\u{1b}no more"
+        );
+        // What tells of its tests still comes later.
+        let text = [PASSED, STOPPED, FAILED, WHOLE].concat();
+        let (results, _, at) = told(&text, &ended(Some(1)), MOST).unwrap();
+        assert_eq!(results, ["t:a:Error"]);
+        assert_eq!(
+            at,
+            "`pytest` broke off: exit status 1, after `t.a`: Exit: \\u{1b}no more"
+        );
+        assert_eq!(told(STOPPED, &ended(Some(0)), MOST), None);
+        let long = STOPPED.replace("no", &"x".repeat(9000));
+        let (.., at) = told(&[PASSED, &long].concat(), &ended(None), MOST).unwrap();
+        assert!(at.len() < 500, "{at}");
+    }
+
+    #[test]
+    fn results_are_whole_where_what_ran_the_tests_says_so_at_last() {
+        let whole = |lines: &[&str]| told(&lines.concat(), &ended(Some(1)), MOST).unwrap();
+        let expected = (vec!["t:a:Passed".to_owned()], 0, String::new());
+        assert_eq!(whole(&[PASSED, WHOLE]), expected);
+        // Nobody knows how that one ended, and nothing broke off in it.
+        assert_eq!(whole(&[PASSED, STARTED, WHOLE]), expected);
+        assert_eq!(whole(&[WHOLE]), (vec![], 0, String::new()));
+        let (results, _, at) = whole(&[PASSED, WHOLE, STARTED]);
+        assert_eq!(results, ["t:a:Passed", "t:b:Error"]);
+        assert!(at.ends_with("exit status 1, in `t.b`"), "{at}");
+        let not_whole = WHOLE.replace("true", "false");
+        let (.., at) = whole(&[PASSED, WHOLE, &not_whole]);
+        assert!(at.ends_with("exit status 1, after `t.a`"), "{at}");
+    }
+
+    #[test]
     fn a_test_is_told_once_by_what_is_worst_of_it() {
         // It passed, and its end did not.
         let (results, ..) = told(&[PASSED, FAILED].concat(), &ended(None), MOST).unwrap();
@@ -186,9 +309,10 @@ mod tests {
         let twice = [PASSED, &start, PASSED].concat();
         let (results, ..) = told(&twice, &ended(None), MOST).unwrap();
         assert_eq!(results, ["t:a:Passed"; 2]);
-        let (said, _) = read(FAILED, &run(Framework::Pytest), &ended(None), MOST).unwrap();
-        assert_eq!(said.results[0].wants.as_deref(), Some("a network"));
-        assert_eq!(said.results[0].seconds, 0.5);
+        let early = read(FAILED, &run(Framework::Pytest), &ended(None), MOST).unwrap();
+        let failed = &early.said.results[0];
+        assert_eq!(failed.wants.as_deref(), Some("a network"));
+        assert_eq!(failed.seconds, 0.5);
     }
 
     #[test]
@@ -218,11 +342,97 @@ mod tests {
     }
 
     #[test]
-    fn the_module_writes_what_is_read_and_is_where_it_is_imported_from() {
+    fn the_modules_write_what_is_read_and_are_where_they_are_imported_from() {
         let python = Interpreter::new("/usr/bin/python3", "3.13", "2.41").unwrap();
-        let (path, source) = file(&python);
-        let site = "/home/dev/.local/lib/python3.13/site-packages";
-        assert_eq!(path, format!("{site}/each_result.py"));
+        let site = "/home/dev/.local/lib/python3.13/site-packages/";
+        let modules = |framework| {
+            let files = files(&python, &plan(framework)).into_iter();
+            let names = files.map(|(path, _)| path.strip_prefix(site).unwrap().to_owned());
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(modules(Framework::Command), Vec::<String>::new());
+        for (framework, besides) in [
+            (Framework::Pytest, None),
+            (Framework::Unittest, None),
+            (Framework::Nose2, Some("each_result_nose2.py")),
+            (Framework::Trial, Some("each_result_trial.py")),
+        ] {
+            let expected: Vec<&str> = ["each_result.py"].into_iter().chain(besides).collect();
+            assert_eq!(modules(framework), expected);
+        }
+        let (_, source) = &files(&python, &plan(Framework::Pytest))[0];
         assert!(source.contains(&format!("RESULTS = \"{RESULTS}\"")));
+    }
+
+    /// As much of unittest-xml-reporting as runs a suite that is named.
+    const XMLRUNNER: &str = "\
+import sys
+import unittest
+_XMLTestResult = unittest.TextTestResult
+class XMLTestRunner(unittest.TextTestRunner):
+    def run(self, test):
+        return super().run(test)
+def XMLTestProgram(module, testLoader):
+    unittest.main(module, argv=['x'] + sys.argv[3:], testLoader=testLoader)
+";
+    /// Functions that run tests by themselves.
+    const RUNS: &str = "\
+import sys
+import unittest
+class A(unittest.TestCase):
+    def test_a(self):
+        self.assertEqual(sys.argv[1:], [])
+class B(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        sys.exit(0)
+    def test_b(self): ...
+def run(*kinds):
+    load = unittest.TestLoader().loadTestsFromTestCase
+    return unittest.TextTestRunner().run(unittest.TestSuite(map(load, kinds)))
+def ends():
+    sys.exit(not run(A).wasSuccessful())
+def returns():
+    run(A)
+def breaks_off():
+    sys.exit(not run(A, B).wasSuccessful())
+";
+
+    #[test]
+    fn functions_that_run_their_tests_by_themselves_have_results() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        std::fs::create_dir(at("xmlrunner")).unwrap();
+        for (name, text) in [
+            ("each_result.py", include_str!("each_result.py")),
+            ("runs.py", RUNS),
+            ("xmlrunner/__init__.py", ""),
+            ("xmlrunner/runner.py", XMLRUNNER),
+        ] {
+            std::fs::write(at(name), text).unwrap();
+        }
+        for (function, exit, place) in [
+            ("ends", 0, ""),
+            // unittest wants tests of it.
+            ("returns", 1, ""),
+            (
+                "breaks_off",
+                0,
+                "`pytest` ended before it reported: exit status 0, after `runs.A.test_a`",
+            ),
+        ] {
+            let output = std::process::Command::new("python3")
+                .args(["-m", EACH_RESULT, "-o"])
+                .arg(directory.path())
+                .arg(format!("runs.{function}"))
+                .current_dir(directory.path())
+                .output()
+                .unwrap();
+            assert_eq!(output.status.code(), Some(exit), "{function}: {output:?}");
+            let text = std::fs::read_to_string(at(RESULTS)).unwrap();
+            let (results, _, at) = told(&text, &ended(Some(exit)), MOST).unwrap();
+            assert_eq!(results, ["runs.A:test_a:Passed"], "{function}");
+            assert_eq!(at, place, "{function}");
+        }
     }
 }

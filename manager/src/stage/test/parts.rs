@@ -8,7 +8,7 @@ use pyti_vm::Interpreter;
 use serde::{Deserialize, Serialize};
 
 use super::commands::command;
-use super::each_result::{self, RESULTS};
+use super::each_result::{self, Early, RESULTS};
 use super::unreported::{Unreported, nothing_reported};
 use super::{SUBUNIT, runs};
 use crate::stage::junit::{self, Counts, MOST, Said, TestResult};
@@ -32,6 +32,9 @@ pub struct Part {
     /// Why there is no result of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nothing: Option<String>,
+    /// That there are only the results until it broke off by itself, and where that was, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broke_off: Option<String>,
 }
 
 /// What came of all of them.
@@ -45,7 +48,7 @@ pub(super) struct Came {
     pub problems: Vec<String>,
     /// What it means where one of them left no result.
     pub failure: Option<Failure>,
-    /// Of which command there are only the results until it broke off by itself, and where that was.
+    /// Of the first command that broke off by itself, where that was.
     pub broke_off: Option<String>,
 }
 
@@ -86,30 +89,25 @@ pub(super) fn came(
             .into_iter()
             .partition(|(name, _)| name.starts_with(&directory));
         files = others;
-        // A runner that comes to its end removes it, whatever else it left.
+        // A runner that comes to its end removes it, whatever else it left, or says so in it.
         let kept_early = format!("{directory}{RESULTS}");
-        let broke_off = each_result::is_kept(run.framework)
+        let is_there = each_result::is_kept(run.framework)
             && (own.contains_key(&kept_early) || too_long.contains(&kept_early));
-        let early = own.get(&kept_early).filter(|_| broke_off);
+        let early = own.get(&kept_early).filter(|_| is_there);
         let early = early.and_then(|text| each_result::read(text, run, &ended, room));
-        let (said, place) = early.unwrap_or_else(|| {
-            let said = junit::read(&own, room);
-            (said, each_result::broke_off(run, &ended, ""))
+        let early = early.unwrap_or_else(|| Early {
+            said: reported(&own, &directory, room),
+            broke_off: is_there.then(|| each_result::broke_off(run, &ended, "")),
         });
-        // Where there is no result at all, that is told.
-        if broke_off && !ended.timed_out && !said.results.is_empty() {
-            came.broke_off.get_or_insert(place);
-        }
         let Said {
             mut results,
-            beyond: mut more,
+            beyond: more,
             problems,
-        } = said;
-        if let Some(text) = own.get(&format!("{directory}{SUBUNIT}")) {
-            let (others, rest) = subunit::read(text, room.saturating_sub(results.len()));
-            results.extend(others);
-            more += rest;
-        }
+        } = early.said;
+        // Where there is no result at all, that is told.
+        let told = !ended.timed_out && !results.is_empty();
+        let broke_off = early.broke_off.filter(|_| told);
+        came.broke_off = came.broke_off.or_else(|| broke_off.clone());
         room = room.saturating_sub(results.len());
         beyond += more;
         for result in &mut results {
@@ -134,6 +132,7 @@ pub(super) fn came(
             command: command(python, run, &[]),
             counts: Counts::of(&results),
             nothing: failure.as_ref().map(ToString::to_string),
+            broke_off,
             ended,
         });
         failures.extend(failure);
@@ -151,6 +150,17 @@ pub(super) fn came(
     came
 }
 
+/// What the reports of a runner say that it wrote in this directory, with so many results at most.
+fn reported(own: &BTreeMap<String, String>, directory: &str, room: usize) -> Said {
+    let mut said = junit::read(own, room);
+    if let Some(text) = own.get(&format!("{directory}{SUBUNIT}")) {
+        let (others, more) = subunit::read(text, room.saturating_sub(said.results.len()));
+        said.results.extend(others);
+        said.beyond += more;
+    }
+    said
+}
+
 /// A command whose framework could not be had, for want of this requirement.
 fn not_run(run: &Run, requirement: &str) -> Part {
     let error = format!("`{requirement}` could not be had");
@@ -161,6 +171,7 @@ fn not_run(run: &Run, requirement: &str) -> Part {
         command: vec![],
         counts: Counts::default(),
         nothing: Some(format!("{framework} was not run, since {error}")),
+        broke_off: None,
         ended: Ended {
             exit: None,
             signal: None,
@@ -267,6 +278,48 @@ mod tests {
             let at = "`pytest` ended before it reported: exit status 0";
             assert_eq!(broke_off(&[report.clone(), emptied]).as_deref(), Some(at));
         }
+    }
+
+    const LINE: &str = "{\"class\": \"a\", \"name\": \"y\", \"status\": \"passed\"}\n";
+
+    #[test]
+    fn what_a_command_left_early_takes_the_place_of_its_reports() {
+        let stream = ("junit/trial.subunit", "success: a.x\n".repeat(2));
+        let came = |early: &str| {
+            let early = ("junit/results.jsonl", early.to_owned());
+            let came = of_two(&[Some(0)], &[stream.clone(), early], true);
+            let names = came.results.into_iter().map(|result| result.name);
+            (names.collect::<Vec<_>>(), came.broke_off.is_some())
+        };
+        assert_eq!(came(LINE), (vec!["y".to_owned()], true));
+        // Where that says nothing, they are what there is.
+        assert_eq!(came(""), (vec!["x".to_owned(); 2], true));
+    }
+
+    #[test]
+    fn of_each_command_it_is_told_whether_it_broke_off() {
+        let whole = [LINE, "{\"whole\": true}\n"].concat();
+        let came = |second: &str| {
+            let files = [
+                ("junit/results.jsonl", LINE.to_owned()),
+                ("junit-2/results.jsonl", second.to_owned()),
+            ];
+            of_two(&[Some(3), Some(1)], &files, true)
+        };
+        let at = |name: &str, exit| {
+            let how = format!("ended before it reported: exit status {exit}, after `a.y`");
+            Some(format!("`{name}` {how}"))
+        };
+        let told = |came: &Came| -> Vec<Option<String>> {
+            let parts = came.parts.iter();
+            parts.map(|part| part.broke_off.clone()).collect()
+        };
+        let one = came(&whole);
+        assert_eq!(told(&one), [at("pytest", 3), None]);
+        assert_eq!(one.parts[1].counts.passed, 1);
+        let both = came(LINE);
+        assert_eq!(told(&both), [at("pytest", 3), at("unittest", 1)]);
+        assert_eq!(both.broke_off, at("pytest", 3));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::discovery::discovery;
 use super::files::Files;
 use super::framework::Framework;
 use super::ini::Ini;
-use crate::stage::test::EACH_RESULT;
+use crate::stage::test::{EACH_RESULT, EACH_RESULT_NOSE2, EACH_RESULT_TRIAL};
 
 /// The program in the guest that runs Django's tests.
 pub(in crate::stage) const RUN_DJANGO: (&str, &str) = (
@@ -57,6 +57,8 @@ pub(super) fn arguments(
                 "-m",
                 "nose2",
                 "--plugin",
+                EACH_RESULT_NOSE2,
+                "--plugin",
                 "nose2.plugins.junitxml",
                 "--junit-xml",
                 "--junit-xml-path",
@@ -65,7 +67,7 @@ pub(super) fn arguments(
             [these(&report), words].concat()
         }
         Framework::Trial => {
-            let report = ["-m", "twisted.trial", "--reporter=subunit"];
+            let report = ["-m", EACH_RESULT_TRIAL, &reports, "--reporter=subunit"];
             [these(&report), or(words, &|| trial(seen))].concat()
         }
         Framework::Django => [these(&[RUN_DJANGO.0, &reports]), words].concat(),
@@ -245,8 +247,8 @@ mod tests {
 
     #[test]
     fn each_command_has_reports_of_its_own() {
-        use Framework::{Django, Doctest, Nose, Nose2, Pytest, Unittest};
-        for framework in [Django, Doctest, Nose, Nose2, Pytest, Unittest] {
+        use Framework::{Django, Doctest, Nose, Nose2, Pytest, Trial, Unittest};
+        for framework in [Django, Doctest, Nose, Nose2, Pytest, Trial, Unittest] {
             let written = |at: usize| {
                 let words = arguments(framework, vec![], at, "", &Files::default());
                 let words = words.into_iter();

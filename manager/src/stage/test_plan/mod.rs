@@ -16,6 +16,7 @@ mod ini;
 mod invocation;
 mod lists;
 mod nox;
+mod own_runner;
 mod pdm;
 mod requirements;
 mod seen;
@@ -109,8 +110,8 @@ pub struct TestPlan {
     /// Where they are run, relative to the source's directory; empty for the source's directory itself.
     #[serde(default)]
     pub directory: String,
-    /// Its setup.py asks for 2to3, and this Python has a setuptools that still has it: what is installed may
-    /// be Python 3 that was made of the sources.
+    /// It asks for 2to3, and this Python has a setuptools that still has it: what is installed may be Python 3
+    /// that was made of the sources.
     #[serde(default)]
     pub converted: bool,
     /// Requirements (PEP 508) without which the first command cannot be run.
@@ -232,7 +233,8 @@ fn of_choice(
 ) -> TestPlan {
     let short = |text: &String| escape_within(text, LONGEST).to_string();
     let unread = files.unread_note();
-    let needed = own(choice.first.framework, files);
+    let mut needed = own(choice.first.framework, files);
+    needed.append(&mut choice.first.requires);
     for run in &mut choice.further {
         run.requires = own(run.framework, files);
         for text in &run.requires {
@@ -262,7 +264,9 @@ fn of_choice(
         further: choice.further,
         directory: choice.directory,
         // Only these are given the setuptools that does it.
-        converted: python.major == 3 && python.minor < 10 && asks_for_2to3(files.text("setup.py")),
+        converted: python.major == 3
+            && python.minor < 10
+            && asks_for_2to3(files.text("setup.py"), files.text("setup.cfg")),
         needed,
         wanted: wanted.requirements,
         wanted_by: wanted.by.iter().map(short).collect(),

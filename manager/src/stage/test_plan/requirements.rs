@@ -70,7 +70,7 @@ pub(super) fn own(framework: Framework, files: &Files) -> Vec<String> {
 
 impl Run {
     /// What its framework requires and could not be had, as a further command. `missing` names
-    /// requirements, and files that are left out since they are no wheels.
+    /// requirements, and files that are left out since they could not be built.
     pub(in crate::stage) fn lacks(&self, missing: &[String]) -> Option<&str> {
         let is_missing = |text: &&String| {
             let mut missing = missing.iter();

@@ -12,17 +12,20 @@ import unittest
 import each_result
 from django.conf import global_settings
 
-each_result.keep(sys.argv[1])
+results = each_result.keep(sys.argv[1])
 # Django's runner would answer an interruption by waiting for the test that runs.
 unittest.installHandler = lambda: None
 global_settings.TEST_OUTPUT_DIR = sys.argv[1]
 global_settings.TEST_RUNNER = "xmlrunner.extra.djangotestrunner.XMLTestRunner"
 del sys.argv[:2]
 
-if sys.argv[0] == "-m":
-    del sys.argv[0]
-    sys.path[0] = os.getcwd()
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-else:
-    sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
-    runpy.run_path(sys.argv[0], run_name="__main__")
+# An application may choose another runner of unittest's tests than that.
+with each_result.other_runners(results):
+    if sys.argv[0] == "-m":
+        del sys.argv[0]
+        sys.path[0] = os.getcwd()
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
+        runpy.run_path(sys.argv[0], run_name="__main__")
+results.whole()

@@ -3,13 +3,13 @@
 use pyti_analyzer::amount;
 use pyti_index::keyword_text;
 
-use super::PythonVersion;
 use super::choice::Choice;
 use super::files::Files;
 use super::framework::Framework;
 use super::ini::Ini;
 use super::seen::{for_pytest_alone, has_tests, is_found};
 use super::variables::is_name;
+use super::{PythonVersion, own_runner};
 
 /// The keyword of `setup()`.
 const KEYWORD: &str = "test_suite";
@@ -109,6 +109,11 @@ impl Suite {
             let mut choice = chosen(Framework::Unittest, Some(vec![self.name.clone()]));
             let note = |alone: String| format!("{alone}, which test_suite = {name} may not run");
             choice.notes.extend(alone.map(note));
+            if place.is_inside {
+                let text = files.text(&place.file());
+                let told = own_runner::told(name, text, &mut choice.first);
+                choice.notes.extend(told);
+            }
             return Ok(choice);
         }
         let mut choice = match alone {

@@ -235,6 +235,58 @@ fn vm_suites_that_die_or_are_cut_short_keep_what_ran_until_then() {
     assert_eq!(tests["cut"], at);
 }
 
+#[test]
+fn vm_suites_that_break_off_say_where_whatever_their_runner_reported() {
+    let audit = audit_package("stages/suite-breaks-off", &["--stage", "test"]);
+    assert_eq!(audit.verdict(), "inconclusive", "{}", audit.everything());
+    let tests = audit.datum("test");
+    let expected = BTreeMap::from([
+        ("test_a_fails", "error"),
+        ("test_a_is_inside", "passed"),
+        ("test_a_lives", "passed"),
+        ("test_a_passes", "passed"),
+        ("test_b_breaks", "passed"),
+        ("test_b_dies", "error"),
+        ("test_b_exits", "error"),
+        ("test_b_stops", "error"),
+    ]);
+    assert_eq!(statuses(&tests), expected, "{tests:#}");
+    let broke_off = |at: usize| tests["parts"][at]["broke_off"].as_str().unwrap_or_default();
+    let exits = broke_off(0);
+    let start = "`pytest test_exits.py` broke off: exit status 0, in `test_exits.test_b_exits`: ";
+    assert!(exits.starts_with(start), "{tests:#}");
+    assert!(exits.ends_with("Exit: enough"), "{exits}");
+    assert_eq!(tests["cut"], exits);
+    let breaks = "`pytest inside` broke off: exit status 3, after \
+        `inside.test_inside.test_b_breaks`: INTERNALERROR: RuntimeError: no more";
+    assert_eq!(broke_off(1), breaks);
+    let dies = "`nose2 test_dies` ended before it reported: ended by signal 9, in \
+        `test_dies.Dies.test_b_dies`";
+    assert_eq!(broke_off(2), dies);
+    let stops = "`trial test_stops` ended before it reported: exit status 0, in \
+        `test_stops.Stops.test_b_stops`";
+    assert_eq!(broke_off(3), stops);
+}
+
+#[test]
+fn vm_suites_that_run_themselves_where_setup_py_names_them_report() {
+    let audit = audit_package("stages/suite-runs-itself", &["--stage", "test"]);
+    let tests = audit.datum("test");
+    assert_eq!(tests["framework"], "unittest", "{tests:#}");
+    let reason = "setup.py has test_suite = runtests.runtests";
+    assert_eq!(tests["reason"], reason);
+    let expected = BTreeMap::from([
+        ("test_three_cost_nine", "passed"),
+        ("test_two_cost_nothing", "failed"),
+    ]);
+    assert_eq!(statuses(&tests), expected, "{tests:#}");
+    assert_eq!(tests["ended"]["exit"], 1, "{tests:#}");
+    assert_eq!(tests["cut"], Value::Null, "{tests:#}");
+    let notes = audit.report["notes"].to_string();
+    let note = "test_suite = runtests.runtests seems to run its tests by itself";
+    assert!(notes.contains(note), "{notes}");
+}
+
 /// How the stage ended, and in what words.
 fn outcome(audit: &Audit) -> (String, String) {
     let results = audit.report["results"].as_array().into_iter().flatten();

@@ -15,6 +15,7 @@ pub const GROUPS: &[fn(&mut Case<'_>)] = &[
     orphans,
     threads,
     exec_race,
+    unread_arguments,
     costumes,
     reuse,
     left_behind,
@@ -323,6 +324,32 @@ fn exec_race(case: &mut Case<'_>) {
     case.check(races.len() == 150, format!("{} races", races.len()));
     case.check(failed > 0, "nobody raced to execute");
     case.wrong.append(&mut wrong);
+}
+
+/// Arguments that lie in files that nobody has read yet, of programs that the kernel cannot open: it gives up
+/// before it reads them itself, and no program that may sleep comes by. The record says what is missing.
+fn unread_arguments(case: &mut Case<'_>) {
+    const ENOENT: i64 = -2;
+    const EACCES: i64 = -13;
+    let said: Vec<(i64, String)> = case
+        .said
+        .iter()
+        .filter(|said| said.step == "unread-argv")
+        .map(|said| (said.result, said.name()))
+        .collect();
+    let results: Vec<i64> = said.iter().map(|(result, _)| *result).collect();
+    let events = case.by("unread-argv", Kind::Exec);
+    case.check(
+        results == [ENOENT, EACCES] && events.len() == said.len(),
+        format!("{said:?}, but {events:?}"),
+    );
+    for ((result, program), event) in said.into_iter().zip(events) {
+        let right = event.outcome() == Some(result)
+            && event.asked.as_deref() == Some(&program)
+            && event.argv.is_none()
+            && event.incomplete.contains(Incomplete::ARGV_UNREADABLE);
+        case.check(right, format!("{program} gave {result}: {event:?}"));
+    }
 }
 
 /// Under whatever name, it is the same process.

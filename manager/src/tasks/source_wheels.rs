@@ -1,0 +1,315 @@
+//! Wheels of what a package's tests require and no index has a wheel of. Each is built in a clone, traced, by
+//! pip and with what its build requires, and is unpacked where the tests run as any other wheel is. Nothing of
+//! it runs on the host. That a build fails is what this finds out, and no failure of its stage: the tests run
+//! without it.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pyti_analyzer::{StageFacts, StageStatus};
+use pyti_graph::{Datum, Kind, Outputs};
+use pyti_index::hook::BoxFuture;
+use pyti_index::{
+    BuiltWheel, ErrorKind, HookError, HookRequest, MetadataHook, Options, WheelhouseFile,
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use super::Audit;
+use crate::data_store::Blob;
+use crate::memo::StageMemo;
+use crate::metadata_hook::key;
+use crate::order::{self, Order, RESULT};
+use crate::stage::Ran;
+use crate::stages::Stages;
+
+/// The stage that builds the target's own; these are `build-2` and so on, and are judged by its rules.
+const STAGE: &str = "build";
+/// The program in the guest.
+const SOURCE: &str = include_str!("source_wheel.py");
+/// Where that is.
+const PROGRAM: &str = "/home/dev/.cache/build/source_wheel.py";
+/// Where it puts the wheel.
+const WHEEL: &str = "/home/dev/.cache/build/built.whl";
+/// Largest wheel that is brought back, bytes.
+const WHEEL_BYTES: u64 = 48 << 20;
+/// Bytes of what the program tells.
+const TOLD_BYTES: u64 = 64 << 10;
+/// What the memo keeps: a [`Made`].
+const MADE: &str = "source-wheel.made";
+/// The moment that builds are told, seconds: 1980-01-01, the oldest that a wheel can hold. With it what is
+/// built again is hardly ever another wheel, and the tests need not run again.
+const SOURCE_DATE_EPOCH: u64 = 315_532_800;
+
+/// Sources that are built in one audit.
+const MOST_BUILDS: usize = 24;
+/// How long all of them may take before no more is begun.
+const LONGEST: Duration = Duration::from_secs(45 * 60);
+/// Seconds that one of them may take.
+const LONGEST_BUILD: u64 = 600;
+/// Seconds that a stage keeps of its wall time to tell how the build ended.
+const ASIDE: u64 = 30;
+
+/// What came of a source: its wheel, or why there is none.
+pub(super) type Built = Result<BuiltWheel, String>;
+
+/// Builds them.
+pub(super) struct SourceWheels {
+    stages: Arc<Stages>,
+    memo: Arc<StageMemo>,
+    /// Each is built, whatever came of it in an earlier audit.
+    fresh: bool,
+    options: Options,
+    /// One at a time: each is a virtual machine. What several stages require is built once.
+    building: Mutex<Building>,
+}
+
+#[derive(Default)]
+struct Building {
+    /// What came of those that were tried, by the digests of the sources.
+    known: BTreeMap<String, Built>,
+    /// How long that took.
+    spent: Duration,
+}
+
+impl Building {
+    /// Why no more is built, where that is so.
+    fn refusal(&self) -> Option<String> {
+        if self.known.len() >= MOST_BUILDS {
+            return Some(format!(
+                "it has no wheel, and {MOST_BUILDS} others were to be built before it"
+            ));
+        }
+        let minutes = LONGEST.as_secs() / 60;
+        let late =
+            || format!("it has no wheel, and building others took more than {minutes} minutes");
+        (self.spent >= LONGEST).then(late)
+    }
+}
+
+/// The datum of such a stage.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Made {
+    /// File name of the source.
+    sdist: String,
+    /// The wheel: its name and its content.
+    wheel: Option<(String, Blob)>,
+    /// Why there is none.
+    failed: Option<String>,
+}
+
+/// What the program in the guest tells; hostile.
+#[derive(Debug, Deserialize)]
+struct Told {
+    /// Exit status of pip, below zero the signal that ended it; none where its time was up.
+    status: Option<i32>,
+    /// File name of the wheel.
+    wheel: Option<String>,
+}
+
+impl MetadataHook for SourceWheels {
+    /// What the wheel says: who is asked for its metadata is to be installed as well.
+    fn metadata(&self, request: HookRequest) -> BoxFuture<'_, Result<String, HookError>> {
+        Box::pin(async move {
+            let failed = |reason, kind| HookError { reason, kind };
+            match self.wheel(&request).await {
+                Ok(Ok(wheel)) => Ok(wheel.metadata),
+                Ok(Err(reason)) => Err(failed(reason, ErrorKind::Package)),
+                Err(error) => Err(failed(format!("{error:#}"), ErrorKind::Infrastructure)),
+            }
+        })
+    }
+}
+
+impl SourceWheels {
+    /// Those of an audit.
+    pub(super) fn of(audit: &Audit) -> Self {
+        Self {
+            stages: Arc::clone(&audit.stages),
+            memo: Arc::clone(&audit.hook.memo),
+            fresh: audit.hook.fresh,
+            options: audit.options.clone(),
+            building: Mutex::default(),
+        }
+    }
+
+    /// The wheel of a source, or why there is none.
+    ///
+    /// # Errors
+    /// The template, the clone or the disk.
+    pub(super) async fn wheel(&self, request: &HookRequest) -> anyhow::Result<Built> {
+        let mut building = self.building.lock().await;
+        if let Some(known) = building.known.get(&request.sha256) {
+            return Ok(known.clone());
+        }
+        if let Some(reason) = building.refusal() {
+            return Ok(Err(reason));
+        }
+        let name = next_name(&self.stages.record().facts.stages);
+        let began = Instant::now();
+        let made = self.made(&name, request).await;
+        building.spent += began.elapsed();
+        let built = match made? {
+            Made {
+                wheel: Some((filename, blob)),
+                ..
+            } => self.kept(request, &filename, &blob).await?,
+            Made { failed, .. } => Err(failed.unwrap_or_default()),
+        };
+        let built = built.map_err(|reason| {
+            format!("it has no wheel, and none could be built (stage {name}): {reason}")
+        });
+        if built.is_ok() {
+            let sdist = &request.filename;
+            let note = format!("{sdist} has no wheel: one was built in the VM (stage {name})");
+            self.stages.note(note);
+        }
+        building.known.insert(request.sha256.clone(), built.clone());
+        Ok(built)
+    }
+
+    /// What is or was made of the source, as the stage of this name.
+    async fn made(&self, name: &str, request: &HookRequest) -> anyhow::Result<Made> {
+        let template = self.stages.template(Arc::new(|_| {})).await?;
+        let key = key(
+            MADE,
+            request,
+            &template.record().key,
+            &self.stages.version()?,
+        )?;
+        let known = (!self.fresh)
+            .then(|| self.memo.recall(name, &key))
+            .flatten();
+        let known = known.and_then(|outputs| {
+            let datum = outputs.get(&Kind::new(MADE))?;
+            Made::deserialize(datum.value()).ok()
+        });
+        if let Some(made) = known {
+            return Ok(made);
+        }
+        let made = made(self.stages.run(self.order(name, request)?).await?, request)?;
+        self.stages.keep_datum(name, &made)?;
+        let outputs = Outputs::from([(MADE.into(), Datum::of(&made)?)]);
+        self.memo.keep(name, &key, &outputs);
+        Ok(made)
+    }
+
+    /// What the clone is to do.
+    fn order(&self, name: &str, request: &HookRequest) -> anyhow::Result<Order> {
+        let limits = self.stages.limits();
+        let seconds = limits.wall_seconds.saturating_sub(ASIDE);
+        let seconds = seconds.clamp(1, LONGEST_BUILD).to_string();
+        let sdist = format!("{}/{}", order::WHEELHOUSE, request.filename);
+        let words = [
+            self.stages.interpreter().path.as_str(),
+            PROGRAM,
+            &sdist,
+            order::WHEELHOUSE,
+            &seconds,
+            WHEEL,
+            RESULT,
+        ];
+        let argv = words.into_iter().map(str::to_owned).collect();
+        let mut order = Order::new(name, argv, limits)?;
+        let program = order::guest_program(SOURCE);
+        order.spec.files.push((PROGRAM.to_owned(), program));
+        order.keep_to_wheelhouse();
+        let date = SOURCE_DATE_EPOCH.to_string();
+        order.spec.env.push(("SOURCE_DATE_EPOCH".to_owned(), date));
+        order.spec.collect.extend([
+            (RESULT.to_owned(), TOLD_BYTES),
+            (WHEEL.to_owned(), WHEEL_BYTES),
+        ]);
+        order.wheelhouse.clone_from(&request.wheelhouse);
+        let is_it = |file: &WheelhouseFile| file.filename == request.filename;
+        // Building another one may require it.
+        if !order.wheelhouse.iter().any(is_it) {
+            order.wheelhouse.push(WheelhouseFile {
+                filename: request.filename.clone(),
+                path: request.sdist.clone(),
+                sha256: request.sha256.clone(),
+                bytes: std::fs::metadata(&request.sdist)?.len(),
+            });
+        }
+        Ok(order)
+    }
+
+    /// The wheel, checked, at a place that its content alone tells: what runs with it is remembered by that.
+    async fn kept(
+        &self,
+        request: &HookRequest,
+        filename: &str,
+        blob: &Blob,
+    ) -> anyhow::Result<Built> {
+        let mut content = vec![];
+        let stored = self.memo.store.open(blob)?;
+        stored.take(WHEEL_BYTES).read_to_end(&mut content)?;
+        let sdist = &request.filename;
+        match pyti_index::keep_wheel(sdist, filename, content, &self.options).await {
+            Ok(wheel) => Ok(Ok(wheel)),
+            Err(error) if matches!(error.kind(), ErrorKind::Package | ErrorKind::Input) => {
+                Ok(Err(error.to_string()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The name of the next stage. One is built after the other, so that what is on record tells; one that never
+/// ran is tried again under its name.
+fn next_name(on_record: &[StageFacts]) -> String {
+    let mut number = 2;
+    loop {
+        let name = format!("{STAGE}-{number}");
+        if !on_record.iter().any(|facts| facts.name == name) {
+            return name;
+        }
+        number += 1;
+    }
+}
+
+/// What was made of a source, by what its clone left.
+fn made(mut ran: Ran, request: &HookRequest) -> anyhow::Result<Made> {
+    let sdist = request.filename.clone();
+    let (wheel, failed) = match wheel_name(&mut ran) {
+        Ok(name) => match ran.files.get(WHEEL) {
+            Some(content) => (Some((name, ran.store.put(content.as_slice())?)), None),
+            None => {
+                let most = WHEEL_BYTES >> 20;
+                (None, Some(format!("its wheel has more than {most} MiB")))
+            }
+        },
+        Err(why) => (None, Some(why)),
+    };
+    Ok(Made {
+        sdist,
+        wheel,
+        failed,
+    })
+}
+
+/// The file name of the wheel that was built, or why there is none.
+fn wheel_name(ran: &mut Ran) -> Result<String, String> {
+    let told = match ran.result::<Told>() {
+        Ok((told, None)) => told,
+        Ok((_, Some(why))) => return Err(why),
+        Err(failure) => return Err(failure.to_string()),
+    };
+    // What it printed is pip's, which tells why it failed as where it is all that a stage runs.
+    ran.facts.status = match told.status {
+        None => StageStatus::TimedOut,
+        Some(0) => StageStatus::Completed,
+        Some(exit @ 1..) => StageStatus::Failed { exit },
+        Some(signal) => StageStatus::Signaled {
+            signal: signal.saturating_neg(),
+        },
+    };
+    ran.completed().map_err(|failure| failure.to_string())?;
+    told.wheel
+        .ok_or_else(|| "its build gave not exactly one wheel".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

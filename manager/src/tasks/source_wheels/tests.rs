@@ -1,0 +1,184 @@
+//! What is made of what a clone left, and what its program does.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::*;
+use crate::data_store::DataStore;
+
+fn request() -> HookRequest {
+    HookRequest {
+        sdist: "/nowhere/a-1.tar.gz".into(),
+        filename: "a-1.tar.gz".to_owned(),
+        sha256: "00".to_owned(),
+        wheelhouse: vec![],
+        build_requires: vec![],
+        hint: None,
+    }
+}
+
+/// A stage that left this below `home`.
+fn ran(home: &Path, status: StageStatus, files: &[(&str, &str)]) -> Ran {
+    let files = files.iter();
+    Ran {
+        facts: StageFacts::new("build-2", status),
+        files: files
+            .map(|(path, content)| ((*path).to_owned(), content.as_bytes().to_vec()))
+            .collect(),
+        state: None,
+        store: DataStore::at(home.join("data")),
+        directory: home.to_owned(),
+    }
+}
+
+#[test]
+fn a_wheel_is_kept_under_its_name() {
+    let home = tempfile::tempdir().unwrap();
+    let told = r#"{"status": 0, "wheel": "a-1-py3-none-any.whl"}"#;
+    let files = [(RESULT, told), (WHEEL, "content")];
+    let ran = ran(home.path(), StageStatus::Completed, &files);
+    let store = ran.store.clone();
+    let made = made(ran, &request()).unwrap();
+    let (name, blob) = made.wheel.unwrap();
+    assert_eq!(
+        (&*made.sdist, &*name),
+        ("a-1.tar.gz", "a-1-py3-none-any.whl")
+    );
+    assert_eq!(made.failed, None);
+    let content = std::io::read_to_string(store.open(&blob).unwrap());
+    assert_eq!(content.unwrap(), "content");
+}
+
+#[test]
+fn that_there_is_no_wheel_is_told_with_the_reason() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(
+        home.path().join("stderr"),
+        "Error: no pg_config\n  note: x\n",
+    )
+    .unwrap();
+    let completed = StageStatus::Completed;
+    let why = |status: StageStatus, files: &[(&str, &str)]| {
+        let made = made(ran(home.path(), status, files), &request()).unwrap();
+        assert_eq!(made.wheel, None);
+        made.failed.unwrap()
+    };
+    for (told, expected) in [
+        (
+            r#"{"status": 1, "wheel": null}"#,
+            "exit status 1: Error: no pg_config",
+        ),
+        (r#"{"status": -9, "wheel": null}"#, "ended by signal 9"),
+        (r#"{"status": null, "wheel": null}"#, "timed out"),
+        (
+            r#"{"status": 0, "wheel": null}"#,
+            "its build gave not exactly one wheel",
+        ),
+        // Too large to be brought back.
+        (
+            r#"{"status": 0, "wheel": "a-1-py3-none-any.whl"}"#,
+            "its wheel has more than 48 MiB",
+        ),
+        // It says that it failed, whatever else it says.
+        (
+            r#"{"status": 2, "wheel": "a-1-py3-none-any.whl"}"#,
+            "exit status 2: Error: no pg_config",
+        ),
+    ] {
+        assert_eq!(
+            why(completed.clone(), &[(RESULT, told)]),
+            expected,
+            "{told}"
+        );
+    }
+    let forged = why(completed, &[(RESULT, "[]")]);
+    assert!(
+        forged.starts_with("its result is not what its program writes"),
+        "{forged}"
+    );
+    let reason = "it fell silent".to_owned();
+    let died = StageStatus::VmDied { reason };
+    assert_eq!(why(died.clone(), &[]), "the VM died: it fell silent");
+    // What it told until then is not believed.
+    let told = r#"{"status": 0, "wheel": "a-1-py3-none-any.whl"}"#;
+    let files = [(RESULT, told), (WHEEL, "content")];
+    assert_eq!(why(died, &files), "the VM died: it fell silent");
+}
+
+#[test]
+fn a_stage_has_the_first_name_that_no_other_has() {
+    let ran = |name: &str| StageFacts::new(name, StageStatus::Completed);
+    assert_eq!(next_name(&[]), "build-2");
+    let on_record = ["build", "build-2", "metadata-3", "build-4"].map(ran);
+    assert_eq!(next_name(&on_record), "build-3");
+}
+
+#[test]
+fn neither_their_number_nor_their_time_is_without_end() {
+    let mut building = Building::default();
+    for number in 0..MOST_BUILDS {
+        assert_eq!(building.refusal(), None);
+        building
+            .known
+            .insert(number.to_string(), Err("no".to_owned()));
+    }
+    let reason = "it has no wheel, and 24 others were to be built before it";
+    assert_eq!(building.refusal().as_deref(), Some(reason));
+    let building = Building {
+        spent: LONGEST,
+        ..Building::default()
+    };
+    let reason = "it has no wheel, and building others took more than 45 minutes";
+    assert_eq!(building.refusal().as_deref(), Some(reason));
+}
+
+/// What the program tells, and the wheel that it brings, where pip is this Python script.
+fn program(pip: &str, seconds: &str) -> (Told, Option<String>) {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    std::fs::create_dir(at("pip")).unwrap();
+    std::fs::write(at("pip/__init__.py"), "").unwrap();
+    std::fs::write(at("pip/__main__.py"), pip).unwrap();
+    std::fs::write(at("program.py"), order::guest_program(SOURCE)).unwrap();
+    let status = Command::new("python3")
+        .arg(at("program.py"))
+        .args(["a-1.tar.gz", "wheels", seconds])
+        .args([at("built.whl"), at("told.json")])
+        .env("PYTHONPATH", directory.path())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("TMPDIR", directory.path())
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}: {pip}");
+    let told = std::fs::read(at("told.json")).unwrap();
+    let wheel = std::fs::read_to_string(at("built.whl")).ok();
+    (serde_json::from_slice(&told).unwrap(), wheel)
+}
+
+#[test]
+fn the_program_brings_the_one_wheel_that_pip_makes() {
+    let make = "import os, sys\nwords = sys.argv[1:]\n\
+        assert words[0] == 'wheel' and words[-1] == 'a-1.tar.gz' and '--no-index' in words\n\
+        assert words[words.index('--find-links') + 1] == 'wheels'\n\
+        def make(name):\n    out = words[words.index('--wheel-dir') + 1]\n    \
+        open(os.path.join(out, name), 'w').write(name)\n";
+    let (told, wheel) = program(&format!("{make}make('a.whl')\nmake('log.txt')\n"), "60");
+    assert_eq!(
+        (told.status, told.wheel.as_deref()),
+        (Some(0), Some("a.whl"))
+    );
+    assert_eq!(wheel.as_deref(), Some("a.whl"));
+    for (then, seconds, status) in [
+        ("make('a.whl')\nmake('b.whl')\n", "60", Some(0)),
+        ("make('a.whl')\nsys.exit(3)\n", "60", Some(3)),
+        ("os.kill(os.getpid(), 9)\n", "60", Some(-9)),
+        ("make('a.whl')\nimport time\ntime.sleep(600)\n", "1", None),
+    ] {
+        let (told, wheel) = program(&format!("{make}{then}"), seconds);
+        assert_eq!(
+            (told.status, told.wheel, wheel),
+            (status, None, None),
+            "{then}"
+        );
+    }
+}

@@ -1,0 +1,3 @@
+"""How loud."""
+
+USAGE = "Usage: loud [--very]"
