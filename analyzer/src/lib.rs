@@ -24,6 +24,7 @@
 pub mod facts;
 mod moments;
 pub mod origin;
+mod regular_file;
 pub mod report;
 pub mod rules;
 pub mod schema;
@@ -35,6 +36,7 @@ pub mod verdict;
 
 pub use facts::{Loss, RunFacts, StageFacts, StageStatus, Target};
 pub use origin::{Origin, Origins};
+pub use regular_file::open_regular;
 pub use report::{Report, Style};
 pub use rules::{RuleErrors, RuleSet, StageRecord, Vars};
 pub use text::{amount, escape, escape_within};

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use pyti_analyzer::report::{self, Made, RunInfo};
-use pyti_analyzer::{Report, RunFacts, Target, escape_within};
+use pyti_analyzer::{Report, RunFacts, Target, escape_within, open_regular};
 use pyti_graph::Outcome;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -358,7 +358,7 @@ impl RunDir {
         let path = self.path.join(name);
         let read = || -> Result<T> {
             let mut text = String::new();
-            File::open(&path)?
+            open_regular(&path)?
                 .take(MAX_JSON)
                 .read_to_string(&mut text)?;
             Ok(serde_json::from_str(&text)?)

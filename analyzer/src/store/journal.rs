@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use pyti_trace::event::Event;
 
 use super::{Budget, Loaded, StoreError, io_error};
+use crate::open_regular;
 
 /// A longer line is no event: the wire's frames are shorter.
 const MAX_LINE: u64 = 8 << 20;
@@ -64,7 +65,7 @@ impl Journal {
 /// Reads a journal; what a writer that died left half written is told, not guessed.
 pub(super) fn read(path: &Path, budget: &mut Budget) -> Result<Loaded, StoreError> {
     let failed = io_error("read", path);
-    let mut input = BufReader::new(File::open(path).map_err(&failed)?);
+    let mut input = BufReader::new(open_regular(path).map_err(&failed)?);
     let mut events = Vec::new();
     let mut line = Vec::new();
     let mut torn = 0_u64;

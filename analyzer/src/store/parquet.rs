@@ -10,6 +10,7 @@ use polars::prelude::{
 use pyti_trace::event::{Event, SCHEMA_VERSION};
 
 use super::{Budget, Loaded, StoreError, columns, io_error};
+use crate::open_regular;
 
 /// Key of the schema version in the file's own metadata.
 const VERSION_KEY: &str = "pyti.event_schema";
@@ -84,7 +85,7 @@ pub(super) fn read(path: &Path, budget: &mut Budget) -> Result<Loaded, StoreErro
         path: path.to_owned(),
         message,
     };
-    let file = File::open(path).map_err(io_error("open", path))?;
+    let file = open_regular(path).map_err(io_error("open", path))?;
     let mut reader = ParquetReader::new(file);
     let metadata = reader.get_metadata().map_err(&failed)?.clone();
     let version = metadata
@@ -104,7 +105,7 @@ pub(super) fn read(path: &Path, budget: &mut Budget) -> Result<Loaded, StoreErro
     let mut events = Vec::new();
     // Group by group, so that never much more is in memory than the budget allows.
     for group in &metadata.row_groups {
-        let file = File::open(path).map_err(io_error("open", path))?;
+        let file = open_regular(path).map_err(io_error("open", path))?;
         let frame = ParquetReader::new(file)
             .with_slice(Some((events.len(), group.num_rows())))
             .finish()

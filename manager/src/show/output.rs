@@ -1,11 +1,10 @@
 //! What a stage printed, for a reader's terminal.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use pyti_analyzer::{StageFacts, StageStatus};
+use pyti_analyzer::{StageFacts, StageStatus, open_regular};
 use pyti_trace::text::{escape, escape_json};
 use serde::Serialize;
 
@@ -48,7 +47,7 @@ pub(super) fn show(
     }
     for output in OUTPUTS {
         let path = directory.join(output);
-        let file = match File::open(&path) {
+        let file = match open_regular(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => {
