@@ -51,6 +51,16 @@ pub(crate) fn append(
     Ok(())
 }
 
+/// Whether a wheel can be unpacked so.
+///
+/// # Errors
+/// It cannot be read, or has what belongs nowhere.
+pub(crate) fn check(tool: &WheelhouseFile, python: &Interpreter) -> Result<()> {
+    let mut nowhere = tar::Builder::new(std::io::sink());
+    let there = BTreeSet::new();
+    append(std::slice::from_ref(tool), python, &there, &mut nowhere)
+}
+
 /// The program that an installer makes of a command
 /// (<https://packaging.python.org/en/latest/specifications/entry-points/#use-for-scripts>); `None`
 /// where the name or the object reference is none.
@@ -79,10 +89,7 @@ fn append_wheel(
     site: &str,
     tar: &mut tar::Builder<impl Write>,
 ) -> Result<BTreeMap<String, String>> {
-    ensure!(
-        tool.filename.ends_with(".whl"),
-        "it is no wheel, and tools are not built"
-    );
+    ensure!(tool.filename.ends_with(".whl"), "it is no wheel");
     // What a stage's tools are may be the package's to say: its tests may require anything.
     archive::read(&tool.path, DistKind::Wheel, &Limits::default(), |_| false)?;
     let mut archive = ZipArchive::new(File::open(&tool.path)?)?;
@@ -150,31 +157,46 @@ fn place(name: &str, site: &str) -> Result<(String, u32)> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
-    use pyti_index::WheelhouseFile;
     use zip::CompressionMethod;
     use zip::write::{SimpleFileOptions, ZipWriter};
 
-    use super::{append_wheel, place, script};
+    use super::*;
 
-    /// What is made of a wheel that has a module of so many zeroes.
-    fn unpacked(bytes: usize) -> anyhow::Result<usize> {
-        let file = tempfile::NamedTempFile::new()?;
-        let mut wheel = ZipWriter::new(file.reopen()?);
+    /// A wheel that has a file of so many zeroes, and where it is.
+    fn wheel(member: &str, bytes: usize) -> (tempfile::NamedTempFile, WheelhouseFile) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut wheel = ZipWriter::new(file.reopen().unwrap());
         let deflated = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
-        wheel.start_file("a.py", deflated)?;
-        wheel.write_all(&vec![0; bytes])?;
-        wheel.finish()?;
+        wheel.start_file(member, deflated).unwrap();
+        wheel.write_all(&vec![0; bytes]).unwrap();
+        wheel.finish().unwrap();
         let tool = WheelhouseFile {
             filename: "a-1-py3-none-any.whl".into(),
             path: file.path().to_owned(),
             sha256: String::new(),
             bytes: 0,
         };
+        (file, tool)
+    }
+
+    /// What is made of a wheel that has a module of so many zeroes.
+    fn unpacked(bytes: usize) -> anyhow::Result<usize> {
+        let (_file, tool) = wheel("a.py", bytes);
         let mut tar = tar::Builder::new(vec![]);
         append_wheel(&tool, "site", &mut tar)?;
         Ok(tar.into_inner()?.len())
+    }
+
+    #[test]
+    fn a_wheel_that_cannot_be_unpacked_is_found_out_before_it_is_a_tool() {
+        let python = Interpreter::new("/usr/bin/python3", "3.13", "2.41").unwrap();
+        let checked = |member: &str| {
+            let (_file, tool) = wheel(member, 10);
+            check(&tool, &python).map_err(|error| format!("{error:#}"))
+        };
+        assert_eq!(checked("a-1.data/scripts/x"), Ok(()));
+        let refused = "failed to unpack a-1-py3-none-any.whl: a-1.data/strange/x belongs nowhere";
+        assert_eq!(checked("a-1.data/strange/x"), Err(refused.to_owned()));
     }
 
     #[test]

@@ -2,10 +2,11 @@
 //!
 //! A thread has one slot, so hooks that resolve and hooks that know the result meet there without
 //! copying, whatever CPU they run on. While a record is held there for its second hook, what happens
-//! within the same call is recorded in a slot of its own, which is given back at once.
+//! within the same call is recorded in a slot of its own, which is given back at once. Executions and
+//! mounts, on whose way files are opened and closed, are held in slots of their own.
 //!
 //! An event without a slot is counted as lost once: by the hook that would have emitted it, or by the
-//! first one where the second cannot know ([`Recorder::hold_or_lose`]).
+//! first one where the second cannot know ([`Recorder::hold_or_lose`], [`Recorder::begin_mount`]).
 
 mod copies;
 mod credentials;

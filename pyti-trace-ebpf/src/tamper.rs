@@ -11,6 +11,7 @@ use crate::kernel::{Ptr, load, offset};
 use crate::path::{walk, walk_path};
 use crate::recorder::{OF_MOUNT, Recorder};
 use crate::user::second_argument;
+use crate::view::forget_mounts;
 
 /// What a record that waits for its result is about, lest the end of another call gives it one.
 const MOUNT: u64 = 1;
@@ -163,10 +164,14 @@ pub fn tamper_umount(ctx: LsmContext) -> i32 {
     0
 }
 
-/// Knows the result.
+/// Knows the result. Whoever took it away, watched or not.
 #[fexit(function = "path_umount")]
 pub fn tamper_umount_end(ctx: FExitContext) -> i32 {
-    ended(UMOUNT, i64::from(ctx.arg::<i32>(2)))
+    let result: i32 = ctx.arg(2);
+    if result == 0 {
+        forget_mounts();
+    }
+    ended(UMOUNT, i64::from(result))
 }
 
 /// A process enters other namespaces; flags are which (`CLONE_NEW*`), 0 those that a descriptor is of.

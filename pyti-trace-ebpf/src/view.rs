@@ -1,6 +1,7 @@
 //! Whether a path is a name in the tree that the stage began with. In a user namespace of its own any
 //! process may mount a directory elsewhere or take one for its root: what it then opens there has a
-//! path that says nothing of where it really is.
+//! path that says nothing of where it really is. And which files the kernel opens for itself, by the mount
+//! that they lie on.
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
@@ -14,8 +15,8 @@ struct View {
     namespace: usize,
     mount: usize,
     dentry: usize,
-    /// Mounts that were found in the namespace, the first ones. None is let go while the stage runs: that
-    /// takes rights over the namespace, which nobody in the VM's stage has; on a host root has them.
+    /// Mounts that were found in the namespace, the first ones since one was last taken away: another one
+    /// may come to lie at its address.
     mounts: [usize; KNOWN_MOUNTS],
 }
 
@@ -73,6 +74,15 @@ pub fn is_on_foreign(mount: Ptr) -> bool {
     // SAFETY: a value of the map, written once.
     let is_known = unsafe { (*view).namespace != 0 };
     is_known && is_foreign_mount(view, mount as usize)
+}
+
+/// Forgets the mounts that were found: one was taken away.
+#[inline(always)]
+pub fn forget_mounts() {
+    if let Some(view) = VIEW.get_ptr_mut(0) {
+        // SAFETY: a value of the map.
+        unsafe { (*view).mounts = [0; KNOWN_MOUNTS] };
+    }
 }
 
 /// Whether a mount was found in the namespace before.

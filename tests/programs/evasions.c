@@ -192,6 +192,19 @@ static void names(void) {
     }
 }
 
+/* Names of every length that the probes look through by words, and some longer ones. */
+static void lengths(void) {
+    static char asked[4096];
+    for (int length = 1; length < 4096; length += length < 280 ? 1 : 763) {
+        for (int at = 0; at < length; at++) asked[at] = at % 128 == 127 ? '/' : 'a' + at % 26;
+        asked[length] = 0;
+        begin("length");
+        long result = got(open(asked, O_RDONLY));
+        begin("evasions");
+        say("length", result, length, "%s", asked);
+    }
+}
+
 /* ---- roads ------------------------------------------------------------------------------------ */
 
 static void roads(void) {
@@ -248,6 +261,10 @@ static void mounts(void) {
     mkdir(PLACE "/home", 0755);
     (void)!mount("/home/dev", PLACE "/home", NULL, MS_BIND, NULL);
     look_at("road-home", AT_FDCWD, PLACE "/home/.bashrc", "/home/dev/.bashrc");
+    mkdir(PLACE "/stacked", 0755);
+    begin("mount-stacked");
+    say("mount-stacked", got(mount("overlay", PLACE "/stacked", "overlay", 0, "lowerdir=" PLACE "/real:" PLACE "/home,userxattr")), 0, PLACE "/real");
+    look_at("road-stacked", AT_FDCWD, PLACE "/stacked/target", truth);
     child = child_of();
     if (!child) {
         begin("pivot");
@@ -456,6 +473,7 @@ int main(void) {
     mkdir(PLACE, 0755);
     races();
     names();
+    lengths();
     roads();
     mounts();
     processes();

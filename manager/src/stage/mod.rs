@@ -47,6 +47,7 @@ use crate::order::{Order, RESULT, guest_program};
 pub use distribution::Distribution;
 pub use installed::Installed;
 use test_plan::Files;
+pub(crate) use test_plan::is_file_of;
 pub use test_plan::{PythonVersion, TestPlan};
 
 /// Bytes of a result that are read back.

@@ -3,7 +3,7 @@
 use pyti_graph::{Blame, BoxFuture, Failure};
 use pyti_index::Closure;
 
-use crate::stage::Required;
+use crate::stage::{Required, is_file_of};
 
 /// How many parts of the wanted set are tried to find what cannot be had.
 const TRIES: u32 = 24;
@@ -16,7 +16,7 @@ pub(super) type Resolving<'a> = BoxFuture<'a, Result<Closure, Failure>>;
 pub(super) enum Sources {
     /// For none.
     Never,
-    /// For those that are wanted and what they require, where what is needed has wheels.
+    /// For all of a set with what is wanted, where what is needed has wheels by itself.
     Wanted,
     /// For all.
     All,
@@ -153,6 +153,11 @@ fn take_apart(
             parts.extend([rest, part]);
         }
     }
+}
+
+/// Whether a file is of one of the distributions that are needed themselves.
+pub(super) fn needs_file(needed: &[String], file: &str) -> bool {
+    needed.iter().any(|text| is_file_of(file, text))
 }
 
 /// Why a set cannot be had; a failure that is not its own stays one.

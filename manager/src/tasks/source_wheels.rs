@@ -3,17 +3,16 @@
 //! it runs on the host. That a build fails is what this finds out, and no failure of its stage: the tests run
 //! without it.
 
-use std::collections::BTreeMap;
+mod asking;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pyti_analyzer::{StageFacts, StageStatus};
 use pyti_graph::{Datum, Kind, Outputs};
-use pyti_index::hook::BoxFuture;
-use pyti_index::{
-    BuiltWheel, ErrorKind, HookError, HookRequest, MetadataHook, Options, WheelhouseFile,
-};
+use pyti_index::{BuiltWheel, DistFilename, ErrorKind, HookRequest, Options, WheelhouseFile};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
@@ -24,6 +23,8 @@ use crate::metadata_hook::key;
 use crate::order::{self, Order, RESULT};
 use crate::stage::Ran;
 use crate::stages::Stages;
+use crate::tool;
+pub(super) use asking::AskByBuilding;
 
 /// The stage that builds the target's own; these are `build-2` and so on, and are judged by its rules.
 const STAGE: &str = "build";
@@ -45,10 +46,14 @@ const SOURCE_DATE_EPOCH: u64 = 315_532_800;
 
 /// Sources that are built in one audit.
 const MOST_BUILDS: usize = 24;
+/// Releases of one package that are built: one that never fits leaves the others theirs.
+const MOST_RELEASES: usize = 3;
 /// How long all of them may take before no more is begun.
 const LONGEST: Duration = Duration::from_secs(45 * 60);
-/// Seconds that one of them may take.
+/// Seconds that one of them may take, whatever the limits of its stage are.
 const LONGEST_BUILD: u64 = 600;
+/// Seconds that one of them has at least.
+const SHORTEST_BUILD: u64 = 10;
 /// Seconds that a stage keeps of its wall time to tell how the build ended.
 const ASIDE: u64 = 30;
 
@@ -70,22 +75,52 @@ pub(super) struct SourceWheels {
 struct Building {
     /// What came of those that were tried, by the digests of the sources.
     known: BTreeMap<String, Built>,
+    /// How many of them are of which package.
+    releases: BTreeMap<String, usize>,
     /// How long that took.
     spent: Duration,
+    /// Names of the stages that were begun, whether they are on record or were dropped before.
+    names: BTreeSet<String>,
 }
 
 impl Building {
-    /// Why no more is built, where that is so.
-    fn refusal(&self) -> Option<String> {
+    /// Why no more is built of this package, where that is so.
+    fn refusal(&self, package: &str) -> Option<String> {
         if self.known.len() >= MOST_BUILDS {
             return Some(format!(
                 "it has no wheel, and {MOST_BUILDS} others were to be built before it"
+            ));
+        }
+        let releases = self.releases.get(package);
+        if releases.is_some_and(|count| *count >= MOST_RELEASES) {
+            return Some(format!(
+                "it has no wheel, and {MOST_RELEASES} of its releases were built before it"
             ));
         }
         let minutes = LONGEST.as_secs() / 60;
         let late =
             || format!("it has no wheel, and building others took more than {minutes} minutes");
         (self.spent >= LONGEST).then(late)
+    }
+
+    /// What came of the source with this digest, of this package.
+    fn add(&mut self, package: String, sha256: String, built: Built) {
+        *self.releases.entry(package).or_default() += 1;
+        self.known.insert(sha256, built);
+    }
+
+    /// The name of the next stage. What was dropped before it ended leaves a directory that nothing else is to
+    /// write to.
+    fn name(&mut self, on_record: &[StageFacts]) -> String {
+        let mut number = 2;
+        loop {
+            let name = format!("{STAGE}-{number}");
+            let is_there = on_record.iter().any(|facts| facts.name == name);
+            if !is_there && self.names.insert(name.clone()) {
+                return name;
+            }
+            number += 1;
+        }
     }
 }
 
@@ -98,6 +133,8 @@ struct Made {
     wheel: Option<(String, Blob)>,
     /// Why there is none.
     failed: Option<String>,
+    /// Its time limit ended it: what it would have done then was not watched.
+    cut_short: bool,
 }
 
 /// What the program in the guest tells; hostile.
@@ -107,20 +144,6 @@ struct Told {
     status: Option<i32>,
     /// File name of the wheel.
     wheel: Option<String>,
-}
-
-impl MetadataHook for SourceWheels {
-    /// What the wheel says: who is asked for its metadata is to be installed as well.
-    fn metadata(&self, request: HookRequest) -> BoxFuture<'_, Result<String, HookError>> {
-        Box::pin(async move {
-            let failed = |reason, kind| HookError { reason, kind };
-            match self.wheel(&request).await {
-                Ok(Ok(wheel)) => Ok(wheel.metadata),
-                Ok(Err(reason)) => Err(failed(reason, ErrorKind::Package)),
-                Err(error) => Err(failed(format!("{error:#}"), ErrorKind::Infrastructure)),
-            }
-        })
-    }
 }
 
 impl SourceWheels {
@@ -144,13 +167,18 @@ impl SourceWheels {
         if let Some(known) = building.known.get(&request.sha256) {
             return Ok(known.clone());
         }
-        if let Some(reason) = building.refusal() {
+        let package = package(&request.filename);
+        if let Some(reason) = building.refusal(&package) {
             return Ok(Err(reason));
         }
-        let name = next_name(&self.stages.record().facts.stages);
+        let name = building.name(&self.stages.record().facts.stages);
         let began = Instant::now();
         let made = self.made(&name, request).await;
         building.spent += began.elapsed();
+        if made.is_err() && !self.is_on_record(&name) {
+            // One that never ran is tried again under its name.
+            building.names.remove(&name);
+        }
         let built = match made? {
             Made {
                 wheel: Some((filename, blob)),
@@ -166,8 +194,13 @@ impl SourceWheels {
             let note = format!("{sdist} has no wheel: one was built in the VM (stage {name})");
             self.stages.note(note);
         }
-        building.known.insert(request.sha256.clone(), built.clone());
+        building.add(package, request.sha256.clone(), built.clone());
         Ok(built)
+    }
+
+    fn is_on_record(&self, name: &str) -> bool {
+        let record = self.stages.record();
+        record.facts.stages.iter().any(|facts| facts.name == name)
     }
 
     /// What is or was made of the source, as the stage of this name.
@@ -190,6 +223,11 @@ impl SourceWheels {
             return Ok(made);
         }
         let made = made(self.stages.run(self.order(name, request)?).await?, request)?;
+        if made.cut_short {
+            // Such a stage is not whole, and the memo does not keep it.
+            let problem = "its build was cut short by its time limit";
+            self.stages.add_problems(name, vec![problem.to_owned()]);
+        }
         self.stages.keep_datum(name, &made)?;
         let outputs = Outputs::from([(MADE.into(), Datum::of(&made)?)]);
         self.memo.keep(name, &key, &outputs);
@@ -200,7 +238,7 @@ impl SourceWheels {
     fn order(&self, name: &str, request: &HookRequest) -> anyhow::Result<Order> {
         let limits = self.stages.limits();
         let seconds = limits.wall_seconds.saturating_sub(ASIDE);
-        let seconds = seconds.clamp(1, LONGEST_BUILD).to_string();
+        let seconds = seconds.clamp(SHORTEST_BUILD, LONGEST_BUILD).to_string();
         let sdist = format!("{}/{}", order::WHEELHOUSE, request.filename);
         let words = [
             self.stages.interpreter().path.as_str(),
@@ -248,7 +286,15 @@ impl SourceWheels {
         stored.take(WHEEL_BYTES).read_to_end(&mut content)?;
         let sdist = &request.filename;
         match pyti_index::keep_wheel(sdist, filename, content, &self.options).await {
-            Ok(wheel) => Ok(Ok(wheel)),
+            Ok(wheel) => {
+                let (file, python) = (wheel.file.clone(), self.stages.interpreter().clone());
+                let unpack = move || tool::check(&file, &python);
+                // What cannot be unpacked would fail the stage that it is for.
+                let unpacked = tokio::task::spawn_blocking(unpack).await?;
+                Ok(unpacked
+                    .map(|()| wheel)
+                    .map_err(|error| format!("{error:#}")))
+            }
             Err(error) if matches!(error.kind(), ErrorKind::Package | ErrorKind::Input) => {
                 Ok(Err(error.to_string()))
             }
@@ -257,23 +303,21 @@ impl SourceWheels {
     }
 }
 
-/// The name of the next stage. One is built after the other, so that what is on record tells; one that never
-/// ran is tried again under its name.
-fn next_name(on_record: &[StageFacts]) -> String {
-    let mut number = 2;
-    loop {
-        let name = format!("{STAGE}-{number}");
-        if !on_record.iter().any(|facts| facts.name == name) {
-            return name;
-        }
-        number += 1;
+/// The package that a source is of, as far as its file name tells: an old one's may leave open where that
+/// of its package ends.
+fn package(filename: &str) -> String {
+    match DistFilename::parse(filename, None) {
+        Ok(filename) => filename.name().to_string(),
+        Err(_) => filename.to_owned(),
     }
 }
 
 /// What was made of a source, by what its clone left.
 fn made(mut ran: Ran, request: &HookRequest) -> anyhow::Result<Made> {
     let sdist = request.filename.clone();
-    let (wheel, failed) = match wheel_name(&mut ran) {
+    let name = wheel_name(&mut ran);
+    let cut_short = ran.facts.status == StageStatus::TimedOut;
+    let (wheel, failed) = match name {
         Ok(name) => match ran.files.get(WHEEL) {
             Some(content) => (Some((name, ran.store.put(content.as_slice())?)), None),
             None => {
@@ -287,6 +331,7 @@ fn made(mut ran: Ran, request: &HookRequest) -> anyhow::Result<Made> {
         sdist,
         wheel,
         failed,
+        cut_short,
     })
 }
 

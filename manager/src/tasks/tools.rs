@@ -1,5 +1,6 @@
-//! The tools of a stage: resolved and fetched, as many of those that it only wants as can be had. All of
-//! them must have wheels, but for what the package's own tests require: of what has none there, one is built.
+//! The tools of a stage: resolved and fetched, as many of those that it only wants as can be had. What `test`
+//! and `coverage` need or want and has no wheel is built in a clone first; the tools of checkers must have
+//! wheels.
 //! Those that are installed beside the package are of versions that get along with it and with what it
 //! requires, where there are such.
 
@@ -13,8 +14,8 @@ use pyti_index::{
 use serde::{Deserialize, Serialize};
 
 use super::failure::until_no_stage_runs;
-use super::gather::{Gathered, Resolving, Sources, gather, gather_beside};
-use super::source_wheels::SourceWheels;
+use super::gather::{Gathered, Resolving, Sources, gather, gather_beside, needs_file};
+use super::source_wheels::{AskByBuilding, SourceWheels};
 use super::{Audit, METADATA, WHEELHOUSE, provide, read, teller};
 use crate::metadata_hook::NoHook;
 use crate::stage::Requirements;
@@ -51,7 +52,7 @@ impl Action for FetchTools {
         Box::pin(async move {
             let required = (self.requirements)(&inputs)?;
             let (audit, control) = (&self.audit, &control);
-            let needed = required.needed.join(", ");
+            let needed = required.needed.clone();
             let beside = self.installed_with(&inputs)?;
             let beside = beside.as_ref();
             let resolve = |alone: bool, sources: bool, set: Vec<String>| -> Resolving<'_> {
@@ -75,7 +76,7 @@ impl Action for FetchTools {
                     blame: Blame::Package,
                     ..
                 }) if self.optional => {
-                    let python = stages.interpreter();
+                    let (needed, python) = (needed.join(", "), stages.interpreter());
                     let reason = format!("no release of {needed} has wheels for Python {python}");
                     let none = FetchedTools {
                         unavailable: Some(reason),
@@ -96,6 +97,13 @@ impl Action for FetchTools {
             for file in &closure.files {
                 match self.wheel(file, &closure.build_files, control).await? {
                     Ok(wheel) => files.push(wheel),
+                    // As where it cannot be resolved: the stage cannot do without it.
+                    Err(reason) if needs_file(&needed, &file.filename) => {
+                        let (file, reason) =
+                            (&file.filename, escape_within(&reason, LONGEST_REASON));
+                        let reason = format!("{file} cannot be had: {reason}");
+                        return Err(Failure::package(reason));
+                    }
                     Err(reason) => missing.push((file.filename.clone(), reason)),
                 }
             }
@@ -147,11 +155,20 @@ impl FetchTools {
             wheels_only: !sources,
             ..options.clone()
         };
-        let hook: Arc<dyn MetadataHook> = match &self.builder {
-            Some(builder) => builder.clone(),
+        let asking = self.builder.clone();
+        let asking = asking.map(|builder| Arc::new(AskByBuilding::new(builder)));
+        let hook: Arc<dyn MetadataHook> = match &asking {
+            Some(asking) => asking.clone(),
             None => Arc::new(NoHook),
         };
-        let resolving = pyti_index::closure(set, beside, &options, hook, teller(control));
+        let resolving = async {
+            let closure = pyti_index::closure(set, beside, &options, hook, teller(control)).await;
+            // The resolver may have ended while a build runs that it asked for.
+            if let Some(asking) = &asking {
+                asking.settled().await;
+            }
+            closure
+        };
         until_no_stage_runs(control, stages, resolving).await
     }
 

@@ -15,7 +15,7 @@ use crate::kernel::Ptr;
 
 /// Words of a short name.
 const SHORT: usize = 2;
-/// Bytes of a longer one that are copied at once. What lies behind its end is copied too, and not kept.
+/// Bytes of a longer one that are copied at once. What lies behind its end is copied too, and goes to nobody.
 const CHUNK: usize = 64;
 /// So many are looked through for the end; the helper takes what is longer still.
 const CHUNKS: usize = 4;
@@ -36,10 +36,13 @@ impl Recorder {
         };
         if error == 0 {
             for (before, word) in head.iter().enumerate() {
-                if let Some(bytes) = end_in(*word) {
+                if let Some((bytes, kept)) = end_in(*word) {
                     self.text(tag, unreadable, |at| {
                         // SAFETY: the verifier checks the room.
-                        unsafe { write_volatile(at.cast(), head) };
+                        unsafe {
+                            write_volatile(at.cast(), head);
+                            write_volatile(at.cast::<u64>().add(before), kept);
+                        }
                         (before * WORD + bytes) as i64
                     });
                     return;
@@ -50,12 +53,14 @@ impl Recorder {
     }
 }
 
-/// Bytes of a word up to the first NUL, with it.
+/// Bytes of a word up to the first NUL, with it; and the word with nothing behind that.
 #[inline(always)]
-fn end_in(word: u64) -> Option<usize> {
+fn end_in(word: u64) -> Option<(usize, u64)> {
     // Of the bytes that are 0 the lowest one is the lowest whose highest bit stays.
     let zeros = word.wrapping_sub(LOW) & !word & HIGH;
-    (zeros != 0).then(|| zeros.trailing_zeros() as usize / 8 + 1)
+    let lowest = zeros & zeros.wrapping_neg();
+    let kept = word & lowest.wrapping_sub(1);
+    (zeros != 0).then(|| (zeros.trailing_zeros() as usize / 8 + 1, kept))
 }
 
 /// Appends a string of kernel memory to the record at this place.
@@ -81,7 +86,9 @@ fn copy_name(to: *mut c_void, name: Ptr) -> i64 {
         for word in 0..CHUNK / WORD {
             // SAFETY: lies in what was just copied.
             let value = unsafe { read_volatile(at.cast::<u64>().add(word)) };
-            if let Some(bytes) = end_in(value) {
+            if let Some((bytes, kept)) = end_in(value) {
+                // SAFETY: as above.
+                unsafe { write_volatile(at.cast::<u64>().add(word), kept) };
                 return (chunk * CHUNK + word * WORD + bytes) as i64;
             }
         }

@@ -14,7 +14,7 @@ use crate::kernel::{current, process_key};
 use crate::repeat::repeat;
 use crate::track::ids;
 
-/// Slots: one per thread that made an event, freed with the thread; and one more while it needs it.
+/// Slots: one per thread that made an event, freed with the thread; and others while it needs them.
 const SLOT_COUNT: u32 = 1024;
 /// Places that are tried for a slot.
 const TRIES: u32 = 64;

@@ -95,9 +95,16 @@ pub(super) struct Early {
     pub broke_off: Option<String>,
 }
 
-/// What the lines say of a command that ended so, with so many results at most; `None` where no test had
-/// started.
-pub(super) fn read(text: &str, run: &Run, ended: &Ended, room: usize) -> Option<Early> {
+/// What the lines say of a command that ended so, with so many results at most.
+///
+/// # Errors
+/// No test had started: why its runner says that it broke off, if it does.
+pub(super) fn read(
+    text: &str,
+    run: &Run,
+    ended: &Ended,
+    room: usize,
+) -> Result<Early, Option<String>> {
     let mut said = Said::default();
     let mut running: Option<Told> = None;
     let (mut whole, mut why): (bool, Option<String>) = (false, None);
@@ -140,47 +147,44 @@ pub(super) fn read(text: &str, run: &Run, ended: &Ended, room: usize) -> Option<
         }
     }
     if whole && why.is_none() {
-        return Some(Early {
+        return Ok(Early {
             said,
             broke_off: None,
         });
     }
-    let how = ended.how();
     let at = match (&running, said.results.last()) {
         (Some(test), _) => format!(", in {}", named(&test.class, &test.name)),
         (None, Some(last)) if said.beyond == 0 => {
             format!(", after {}", named(&last.class, &last.name))
         }
-        (None, None) if said.beyond == 0 => return None,
+        (None, None) if said.beyond == 0 => return Err(why),
         (None, _) => String::new(),
     };
     if let Some(Told { class, name, .. }) = running {
-        let why = match ended.timed_out {
+        let message = match ended.timed_out {
             true => "its time limit came while it ran".to_owned(),
-            false => format!("what ran it ended: {how}"),
+            false => format!("what ran it ended: {}", ended.how()),
         };
         let names = (class.as_str(), name.as_str());
-        let result = TestResult::new(names, Status::Error, 0.0, Some((why.as_str(), "")));
+        let result = TestResult::new(names, Status::Error, 0.0, Some((message.as_str(), "")));
         add(result, room, &mut said);
     }
-    let place = match why {
-        Some(why) => {
-            let name = escape_within(&run.name, LONGEST);
-            let why = escape_within(&why, LONGEST);
-            format!("`{name}` broke off: {how}{at}: {why}")
-        }
-        None => broke_off(run, ended, &at),
-    };
-    Some(Early {
+    Ok(Early {
         said,
-        broke_off: Some(place),
+        broke_off: Some(broke_off(run, ended, &at, why.as_deref())),
     })
 }
 
-/// That a command ended so before its runner reported, `at` which test.
-pub(super) fn broke_off(run: &Run, ended: &Ended, at: &str) -> String {
-    let name = escape_within(&run.name, LONGEST);
-    format!("`{name}` ended before it reported: {}{at}", ended.how())
+/// That a command ended so before its runner reported, `at` which test, and why as the runner says.
+pub(super) fn broke_off(run: &Run, ended: &Ended, at: &str, why: Option<&str>) -> String {
+    let (name, how) = (escape_within(&run.name, LONGEST), ended.how());
+    match why {
+        Some(why) => {
+            let why = escape_within(why, LONGEST);
+            format!("`{name}` broke off: {how}{at}: {why}")
+        }
+        None => format!("`{name}` ended before it reported: {how}{at}"),
+    }
 }
 
 fn add(result: TestResult, room: usize, said: &mut Said) {
@@ -209,7 +213,7 @@ mod tests {
     /// What is made of these lines of pytest that ended so: each test and how it ended, how many there are
     /// besides, and where it broke off.
     fn told(text: &str, ended: &Ended, room: usize) -> Option<(Vec<String>, usize, String)> {
-        let Early { said, broke_off } = read(text, &run(Framework::Pytest), ended, room)?;
+        let Early { said, broke_off } = read(text, &run(Framework::Pytest), ended, room).ok()?;
         let results = said.results.iter();
         let results = results.map(|test| format!("{}:{}:{:?}", test.class, test.name, test.status));
         Some((
@@ -275,7 +279,11 @@ mod tests {
             at,
             "`pytest` broke off: exit status 1, after `t.a`: Exit: \\u{1b}no more"
         );
-        assert_eq!(told(STOPPED, &ended(Some(0)), MOST), None);
+        // No test had started.
+        let none = read(STOPPED, &run(Framework::Pytest), &ended(Some(0)), MOST).unwrap_err();
+        assert_eq!(none.as_deref(), Some("Exit: \u{1b}no more"));
+        let none = read("", &run(Framework::Pytest), &ended(Some(0)), MOST).unwrap_err();
+        assert_eq!(none, None);
         let long = STOPPED.replace("no", &"x".repeat(9000));
         let (.., at) = told(&[PASSED, &long].concat(), &ended(None), MOST).unwrap();
         assert!(at.len() < 500, "{at}");

@@ -94,10 +94,16 @@ pub(super) fn came(
         let is_there = each_result::is_kept(run.framework)
             && (own.contains_key(&kept_early) || too_long.contains(&kept_early));
         let early = own.get(&kept_early).filter(|_| is_there);
-        let early = early.and_then(|text| each_result::read(text, run, &ended, room));
-        let early = early.unwrap_or_else(|| Early {
+        let early = match early {
+            Some(text) => each_result::read(text, run, &ended, room),
+            None => Err(None),
+        };
+        // Why it broke off is told even where no test had started.
+        let why = early.as_ref().err().cloned().flatten();
+        let why = why.as_deref();
+        let early = early.unwrap_or_else(|_| Early {
             said: reported(&own, &directory, room),
-            broke_off: is_there.then(|| each_result::broke_off(run, &ended, "")),
+            broke_off: is_there.then(|| each_result::broke_off(run, &ended, "", why)),
         });
         let Said {
             mut results,
@@ -105,7 +111,7 @@ pub(super) fn came(
             problems,
         } = early.said;
         // Where there is no result at all, that is told.
-        let told = !ended.timed_out && !results.is_empty();
+        let told = !ended.timed_out && (!results.is_empty() || more > 0);
         let broke_off = early.broke_off.filter(|_| told);
         came.broke_off = came.broke_off.or_else(|| broke_off.clone());
         room = room.saturating_sub(results.len());
@@ -118,6 +124,7 @@ pub(super) fn came(
             framework: run.framework,
             seen: plan.seen.as_deref().filter(|_| same),
             ended: &ended,
+            why,
             problems: &problems,
             cut: cut.as_deref(),
             alone: runs(lacking) == 1,
@@ -383,6 +390,30 @@ mod tests {
         assert_eq!(came.parts[1].nothing, None);
         assert_eq!(came.problems, ["5 results are not kept: more than 100000"]);
         assert_eq!(came.failure, None);
+        // That it broke off is told all the same.
+        let [report, many, ..] = files;
+        let files = [report, many, ("junit-2/results.jsonl", LINE.to_owned())];
+        let came = of_two(&[Some(0), Some(1)], &files, true);
+        assert_eq!(came.parts[1].counts, Counts::default());
+        let at = "`unittest` ended before it reported: exit status 1";
+        assert_eq!(came.broke_off.as_deref(), Some(at));
+        assert_eq!(came.problems, ["2 results are not kept: more than 100000"]);
+    }
+
+    #[test]
+    fn why_a_command_broke_off_before_its_first_test_is_told() {
+        let line = "{\"broke_off\": \"Exit: needs root\"}\n".to_owned();
+        let early = ("junit/results.jsonl", line);
+        let came = of_two(&[Some(1), Some(5)], std::slice::from_ref(&early), true);
+        let why = "pytest reported no test, exit status 1: Exit: needs root";
+        assert_eq!(came.parts[0].nothing.as_deref(), Some(why));
+        assert_eq!(came.parts[0].broke_off, None);
+        assert_eq!(came.failure, Some(Failure::package(why)));
+        // Beside what it reported it is where it broke off.
+        let report = ("junit/pytest.xml", xml("x", ""));
+        let came = of_two(&[Some(2), Some(5)], &[report, early], true);
+        let at = "`pytest` broke off: exit status 2: Exit: needs root";
+        assert_eq!(came.broke_off.as_deref(), Some(at));
     }
 
     #[test]

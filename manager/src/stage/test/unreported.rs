@@ -28,6 +28,8 @@ pub(super) struct Unreported<'a> {
     pub seen: Option<&'a str>,
     /// How it ended.
     pub ended: &'a Ended,
+    /// Why it broke off, as its runner says.
+    pub why: Option<&'a str>,
     /// Reports of it that could not be read.
     pub problems: &'a [String],
     /// Why what the stage gave may not be whole.
@@ -43,6 +45,7 @@ pub(super) fn nothing_reported(ran: &Ran, unreported: &Unreported<'_>) -> Option
         framework: runs,
         seen,
         ended,
+        why,
         problems,
         cut,
         alone,
@@ -72,6 +75,8 @@ pub(super) fn nothing_reported(ran: &Ran, unreported: &Unreported<'_>) -> Option
             && ended.exit == Some(0)
             && SAY_NONE.contains(&runs)
             && ran.output("stderr").contains("Ran 0 tests");
+    // What broke off did not look for all.
+    let none = none && why.is_none();
     let mut reason = format!("{framework} reported no test, {}", ended.how());
     if none {
         let doctest = runs == Framework::Doctest;
@@ -87,7 +92,8 @@ pub(super) fn nothing_reported(ran: &Ran, unreported: &Unreported<'_>) -> Option
         });
     }
     let printed = || alone.then(|| ran.last_line()).flatten();
-    if let Some(said) = problems.first().cloned().or_else(printed) {
+    let said = why.or(problems.first().map(String::as_str));
+    if let Some(said) = said.map(str::to_owned).or_else(printed) {
         reason.push_str(&format!(": {}", escape_within(&said, LONGEST)));
     }
     // A report that cannot be read, or a crash, is not for want of a service.
@@ -127,6 +133,7 @@ mod tests {
             framework,
             seen: None,
             ended,
+            why: None,
             problems: &[],
             cut: None,
             alone: true,
@@ -171,6 +178,17 @@ mod tests {
         let cut = failure(Framework::Nose2, &ended(Some(0)), &[], Some("timed out"));
         let inconclusive = "its tests were cut short before they reported";
         assert_eq!(cut, Some(Failure::inconclusive(inconclusive)));
+        let (ended_so, why) = (ended(Some(NO_TESTS)), Some("Exit: needs root"));
+        let unreported = Unreported {
+            why,
+            ..left_nothing(Framework::Pytest, &ended_so)
+        };
+        assert_eq!(
+            nothing_reported(&ran, &unreported),
+            Some(Failure::package(
+                "pytest reported no test, exit status 5: Exit: needs root"
+            ))
+        );
         let command = |ended: &Ended| failure(Framework::Command, ended, &[], None);
         assert_eq!(command(&ended(Some(NO_TESTS))), None);
         let unknown = Ended {

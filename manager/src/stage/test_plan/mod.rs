@@ -40,6 +40,7 @@ pub use framework::Framework;
 use framework::choose;
 use invocation::arguments;
 pub(super) use invocation::{RUN_DJANGO, reports};
+pub(crate) use requirements::is_file_of;
 use requirements::{Wanted, own, wanted};
 use seen::seen;
 use variables::Variables;

@@ -81,7 +81,7 @@ impl Run {
 }
 
 /// Whether a file is of the distribution that a requirement names.
-fn is_file_of(file: &str, requirement: &str) -> bool {
+pub(crate) fn is_file_of(file: &str, requirement: &str) -> bool {
     let named: Result<PackageName, _> = name(requirement).parse();
     let file = DistFilename::parse(file, None);
     file.is_ok_and(|file| named.is_ok_and(|named| *file.name() == named))

@@ -175,3 +175,18 @@ async fn it_does_not_go_on_for_ever() {
     let (kept, missing, asked) = gathered("n", &wanted.join(" "), &bad).await;
     assert_eq!((kept, missing.len(), asked), (texts("n"), 500, TRIES + 2));
 }
+
+#[test]
+fn a_file_is_needed_where_its_distribution_is() {
+    let needed = texts("pytest<8 unittest-xml-reporting");
+    for (file, expected) in [
+        ("pytest-7.4.tar.gz", true),
+        ("unittest_xml_reporting-3.2.zip", true),
+        // Those are of others.
+        ("pytest-cov-4.0.tar.gz", false),
+        ("py-1.11.tar.gz", false),
+        ("pytest", false),
+    ] {
+        assert_eq!(needs_file(&needed, file), expected, "{file}");
+    }
+}

@@ -44,7 +44,7 @@ fn a_wheel_is_kept_under_its_name() {
         (&*made.sdist, &*name),
         ("a-1.tar.gz", "a-1-py3-none-any.whl")
     );
-    assert_eq!(made.failed, None);
+    assert_eq!((made.failed, made.cut_short), (None, false));
     let content = std::io::read_to_string(store.open(&blob).unwrap());
     assert_eq!(content.unwrap(), "content");
 }
@@ -106,30 +106,66 @@ fn that_there_is_no_wheel_is_told_with_the_reason() {
 }
 
 #[test]
+fn a_build_that_its_time_limit_ended_was_not_watched_to_its_end() {
+    let home = tempfile::tempdir().unwrap();
+    let cut_short = |status: StageStatus, told: &str| {
+        let ran = ran(home.path(), status, &[(RESULT, told)]);
+        made(ran, &request()).unwrap().cut_short
+    };
+    let late = r#"{"status": null, "wheel": null}"#;
+    assert!(cut_short(StageStatus::Completed, late));
+    for told in [
+        r#"{"status": 1, "wheel": null}"#,
+        r#"{"status": -9, "wheel": null}"#,
+        r#"{"status": 0, "wheel": null}"#,
+    ] {
+        assert!(!cut_short(StageStatus::Completed, told), "{told}");
+    }
+    assert!(cut_short(StageStatus::TimedOut, ""));
+}
+
+#[test]
 fn a_stage_has_the_first_name_that_no_other_has() {
     let ran = |name: &str| StageFacts::new(name, StageStatus::Completed);
-    assert_eq!(next_name(&[]), "build-2");
-    let on_record = ["build", "build-2", "metadata-3", "build-4"].map(ran);
-    assert_eq!(next_name(&on_record), "build-3");
+    let mut building = Building::default();
+    assert_eq!(building.name(&[]), "build-2");
+    // Whatever came of the first one, its directory may be there.
+    let on_record = ["build", "metadata-3", "build-4"].map(ran);
+    assert_eq!(building.name(&on_record), "build-3");
+    assert_eq!(building.name(&on_record), "build-5");
+    building.names.remove("build-2");
+    assert_eq!(building.name(&on_record), "build-2");
 }
 
 #[test]
 fn neither_their_number_nor_their_time_is_without_end() {
     let mut building = Building::default();
+    let no = || Err("no".to_owned());
     for number in 0..MOST_BUILDS {
-        assert_eq!(building.refusal(), None);
-        building
-            .known
-            .insert(number.to_string(), Err("no".to_owned()));
+        assert_eq!(building.refusal("a"), None);
+        building.add(format!("b{number}"), number.to_string(), no());
     }
     let reason = "it has no wheel, and 24 others were to be built before it";
-    assert_eq!(building.refusal().as_deref(), Some(reason));
+    assert_eq!(building.refusal("a").as_deref(), Some(reason));
     let building = Building {
         spent: LONGEST,
         ..Building::default()
     };
     let reason = "it has no wheel, and building others took more than 45 minutes";
-    assert_eq!(building.refusal().as_deref(), Some(reason));
+    assert_eq!(building.refusal("a").as_deref(), Some(reason));
+}
+
+#[test]
+fn releases_of_one_package_do_not_use_up_the_builds_of_others() {
+    let mut building = Building::default();
+    for sdist in ["A_b-3.tar.gz", "a.b-2.1.zip", "a-b-1.tar.gz"] {
+        assert_eq!(building.refusal("a-b"), None);
+        building.add(package(sdist), sdist.to_owned(), Err("no".to_owned()));
+    }
+    let reason = "it has no wheel, and 3 of its releases were built before it";
+    let refusal = |sdist: &str| building.refusal(&package(sdist));
+    assert_eq!(refusal("a-b-0.9.tar.gz").as_deref(), Some(reason));
+    assert_eq!(refusal("a-1.tar.gz"), None);
 }
 
 /// What the program tells, and the wheel that it brings, where pip is this Python script.

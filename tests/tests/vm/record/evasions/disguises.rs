@@ -10,6 +10,7 @@ pub const GROUPS: &[fn(&mut Case<'_>)] = &[
     races,
     deep,
     odd_names,
+    lengths,
     roads,
     mounts,
     orphans,
@@ -197,11 +198,31 @@ fn roads(case: &mut Case<'_>) {
     }
 }
 
+/// Names of all lengths as they were asked for, byte for byte.
+fn lengths(case: &mut Case<'_>) {
+    let said: Vec<(i64, String)> = case
+        .said
+        .iter()
+        .filter(|said| said.step == "length")
+        .map(|said| (said.result, said.name()))
+        .collect();
+    let events = case.by("length", Kind::Open);
+    case.check(
+        said.len() == 285 && events.len() == said.len(),
+        format!("{} names, {} on record", said.len(), events.len()),
+    );
+    for ((result, name), event) in said.into_iter().zip(events) {
+        let right = event.result == result && event.asked.as_deref() == Some(&name);
+        case.check(right, format!("{name} gave {result}: {event:?}"));
+    }
+}
+
 /// In mounts and below a root of one's own a path is a mere name, and what made it so is on record.
 fn mounts(case: &mut Case<'_>) {
     for (step, asked, path, target) in [
         ("mount-old", "sb_mount", "bound", Some("/tmp/evasions/real")),
         ("mount-new", "move_mount", "bound", Some("real")),
+        ("mount-stacked", "sb_mount", "stacked", Some("overlay")),
         ("pivot", "sb_pivotroot", "real", None),
         ("chroot", "path_chroot", "real", None),
     ] {
@@ -223,6 +244,7 @@ fn mounts(case: &mut Case<'_>) {
         "road-moved",
         "road-detached",
         "road-home",
+        "road-stacked",
         "road-pivot",
         "road-chroot",
     ] {
