@@ -49,7 +49,11 @@ impl Recorder {
                 }
             }
         }
-        append_name(self.place(), tag, unreadable, name as u64);
+        // Through the map: to some kernels what points to a name is no number, and they give no such
+        // function anything else.
+        // SAFETY: a value of the map, this thread's own.
+        unsafe { write_volatile(self.scratch(), name as u64) };
+        append_name(self.place(), tag, unreadable);
     }
 }
 
@@ -63,10 +67,12 @@ fn end_in(word: u64) -> Option<(usize, u64)> {
     (zeros != 0).then(|| (zeros.trailing_zeros() as usize / 8 + 1, kept))
 }
 
-/// Appends a string of kernel memory to the record at this place.
+/// Appends the string of kernel memory whose address stands in the scratch to the record at this place.
 #[unsafe(no_mangle)]
-extern "C" fn append_name(place: u32, tag: u16, unreadable: u32, name: u64) -> u32 {
+extern "C" fn append_name(place: u32, tag: u16, unreadable: u32) -> u32 {
     if let Some(mut recorder) = Recorder::running(place) {
+        // SAFETY: a value of the map, this thread's own.
+        let name = unsafe { read_volatile(recorder.scratch()) };
         recorder.text(tag, unreadable, |at| copy_name(at, name as usize as Ptr));
     }
     0
