@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pyti_analyzer::{StageFacts, StageStatus};
-use pyti_graph::{Memo, MemoKey, Outputs};
+use pyti_graph::{Kind, Memo, MemoKey, Outputs};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -60,6 +61,18 @@ impl StageMemo {
             .inspect_err(|error| tracing::warn!("{stage} is run again: {error:#}"))
             .ok()?;
         Some(kept.outputs)
+    }
+
+    /// One datum of that; nothing where it has another form by now.
+    #[must_use]
+    pub fn recall_datum<T: DeserializeOwned>(
+        &self,
+        stage: &str,
+        key: &str,
+        kind: &'static str,
+    ) -> Option<T> {
+        let outputs = self.recall(stage, key)?;
+        T::deserialize(outputs.get(&Kind::new(kind))?.value()).ok()
     }
 
     /// Keeps what a stage of this run provided.
@@ -128,7 +141,7 @@ impl Memo for StageMemo {
 
 #[cfg(test)]
 mod tests {
-    use pyti_graph::{Datum, Kind};
+    use pyti_graph::Datum;
     use pyti_trace::event::Counters;
     use serde_json::json;
 

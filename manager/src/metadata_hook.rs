@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use pyti_analyzer::StageFacts;
-use pyti_graph::{Datum, Kind, Outputs};
+use pyti_graph::{Datum, Outputs};
 use pyti_index::hook::{BoxFuture, HookError, HookRequest, MetadataHook};
 use pyti_index::{ErrorKind, WheelhouseFile};
 use serde::{Deserialize, Serialize};
@@ -176,12 +176,8 @@ impl VmHook {
             &self.stages.version()?,
         )?;
         let known = (!self.fresh)
-            .then(|| self.memo.recall(name, &key))
+            .then(|| self.memo.recall_datum(name, &key, TOLD))
             .flatten();
-        let known = known.and_then(|outputs| {
-            let datum = outputs.get(&Kind::new(TOLD))?;
-            Told::deserialize(datum.value()).ok()
-        });
         if let Some(told) = known {
             return Ok(told);
         }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pyti_analyzer::{StageFacts, StageStatus};
-use pyti_graph::{Datum, Kind, Outputs};
+use pyti_graph::{Datum, Outputs};
 use pyti_index::{BuiltWheel, DistFilename, ErrorKind, HookRequest, Options, WheelhouseFile};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -213,12 +213,8 @@ impl SourceWheels {
             &self.stages.version()?,
         )?;
         let known = (!self.fresh)
-            .then(|| self.memo.recall(name, &key))
+            .then(|| self.memo.recall_datum(name, &key, MADE))
             .flatten();
-        let known = known.and_then(|outputs| {
-            let datum = outputs.get(&Kind::new(MADE))?;
-            Made::deserialize(datum.value()).ok()
-        });
         if let Some(made) = known {
             return Ok(made);
         }
