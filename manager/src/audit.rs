@@ -89,7 +89,8 @@ fn ask(args: &TargetArgs, out: Option<&Path>, home: &Home, interrupt: Interrupt)
     options.build_requires.clone_from(&args.build_requires);
     let definition = machine::definition(args.image.as_deref(), args.python.as_deref())?;
     let image = definition.name.clone();
-    let machine = Machine::new(home, definition, args.accel)?;
+    let machine =
+        Machine::new(home, definition, args.accel)?.with_stage_memory(args.limits.memory_mib);
     let python = machine.interpreter();
     options.platform = PythonPlatform {
         major: python.major,

@@ -230,8 +230,9 @@ pub struct LimitArgs {
     /// Wall time in seconds.
     #[arg(help_heading = LIMITS, long = "wall", value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub wall_seconds: u64,
-    /// Memory of the package's processes in MiB.
-    #[arg(help_heading = LIMITS, long = "memory", value_name = "MIB", default_value_t = USUAL_MEMORY_BYTES >> 20, value_parser = clap::value_parser!(u64).range(64..=1536))]
+    /// Memory of the package's processes in MiB. Over 1536 the virtual machine is larger than usual, and
+    /// is booted once for each GiB more.
+    #[arg(help_heading = LIMITS, long = "memory", value_name = "MIB", default_value_t = USUAL_MEMORY_BYTES >> 20, value_parser = clap::value_parser!(u64).range(64..=32_256))]
     pub memory_mib: u64,
     /// Processes and threads at a time.
     #[arg(help_heading = LIMITS, long, value_name = "COUNT", default_value_t = USUAL_PIDS, value_parser = clap::value_parser!(u64).range(16..=16_384))]

@@ -10,6 +10,11 @@ use pyti_vm::{Accel, Definition, Image, Interpreter, Template, VmConfig};
 use crate::cli::AccelArg;
 use crate::home::Home;
 
+/// Memory that the guest needs beside what a stage may take, MiB: its kernel's and the agent's.
+const GUEST_MIB: u64 = 512;
+/// Memory of machines is a multiple of this, MiB: each size has a template of its own.
+const STEP_MIB: u64 = 1024;
+
 /// Hears what is being done.
 pub type Listener = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -64,6 +69,13 @@ impl Machine {
         })
     }
 
+    /// With memory for stages that may take so many MiB each; never less than the usual.
+    #[must_use]
+    pub fn with_stage_memory(mut self, mib: u64) -> Self {
+        self.config.memory_mib = machine_mib(mib);
+        self
+    }
+
     /// Whether the image is there, so that a template takes seconds and not minutes.
     #[must_use]
     pub fn is_built(&self) -> bool {
@@ -110,6 +122,12 @@ impl Machine {
             .context("failed to make the VM ready")?;
         Ok(template)
     }
+}
+
+/// Memory of a machine whose stages may take so much, MiB.
+fn machine_mib(stage: u64) -> u64 {
+    let needed = (stage + GUEST_MIB).next_multiple_of(STEP_MIB);
+    VmConfig::default().memory_mib.max(needed)
 }
 
 /// The definition that is meant: of an image's name or of a definition file's path, of the version
@@ -177,7 +195,21 @@ pub fn agent() -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::definition;
+    use super::{definition, machine_mib};
+
+    #[test]
+    fn a_machine_has_room_for_its_stage_and_the_guest() {
+        for (stage, machine) in [
+            (64, 2048),
+            (1024, 2048),
+            (1536, 2048),
+            (1537, 3072),
+            (2560, 3072),
+            (32_256, 32_768),
+        ] {
+            assert_eq!(machine_mib(stage), machine, "{stage}");
+        }
+    }
 
     #[test]
     fn an_image_is_picked_by_its_name_or_its_python() {

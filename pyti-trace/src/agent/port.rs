@@ -19,6 +19,8 @@ const WRITE_MAX: usize = 32 << 10;
 const CLOSED_PAUSE: Duration = Duration::from_millis(20);
 /// How long the other side may be closed. A clone's port opens a moment after the clone runs.
 const CLOSED_MAX: Duration = Duration::from_secs(10);
+/// Bytes that may be sent and not yet thrown away: what stands behind them is moved each time.
+const SENT_MAX: usize = 1 << 20;
 /// Longest line of diagnostics, bytes.
 const LOG_MAX: usize = 4 << 10;
 
@@ -39,6 +41,8 @@ pub(super) struct Port<S = File> {
     /// Bytes to send, from `sent` on.
     outbox: Vec<u8>,
     sent: usize,
+    /// Where the frame of records begins that is still being filled: the last one, not to be sent yet.
+    filling: Option<usize>,
     inbox: Vec<u8>,
 }
 
@@ -75,12 +79,36 @@ where
             stream,
             outbox: Vec::new(),
             sent: 0,
+            filling: None,
             inbox: Vec::new(),
         }
     }
 
+    /// Appends a record to the frame of records that is being filled, and returns the bytes in it. It is
+    /// sent once it is closed, by [`Port::close`] or because another frame comes.
+    pub(super) fn fill(&mut self, record: &[u8]) -> usize {
+        let begin = *self.filling.get_or_insert_with(|| {
+            let begin = self.outbox.len();
+            self.outbox.extend_from_slice(&[0; HEADER_LEN]);
+            begin
+        });
+        self.outbox.extend_from_slice(record);
+        self.outbox.len() - begin - HEADER_LEN
+    }
+
+    /// Closes the frame of records that is being filled, if there is one.
+    pub(super) fn close(&mut self) -> Result<(), WireError> {
+        if let Some(begin) = self.filling.take() {
+            let length = self.outbox.len() - begin - HEADER_LEN;
+            let header = wire::header(FrameKind::Events, length)?;
+            self.outbox[begin..begin + HEADER_LEN].copy_from_slice(&header);
+        }
+        Ok(())
+    }
+
     /// Appends a frame to what will be sent.
     pub(super) fn queue(&mut self, kind: FrameKind, payload: &[u8]) -> Result<(), WireError> {
+        self.close()?;
         self.outbox
             .extend_from_slice(&wire::header(kind, payload.len())?);
         self.outbox.extend_from_slice(payload);
@@ -107,13 +135,19 @@ where
 
     /// Bytes that wait to be sent.
     pub(super) fn backlog(&self) -> usize {
-        self.outbox.len() - self.sent
+        self.ready() - self.sent
+    }
+
+    /// Where that ends which may be sent.
+    fn ready(&self) -> usize {
+        self.filling.unwrap_or(self.outbox.len())
     }
 
     /// Sends what the host takes now.
     pub(super) fn send(&mut self) -> Result<(), WireError> {
-        while self.sent < self.outbox.len() {
-            let end = self.outbox.len().min(self.sent + WRITE_MAX);
+        let ready = self.ready();
+        while self.sent < ready {
+            let end = ready.min(self.sent + WRITE_MAX);
             match (&self.stream).write(&self.outbox[self.sent..end]) {
                 Ok(0) => return Err(io::Error::from(ErrorKind::WriteZero).into()),
                 Ok(n) => self.sent += n,
@@ -125,8 +159,9 @@ where
         if self.sent == self.outbox.len() {
             self.outbox.clear();
             self.sent = 0;
-        } else if self.sent > self.outbox.len() / 2 {
+        } else if self.sent > SENT_MAX.max(self.outbox.len() / 2) {
             self.outbox.drain(..self.sent);
+            self.filling = self.filling.map(|begin| begin - self.sent);
             self.sent = 0;
         }
         Ok(())
@@ -303,6 +338,41 @@ mod tests {
             "a frame was lost or changed"
         );
         assert_eq!(port.backlog(), 0);
+    }
+
+    #[test]
+    fn records_are_sent_whole_and_before_what_came_after_them() {
+        let (mut port, mut host) = pair();
+        let record = [3; 1000];
+        // More than is kept of what was sent, so that what is being filled is moved.
+        let frames = 2 * SENT_MAX / (4 * record.len());
+        let reader = std::thread::spawn(move || {
+            let mut sizes = Vec::new();
+            while let Some(frame) = wire::read_frame(&mut host).expect("a good stream") {
+                assert!(frame.payload.iter().all(|byte| *byte == 3));
+                sizes.push((frame.kind, frame.payload.len()));
+            }
+            sizes
+        });
+        for _ in 0..frames {
+            for count in 1..=4 {
+                assert_eq!(port.fill(&record), count * record.len());
+            }
+            port.close().expect("a frame");
+            assert_eq!(port.fill(&record), record.len());
+            // Nothing of a frame that is not closed leaves.
+            port.flush(Duration::from_secs(10)).expect("all sent");
+            assert_eq!(port.backlog(), 0);
+            port.queue(FrameKind::Log, &[3; 5]).expect("a frame");
+        }
+        port.flush(Duration::from_secs(10)).expect("all sent");
+        drop(port);
+        let wanted = [
+            (FrameKind::Events, 4 * record.len()),
+            (FrameKind::Events, record.len()),
+            (FrameKind::Log, 5),
+        ];
+        assert_eq!(reader.join().expect("a reader"), wanted.repeat(frames));
     }
 
     #[test]

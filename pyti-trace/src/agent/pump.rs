@@ -67,7 +67,6 @@ pub(super) struct Pump<'a> {
     tracer: &'a mut Tracer,
     port: &'a mut Port,
     outputs: [Output; 2],
-    records: Vec<u8>,
     records_since: Instant,
     beat: Instant,
     closed_since: Option<Instant>,
@@ -81,7 +80,6 @@ impl<'a> Pump<'a> {
             tracer,
             port,
             outputs,
-            records: Vec::with_capacity(2 * BATCH),
             records_since: now,
             beat: now,
             closed_since: None,
@@ -147,7 +145,7 @@ impl<'a> Pump<'a> {
                 break;
             }
         }
-        self.send_records()?;
+        self.port.close()?;
         self.port.send()
     }
 
@@ -178,7 +176,8 @@ impl<'a> Pump<'a> {
             moved = self.take_records()? + self.take_outputs()?;
         }
         if self.records_since.elapsed() >= BATCH_AGE {
-            self.send_records()?;
+            self.records_since = Instant::now();
+            self.port.close()?;
         }
         if self.beat.elapsed() >= BEAT {
             self.beat = Instant::now();
@@ -197,39 +196,22 @@ impl<'a> Pump<'a> {
     }
 
     fn take_records(&mut self) -> Result<usize, WireError> {
-        let Self {
-            tracer,
-            port,
-            records,
-            ..
-        } = self;
+        let Self { tracer, port, .. } = self;
         let mut taken = 0;
-        let mut sent = Ok(());
+        let mut closed = Ok(());
         tracer.drain(|record| {
             taken += record.len();
-            records.extend_from_slice(record);
-            if records.len() >= BATCH {
-                let queued = port.queue(FrameKind::Events, records);
-                sent = std::mem::replace(&mut sent, Ok(())).and(queued);
-                records.clear();
+            if port.fill(record) >= BATCH {
+                closed = std::mem::replace(&mut closed, Ok(())).and(port.close());
             }
         });
-        sent?;
+        closed?;
         Ok(taken)
     }
 
     fn take_outputs(&mut self) -> Result<usize, WireError> {
         let [out, error] = &mut self.outputs;
         Ok(out.drain(self.port)? + error.drain(self.port)?)
-    }
-
-    fn send_records(&mut self) -> Result<(), WireError> {
-        self.records_since = Instant::now();
-        if !self.records.is_empty() {
-            self.port.queue(FrameKind::Events, &self.records)?;
-            self.records.clear();
-        }
-        Ok(())
     }
 
     /// Sleeps until the process ended, the host can be heard or written to, or time is up. Returns

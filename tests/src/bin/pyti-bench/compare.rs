@@ -163,14 +163,19 @@ impl Bench<'_> {
     /// kernel's way into them and the agent, and no noise of the host but what is waited for.
     async fn count(&self, work: &Workload, aims: &mut Aims) -> Result<()> {
         let mut walls = [0.0; 2];
-        for (way, wall) in [Watch::Bare, Watch::Traced].into_iter().zip(&mut walls) {
+        let mut agents = [0.0; 2];
+        for (index, way) in [Watch::Bare, Watch::Traced].into_iter().enumerate() {
             for _ in 0..COUNTED {
                 let run = self.work(&self.counted, work, way).await?;
-                *wall += run.watched.facts.wall_ns as f64 / 1e9 / f64::from(COUNTED);
+                walls[index] += run.watched.facts.wall_ns as f64 / 1e9 / f64::from(COUNTED);
+                agents[index] += seconds(run.watched.agent) / f64::from(COUNTED);
             }
         }
         let [bare, traced] = walls;
-        println!("    by counted instructions: bare {bare:.2} s, traced {traced:.2} s");
+        println!(
+            "    by counted instructions: bare {bare:.2} s, of which the agent {:.3} s; traced {traced:.2} s, {:.3} s",
+            agents[0], agents[1]
+        );
         let what = "by counted instructions, traced";
         println!(
             "    {}",
