@@ -81,6 +81,9 @@ fn ask(args: &TargetArgs, out: Option<&Path>, home: &Home, interrupt: Interrupt)
             "--test-command is for the stages test and coverage: ask for one of them, --stage test"
         );
     }
+    if args.wheel && !may_be_wheel(&target) {
+        bail!("--wheel is for a package of an index: leave it out, or give the path of a wheel");
+    }
     let index = IndexConfig::discover(args.index_url.as_deref(), &[])?;
     let indexes = index.shown();
     let mut options = pyti_index::Options::new(home.cache.clone(), index);
@@ -90,7 +93,7 @@ fn ask(args: &TargetArgs, out: Option<&Path>, home: &Home, interrupt: Interrupt)
     let definition = machine::definition(args.image.as_deref(), args.python.as_deref())?;
     let image = definition.name.clone();
     let machine =
-        Machine::new(home, definition, args.accel)?.with_stage_memory(args.limits.memory_mib);
+        Machine::new(home, definition, args.accel)?.with_stage_memory(args.limits.memory_mib)?;
     let python = machine.interpreter();
     options.platform = PythonPlatform {
         major: python.major,
@@ -142,6 +145,17 @@ fn ask(args: &TargetArgs, out: Option<&Path>, home: &Home, interrupt: Interrupt)
         stages,
         memo,
     })
+}
+
+/// Whether a wheel of the target can be audited: an index may have one, a file is one or is none.
+fn may_be_wheel(target: &pyti_index::Target) -> bool {
+    match target {
+        pyti_index::Target::Package { .. } => true,
+        pyti_index::Target::File(path) => path
+            .extension()
+            .is_some_and(|ending| ending.eq_ignore_ascii_case("whl")),
+        pyti_index::Target::Directory(_) => false,
+    }
 }
 
 /// The words of a command as a POSIX shell splits them.
@@ -330,9 +344,11 @@ fn discard(run_dir: &RunDir) {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
     use pyti_graph::Missing;
 
     use super::*;
+    use crate::cli::{Cli, Command};
 
     /// A stage that is skipped since a task ended without providing its datum.
     fn skipped(because: &str, not_applicable: bool) -> Outcome {
@@ -357,5 +373,37 @@ mod tests {
         let reason = "detect failed: no memory".to_owned();
         let expected = StageFacts::new("test", StageStatus::NotStarted { reason });
         assert_eq!(stages, [expected]);
+    }
+
+    #[test]
+    fn a_wheel_is_asked_for_of_an_index_or_given_as_a_file() {
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+        let [sdist, wheel, tree] = ["a-1.tar.gz", "a-1-py3-none-any.WHL", "tree"].map(path);
+        std::fs::write(&sdist, "").unwrap();
+        std::fs::write(&wheel, "").unwrap();
+        std::fs::create_dir(&tree).unwrap();
+        let home = Home {
+            cache: place.path().join("cache"),
+            runs: place.path().join("runs"),
+        };
+        for target in [&sdist, &tree] {
+            let cli = Cli::try_parse_from(["pyti", "plan", "--wheel", target.as_str()]).unwrap();
+            let Command::Plan(args) = cli.command else {
+                panic!("{target}: another command");
+            };
+            let refusal = plan(&args.what, &home).err();
+            assert_eq!(
+                refusal.map(|error| error.to_string()).as_deref(),
+                Some(
+                    "--wheel is for a package of an index: leave it out, or give the path of a wheel"
+                ),
+                "{target}"
+            );
+        }
+        for target in ["a", "a==1", "pkg:pypi/a@1", wheel.as_str()] {
+            let parsed = pyti_index::Target::parse(target).unwrap();
+            assert!(may_be_wheel(&parsed), "{target}");
+        }
     }
 }

@@ -93,7 +93,7 @@ pub struct TargetArgs {
     /// name, name==version, pkg:pypi/name@version, or the path of an sdist, a wheel or a directory: with
     /// a / in it (./NAME), or ending like a distribution (.tar.gz, .whl, .zip …). No URL.
     pub target: String,
-    /// Audit the wheel rather than the sdist.
+    /// Audit the wheel that the index has rather than the sdist.
     #[arg(long)]
     pub wheel: bool,
     /// The package index (PEP 691), as pip takes it, instead of those that uv's and pip's variables and
@@ -231,7 +231,7 @@ pub struct LimitArgs {
     #[arg(help_heading = LIMITS, long = "wall", value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub wall_seconds: u64,
     /// Memory of the package's processes in MiB. Over 1536 the virtual machine is larger than usual, and
-    /// is booted once for each GiB more.
+    /// one of each size is booted before it is used.
     #[arg(help_heading = LIMITS, long = "memory", value_name = "MIB", default_value_t = USUAL_MEMORY_BYTES >> 20, value_parser = clap::value_parser!(u64).range(64..=32_256))]
     pub memory_mib: u64,
     /// Processes and threads at a time.

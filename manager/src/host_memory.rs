@@ -22,11 +22,36 @@ pub(crate) fn for_machines_mib() -> u64 {
     available.map_or(u64::MAX, |bytes| (bytes >> 20).saturating_sub(ROOM_MIB))
 }
 
+/// Memory that this host has at all, MiB, or that the control groups that this program is in may have.
+pub(crate) fn of_host_mib() -> u64 {
+    let host = Meminfo::current().ok().map(|memory| memory.mem_total);
+    let group = own_group().and_then(|group| limit_of(Path::new(GROUPS), &group));
+    let has = host.into_iter().chain(group).min();
+    has.map_or(u64::MAX, |bytes| bytes >> 20)
+}
+
 /// The path of this program's control group, as its namespace shows it.
 fn own_group() -> Option<String> {
     let groups = Process::myself().ok()?.cgroups().ok()?;
     let unified = groups.into_iter().find(|group| group.hierarchy == 0)?;
     Some(unified.pathname)
+}
+
+/// Bytes that a control group, and each that it lies in, lets its processes have: the smaller of
+/// `memory.max` and `memory.high`. `None` where none has a limit.
+fn limit_of(mount: &Path, group: &str) -> Option<u64> {
+    let group = Path::new(group.trim_start_matches('/'));
+    let limits = group.ancestors().flat_map(|group| {
+        let limits = ["memory.max", "memory.high"].into_iter();
+        limits.filter_map(move |name| number(&mount.join(group), name))
+    });
+    limits.min()
+}
+
+/// The number that a file of a control group holds; `None` where it says `max`, or is not there.
+fn number(group: &Path, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(group.join(name)).ok()?;
+    text.trim().parse().ok()
 }
 
 /// Bytes that a control group, and each that it lies in, lets its processes have besides what they use:
@@ -35,16 +60,15 @@ fn own_group() -> Option<String> {
 fn left_in(mount: &Path, group: &str) -> Option<u64> {
     let group = Path::new(group.trim_start_matches('/'));
     let left = group.ancestors().filter_map(|group| {
-        let read = |name: &str| fs::read_to_string(mount.join(group).join(name)).ok();
-        let number = |name: &str| read(name)?.trim().parse::<u64>().ok();
+        let directory = mount.join(group);
         let limits = ["memory.max", "memory.high"].into_iter();
-        let limit = limits.filter_map(number).min()?;
-        let stat = read("memory.stat").unwrap_or_default();
+        let limit = limits.filter_map(|name| number(&directory, name)).min()?;
+        let stat = fs::read_to_string(directory.join("memory.stat")).unwrap_or_default();
         let files = stat
             .lines()
             .find_map(|line| line.strip_prefix("inactive_file "))
             .and_then(|count| count.trim().parse::<u64>().ok());
-        let used = number("memory.current")?.saturating_sub(files.unwrap_or(0));
+        let used = number(&directory, "memory.current")?.saturating_sub(files.unwrap_or(0));
         Some(limit.saturating_sub(used))
     });
     left.min()

@@ -9,9 +9,13 @@ use pyti_vm::{Accel, Definition, Image, Interpreter, Template, VmConfig};
 
 use crate::cli::AccelArg;
 use crate::home::Home;
+use crate::host_memory;
 
 /// Memory that the guest needs beside what a stage may take, MiB: its kernel's and the agent's.
-const GUEST_MIB: u64 = 512;
+const GUEST_MIB: u64 = 480;
+/// Of all memory the guest's kernel takes one part in so many to keep account of it: 64 bytes for a page of
+/// 4096 (`struct page`, include/linux/mm_types.h).
+const ACCOUNT: u64 = 64;
 /// Memory of machines is a multiple of this, MiB: each size has a template of its own.
 const STEP_MIB: u64 = 1024;
 
@@ -70,10 +74,12 @@ impl Machine {
     }
 
     /// With memory for stages that may take so many MiB each; never less than the usual.
-    #[must_use]
-    pub fn with_stage_memory(mut self, mib: u64) -> Self {
-        self.config.memory_mib = machine_mib(mib);
-        self
+    ///
+    /// # Errors
+    /// This host has less than a larger machine needs.
+    pub fn with_stage_memory(mut self, mib: u64) -> Result<Self> {
+        self.config.memory_mib = machine_mib(mib, host_memory::of_host_mib())?;
+        Ok(self)
     }
 
     /// Whether the image is there, so that a template takes seconds and not minutes.
@@ -124,10 +130,17 @@ impl Machine {
     }
 }
 
-/// Memory of a machine whose stages may take so much, MiB.
-fn machine_mib(stage: u64) -> u64 {
-    let needed = (stage + GUEST_MIB).next_multiple_of(STEP_MIB);
-    VmConfig::default().memory_mib.max(needed)
+/// Memory of a machine whose stages may take so much, MiB, on a host that has so much.
+fn machine_mib(stage: u64, host: u64) -> Result<u64> {
+    let with_account = ((stage + GUEST_MIB) * ACCOUNT).div_ceil(ACCOUNT - 1);
+    let needed = with_account.next_multiple_of(STEP_MIB);
+    let usual = VmConfig::default().memory_mib;
+    if needed > host.max(usual) {
+        bail!(
+            "--memory {stage} needs a virtual machine of {needed} MiB, and this host has {host} MiB: lower it"
+        );
+    }
+    Ok(needed.max(usual))
 }
 
 /// The definition that is meant: of an image's name or of a definition file's path, of the version
@@ -204,11 +217,22 @@ mod tests {
             (1024, 2048),
             (1536, 2048),
             (1537, 3072),
-            (2560, 3072),
-            (32_256, 32_768),
+            (2560, 4096),
+            (32_256, 33_792),
         ] {
-            assert_eq!(machine_mib(stage), machine, "{stage}");
+            assert_eq!(machine_mib(stage, u64::MAX).unwrap(), machine, "{stage}");
         }
+    }
+
+    #[test]
+    fn a_machine_that_is_larger_than_its_host_is_refused() {
+        // The usual one is tried on any.
+        assert_eq!(machine_mib(1536, 1000).unwrap(), 2048);
+        assert_eq!(machine_mib(2000, 3072).unwrap(), 3072);
+        assert_eq!(
+            machine_mib(2000, 3071).unwrap_err().to_string(),
+            "--memory 2000 needs a virtual machine of 3072 MiB, and this host has 3071 MiB: lower it"
+        );
     }
 
     #[test]

@@ -383,13 +383,16 @@ impl Stages {
         Ok(())
     }
 
-    /// The template, made ready by whoever asks first.
+    /// The template, made ready by whoever asks first. What it runs on goes into the run's record.
     ///
     /// # Errors
     /// The image or the template cannot be made.
     pub async fn template(&self, listener: Listener) -> Result<&Template> {
-        self.template
-            .get_or_try_init(|| self.machine.template(listener))
-            .await
+        let make = || async {
+            let template = self.machine.template(listener).await?;
+            self.record().made.accel = Some(template.record().accel.clone());
+            anyhow::Ok(template)
+        };
+        self.template.get_or_try_init(make).await
     }
 }

@@ -1,4 +1,5 @@
 //! Helpers shared by the end-to-end tests: they run the built `pyti` as a user would.
+#![expect(clippy::expect_used, reason = "what fails in a helper fails the test")]
 
 pub mod burst;
 pub mod guest;

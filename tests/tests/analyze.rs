@@ -1,4 +1,5 @@
 //! `pyti analyze`: traces of strace through the program, as a user types it.
+#![expect(clippy::expect_used, reason = "what fails in a helper fails the test")]
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
 //! Bad input gets one clear sentence, exit status 2, and no VM.
+#![expect(clippy::expect_used, reason = "what fails in a helper fails the test")]
 
 use std::io::{Cursor, Read as _, Write as _};
 use std::time::Duration;

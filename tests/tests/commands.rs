@@ -1,4 +1,5 @@
 //! The commands that need no VM, each as a user types it.
+#![expect(clippy::expect_used, reason = "what fails in a helper fails the test")]
 
 use pyti_tests::{package, pyti, run, text};
 
@@ -27,6 +28,9 @@ fn doctor_finds_what_setup_installed_and_names_each_thing() {
         "QEMU",
         "KVM",
         "mmdebstrap",
+        "apt-get",
+        "apt-cache",
+        "dpkg-deb",
         "mkfs.erofs",
         "gpgv",
         "mount",
@@ -54,6 +58,8 @@ fn doctor_says_what_to_type_for_what_is_missing() {
     for package in [
         "qemu-system-x86",
         "mmdebstrap",
+        "apt",
+        "dpkg",
         "erofs-utils",
         "gpgv",
         "mount",

@@ -1,5 +1,6 @@
 //! `pyti` interrupted or killed while it fetches, resolves or builds an image: it ends at once, so does
 //! what it started, and what was under way goes.
+#![expect(clippy::expect_used, reason = "what fails in a helper fails the test")]
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;

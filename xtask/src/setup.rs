@@ -38,6 +38,17 @@ const NEEDS: &[Need] = &[
         there: || on_path("mmdebstrap"),
         package: "mmdebstrap",
     },
+    // mmdebstrap runs them, and so do the hooks that fetch the guest's kernel.
+    Need {
+        what: "apt",
+        there: || on_path("apt-get") && on_path("apt-cache"),
+        package: "apt",
+    },
+    Need {
+        what: "dpkg",
+        there: || on_path("dpkg-deb"),
+        package: "dpkg",
+    },
     Need {
         what: "mkfs.erofs",
         there: || on_path("mkfs.erofs"),

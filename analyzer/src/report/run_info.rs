@@ -31,6 +31,10 @@ pub struct Made {
     /// The guest image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// What the image's machine ran on: `kvm`, or `tcg` where QEMU emulated it. Runs without a machine do
+    /// not say, nor do those of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accel: Option<String>,
     /// The indexes that it could fetch from, without credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<String>,
@@ -47,9 +51,19 @@ impl Made {
             (None, Some(image)) => words.push(format!("image {image}")),
             (None, None) => {}
         }
+        words.extend(self.accel.as_deref().map(ran_on));
         words.extend(self.index.clone());
         words.push(format!("PyTI {}", self.program));
         words.join(", ")
+    }
+}
+
+/// What a machine ran on, in a word or two.
+fn ran_on(accel: &str) -> String {
+    match accel {
+        "tcg" => "emulated".to_owned(),
+        "kvm" => "on KVM".to_owned(),
+        other => format!("on {other}"),
     }
 }
 
@@ -71,16 +85,38 @@ mod tests {
 
     #[test]
     fn a_run_is_told_in_a_line() {
-        let made = Made {
-            started: 951_827_640,
-            program: "0.1.0".into(),
-            python: Some("3.13".into()),
-            image: Some("trixie".into()),
-            index: Some("https://pypi.org/simple/".into()),
-        };
+        for (accel, told) in [
+            (None, ""),
+            (Some("kvm"), " on KVM,"),
+            (Some("tcg"), " emulated,"),
+            (Some("another"), " on another,"),
+        ] {
+            let made = Made {
+                started: 951_827_640,
+                program: "0.1.0".into(),
+                python: Some("3.13".into()),
+                image: Some("trixie".into()),
+                accel: accel.map(str::to_owned),
+                index: Some("https://pypi.org/simple/".into()),
+            };
+            assert_eq!(
+                made.told(),
+                format!(
+                    "2000-02-29 12:34 UTC, Python 3.13 of image trixie,{told} https://pypi.org/simple/, PyTI 0.1.0"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn a_run_that_does_not_say_what_its_machine_ran_on_is_read_as_it_is() {
+        let old = r#"{"id":"1-x","started":1,"program":"0.1.0","image":"trixie"}"#;
+        let run: RunInfo = serde_json::from_str(old).unwrap();
+        assert_eq!(run.made.accel, None);
         assert_eq!(
-            made.told(),
-            "2000-02-29 12:34 UTC, Python 3.13 of image trixie, https://pypi.org/simple/, PyTI 0.1.0"
+            run.made.told(),
+            "1970-01-01 00:00 UTC, image trixie, PyTI 0.1.0"
         );
+        assert_eq!(serde_json::to_string(&run).unwrap(), old);
     }
 }

@@ -64,6 +64,7 @@ fn crowded() -> Report {
             program: "0.1.0".to_owned(),
             python: Some("3.13".to_owned()),
             image: Some("trixie".to_owned()),
+            accel: Some("tcg".to_owned()),
             index: Some("https://pypi.org/simple/".to_owned()),
         },
     });

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::PackageName;
 
 /// The longest file name Linux allows.
-const LONGEST: usize = 255;
+pub(crate) const LONGEST: usize = 255;
 
 /// The kind of a distribution file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

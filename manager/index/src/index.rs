@@ -163,7 +163,7 @@ impl Index {
         // A short page may list many files, and their addresses may be longer than it writes them.
         let listed = parsed.files.iter();
         let listed = listed.map(|file| size_of::<IndexFile>() + file.url.as_str().len());
-        self.count_read(page.body.len() + listed.sum::<usize>());
+        self.count_read(page.body.len() + listed.sum::<usize>() + parsed.unread.bytes());
         Ok(Some(parsed))
     }
 

@@ -43,6 +43,7 @@ mod sweep;
 pub mod target;
 mod text;
 mod two_to_three;
+mod unread;
 mod uv;
 mod wheelhouse;
 

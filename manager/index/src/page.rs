@@ -8,6 +8,7 @@ use url::Url;
 use crate::filename::DistFilename;
 use crate::name::PackageName;
 use crate::text::printable;
+use crate::unread::Unread;
 
 /// Files of a page: more than twice as many as a page of 30 MB has room for, where links are as long as
 /// PyPI's.
@@ -52,6 +53,8 @@ pub(crate) enum Metadata {
 pub(crate) struct ProjectPage {
     pub name: PackageName,
     pub files: Vec<IndexFile>,
+    /// Of those that are left out, the ones in formats that are not read.
+    pub unread: Unread,
 }
 
 impl ProjectPage {
@@ -74,19 +77,40 @@ impl ProjectPage {
     ) -> Result<Self, String> {
         check_base(url)?;
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
-        let files = match media_type.to_ascii_lowercase().as_str() {
+        match media_type.to_ascii_lowercase().as_str() {
             "application/vnd.pypi.simple.v1+json" | "application/vnd.pypi.simple.latest+json" => {
-                parse_json(name, body, url, room)?
+                parse_json(name, body, url, room)
             }
             "text/html"
             | "application/vnd.pypi.simple.v1+html"
-            | "application/vnd.pypi.simple.latest+html" => parse_html(name, body, url, room)?,
-            _ => return Err("the answer is no package page, neither JSON nor HTML".to_owned()),
-        };
-        Ok(Self {
+            | "application/vnd.pypi.simple.latest+html" => parse_html(name, body, url, room),
+            _ => Err("the answer is no package page, neither JSON nor HTML".to_owned()),
+        }
+    }
+
+    /// One that lists nothing yet.
+    fn of(name: &PackageName) -> Self {
+        Self {
             name: name.clone(),
-            files,
-        })
+            files: vec![],
+            unread: Unread::default(),
+        }
+    }
+
+    /// What this file name of the page says, which is remembered where its format is not read.
+    fn filename(&mut self, raw: &str) -> Option<DistFilename> {
+        let parsed = DistFilename::parse(raw, Some(&self.name));
+        if parsed.is_err() {
+            self.unread.note(raw, &self.name);
+        }
+        parsed.ok()
+    }
+
+    /// Lists a file, where there is room.
+    fn list(&mut self, file: IndexFile, room: &mut Room) -> Result<(), String> {
+        room.take(&file)?;
+        self.files.push(file);
+        Ok(())
     }
 }
 
@@ -157,6 +181,22 @@ struct JsonFile<'a> {
     dist_info_metadata: Option<&'a RawValue>,
 }
 
+impl JsonFile<'_> {
+    fn listed(self, filename: DistFilename, base: &Url) -> Option<IndexFile> {
+        Some(IndexFile {
+            filename,
+            url: join(base, base, &self.url)?,
+            sha256: self.hashes.sha256.and_then(|text| sha256(&text)),
+            size: self.size,
+            requires_python: self.requires_python,
+            // `false`, `true`, or the reason as a string.
+            yanked: self.yanked.is_some_and(|told| told.get() != "false"),
+            upload_time: self.upload_time,
+            metadata: separate_metadata(self.core_metadata.or(self.dist_info_metadata)),
+        })
+    }
+}
+
 #[derive(Deserialize, Default)]
 struct JsonHashes {
     sha256: Option<String>,
@@ -182,7 +222,7 @@ fn parse_json(
     body: &str,
     base: &Url,
     mut room: Room,
-) -> Result<Vec<IndexFile>, String> {
+) -> Result<ProjectPage, String> {
     // Before they are read: as values they may take ten times the memory of the page.
     // A list of an object's values is read as that object.
     let objects = body.bytes().filter(|byte| matches!(byte, b'{' | b'['));
@@ -196,25 +236,14 @@ fn parse_json(
         format!("its JSON is not a package page (PEP 691): {error}")
     })?;
     check_version(&page.meta.api_version)?;
-    let understand = |file: JsonFile<'_>| {
-        Some(IndexFile {
-            filename: DistFilename::parse(&file.filename, Some(name)).ok()?,
-            url: join(base, base, &file.url)?,
-            sha256: file.hashes.sha256.and_then(|text| sha256(&text)),
-            size: file.size,
-            requires_python: file.requires_python,
-            // `false`, `true`, or the reason as a string.
-            yanked: file.yanked.is_some_and(|told| told.get() != "false"),
-            upload_time: file.upload_time,
-            metadata: separate_metadata(file.core_metadata.or(file.dist_info_metadata)),
-        })
-    };
-    let mut files = Vec::new();
-    for file in page.files.into_iter().filter_map(understand) {
-        room.take(&file)?;
-        files.push(file);
+    let mut listed = ProjectPage::of(name);
+    for file in page.files {
+        let filename = listed.filename(&file.filename);
+        if let Some(file) = filename.and_then(|filename| file.listed(filename, base)) {
+            listed.list(file, &mut room)?;
+        }
     }
-    Ok(files)
+    Ok(listed)
 }
 
 fn parse_html(
@@ -222,9 +251,9 @@ fn parse_html(
     body: &str,
     url: &Url,
     mut room: Room,
-) -> Result<Vec<IndexFile>, String> {
+) -> Result<ProjectPage, String> {
     let mut base = url.clone();
-    let mut files = Vec::new();
+    let mut page = ProjectPage::of(name);
     // The link under way, and its text so far: the file's name.
     let mut link: Option<(IndexLink, String)> = None;
     for token in Tokenizer::new(body) {
@@ -255,18 +284,19 @@ fn parse_html(
                 }
             }
             Token::EndTag(tag) if &**tag.name == b"a" => {
-                let file = link
-                    .take()
-                    .and_then(|(link, text)| link.file(name, text.trim(), url, &base));
+                let file = link.take().and_then(|(link, text)| {
+                    // First: most links of a hostile page may be no files, and an address costs more.
+                    let filename = page.filename(text.trim())?;
+                    link.listed(filename, url, &base)
+                });
                 if let Some(file) = file {
-                    room.take(&file)?;
-                    files.push(file);
+                    page.list(file, &mut room)?;
                 }
             }
             _ => {}
         }
     }
-    Ok(files)
+    Ok(page)
 }
 
 /// The attributes of a link (PEP 503, 592, 658, 714).
@@ -290,9 +320,7 @@ impl IndexLink {
         })
     }
 
-    fn file(self, name: &PackageName, text: &str, page: &Url, base: &Url) -> Option<IndexFile> {
-        // First: most links of a hostile page may be no files, and an address costs more.
-        let filename = DistFilename::parse(text, Some(name)).ok()?;
+    fn listed(self, filename: DistFilename, page: &Url, base: &Url) -> Option<IndexFile> {
         let mut url = join(page, base, &self.href)?;
         let fragment = url
             .fragment()
@@ -358,135 +386,4 @@ fn sha256(text: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HASH: &str = "BA7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-
-    fn parse(content_type: &str, body: &str) -> Result<Vec<IndexFile>, String> {
-        let url = Url::parse("https://u:p@index.test/simple/a/").unwrap();
-        Ok(ProjectPage::parse(&"a".parse().unwrap(), content_type, body, &url)?.files)
-    }
-
-    #[test]
-    fn json_and_html_say_the_same() {
-        let json = format!(
-            r#"{{"meta":{{"api-version":"1.1"}},"name":"a","files":[
-                {{"filename":"a-1.0.tar.gz","url":"../../f/a-1.0.tar.gz","hashes":{{"sha256":"{HASH}"}},
-                  "requires-python":">=3.9","yanked":"broken","core-metadata":{{"sha256":"{HASH}"}}}},
-                {{"filename":"../a-1.1.tar.gz","url":"x","hashes":{{}}}},
-                {{"filename":"a-1.2.tar.gz","url":"http://plain.test/a","hashes":{{}}}}]}}"#
-        );
-        let html = format!(
-            "<!DOCTYPE html><html><head><meta name=pypi:repository-version content=1.0></head><body>\
-             <a href=\"../../f/a-1.0.tar.gz#sha256={HASH}\" data-requires-python=\"&gt;=3.9\" \
-             data-yanked=broken data-core-metadata=\"sha256={HASH}\">a-1.0.tar.gz</a>\
-             <a href=x>../a-1.1.tar.gz</a><a href=\"http://plain.test/a\">a-1.2.tar.gz</a></body></html>"
-        );
-        let json = parse("application/vnd.pypi.simple.v1+json", &json).unwrap();
-        let html = parse("text/html; charset=utf-8", &html).unwrap();
-        for files in [json, html] {
-            assert_eq!(files.len(), 1, "{files:?}");
-            let file = &files[0];
-            assert_eq!(file.url.as_str(), "https://u:p@index.test/f/a-1.0.tar.gz");
-            assert_eq!(file.sha256, Some(HASH.to_ascii_lowercase()));
-            assert_eq!(file.requires_python.as_deref(), Some(">=3.9"));
-            assert!(file.yanked);
-            assert_eq!(file.metadata, Metadata::Hashed(HASH.to_ascii_lowercase()));
-        }
-    }
-
-    #[test]
-    fn what_is_told_of_a_file_may_be_of_any_kind() {
-        let file = |told: &str| {
-            let json = format!(
-                r#"{{"meta":{{"api-version":"1.0"}},"files":[
-                {{"filename":"a-1.0.tar.gz","url":"a"{told}}}]}}"#
-            );
-            let files = parse("application/vnd.pypi.simple.v1+json", &json).unwrap();
-            (files[0].yanked, files[0].metadata.clone())
-        };
-        let large = format!("[{}0]", "0,".repeat(1000));
-        for (yanked, expected) in [
-            ("", false),
-            (r#","yanked":null"#, false),
-            (r#","yanked":false"#, false),
-            (r#","yanked":true"#, true),
-            (r#","yanked":"""#, true),
-            (&*format!(r#","yanked":{large}"#), true),
-        ] {
-            assert_eq!(file(yanked).0, expected, "{yanked}");
-        }
-        for (told, expected) in [
-            (
-                r#","core-metadata":null,"dist-info-metadata":true"#,
-                Metadata::Unhashed,
-            ),
-            (r#","core-metadata":false"#, Metadata::Missing),
-            (r#","core-metadata":{"md5":"0"}"#, Metadata::Unhashed),
-            (&*format!(r#","core-metadata":{large}"#), Metadata::Missing),
-        ] {
-            assert_eq!(file(told).1, expected, "{told}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_page_is_refused() {
-        assert!(parse("application/vnd.pypi.simple.v1+json", "{").is_err());
-        assert!(parse("image/png", "").is_err());
-        let future = r#"{"meta":{"api-version":"2.0"},"files":[]}"#;
-        assert!(parse("application/vnd.pypi.simple.v1+json", future).is_err());
-        let quoted = format!(r#"{{"meta":"{}"}}"#, "x".repeat(9999));
-        let error = parse("application/vnd.pypi.simple.v1+json", &quoted).unwrap_err();
-        assert!(error.len() < 999, "{error}");
-    }
-
-    #[test]
-    fn a_page_lists_what_there_is_room_for_and_no_more() {
-        let url = Url::parse("https://index.test/simple/a/").unwrap();
-        let html =
-            "<base href='/f/'><a href=x>a-1.zip</a><a href=y>a-2.zip</a><a href=z>no file</a>";
-        let file = |at: u32| format!(r#"{{"filename":"a-{at}.zip","url":"/f/{at}"}}"#);
-        let json = format!(
-            r#"{{"meta":{{"api-version":"1.0"}},"files":[{},{}]}}"#,
-            file(1),
-            file(2)
-        );
-        let bytes = 2 * "https://index.test/f/x".len();
-        for (content_type, body) in [
-            ("text/html", html),
-            ("application/vnd.pypi.simple.v1+json", &*json),
-        ] {
-            let read = |files, bytes| {
-                let (name, room) = ("a".parse().unwrap(), Room { files, bytes });
-                let page = ProjectPage::parse_within(&name, content_type, body, &url, room);
-                page.map(|page| page.files.len())
-            };
-            assert_eq!(read(2, bytes), Ok(2), "{content_type}");
-            assert_eq!(read(1, bytes), Err(too_much()), "{content_type}");
-            assert_eq!(read(2, bytes - 1), Err(too_much()), "{content_type}");
-        }
-        // What may be too many files is not even read as JSON.
-        for body in ["{".repeat(10), "[".repeat(10)] {
-            let (name, room) = ("a".parse().unwrap(), Room { files: 1, bytes });
-            let error = parse_json(&name, &body, &url, room).unwrap_err();
-            assert_eq!(error, too_much());
-        }
-    }
-
-    #[test]
-    fn no_link_repeats_a_long_address() {
-        let html = |length: usize| format!("<base href='/{}/'>", "x".repeat(length));
-        assert!(parse("text/html", &html(LONGEST_BASE / 2)).is_ok());
-        assert!(parse("text/html", &html(LONGEST_BASE)).is_err());
-    }
-
-    #[test]
-    fn credentials_stay_with_their_server() {
-        let html = format!("<a href='https://other.test/a#sha256={HASH}'>a-1.0.tar.gz</a>");
-        assert_eq!(
-            parse("text/html", &html).unwrap()[0].url.as_str(),
-            "https://other.test/a"
-        );
-    }
-}
+mod tests;

@@ -102,12 +102,23 @@ impl Selection {
         pre: bool,
     ) -> Result<&'a IndexFile, IndexError> {
         let versions = by_version(page.files.iter().filter(|file| self.admits(file)));
+        if let Some(version) = version
+            && !(page.files.iter()).any(|file| file.filename.version() == version)
+            && let Some(mut reason) = page.unread.told(Some(version))
+        {
+            if !versions.is_empty() {
+                reason = format!("{reason}; {}", near(version, versions.keys().copied()));
+            }
+            return Err(no_file(&format!("{} {version}", page.name), &reason));
+        }
         if versions.is_empty() {
-            let reason = match self.cutoff {
-                Some(_) if !page.files.is_empty() => {
+            let unread = page.unread.told(None);
+            let reason = match (&self.cutoff, &unread) {
+                (Some(_), _) if !page.files.is_empty() => {
                     "none is known to be older than the cut-off date"
                 }
-                _ => "the index has no sdist and no wheel of it",
+                (_, Some(unread)) => unread.as_str(),
+                (_, None) => "the index has no sdist and no wheel of it",
             };
             return Err(no_file(page.name.as_str(), reason));
         }
@@ -141,8 +152,14 @@ impl Selection {
             let reason = "it has no wheel that fits the image; leave --wheel out to use the sdist";
             best_wheel(&self.platform, &runnable).ok_or_else(|| no_file(&what, reason))
         } else {
-            let reason = "it has no source distribution; use --wheel to audit the wheel";
-            source(&runnable).ok_or_else(|| no_file(&what, reason))
+            let lacks = || match page.unread.source(version) {
+                Some(ending) => {
+                    format!("its source distribution is in a format that is not read ({ending})")
+                }
+                None => "it has no source distribution".to_owned(),
+            };
+            let reason = || format!("{}; use --wheel to audit the wheel", lacks());
+            source(&runnable).ok_or_else(|| no_file(&what, &reason()))
         }
     }
 
@@ -227,4 +244,111 @@ fn near<'a>(
         .collect();
     let newest = all.last().map(Version::to_string).unwrap_or_default();
     format!("near it are {}; the newest is {newest}", list.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use url::Url;
+
+    use super::*;
+
+    /// Why nothing is taken of a page that lists these files, as JSON and as HTML.
+    fn refused(names: &[&str], version: Option<&str>, cutoff: Option<&str>) -> String {
+        let selection = Selection {
+            platform: PythonPlatform::default(),
+            cutoff: cutoff.map(|cutoff| Cutoff::parse(cutoff).unwrap()),
+            wheels_only: false,
+        };
+        let version: Option<Version> = version.map(|version| version.parse().unwrap());
+        let file = |name: &&str| format!(r#"{{"filename":"{name}","url":"f"}}"#);
+        let files: Vec<String> = names.iter().map(file).collect();
+        let json = format!(
+            r#"{{"meta":{{"api-version":"1.0"}},"files":[{}]}}"#,
+            files.join(",")
+        );
+        let link = |name: &&str| format!("<a href=f>{name}</a>");
+        let html: String = names.iter().map(link).collect();
+        let told = [
+            ("application/vnd.pypi.simple.v1+json", json),
+            ("text/html", html),
+        ]
+        .map(|(content_type, body)| {
+            let url = Url::parse("https://index.test/simple/a/").unwrap();
+            let page = ProjectPage::parse(&"a".parse().unwrap(), content_type, &body, &url);
+            let page = page.unwrap();
+            let chosen = selection.target(&page, version.as_ref(), false, false);
+            chosen.unwrap_err().to_string()
+        });
+        assert_eq!(told[0], told[1]);
+        let [told, _] = told;
+        told
+    }
+
+    #[test]
+    fn a_version_in_formats_that_are_not_read_is_not_called_missing() {
+        let old = ["a-1.0.tar.bz2", "a-1.0.win32-py2.6.exe"];
+        let and_new = [&old[..], &["a-2.0.tar.gz"]].concat();
+        let none = ["a-1.0.txt"];
+        for (names, version, expected) in [
+            (
+                &old[..],
+                Some("1.0"),
+                "failed to choose a file of a 1.0: the index has it only in formats that are not read (.exe, \
+                 .tar.bz2): unpack a source and give its directory",
+            ),
+            (
+                &old[..],
+                None,
+                "failed to choose a file of a: the index has it only in formats that are not read (.exe, \
+                 .tar.bz2): unpack a source and give its directory",
+            ),
+            (
+                &and_new[..],
+                Some("1.0"),
+                "failed to choose a file of a 1.0: the index has it only in formats that are not read (.exe, \
+                 .tar.bz2): unpack a source and give its directory; near it are 2.0; the newest is 2.0",
+            ),
+            (
+                &and_new[..],
+                Some("3.0"),
+                "failed to find a 3.0: no such version; near it are 2.0; the newest is 2.0",
+            ),
+            (
+                &none[..],
+                Some("1.0"),
+                "failed to choose a file of a: the index has no sdist and no wheel of it",
+            ),
+        ] {
+            assert_eq!(refused(names, version, None), expected);
+        }
+    }
+
+    #[test]
+    fn a_version_that_is_too_new_is_not_said_to_be_in_a_format_that_is_not_read() {
+        let names = ["a-1.0.tar.gz", "a-1.0.tar.bz2"];
+        assert_eq!(
+            refused(&names, Some("1.0"), Some("2020-01-01")),
+            "failed to choose a file of a: none is known to be older than the cut-off date"
+        );
+    }
+
+    #[test]
+    fn a_source_that_is_not_read_is_not_called_missing() {
+        let wheel = "a-1.0-py3-none-any.whl";
+        for (other, expected) in [
+            (
+                "a-1.0.tar.xz",
+                "its source distribution is in a format that is not read (.tar.xz)",
+            ),
+            ("a-1.0.linux-i686.tar.xz", "it has no source distribution"),
+            ("a-1.1.tar.xz", "it has no source distribution"),
+        ] {
+            assert_eq!(
+                refused(&[wheel, other], Some("1.0"), None),
+                format!(
+                    "failed to choose a file of a 1.0: {expected}; use --wheel to audit the wheel"
+                )
+            );
+        }
+    }
 }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use super::Audit;
+use crate::cli::LimitArgs;
 use crate::data_store::Blob;
 use crate::memo::StageMemo;
 use crate::metadata_hook::key;
@@ -50,8 +51,11 @@ const MOST_BUILDS: usize = 24;
 const MOST_RELEASES: usize = 3;
 /// How long all of them may take before no more is begun.
 const LONGEST: Duration = Duration::from_secs(45 * 60);
-/// Seconds that one of them may take, whatever the limits of its stage are.
+/// Seconds that one of them may take, whatever the limits of its stage are. With this for the last one all
+/// are done before the resolver gives up, which waits for an hour.
 const LONGEST_BUILD: u64 = 600;
+/// The same for the stage.
+const LONGEST_WALL: u64 = LONGEST_BUILD + ASIDE;
 /// Seconds that one of them has at least.
 const SHORTEST_BUILD: u64 = 10;
 /// Seconds that a stage keeps of its wall time to tell how the build ended.
@@ -218,11 +222,14 @@ impl SourceWheels {
         if let Some(made) = known {
             return Ok(made);
         }
-        let made = made(self.stages.run(self.order(name, request)?).await?, request)?;
-        if made.cut_short {
+        let ran = self.stages.run(self.order(name, request)?).await?;
+        let completed = ran.facts.status == StageStatus::Completed;
+        let made = made(ran, request)?;
+        // A stage whose own time was up says so itself.
+        if made.cut_short && completed {
             // Such a stage is not whole, and the memo does not keep it.
-            let problem = "its build was cut short by its time limit";
-            self.stages.add_problems(name, vec![problem.to_owned()]);
+            let problem = cut_short(self.stages.limits());
+            self.stages.add_problems(name, vec![problem]);
         }
         self.stages.keep_datum(name, &made)?;
         let outputs = Outputs::from([(MADE.into(), Datum::of(&made)?)]);
@@ -233,8 +240,7 @@ impl SourceWheels {
     /// What the clone is to do.
     fn order(&self, name: &str, request: &HookRequest) -> anyhow::Result<Order> {
         let limits = self.stages.limits();
-        let seconds = limits.wall_seconds.saturating_sub(ASIDE);
-        let seconds = seconds.clamp(SHORTEST_BUILD, LONGEST_BUILD).to_string();
+        let seconds = build_seconds(limits).to_string();
         let sdist = format!("{}/{}", order::WHEELHOUSE, request.filename);
         let words = [
             self.stages.interpreter().path.as_str(),
@@ -247,6 +253,9 @@ impl SourceWheels {
         ];
         let argv = words.into_iter().map(str::to_owned).collect();
         let mut order = Order::new(name, argv, limits)?;
+        // The program that keeps to the limit is at the mercy of what it builds.
+        let wall = &mut order.spec.wall_seconds;
+        *wall = LONGEST_WALL.min(*wall);
         let program = order::guest_program(SOURCE);
         order.spec.files.push((PROGRAM.to_owned(), program));
         order.keep_to_wheelhouse();
@@ -297,6 +306,22 @@ impl SourceWheels {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Seconds that a build may take within these limits of its stage.
+fn build_seconds(limits: &LimitArgs) -> u64 {
+    let seconds = limits.wall_seconds.saturating_sub(ASIDE);
+    seconds.clamp(SHORTEST_BUILD, LONGEST_BUILD)
+}
+
+/// What is said of a build that its time limit ended.
+fn cut_short(limits: &LimitArgs) -> String {
+    let seconds = build_seconds(limits);
+    let raise = match seconds < LONGEST_BUILD {
+        true => format!(": --wall SECONDS raises it, to {LONGEST_BUILD} at most"),
+        false => String::new(),
+    };
+    format!("its build was cut short by its time limit of {seconds} seconds{raise}")
 }
 
 /// The package that a source is of, as far as its file name tells: an old one's may leave open where that

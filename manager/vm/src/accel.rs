@@ -18,7 +18,7 @@ pub enum Accel {
     /// KVM where it is proven to work, emulation elsewhere.
     #[default]
     Auto,
-    /// KVM or an error.
+    /// KVM or an error; it is tried also where it did not work before.
     Kvm,
     /// Emulation.
     Tcg,

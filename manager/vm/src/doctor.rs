@@ -63,11 +63,14 @@ pub fn doctor(home: &Home) -> Vec<Check> {
 /// Looks at this host for a user of this number.
 fn look(home: &Home, uid: u32) -> Vec<Check> {
     let qemu = program("QEMU", "qemu-system-x86_64", "--version", "qemu-system-x86");
-    let kvm = kvm(home, &qemu.found);
+    let kvm = kvm(kvm_opens(Path::new(KVM)), Proof::recall(home, &qemu.found));
     let mut checks = vec![
         qemu,
         kvm,
         program("mmdebstrap", "mmdebstrap", "--version", "mmdebstrap"),
+        program("apt-get", "apt-get", "--version", "apt"),
+        program("apt-cache", "apt-cache", "--version", "apt"),
+        program("dpkg-deb", "dpkg-deb", "--version", "dpkg"),
         program("mkfs.erofs", "mkfs.erofs", "-V", "erofs-utils"),
         program("gpgv", "gpgv", "--version", "gpgv"),
         program("mount", "mount", "--version", "mount"),
@@ -97,11 +100,14 @@ fn program(name: &'static str, program: &str, argument: &str, package: &str) -> 
     }
 }
 
-fn kvm(home: &Home, qemu: &str) -> Check {
-    let emulate = "nothing is to be done: emulation is used, and is slower";
+/// Of a device that opens, or why it does not, and of what was proven since this host booted.
+fn kvm(opens: Result<(), String>, proof: Option<Proof>) -> Check {
+    // A proof also fails where the host is too busy, or has no memory.
+    let again = "emulation is used, and is slower; `--accel kvm` tries KVM again, and where it works then, \
+                 it is used from then on";
     let join = "where /dev/kvm exists, `usermod -aG kvm $USER` and a new login open it; else emulation \
                 is used, and is slower";
-    let (outcome, found, remedy) = match (kvm_opens(Path::new(KVM)), Proof::recall(home, qemu)) {
+    let (outcome, found, remedy) = match (opens, proof) {
         (Err(reason), _) => (
             Outcome::Worse,
             reason,
@@ -124,7 +130,7 @@ fn kvm(home: &Home, qemu: &str) -> Check {
         ) => (
             Outcome::Worse,
             format!("/dev/kvm opens and does not work: {reason}"),
-            Some(Remedy::Advice(emulate.to_owned())),
+            Some(Remedy::Advice(again.to_owned())),
         ),
     };
     Check {
@@ -290,6 +296,50 @@ mod tests {
 
     fn typed(command: &str) -> Option<Remedy> {
         Some(Remedy::Type(command.to_owned()))
+    }
+
+    #[test]
+    fn kvm_that_did_not_work_is_worth_another_try() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::at(directory.path()).unwrap();
+        let version = "QEMU 7.2";
+        let check = || kvm(Ok(()), Proof::recall(&home, version));
+        let unproven = check();
+        let found = "/dev/kvm opens; the first audit will prove it by a boot";
+        assert_eq!(said(&unproven), (Outcome::Good, found));
+        assert_eq!(unproven.remedy, None);
+
+        Proof::remember(&home, version, Some("it was not ready in time".into())).unwrap();
+        let broken = check();
+        let found = "/dev/kvm opens and does not work: it was not ready in time";
+        assert_eq!(said(&broken), (Outcome::Worse, found));
+        let again = "emulation is used, and is slower; `--accel kvm` tries KVM again, and where it works \
+                     then, it is used from then on";
+        assert_eq!(broken.remedy, Some(Remedy::Advice(again.to_owned())));
+
+        Proof::remember(&home, version, None).unwrap();
+        let works = check();
+        assert_eq!(said(&works), (Outcome::Good, "works, proven by a boot"));
+        assert_eq!(works.remedy, None);
+    }
+
+    /// mmdebstrap runs an image's hooks on the host, with the host's programs.
+    #[test]
+    fn the_programs_that_build_an_image_are_looked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let checks = look(&Home::at(directory.path()).unwrap(), 0);
+        for name in [
+            "mmdebstrap",
+            "apt-get",
+            "apt-cache",
+            "dpkg-deb",
+            "mkfs.erofs",
+            "gpgv",
+            "mount",
+        ] {
+            let of_it = checks.iter().filter(|check| check.name == name);
+            assert_eq!(of_it.count(), 1, "{name}: {checks:?}");
+        }
     }
 
     #[test]

@@ -13,7 +13,8 @@ use crate::{Home, VmError, home};
 
 /// The file of a template's directory that says what it is; it is written last.
 const LABEL: &str = "template.json";
-/// Templates kept, two of each image that is built in; of the others the least recently used go.
+/// Templates kept, as many as two of each image that is built in: an image has one for each version of the agent
+/// and each size. The least recently used go.
 const KEPT: usize = 8;
 
 /// What is known of a template, kept beside it as `template.json`.
@@ -23,7 +24,7 @@ pub struct TemplateRecord {
     pub key: String,
     /// The image it was booted from.
     pub image: String,
-    /// `kvm` or `tcg`.
+    /// `kvm`, `tcg`, or `tcg, counted instructions`.
     pub accel: String,
     /// The hypervisor and its version.
     pub machine: String,

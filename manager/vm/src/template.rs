@@ -1,6 +1,8 @@
 //! Templates: an image booted to the point where the agent waits for work, kept on disk, and the
 //! clones that start from there.
 
+mod key;
+
 use std::{
     fs::{self, File},
     io,
@@ -10,24 +12,20 @@ use std::{
 };
 
 use pyti_trace::wire::{FrameKind, Ready};
-use sha2::{Digest, Sha256};
 use tokio::{sync::OnceCell, task::spawn_blocking, time::timeout};
 
+use self::key::{FORMAT, Parts};
 use crate::{
     Accel, Home, Image, Progress, Vm, VmError,
     accel::{Engine, KVM, Proof, kvm_opens},
     cpu,
     home::{self, Stage},
-    image::hex,
     initramfs,
     qemu::{Launch, Machine, Qemu},
     ram,
     shelf::{self, TemplateRecord},
     slot::{proc_path, reopen, slot},
 };
-
-/// Part of every key: raise it when templates are saved in another way.
-const FORMAT: u32 = 2;
 
 /// Size of the machines and where they run.
 #[derive(Debug, Clone)]
@@ -97,7 +95,9 @@ impl Template {
     /// The template of this image, agent and configuration; booted first where it does not exist.
     ///
     /// With [`Accel::Auto`], KVM is taken where a template could be booted with it and a clone of that
-    /// ran; the outcome is remembered until the host boots again.
+    /// ran; the outcome is remembered until the host boots again. That it does not work may be the doing
+    /// of a host that was busy or had no memory: [`Accel::Kvm`] tries again, and its success is remembered
+    /// too.
     ///
     /// # Errors
     /// No hypervisor, a machine that does not come up, a full disk.
@@ -126,7 +126,7 @@ impl Template {
             Accel::Counted => plan.obtain(Engine::Counted).await,
             Accel::Kvm => {
                 kvm_opens(&config.kvm).map_err(VmError::Kvm)?;
-                let obtained = plan.obtain(Engine::Kvm).await;
+                let obtained = plan.obtain_kvm().await;
                 obtained.map_err(|error| match blames_machine(&error) {
                     Some(reason) => VmError::Kvm(reason),
                     None => error,
@@ -246,44 +246,54 @@ impl Plan<'_> {
             self.progress.step(&format!("no KVM ({reason}): emulating"));
             return self.obtain(Engine::Tcg).await;
         }
-        let tried = match Proof::recall(self.home, &self.version) {
-            Some(Proof { broken: None, .. }) => self.obtain(Engine::Kvm).await,
-            Some(Proof {
-                broken: Some(reason),
-                ..
-            }) => {
-                self.progress.step(&format!(
-                    "KVM does not work on this host ({reason}): emulating"
-                ));
-                return self.obtain(Engine::Tcg).await;
-            }
-            None => {
-                self.progress.step("trying KVM");
-                // A template of an earlier boot of this host proves nothing about this one.
-                let stale = self.home.templates().join(self.key(Engine::Kvm));
-                if stale.exists() {
-                    fs::remove_dir_all(&stale)
-                        .map_err(VmError::io(format!("remove {}", stale.display())))?;
-                }
-                self.prove().await
-            }
-        };
-        let error = match tried {
+        if let Some(Proof {
+            broken: Some(reason),
+            ..
+        }) = Proof::recall(self.home, &self.version)
+        {
+            self.progress.step(&format!(
+                "KVM does not work on this host ({reason}): emulating"
+            ));
+            return self.obtain(Engine::Tcg).await;
+        }
+        let error = match self.obtain_kvm().await {
             Ok(template) => return Ok(template),
             Err(error) => error,
         };
         let Some(reason) = blames_machine(&error) else {
             return Err(error);
         };
-        Proof::remember(self.home, &self.version, Some(reason.clone()))?;
+        // A larger one may only have been too large.
+        if self.config.memory_mib <= VmConfig::default().memory_mib {
+            Proof::remember(self.home, &self.version, Some(reason.clone()))?;
+        }
         self.progress.step(&format!(
             "KVM does not work on this host ({reason}): emulating"
         ));
         self.obtain(Engine::Tcg).await
     }
 
-    /// The template with KVM, once a clone of it has run.
-    async fn prove(&self) -> Result<Template, VmError> {
+    /// The template with KVM. Unless KVM is known to work since this host booted, it is made anew, and a
+    /// clone of it must run.
+    async fn obtain_kvm(&self) -> Result<Template, VmError> {
+        let is_proven =
+            || Proof::recall(self.home, &self.version).is_some_and(|proof| proof.broken.is_none());
+        if is_proven() {
+            return self.obtain(Engine::Kvm).await;
+        }
+        // One at a time: what one has made no other may remove.
+        let _lock = self.lock("kvm-proof".to_owned()).await?;
+        if is_proven() {
+            return self.obtain(Engine::Kvm).await;
+        }
+        // One of an earlier boot of this host proves nothing about this one, and one that could not be
+        // cloned would fail again.
+        let stale = self.home.templates().join(self.key(Engine::Kvm));
+        if stale.exists() {
+            fs::remove_dir_all(&stale)
+                .map_err(VmError::io(format!("remove {}", stale.display())))?;
+        }
+        self.progress.step("trying KVM");
         let template = self.obtain(Engine::Kvm).await?;
         template.try_clone().await?;
         Proof::remember(self.home, &self.version, None)?;
@@ -291,22 +301,24 @@ impl Plan<'_> {
     }
 
     fn key(&self, engine: Engine) -> String {
-        let record = self.image.record();
-        let mut hash = Sha256::new();
-        let mut add = |bytes: &[u8]| {
-            hash.update((bytes.len() as u64).to_le_bytes());
-            hash.update(bytes);
+        let image = self.image.record();
+        let parts = Parts {
+            format: FORMAT,
+            kernel: &image.kernel_sha256,
+            root: &image.root_sha256,
+            initramfs: &self.initramfs,
+            version: &self.version,
+            processor: &cpu::model(),
+            arguments: &self.machine.shape(engine, self.config),
         };
-        add(&FORMAT.to_le_bytes());
-        add(record.kernel_sha256.as_bytes());
-        add(record.root_sha256.as_bytes());
-        add(&self.initramfs);
-        add(self.version.as_bytes());
-        add(cpu::model().as_bytes());
-        for argument in self.machine.shape(engine, self.config) {
-            add(argument.as_bytes());
-        }
-        hex(&hash.finalize())[..16].to_owned()
+        parts.key()
+    }
+
+    /// Waits for a lock of the home.
+    async fn lock(&self, name: String) -> Result<File, VmError> {
+        let home = self.home.clone();
+        let lock = spawn_blocking(move || home.lock(&name)).await;
+        lock.map_err(|error| VmError::Control(error.to_string()))?
     }
 
     async fn obtain(&self, engine: Engine) -> Result<Template, VmError> {
@@ -315,10 +327,7 @@ impl Plan<'_> {
         if let Some(template) = self.open(&place, engine)? {
             return Ok(template);
         }
-        let home = self.home.clone();
-        let name = format!("template-{key}");
-        let lock = spawn_blocking(move || home.lock(&name)).await;
-        let _lock = lock.map_err(|error| VmError::Control(error.to_string()))??;
+        let _lock = self.lock(format!("template-{key}")).await?;
         if let Some(template) = self.open(&place, engine)? {
             return Ok(template);
         }

@@ -21,15 +21,20 @@ use std::{
 use pyti_trace::wire::{Ending, FrameKind, Slot, StageResult, StageSpec};
 use pyti_vm::{Accel, Home, SLOT_BYTES, SLOT_SERIAL, StartOptions, Template, Vm, VmError};
 
+/// How far the clock of a clone that was to take another time goes ahead.
+const AHEAD: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// What may pass between the order and the clone's look at its clock, on the slowest host.
+const CLOCK_SLACK: Duration = Duration::from_secs(60 * 60);
+
 async fn template() -> (Home, Template) {
     let home = Home::from_env().unwrap();
     let template = common::template(&home, Accel::Auto).await;
     (home, template)
 }
 
-fn stage(script: &str, slots: Vec<Slot>) -> Vec<u8> {
+fn stage(script: &str, slots: Vec<Slot>) -> StageSpec {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let spec = StageSpec {
+    StageSpec {
         stage: "test".into(),
         argv: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
         env: vec![("PATH".into(), "/usr/bin:/bin".into())],
@@ -47,8 +52,7 @@ fn stage(script: &str, slots: Vec<Slot>) -> Vec<u8> {
         files: Vec::new(),
         collect: Vec::new(),
         keep: None,
-    };
-    spec.encode().unwrap()
+    }
 }
 
 /// Standard output and the result, read to the end.
@@ -72,7 +76,11 @@ async fn outcome(vm: &mut Vm) -> (String, Option<StageResult>) {
 async fn vm_clones_read_their_own_input_and_share_nothing() {
     let (_home, template) = template().await;
     template.try_clone().await.unwrap();
-    for content in ["first", "second"] {
+    let mut uuids = BTreeSet::new();
+    for (content, hostname, entropy, ahead) in [
+        ("first", "laptop", "5a", Duration::ZERO),
+        ("second", "runner", "c3", AHEAD),
+    ] {
         let mut tar = tar::Builder::new(tempfile::tempfile().unwrap());
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
@@ -89,13 +97,29 @@ async fn vm_clones_read_their_own_input_and_share_nothing() {
             directory: "/home/dev/in".into(),
         };
         // A file that the first clone leaves must not be there in the second.
-        let script = "cat in/input.txt; ls left 2>/dev/null; touch left; id -u; ls /sys/class/net";
-        vm.send(FrameKind::Start, &stage(script, vec![slot]))
-            .await
-            .unwrap();
+        let script = "cat in/input.txt; ls left 2>/dev/null; touch left; id -u; ls /sys/class/net; \
+                      cat /proc/sys/kernel/random/uuid; date +%s; uname -n";
+        let mut spec = stage(script, vec![slot]);
+        spec.hostname = hostname.into();
+        spec.entropy = entropy.repeat(64);
+        spec.unix_time_ns += u64::try_from(ahead.as_nanos()).unwrap();
+        let start = spec.encode().unwrap();
+        vm.send(FrameKind::Start, &start).await.unwrap();
         let (output, result) = outcome(&mut vm).await;
         assert_eq!(result.unwrap().ending, Ending::Exited(0));
-        assert_eq!(output, format!("{content}1000\nlo\n"));
+        let lines: Vec<&str> = output.lines().collect();
+        let [read, networks, uuid, clock, name] = lines[..] else {
+            panic!("{output}");
+        };
+        assert_eq!(read, format!("{content}1000"));
+        assert_eq!(networks, "lo");
+        // That clones do not draw the same, they owe to what they are told, or to how their kernels go on.
+        assert!(uuids.insert(uuid.to_owned()), "{uuid} came twice");
+        // Clock and name are those that it was told.
+        let clock = Duration::from_secs(clock.parse().unwrap());
+        let told = Duration::from_nanos(spec.unix_time_ns);
+        assert!(clock.abs_diff(told) < CLOCK_SLACK, "{clock:?}, {told:?}");
+        assert_eq!(name, hostname);
         let report = vm.kill().await;
         assert!(
             report.status.is_some_and(|status| status.success()),
@@ -118,9 +142,8 @@ async fn vm_is_killed_from_outside_when_its_wall_time_is_up() {
         .await
         .unwrap();
     let began = Instant::now();
-    vm.send(FrameKind::Start, &stage("sleep 100", Vec::new()))
-        .await
-        .unwrap();
+    let start = stage("sleep 100", Vec::new()).encode().unwrap();
+    vm.send(FrameKind::Start, &start).await.unwrap();
     let error = loop {
         match vm.next_frame().await {
             Ok(Some(_)) => {}

@@ -36,10 +36,15 @@ impl Builds {
         told.await.ok()
     }
 
-    /// Ends when all of them have.
+    /// Ends when all of them have, and those that were asked for until then.
     async fn settled(&self) {
-        let mut builds = self.with(std::mem::take);
-        while builds.join_next().await.is_some() {}
+        loop {
+            let mut builds = self.with(std::mem::take);
+            if builds.is_empty() {
+                return;
+            }
+            while builds.join_next().await.is_some() {}
+        }
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut JoinSet<()>) -> T) -> T {
@@ -112,6 +117,37 @@ mod tests {
         assert!(!done.load(Ordering::Relaxed));
         go.notify_one();
         builds.settled().await;
+        assert!(done.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test]
+    async fn a_build_that_is_asked_for_while_others_end_comes_to_its_end_too() {
+        let builds = Arc::<Builds>::default();
+        let [first, second] = [(); 2].map(|()| Arc::<Notify>::default());
+        let done = Arc::<AtomicBool>::default();
+        let ask = |go: &Arc<Notify>, done: &Arc<AtomicBool>| {
+            let asked = builds.run(build(go.clone(), done.clone()));
+            let mut context = Context::from_waker(Waker::noop());
+            assert_eq!(pin!(asked).as_mut().poll(&mut context), Poll::Pending);
+        };
+        ask(&first, &Arc::default());
+        let settling = tokio::spawn({
+            let builds = builds.clone();
+            async move { builds.settled().await }
+        });
+        // All that can go on does, on this one thread.
+        let all = async || {
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+        };
+        all().await;
+        ask(&second, &done);
+        first.notify_one();
+        all().await;
+        assert!(!settling.is_finished());
+        second.notify_one();
+        settling.await.unwrap();
         assert!(done.load(Ordering::Relaxed));
     }
 

@@ -125,6 +125,30 @@ fn a_build_that_its_time_limit_ended_was_not_watched_to_its_end() {
 }
 
 #[test]
+fn how_long_a_build_may_take_follows_the_limit_of_its_stage() {
+    let of = |wall_seconds| {
+        cut_short(&LimitArgs {
+            wall_seconds,
+            memory_mib: 1024,
+            pids: 100,
+            output_kib: 1024,
+            events: 1,
+        })
+    };
+    let raise = ": --wall SECONDS raises it, to 600 at most";
+    for (wall, seconds, raise) in [
+        (20, 10, raise),
+        (120, 90, raise),
+        (629, 599, raise),
+        (630, 600, ""),
+        (86_400, 600, ""),
+    ] {
+        let told = format!("its build was cut short by its time limit of {seconds} seconds{raise}");
+        assert_eq!(of(wall), told);
+    }
+}
+
+#[test]
 fn a_stage_has_the_first_name_that_no_other_has() {
     let ran = |name: &str| StageFacts::new(name, StageStatus::Completed);
     let mut building = Building::default();

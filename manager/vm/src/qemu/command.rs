@@ -160,6 +160,7 @@ const DEVICES: [&str; 4] = [
 fn machine(engine: Engine, config: &VmConfig) -> Vec<String> {
     let accel = match engine {
         Engine::Kvm => "kvm",
+        // tests/vm_kvm_proof.rs says the same, and the same processor.
         Engine::Tcg => "tcg,thread=multi",
         Engine::Counted => "tcg,thread=single",
     };

@@ -8,7 +8,7 @@ use pyti_vm::Template;
 
 use crate::aims::Aims;
 use crate::workload::Workload;
-use crate::{Bench, Run, median, minimum, seconds};
+use crate::{Bench, Run, mebibytes, median, minimum, seconds};
 
 /// Programs that are shown of those that took the longest.
 const DEAREST: usize = 6;
@@ -91,6 +91,7 @@ impl Bench<'_> {
         // By way, then by turn.
         let mut walls = vec![BTreeMap::new(); ways.len()];
         let mut cpus = walls.clone();
+        let mut memory = vec![];
         let mut events = 0;
         for turn in 0..repeat {
             for place in 0..ways.len() {
@@ -105,6 +106,7 @@ impl Bench<'_> {
                 walls[index].insert(turn, run.watched.facts.wall_ns as f64 / 1e9);
                 cpus[index].insert(turn, seconds(usage.cpu));
                 if *way == Watch::Traced {
+                    memory.push(mebibytes(usage.private));
                     events = run.events;
                 }
             }
@@ -135,6 +137,10 @@ impl Bench<'_> {
                 best(&cpus, index),
             );
         }
+        println!(
+            "    memory of the traced clone at its end: {:.0} MiB private",
+            median(&mut memory)
+        );
         for (what, times) in [("wall", &walls), ("CPU", &cpus)] {
             let cost = |way: Watch| {
                 let index = ways.iter().position(|other| *other == way)?;

@@ -9,6 +9,7 @@
 
 mod aims;
 mod audits;
+mod boot;
 mod compare;
 mod flood;
 mod workload;
@@ -49,7 +50,7 @@ struct Args {
     /// Repetitions of each measurement.
     #[arg(long, default_value_t = 5)]
     repeat: usize,
-    /// Only the workloads whose name contains this.
+    /// Only the workloads whose name contains this; `cold boot`, `audit` and `burst` are such names too.
     #[arg(long, default_value = "")]
     only: String,
     /// Without strace, which takes most of the time.
@@ -138,10 +139,13 @@ async fn measure(args: &Args, scratch: &Path, aims: &mut Aims) -> Result<()> {
     };
     let record = bench.template.record();
     println!("accelerator          {}", record.accel);
-    println!(
-        "cold boot to ready   {:.2} s",
-        seconds(Duration::from_millis(record.boot_ms))
-    );
+    if "cold boot".contains(&args.only) {
+        let cold = boot::cold(&home, record, scratch).await?;
+        println!(
+            "cold boot to ready   {:.2} s (booted anew, once)",
+            seconds(cold)
+        );
+    }
     bench.clones(args.repeat, aims).await?;
     for workload in workload::all(&home, &bench.python).await? {
         if workload.name.contains(&args.only) {
@@ -151,7 +155,8 @@ async fn measure(args: &Args, scratch: &Path, aims: &mut Aims) -> Result<()> {
         }
     }
     if "audit".contains(&args.only) {
-        tokio::task::spawn_blocking(audits::split).await??;
+        let repeat = args.repeat;
+        tokio::task::spawn_blocking(move || audits::split(repeat)).await??;
     }
     if "burst".contains(&args.only) {
         flood::measure(args.burst_seconds).await?;
@@ -212,7 +217,7 @@ impl Bench<'_> {
             times.push(seconds(run.cloned + start));
             clones.push(seconds(run.cloned));
             let usage = run.watched.usage.context("the clone ended by itself")?;
-            memory.push(usage.private as f64 / (1 << 20) as f64);
+            memory.push(mebibytes(usage.private));
         }
         let started = median(&mut times);
         println!(
@@ -225,7 +230,7 @@ impl Bench<'_> {
             aims.at_most("a clone", "seconds to started,", started, CLONE_TO_STARTED)
         );
         println!(
-            "memory of a clone    {:.0} MiB private",
+            "memory of a clone    {:.0} MiB private, running /usr/bin/true",
             median(&mut memory)
         );
         Ok(())
@@ -250,6 +255,10 @@ fn accounts(run: &Run) -> Result<u64> {
 
 fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64()
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 fn minimum(values: &[f64]) -> f64 {

@@ -2,6 +2,7 @@
 
 mod actions;
 mod evasions;
+mod kernel_memory;
 mod matrix;
 mod stacks;
 mod tracer;

@@ -1,0 +1,3 @@
+"""How cold it is."""
+
+DEGREES = -10
