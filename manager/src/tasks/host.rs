@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use pyti_analyzer::{StageFacts, StageStatus};
 use pyti_graph::{Action, BoxFuture, Control, Failure, Inputs, Outputs};
-use pyti_index::{CoreMetadata, Fetched, PythonPlatform, Source};
+use pyti_index::{CoreMetadata, Fetched, MetadataHook, PythonPlatform, Source};
 
 use super::failure::{blame, until_no_stage_runs, until_stopped};
+use super::settling::settled;
 use super::{
     Audit, DETECT, DISTRIBUTION, Guest, METADATA, PERFORMANCE, SOURCE, TEMPLATE, TEST_PLAN,
     WHEELHOUSE, provide, read, teller,
@@ -47,8 +48,10 @@ impl Action for Examine {
                 hook,
                 ..
             } = &*self.0;
-            let hook = Arc::clone(hook);
-            let examining = pyti_index::examine(&fetched, options, hook, teller(&control));
+            let hook: Arc<dyn MetadataHook> = hook.clone();
+            let examining = settled(hook, |hook| {
+                pyti_index::examine(&fetched, options, hook, teller(&control))
+            });
             let source = until_no_stage_runs(&control, stages, examining).await?;
             provide(SOURCE, &source)
         })
@@ -92,8 +95,11 @@ impl Action for Resolve {
                 hook,
                 ..
             } = &*self.0;
-            let (hook, teller) = (Arc::clone(hook), teller(&control));
-            let resolving = pyti_index::resolve(&fetched, &source, metadata, options, hook, teller);
+            let hook: Arc<dyn MetadataHook> = hook.clone();
+            let teller = teller(&control);
+            let resolving = settled(hook, |hook| {
+                pyti_index::resolve(&fetched, &source, metadata, options, hook, teller)
+            });
             let prepared = until_no_stage_runs(&control, stages, resolving).await?;
             stages.describe(&prepared);
             provide(WHEELHOUSE, &prepared)

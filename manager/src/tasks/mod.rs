@@ -6,8 +6,10 @@
 //! ```
 
 pub(crate) mod failure;
+mod flaw;
 mod gather;
 mod host;
+mod settling;
 mod source_wheels;
 mod tools;
 mod vm;
@@ -58,6 +60,8 @@ const DETECT: &str = "detect";
 /// How long one task may resolve and fetch, with all that build back ends are asked for on the way: each of
 /// thousands of packages may require something else to be built.
 const RESOLVING: Duration = Duration::from_secs(2 * 60 * 60);
+/// Characters of a reason that is told, such as why a requirement cannot be had.
+const LONGEST_REASON: usize = 300;
 
 /// The datum [`TEMPLATE`].
 #[derive(Debug, Serialize, Deserialize)]
@@ -283,10 +287,14 @@ pub(crate) fn python(inputs: &Inputs) -> Result<Interpreter, Failure> {
     read::<Guest>(inputs, TEMPLATE).map(|guest| guest.python)
 }
 
+/// What a stage runs with.
+pub(crate) fn fetched_tools(inputs: &Inputs, stage: &str) -> Result<FetchedTools, Failure> {
+    read(inputs, tools_of(stage).as_str())
+}
+
 /// The requirements that a stage wanted to run with and runs without.
 pub(crate) fn missing_tools(inputs: &Inputs, stage: &str) -> Result<Vec<String>, Failure> {
-    let tools: FetchedTools = read(inputs, tools_of(stage).as_str())?;
-    Ok(tools.missing)
+    Ok(fetched_tools(inputs, stage)?.missing)
 }
 
 fn provide(kind: &str, value: &impl Serialize) -> Result<Outputs, Failure> {

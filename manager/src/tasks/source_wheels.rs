@@ -3,29 +3,31 @@
 //! it runs on the host. That a build fails is what this finds out, and no failure of its stage: the tests run
 //! without it.
 
-mod asking;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pyti_analyzer::{StageFacts, StageStatus};
+use pyti_analyzer::{StageFacts, StageStatus, escape_within};
 use pyti_graph::{Datum, Outputs};
-use pyti_index::{BuiltWheel, DistFilename, ErrorKind, HookRequest, Options, WheelhouseFile};
+use pyti_index::hook::BoxFuture;
+use pyti_index::{
+    BuiltWheel, DistFilename, ErrorKind, HookError, HookRequest, MetadataHook, Options,
+    WheelhouseFile,
+};
+use pyti_vm::Interpreter;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::Audit;
+use super::flaw::flaw;
+use super::{Audit, LONGEST_REASON};
 use crate::cli::LimitArgs;
-use crate::data_store::Blob;
+use crate::data_store::{Blob, DataStore};
 use crate::memo::StageMemo;
 use crate::metadata_hook::key;
 use crate::order::{self, Order, RESULT};
 use crate::stage::Ran;
 use crate::stages::Stages;
-use crate::tool;
-pub(super) use asking::AskByBuilding;
 
 /// The stage that builds the target's own; these are `build-2` and so on, and are judged by its rules.
 const STAGE: &str = "build";
@@ -135,7 +137,7 @@ struct Made {
     sdist: String,
     /// The wheel: its name and its content.
     wheel: Option<(String, Blob)>,
-    /// Why there is none.
+    /// Why there is none, or why it was refused.
     failed: Option<String>,
     /// Its time limit ended it: what it would have done then was not watched.
     cut_short: bool,
@@ -177,27 +179,21 @@ impl SourceWheels {
         }
         let name = building.name(&self.stages.record().facts.stages);
         let began = Instant::now();
-        let made = self.made(&name, request).await;
+        let built = self.built(&name, request).await;
         building.spent += began.elapsed();
-        if made.is_err() && !self.is_on_record(&name) {
+        if built.is_err() && !self.is_on_record(&name) {
             // One that never ran is tried again under its name.
             building.names.remove(&name);
         }
-        let built = match made? {
-            Made {
-                wheel: Some((filename, blob)),
-                ..
-            } => self.kept(request, &filename, &blob).await?,
-            Made { failed, .. } => Err(failed.unwrap_or_default()),
-        };
-        let built = built.map_err(|reason| {
+        let built = built?.map_err(|reason| {
             format!("it has no wheel, and none could be built (stage {name}): {reason}")
         });
-        if built.is_ok() {
-            let sdist = &request.filename;
-            let note = format!("{sdist} has no wheel: one was built in the VM (stage {name})");
-            self.stages.note(note);
-        }
+        let sdist = &request.filename;
+        // Of one that fails nothing else may tell: the resolver may take another release then.
+        self.stages.note(match &built {
+            Ok(_) => format!("{sdist} has no wheel: one was built in the VM (stage {name})"),
+            Err(reason) => format!("{sdist}: {}", escape_within(reason, LONGEST_REASON)),
+        });
         building.add(package, request.sha256.clone(), built.clone());
         Ok(built)
     }
@@ -207,8 +203,8 @@ impl SourceWheels {
         record.facts.stages.iter().any(|facts| facts.name == name)
     }
 
-    /// What is or was made of the source, as the stage of this name.
-    async fn made(&self, name: &str, request: &HookRequest) -> anyhow::Result<Made> {
+    /// What comes or came of the source, as the stage of this name.
+    async fn built(&self, name: &str, request: &HookRequest) -> anyhow::Result<Built> {
         let template = self.stages.template(Arc::new(|_| {})).await?;
         let key = key(
             MADE,
@@ -219,12 +215,13 @@ impl SourceWheels {
         let known = (!self.fresh)
             .then(|| self.memo.recall_datum(name, &key, MADE))
             .flatten();
-        if let Some(made) = known {
-            return Ok(made);
+        if let Some(mut made) = known {
+            return self.check(&mut made).await;
         }
         let ran = self.stages.run(self.order(name, request)?).await?;
         let completed = ran.facts.status == StageStatus::Completed;
-        let made = made(ran, request)?;
+        let mut made = made(ran, request)?;
+        let built = self.check(&mut made).await;
         // A stage whose own time was up says so itself.
         if made.cut_short && completed {
             // Such a stage is not whole, and the memo does not keep it.
@@ -234,7 +231,12 @@ impl SourceWheels {
         self.stages.keep_datum(name, &made)?;
         let outputs = Outputs::from([(MADE.into(), Datum::of(&made)?)]);
         self.memo.keep(name, &key, &outputs);
-        Ok(made)
+        built
+    }
+
+    async fn check(&self, made: &mut Made) -> anyhow::Result<Built> {
+        let python = self.stages.interpreter();
+        checked(made, &self.memo.store, &self.options, python).await
     }
 
     /// What the clone is to do.
@@ -278,34 +280,51 @@ impl SourceWheels {
         }
         Ok(order)
     }
+}
 
-    /// The wheel, checked, at a place that its content alone tells: what runs with it is remembered by that.
-    async fn kept(
-        &self,
-        request: &HookRequest,
-        filename: &str,
-        blob: &Blob,
-    ) -> anyhow::Result<Built> {
-        let mut content = vec![];
-        let stored = self.memo.store.open(blob)?;
-        stored.take(WHEEL_BYTES).read_to_end(&mut content)?;
-        let sdist = &request.filename;
-        match pyti_index::keep_wheel(sdist, filename, content, &self.options).await {
-            Ok(wheel) => {
-                let (file, python) = (wheel.file.clone(), self.stages.interpreter().clone());
-                let unpack = move || tool::check(&file, &python);
-                // What cannot be unpacked would fail the stage that it is for.
-                let unpacked = tokio::task::spawn_blocking(unpack).await?;
-                Ok(unpacked
-                    .map(|()| wheel)
-                    .map_err(|error| format!("{error:#}")))
-            }
-            Err(error) if matches!(error.kind(), ErrorKind::Package | ErrorKind::Input) => {
-                Ok(Err(error.to_string()))
-            }
-            Err(error) => Err(error.into()),
-        }
+impl MetadataHook for SourceWheels {
+    /// What the wheel says: who is asked for its metadata is to be installed as well.
+    fn metadata(&self, request: HookRequest) -> BoxFuture<'_, Result<String, HookError>> {
+        Box::pin(async move {
+            let (reason, kind) = match self.wheel(&request).await {
+                Ok(Ok(wheel)) => return Ok(wheel.metadata),
+                Ok(Err(reason)) => (reason, ErrorKind::Package),
+                Err(error) => (format!("{error:#}"), ErrorKind::Infrastructure),
+            };
+            Err(HookError { reason, kind })
+        })
     }
+}
+
+/// The wheel that was made, checked, at a place that its content alone tells: what runs with it is remembered
+/// by that. Where it is refused, `made` says why instead.
+async fn checked(
+    made: &mut Made,
+    store: &DataStore,
+    options: &Options,
+    python: &Interpreter,
+) -> anyhow::Result<Built> {
+    let Some((filename, blob)) = &made.wheel else {
+        return Ok(Err(made.failed.clone().unwrap_or_default()));
+    };
+    let mut content = vec![];
+    let stored = store.open(blob)?;
+    stored.take(WHEEL_BYTES).read_to_end(&mut content)?;
+    let kept = pyti_index::keep_wheel(&made.sdist, filename, content, options).await;
+    let refused = match kept {
+        // What cannot be unpacked would fail the stage that it is for.
+        Ok(wheel) => match flaw(&wheel.file, python).await? {
+            None => return Ok(Ok(wheel)),
+            Some(flaw) => flaw,
+        },
+        Err(error) if matches!(error.kind(), ErrorKind::Package | ErrorKind::Input) => {
+            error.to_string()
+        }
+        Err(error) => return Err(error.into()),
+    };
+    made.wheel = None;
+    made.failed = Some(refused.clone());
+    Ok(Err(refused))
 }
 
 /// Seconds that a build may take within these limits of its stage.

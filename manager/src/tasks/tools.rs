@@ -9,29 +9,44 @@ use std::sync::Arc;
 use pyti_analyzer::escape_within;
 use pyti_graph::{Action, Blame, BoxFuture, Control, Failure, Inputs, Kind, Outputs};
 use pyti_index::{
-    Beside, Closure, CoreMetadata, HookRequest, MetadataHook, Options, Prepared, WheelhouseFile,
+    Beside, Closure, CoreMetadata, DistFilename, HookRequest, MetadataHook, Options, PackageName,
+    Prepared, WheelhouseFile,
 };
 use serde::{Deserialize, Serialize};
 
-use super::failure::until_no_stage_runs;
+use super::failure::{until_no_stage_runs, until_stopped};
+use super::flaw::flaw;
 use super::gather::{Gathered, Resolving, Sources, gather, gather_beside, needs_file};
-use super::source_wheels::{AskByBuilding, SourceWheels};
-use super::{Audit, METADATA, WHEELHOUSE, provide, read, teller};
+use super::settling::settled;
+use super::source_wheels::SourceWheels;
+use super::{Audit, LONGEST_REASON, METADATA, WHEELHOUSE, provide, read, teller};
 use crate::metadata_hook::NoHook;
 use crate::stage::Requirements;
-
-/// Characters of a reason in a note.
-const LONGEST_REASON: usize = 300;
 
 /// The datum `tools.STAGE`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchedTools {
     /// Wheels.
     pub files: Vec<WheelhouseFile>,
-    /// Wanted requirements that could not be had, without reasons: those differ from run to run.
+    /// Requirements that could not be had, without reasons: those differ from run to run. They are as they
+    /// were wanted, or `NAME==VERSION` where they were resolved and only then left out.
     pub missing: Vec<String>,
+    /// The packages of those that were left out: what is wanted in one version may be there in another.
+    #[serde(default)]
+    pub left_out: Vec<PackageName>,
     /// Why there are none: then the stage does not apply.
     pub unavailable: Option<String>,
+}
+
+impl FetchedTools {
+    /// Leaves a file out that was resolved, and says what it is, as a requirement. The name of an old source
+    /// may leave open where that of its package ends.
+    fn leave_out(&mut self, file: &str) -> Result<String, Failure> {
+        let file = DistFilename::parse(file, None).map_err(Failure::infrastructure)?;
+        let (name, version) = (file.name(), file.version());
+        self.left_out.push(name.clone());
+        Ok(format!("{name}=={version}"))
+    }
 }
 
 /// Resolves and fetches the tools of a stage.
@@ -93,18 +108,19 @@ impl Action for FetchTools {
                      they cannot be had: {reason}"
                 ));
             }
-            let mut files = vec![];
+            let mut fetched = FetchedTools::default();
             for file in &closure.files {
+                let name = &file.filename;
                 match self.wheel(file, &closure.build_files, control).await? {
-                    Ok(wheel) => files.push(wheel),
-                    // As where it cannot be resolved: the stage cannot do without it.
-                    Err(reason) if needs_file(&needed, &file.filename) => {
-                        let (file, reason) =
-                            (&file.filename, escape_within(&reason, LONGEST_REASON));
-                        let reason = format!("{file} cannot be had: {reason}");
+                    Ok(wheel) => fetched.files.push(wheel),
+                    // As where it cannot be resolved: the stage cannot do without it. Checkers need all
+                    // that they have.
+                    Err(reason) if self.builder.is_none() || needs_file(&needed, name) => {
+                        let reason = escape_within(&reason, LONGEST_REASON);
+                        let reason = format!("{name} cannot be had: {reason}");
                         return Err(Failure::package(reason));
                     }
-                    Err(reason) => missing.push((file.filename.clone(), reason)),
+                    Err(reason) => missing.push((fetched.leave_out(name)?, reason)),
                 }
             }
             for (requirement, reason) in &missing {
@@ -118,11 +134,7 @@ impl Action for FetchTools {
             for note in closure.notes {
                 stages.note(note);
             }
-            let fetched = FetchedTools {
-                files,
-                missing: missing.into_iter().map(|(text, _)| text).collect(),
-                unavailable: None,
-            };
+            fetched.missing = missing.into_iter().map(|(text, _)| text).collect();
             provide(self.provides.as_str(), &fetched)
         })
     }
@@ -155,20 +167,13 @@ impl FetchTools {
             wheels_only: !sources,
             ..options.clone()
         };
-        let asking = self.builder.clone();
-        let asking = asking.map(|builder| Arc::new(AskByBuilding::new(builder)));
-        let hook: Arc<dyn MetadataHook> = match &asking {
-            Some(asking) => asking.clone(),
+        let hook: Arc<dyn MetadataHook> = match &self.builder {
+            Some(builder) => builder.clone(),
             None => Arc::new(NoHook),
         };
-        let resolving = async {
-            let closure = pyti_index::closure(set, beside, &options, hook, teller(control)).await;
-            // The resolver may have ended while a build runs that it asked for.
-            if let Some(asking) = &asking {
-                asking.settled().await;
-            }
-            closure
-        };
+        let resolving = settled(hook, |hook| {
+            pyti_index::closure(set, beside, &options, hook, teller(control))
+        });
         until_no_stage_runs(control, stages, resolving).await
     }
 
@@ -179,8 +184,11 @@ impl FetchTools {
         build_files: &[WheelhouseFile],
         control: &Control,
     ) -> Result<Result<WheelhouseFile, String>, Failure> {
+        let stages = &self.audit.stages;
         if file.filename.ends_with(".whl") {
-            return Ok(Ok(file.clone()));
+            // One that cannot be unpacked would fail the stage that it is for.
+            let flaw = until_stopped(control, flaw(file, stages.interpreter())).await?;
+            return Ok(flaw.map_or_else(|| Ok(file.clone()), Err));
         }
         let Some(builder) = &self.builder else {
             return Ok(Err("it has no wheel".to_owned()));
@@ -195,7 +203,26 @@ impl FetchTools {
             hint: None,
         };
         let building = builder.wheel(&request);
-        let built = until_no_stage_runs(control, &self.audit.stages, building).await?;
+        let built = until_no_stage_runs(control, stages, building).await?;
         Ok(built.map(|wheel| wheel.file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_after_it_was_resolved_is_named_as_a_requirement() {
+        let mut tools = FetchedTools::default();
+        for (file, requirement) in [
+            ("A_b-1.0.tar.gz", "a-b==1.0"),
+            ("c.d-2.0RC1.zip", "c-d==2.0rc1"),
+            ("e-1!3.0+x.4-py3-none-any.whl", "e==1!3.0+x.4"),
+        ] {
+            assert_eq!(tools.leave_out(file).as_deref(), Ok(requirement));
+        }
+        let names = ["a-b", "c-d", "e"].map(|name| name.parse::<PackageName>().unwrap());
+        assert_eq!(tools.left_out, names);
     }
 }

@@ -6,7 +6,7 @@ use pyti_graph::{Action, BoxFuture, Control, Datum, Failure, Inputs, Outputs};
 use pyti_index::{DistFilename, WheelhouseFile};
 
 use super::failure::{blame, not_again};
-use super::{Audit, FetchedTools, INSTALLED, provide, read, resources, tools_of};
+use super::{Audit, INSTALLED, fetched_tools, provide, read, resources};
 use crate::stage::{Installed, Ran, Stage};
 
 /// Runs a stage in a clone.
@@ -23,7 +23,7 @@ impl Action for RunStage {
             let order = || stage.order(&inputs, audit.stages.limits());
             let mut order = tokio::task::block_in_place(order)?;
             if stage.tools().is_some() {
-                let tools: FetchedTools = read(&inputs, tools_of(stage.name()).as_str())?;
+                let tools = fetched_tools(&inputs, stage.name())?;
                 if let Some(reason) = tools.unavailable {
                     return Err(Failure::NotApplicable(reason));
                 }

@@ -14,9 +14,9 @@ pub(in crate::stage) fn lacking(
 ) -> Result<Vec<Option<String>>, Failure> {
     let mut lacking = vec![None];
     if !plan.further.is_empty() {
-        let missing = tasks::missing_tools(inputs, stage)?;
+        let tools = tasks::fetched_tools(inputs, stage)?;
         let further = plan.further.iter();
-        lacking.extend(further.map(|run| run.lacks(&missing).map(str::to_owned)));
+        lacking.extend(further.map(|run| run.lacks(&tools).map(str::to_owned)));
     }
     Ok(lacking)
 }

@@ -14,6 +14,7 @@ use super::files::Files;
 use super::framework::Framework;
 use super::lists::{Reader, words};
 use super::{Run, groups};
+use crate::tasks::FetchedTools;
 
 /// Optional features and dependency groups (PEP 735) that hold what tests require.
 const TESTS: [&str; 6] = [
@@ -69,12 +70,13 @@ pub(super) fn own(framework: Framework, files: &Files) -> Vec<String> {
 }
 
 impl Run {
-    /// What its framework requires and could not be had, as a further command. `missing` names
-    /// requirements, and files that are left out since they could not be built.
-    pub(in crate::stage) fn lacks(&self, missing: &[String]) -> Option<&str> {
+    /// What its framework requires and is not among these tools, as a further command: it could not be had,
+    /// or its package was left out.
+    pub(in crate::stage) fn lacks(&self, tools: &FetchedTools) -> Option<&str> {
         let is_missing = |text: &&String| {
-            let mut missing = missing.iter();
-            missing.any(|missing| missing == *text || is_file_of(missing, text))
+            let package: Result<PackageName, _> = name(text).parse();
+            tools.missing.contains(text)
+                || package.is_ok_and(|package| tools.left_out.contains(&package))
         };
         self.requires.iter().find(is_missing).map(String::as_str)
     }

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
+use pyti_index::IndexConfig;
+
+use super::super::flaw::tests::{python, zipped};
 use super::*;
-use crate::data_store::DataStore;
 
 fn request() -> HookRequest {
     HookRequest {
@@ -103,6 +105,51 @@ fn that_there_is_no_wheel_is_told_with_the_reason() {
     let told = r#"{"status": 0, "wheel": "a-1-py3-none-any.whl"}"#;
     let files = [(RESULT, told), (WHEEL, "content")];
     assert_eq!(why(died, &files), "the VM died: it fell silent");
+}
+
+/// What is made of a wheel of this name and content, and what is said of it then.
+async fn checked_wheel(filename: &str, content: &[u8]) -> (Made, Built) {
+    let home = tempfile::tempdir().unwrap();
+    let store = DataStore::at(home.path().join("data"));
+    let nowhere = IndexConfig::new("http://127.0.0.1:9/simple/", &[]).unwrap();
+    let options = Options::new(home.path().join("cache"), nowhere);
+    let mut made = Made {
+        sdist: "a-1.tar.gz".to_owned(),
+        wheel: Some((filename.to_owned(), store.put(content).unwrap())),
+        failed: None,
+        cut_short: false,
+    };
+    let built = checked(&mut made, &store, &options, &python()).await;
+    (made, built.unwrap())
+}
+
+#[tokio::test]
+async fn why_a_wheel_that_was_built_is_refused_is_told_in_the_datum() {
+    let name = "a-1-py3-none-any.whl";
+    let metadata = (
+        "a-1.dist-info/METADATA",
+        "Metadata-Version: 2.1\nName: a\nVersion: 1\n",
+    );
+    let good = zipped(&[metadata]);
+    let (made, built) = checked_wheel(name, &good).await;
+    assert_eq!(built.unwrap().metadata, metadata.1);
+    assert_eq!(made.failed, None);
+    assert_eq!(made.wheel.unwrap().0, name);
+    let strange = zipped(&[metadata, ("a-1.data/strange/x", "")]);
+    for (name, content, why) in [
+        (
+            "b-1-py3-none-any.whl",
+            &good[..],
+            "it is no wheel of the source that was built",
+        ),
+        (name, &b"spam and eggs"[..], "it is not a zip archive"),
+        (name, &strange[..], "a-1.data/strange/x belongs nowhere"),
+    ] {
+        let (made, built) = checked_wheel(name, content).await;
+        let refused = built.unwrap_err();
+        assert!(refused.ends_with(why), "{refused}");
+        assert_eq!((made.wheel, made.failed), (None, Some(refused)));
+    }
 }
 
 #[test]

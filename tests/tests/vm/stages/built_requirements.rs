@@ -64,8 +64,12 @@ async fn vm_what_tests_require_and_cannot_be_built_is_watched_and_told() {
     assert_eq!(ran, completed, "{}", audit.everything());
 
     let [never_ends, fails] = ["build-2", "build-3"].map(|stage| audit.datum(stage));
+    let [endless, failing] = [
+        "pyti_fixture_requirement_never_ends-1.0.tar.gz",
+        "pyti_fixture_requirement_fails-1.0.tar.gz",
+    ];
     let late = json!({
-        "sdist": "pyti_fixture_requirement_never_ends-1.0.tar.gz",
+        "sdist": endless,
         "wheel": null,
         "failed": "timed out",
         "cut_short": true,
@@ -73,7 +77,7 @@ async fn vm_what_tests_require_and_cannot_be_built_is_watched_and_told() {
     assert_eq!(never_ends, late);
     let why = "exit status 1: RuntimeError: no frost.h on this machine";
     let failed = json!({
-        "sdist": "pyti_fixture_requirement_fails-1.0.tar.gz",
+        "sdist": failing,
         "wheel": null,
         "failed": why,
         "cut_short": false,
@@ -104,7 +108,7 @@ async fn vm_what_tests_require_and_cannot_be_built_is_watched_and_told() {
     assert_eq!(tests["counts"], counts, "{tests:#}");
     let [never_ends, fails] = [
         "pyti-fixture-requirement-never-ends==1.0",
-        "pyti_fixture_requirement_fails-1.0.tar.gz",
+        "pyti-fixture-requirement-fails==1.0",
     ];
     assert_eq!(tests["missing"], json!([never_ends, fails]), "{tests:#}");
     let results = audit.report["results"].as_array().into_iter().flatten();
@@ -114,16 +118,18 @@ async fn vm_what_tests_require_and_cannot_be_built_is_watched_and_told() {
     let without = format!("; without 2 requirements ({never_ends}, {fails})");
     let summary = result["summary"].as_str().unwrap_or_default();
     assert!(summary.ends_with(&without), "{summary}");
-    for (missing, stage, why) in [
-        (never_ends, "build-2", "timed out"),
-        (fails, "build-3", why),
+    let notes = audit.report["notes"].as_array().into_iter().flatten();
+    let notes: Vec<&str> = notes.filter_map(Value::as_str).collect();
+    for (missing, sdist, stage, why) in [
+        (never_ends, endless, "build-2", "timed out"),
+        (fails, failing, "build-3", why),
     ] {
         let start = format!("tools.test: without {missing}: ");
         let end = format!("it has no wheel, and none could be built (stage {stage}): {why}");
-        let notes = audit.report["notes"].as_array().into_iter().flatten();
-        let mut notes = notes.filter_map(Value::as_str);
-        let told = |note: &str| note.starts_with(&start) && note.ends_with(&end);
-        assert!(notes.any(told), "{missing}: {}", audit.everything());
+        let told = |note: &&str| note.starts_with(&start) && note.ends_with(&end);
+        assert!(notes.iter().any(told), "{missing}: {notes:#?}");
+        let told = format!("{sdist}: {end}");
+        assert!(notes.contains(&told.as_str()), "{sdist}: {notes:#?}");
     }
 }
 

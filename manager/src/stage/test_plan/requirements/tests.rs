@@ -59,17 +59,28 @@ fn a_framework_that_could_not_be_had_is_told() {
         environment: BTreeMap::new(),
         requires: own(Framework::Trial, &Files::default()),
     };
-    for (missing, lacks) in [
-        (&["a", "twisted"][..], Some("twisted")),
-        (&["twist", "twisted[tls]", "subunit"], None),
-        (&["python-subunit"], Some("python-subunit")),
-        (&["Twisted-20.3.0.tar.gz"], Some("twisted")),
-        (&["python_subunit-1.tar.gz"], Some("python-subunit")),
-        (&["twisted-iocpsupport-1.tar.gz"], None),
-        (&[], None),
+    for (missing, left_out, lacks) in [
+        ("a twisted", "", Some("twisted")),
+        ("twist twisted[tls] subunit", "", None),
+        ("python-subunit", "", Some("python-subunit")),
+        ("twisted==20.3.0", "twisted", Some("twisted")),
+        (
+            "python-subunit==1",
+            "python-subunit",
+            Some("python-subunit"),
+        ),
+        ("twisted-iocpsupport==1", "twisted-iocpsupport", None),
+        // The tests want that one besides, and another one was had.
+        ("twisted==20.3.0", "", None),
+        ("", "", None),
     ] {
-        let missing: Vec<String> = missing.iter().map(|&text| text.to_owned()).collect();
-        assert_eq!(run.lacks(&missing), lacks, "{missing:?}");
+        let names = left_out.split_whitespace();
+        let tools = FetchedTools {
+            missing: missing.split_whitespace().map(str::to_owned).collect(),
+            left_out: names.map(|name| name.parse().unwrap()).collect(),
+            ..FetchedTools::default()
+        };
+        assert_eq!(run.lacks(&tools), lacks, "{missing}, {left_out}");
     }
 }
 
