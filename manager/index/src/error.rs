@@ -211,6 +211,11 @@ impl IndexError {
             | Self::UnknownPackage { .. }
             | Self::UnknownVersion { .. }
             | Self::NoFile { .. } => ErrorKind::Input,
+            // The system's fault, whatever the archive is.
+            Self::Archive {
+                reason: ArchiveError::Io(_),
+                ..
+            } => ErrorKind::Infrastructure,
             Self::TooMuch { .. }
             | Self::Archive { .. }
             | Self::Metadata { .. }

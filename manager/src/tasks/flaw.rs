@@ -1,5 +1,5 @@
-//! What keeps a wheel from being unpacked for a stage. It is a requirement that cannot be had then, and no
-//! failure of what runs the stage.
+//! What keeps a wheel that was built from being unpacked for a stage. It is a requirement that cannot be had
+//! then, and no failure of what runs the stage.
 
 use std::io;
 

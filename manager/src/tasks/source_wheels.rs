@@ -137,7 +137,7 @@ struct Made {
     sdist: String,
     /// The wheel: its name and its content.
     wheel: Option<(String, Blob)>,
-    /// Why there is none, or why it was refused.
+    /// Why there is none, or why this one was refused.
     failed: Option<String>,
     /// Its time limit ended it: what it would have done then was not watched.
     cut_short: bool,
@@ -218,6 +218,8 @@ impl SourceWheels {
         if let Some(mut made) = known {
             return self.check(&mut made).await;
         }
+        // Nobody drops this between the end of the stage and what is kept of it.
+        let _running = self.stages.running().begin();
         let ran = self.stages.run(self.order(name, request)?).await?;
         let completed = ran.facts.status == StageStatus::Completed;
         let mut made = made(ran, request)?;
@@ -304,7 +306,7 @@ async fn checked(
     options: &Options,
     python: &Interpreter,
 ) -> anyhow::Result<Built> {
-    let Some((filename, blob)) = &made.wheel else {
+    let (Some((filename, blob)), None) = (&made.wheel, &made.failed) else {
         return Ok(Err(made.failed.clone().unwrap_or_default()));
     };
     let mut content = vec![];
@@ -322,7 +324,7 @@ async fn checked(
         }
         Err(error) => return Err(error.into()),
     };
-    made.wheel = None;
+    // It is kept: who asks why wants to look at it.
     made.failed = Some(refused.clone());
     Ok(Err(refused))
 }

@@ -14,8 +14,7 @@ use pyti_index::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::failure::{until_no_stage_runs, until_stopped};
-use super::flaw::flaw;
+use super::failure::until_no_stage_runs;
 use super::gather::{Gathered, Resolving, Sources, gather, gather_beside, needs_file};
 use super::settling::settled;
 use super::source_wheels::SourceWheels;
@@ -113,9 +112,8 @@ impl Action for FetchTools {
                 let name = &file.filename;
                 match self.wheel(file, &closure.build_files, control).await? {
                     Ok(wheel) => fetched.files.push(wheel),
-                    // As where it cannot be resolved: the stage cannot do without it. Checkers need all
-                    // that they have.
-                    Err(reason) if self.builder.is_none() || needs_file(&needed, name) => {
+                    // As where it cannot be resolved: the stage cannot do without it.
+                    Err(reason) if needs_file(&needed, name) => {
                         let reason = escape_within(&reason, LONGEST_REASON);
                         let reason = format!("{name} cannot be had: {reason}");
                         return Err(Failure::package(reason));
@@ -186,9 +184,7 @@ impl FetchTools {
     ) -> Result<Result<WheelhouseFile, String>, Failure> {
         let stages = &self.audit.stages;
         if file.filename.ends_with(".whl") {
-            // One that cannot be unpacked would fail the stage that it is for.
-            let flaw = until_stopped(control, flaw(file, stages.interpreter())).await?;
-            return Ok(flaw.map_or_else(|| Ok(file.clone()), Err));
+            return Ok(Ok(file.clone()));
         }
         let Some(builder) = &self.builder else {
             return Ok(Err("it has no wheel".to_owned()));

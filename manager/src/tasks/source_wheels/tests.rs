@@ -148,7 +148,9 @@ async fn why_a_wheel_that_was_built_is_refused_is_told_in_the_datum() {
         let (made, built) = checked_wheel(name, content).await;
         let refused = built.unwrap_err();
         assert!(refused.ends_with(why), "{refused}");
-        assert_eq!((made.wheel, made.failed), (None, Some(refused)));
+        // It is kept beside the reason.
+        assert_eq!(made.wheel.unwrap().0, name);
+        assert_eq!(made.failed, Some(refused));
     }
 }
 
