@@ -232,7 +232,7 @@ pub struct LimitArgs {
     pub wall_seconds: u64,
     /// Memory of the package's processes in MiB. Over 1536 the virtual machine is larger than usual, and
     /// one of each size is booted before it is used.
-    #[arg(help_heading = LIMITS, long = "memory", value_name = "MIB", default_value_t = USUAL_MEMORY_BYTES >> 20, value_parser = clap::value_parser!(u64).range(64..=32_256))]
+    #[arg(help_heading = LIMITS, long = "memory", value_name = "MIB", default_value_t = USUAL_MEMORY_BYTES >> 20, value_parser = clap::value_parser!(u64).range(64..=32_768))]
     pub memory_mib: u64,
     /// Processes and threads at a time.
     #[arg(help_heading = LIMITS, long, value_name = "COUNT", default_value_t = USUAL_PIDS, value_parser = clap::value_parser!(u64).range(16..=16_384))]

@@ -41,11 +41,14 @@ fn own_group() -> Option<String> {
 /// `memory.max` and `memory.high`. `None` where none has a limit.
 fn limit_of(mount: &Path, group: &str) -> Option<u64> {
     let group = Path::new(group.trim_start_matches('/'));
-    let limits = group.ancestors().flat_map(|group| {
-        let limits = ["memory.max", "memory.high"].into_iter();
-        limits.filter_map(move |name| number(&mount.join(group), name))
-    });
-    limits.min()
+    let limits = group.ancestors();
+    limits.filter_map(|group| limit(&mount.join(group))).min()
+}
+
+/// That of one control group itself.
+fn limit(group: &Path) -> Option<u64> {
+    let limits = ["memory.max", "memory.high"].into_iter();
+    limits.filter_map(|name| number(group, name)).min()
 }
 
 /// The number that a file of a control group holds; `None` where it says `max`, or is not there.
@@ -54,15 +57,14 @@ fn number(group: &Path, name: &str) -> Option<u64> {
     text.trim().parse().ok()
 }
 
-/// Bytes that a control group, and each that it lies in, lets its processes have besides what they use:
-/// the smaller of `memory.max` and `memory.high`, less `memory.current` without the files that the kernel
+/// Bytes that a control group, and each that it lies in, lets its processes have besides what they use: its
+/// limit, less `memory.current` without the files that the kernel
 /// would give up first (Documentation/admin-guide/cgroup-v2.rst). `None` where none has a limit.
 fn left_in(mount: &Path, group: &str) -> Option<u64> {
     let group = Path::new(group.trim_start_matches('/'));
     let left = group.ancestors().filter_map(|group| {
         let directory = mount.join(group);
-        let limits = ["memory.max", "memory.high"].into_iter();
-        let limit = limits.filter_map(|name| number(&directory, name)).min()?;
+        let limit = limit(&directory)?;
         let stat = fs::read_to_string(directory.join("memory.stat")).unwrap_or_default();
         let files = stat
             .lines()
@@ -98,6 +100,11 @@ mod tests {
         assert_eq!(of("/outer/inner"), Some(0));
         fs::write(outer.join("memory.high"), "200\n").unwrap();
         assert_eq!(of("/outer"), Some(100));
+        let limit = |group: &str| limit_of(mount.path(), group);
+        assert_eq!(limit("/outer/inner"), Some(4));
+        fs::write(inner.join("memory.max"), "max\n").unwrap();
+        assert_eq!(limit("/outer/inner"), Some(200));
+        assert_eq!(limit("/"), None);
         fs::write(outer.join("memory.high"), "max\n").unwrap();
         assert_eq!(of("/outer"), Some(900));
         assert_eq!(of("/"), None);

@@ -218,7 +218,7 @@ mod tests {
             (1536, 2048),
             (1537, 3072),
             (2560, 4096),
-            (32_256, 33_792),
+            (32_768, 33_792),
         ] {
             assert_eq!(machine_mib(stage, u64::MAX).unwrap(), machine, "{stage}");
         }

@@ -53,11 +53,12 @@ impl Unread {
     pub(crate) fn told(&self, version: Option<&Version>) -> Option<String> {
         let files = self.0.iter();
         let meant = files.filter(|file| version.is_none_or(|version| file.version == *version));
-        let endings: BTreeSet<&str> = meant.map(|file| file.ending).collect();
+        let meant: Vec<&UnreadFile> = meant.collect();
+        let endings: BTreeSet<&str> = meant.iter().map(|file| file.ending).collect();
         if endings.is_empty() {
             return None;
         }
-        let unpack = match endings.iter().any(|ending| SOURCES.contains(ending)) {
+        let unpack = match meant.iter().any(|file| file.is_source) {
             true => ": unpack a source and give its directory",
             false => "",
         };
@@ -192,6 +193,7 @@ mod tests {
             "a-1.0.win32-py2.7.exe",
             "a-1.0.0.tar.bz2",
             "a-2.0-py2.7.egg",
+            "a-4.0.linux-x86_64.tar.bz2",
         ] {
             unread.note(raw, &"a".parse().unwrap());
         }
@@ -211,6 +213,8 @@ mod tests {
         );
         assert_eq!(told(Some("2")), formats("(.egg)"));
         assert_eq!(told(Some("3")), None);
+        // What was built for a platform is no source, though it ends like one.
+        assert_eq!(told(Some("4")), formats("(.tar.bz2)"));
         assert_eq!(
             told(None),
             formats(&format!("(.egg, .exe, .tar.bz2): {unpack}"))

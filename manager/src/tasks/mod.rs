@@ -6,7 +6,6 @@
 //! ```
 
 pub(crate) mod failure;
-mod flaw;
 mod gather;
 mod host;
 mod settling;

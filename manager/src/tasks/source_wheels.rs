@@ -3,6 +3,8 @@
 //! it runs on the host. That a build fails is what this finds out, and no failure of its stage: the tests run
 //! without it.
 
+mod flaw;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::sync::Arc;
@@ -19,7 +21,6 @@ use pyti_vm::Interpreter;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::flaw::flaw;
 use super::{Audit, LONGEST_REASON};
 use crate::cli::LimitArgs;
 use crate::data_store::{Blob, DataStore};
@@ -28,6 +29,7 @@ use crate::metadata_hook::key;
 use crate::order::{self, Order, RESULT};
 use crate::stage::Ran;
 use crate::stages::Stages;
+use flaw::flaw;
 
 /// The stage that builds the target's own; these are `build-2` and so on, and are judged by its rules.
 const STAGE: &str = "build";

@@ -133,6 +133,17 @@ impl Scripted {
     }
 }
 
+/// A home with the template of emulation. The script's true version makes the same one: nothing is booted
+/// twice.
+async fn own_home() -> (TempDir, Home, Template) {
+    let usual = Home::from_env().unwrap();
+    let emulated = common::template(&usual, Accel::Tcg).await;
+    let (directory, home) = common::own_home(&usual, &emulated);
+    // What the usual home knows of the true KVM is not of interest here.
+    let _ = fs::remove_file(home.root().join("kvm.json"));
+    (directory, home, emulated)
+}
+
 const HANGS: &str = "exec sleep 600";
 const FAILS: &str = "echo 'failed to set MSR 0x345' >&2; exit 1";
 const WORKS: &str = r#"works "$@""#;
@@ -140,12 +151,7 @@ const WORKS: &str = r#"works "$@""#;
 #[tokio::test(flavor = "multi_thread")]
 async fn vm_kvm_that_does_not_work_is_found_out_once_and_emulation_taken() {
     let _turn = TURN.lock().await;
-    let usual = Home::from_env().unwrap();
-    // The script's true version makes the same template: nothing is booted twice.
-    let emulated = common::template(&usual, Accel::Tcg).await;
-    let (_directory, home) = common::own_home(&usual, &emulated);
-    // What the usual home knows of the true KVM is not of interest here.
-    let _ = fs::remove_file(home.root().join("kvm.json"));
+    let (_directory, home, emulated) = own_home().await;
     let qemu = Scripted::new();
     let auto = qemu.config(Accel::Auto);
 
@@ -182,11 +188,32 @@ async fn vm_kvm_that_does_not_work_is_found_out_once_and_emulation_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn vm_kvm_that_fails_for_a_larger_machine_is_not_given_up() {
+    let _turn = TURN.lock().await;
+    let (_directory, home, _) = own_home().await;
+    let qemu = Scripted::new();
+    let auto = qemu.config(Accel::Auto);
+    let larger = VmConfig {
+        memory_mib: 2 * auto.memory_mib,
+        ..auto
+    };
+    // Emulation is tried too, and is not waited for here.
+    qemu.does("", FAILS, "exit 1");
+    for times in 1..=2 {
+        let error = qemu.obtain(&home, &larger).await.unwrap_err();
+        assert!(
+            matches!(error, VmError::Boot { accel: "tcg", .. }),
+            "{error}"
+        );
+        qemu.says_that_it_emulates("failed to set MSR 0x345");
+        assert_eq!(qemu.tried(), times);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn vm_kvm_that_was_asked_for_and_does_not_work_is_one_error() {
     let _turn = TURN.lock().await;
-    let usual = Home::from_env().unwrap();
-    let emulated = common::template(&usual, Accel::Tcg).await;
-    let (_directory, home) = common::own_home(&usual, &emulated);
+    let (_directory, home, emulated) = own_home().await;
     let qemu = Scripted::new();
     let asked_for = qemu.config(Accel::Kvm);
 
@@ -214,10 +241,7 @@ async fn vm_kvm_that_was_asked_for_and_does_not_work_is_one_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn vm_kvm_that_was_asked_for_and_works_is_used_from_then_on() {
     let _turn = TURN.lock().await;
-    let usual = Home::from_env().unwrap();
-    let emulated = common::template(&usual, Accel::Tcg).await;
-    let (_directory, home) = common::own_home(&usual, &emulated);
-    let _ = fs::remove_file(home.root().join("kvm.json"));
+    let (_directory, home, emulated) = own_home().await;
     let qemu = Scripted::new();
     let (auto, asked_for) = (qemu.config(Accel::Auto), qemu.config(Accel::Kvm));
 

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use pyti_index::IndexConfig;
 
-use super::super::flaw::tests::{python, zipped};
+use super::flaw::tests::{python, zipped};
 use super::*;
 
 fn request() -> HookRequest {

@@ -51,7 +51,7 @@ pub(super) mod tests {
     use super::*;
 
     /// A zip archive of files of these paths and contents, as they are.
-    pub(in crate::tasks) fn zipped(files: &[(&str, &str)]) -> Vec<u8> {
+    pub(in super::super) fn zipped(files: &[(&str, &str)]) -> Vec<u8> {
         let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
         let mut zip = ZipWriter::new(Cursor::new(vec![]));
         for (path, content) in files {
@@ -61,7 +61,7 @@ pub(super) mod tests {
         zip.finish().unwrap().into_inner()
     }
 
-    pub(in crate::tasks) fn python() -> Interpreter {
+    pub(in super::super) fn python() -> Interpreter {
         Interpreter::new("/usr/bin/python3", "3.13", "2.41").unwrap()
     }
 
