@@ -38,7 +38,7 @@ pub(crate) fn append(
 ) -> Result<()> {
     let site = format!("{}/{}", HOME.trim_start_matches('/'), python.user_site());
     for tool in tools {
-        let commands = append_wheel(tool, &site, tar)
+        let commands = append_wheel(tool, &site, &python.path, tar)
             .with_context(|| format!("failed to unpack {}", tool.filename))?;
         for (name, reference) in commands {
             let path = format!("{COMMANDS}/{name}");
@@ -87,6 +87,7 @@ fn script(python: &str, name: &str, reference: &str) -> Option<String> {
 fn append_wheel(
     tool: &WheelhouseFile,
     site: &str,
+    python: &str,
     tar: &mut tar::Builder<impl Write>,
 ) -> Result<BTreeMap<String, String>> {
     ensure!(tool.filename.ends_with(".whl"), "it is no wheel");
@@ -115,6 +116,9 @@ fn append_wheel(
             content.len() as u64 == size,
             "{path} is not as long as it says"
         );
+        if Path::new(&path).starts_with(COMMANDS) {
+            content = runnable(content, python);
+        }
         append_file(&path, mode, &content, tar)?;
         if offers {
             // Those that cannot be read offer nothing, as to an installer.
@@ -123,6 +127,19 @@ fn append_wheel(
         }
     }
     Ok(commands)
+}
+
+/// A script as an installer puts it there: its first line names the interpreter where that only says that it
+/// is for Python (PEP 427).
+fn runnable(content: Vec<u8>, python: &str) -> Vec<u8> {
+    if !content.starts_with(b"#!python") {
+        return content;
+    }
+    let end = content.iter().position(|byte| *byte == b'\n');
+    let rest = content.get(end.unwrap_or(content.len())..);
+    let mut script = format!("#!{python}").into_bytes();
+    script.extend_from_slice(rest.unwrap_or_default());
+    script
 }
 
 fn append_file(
@@ -162,13 +179,13 @@ mod tests {
 
     use super::*;
 
-    /// A wheel that has a file of so many zeroes, and where it is.
-    fn wheel(member: &str, bytes: usize) -> (tempfile::NamedTempFile, WheelhouseFile) {
+    /// A wheel that has this file, and where it is.
+    fn wheel(member: &str, content: &[u8]) -> (tempfile::NamedTempFile, WheelhouseFile) {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut wheel = ZipWriter::new(file.reopen().unwrap());
         let deflated = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
         wheel.start_file(member, deflated).unwrap();
-        wheel.write_all(&vec![0; bytes]).unwrap();
+        wheel.write_all(content).unwrap();
         wheel.finish().unwrap();
         let tool = WheelhouseFile {
             filename: "a-1-py3-none-any.whl".into(),
@@ -181,9 +198,9 @@ mod tests {
 
     /// What is made of a wheel that has a module of so many zeroes.
     fn unpacked(bytes: usize) -> anyhow::Result<usize> {
-        let (_file, tool) = wheel("a.py", bytes);
+        let (_file, tool) = wheel("a.py", &vec![0; bytes]);
         let mut tar = tar::Builder::new(vec![]);
-        append_wheel(&tool, "site", &mut tar)?;
+        append_wheel(&tool, "site", "/usr/bin/python3", &mut tar)?;
         Ok(tar.into_inner()?.len())
     }
 
@@ -191,12 +208,37 @@ mod tests {
     fn a_wheel_that_cannot_be_unpacked_is_found_out_before_it_is_a_tool() {
         let python = Interpreter::new("/usr/bin/python3", "3.13", "2.41").unwrap();
         let checked = |member: &str| {
-            let (_file, tool) = wheel(member, 10);
+            let (_file, tool) = wheel(member, &[0; 10]);
             check(&tool, &python).map_err(|error| format!("{error:#}"))
         };
         assert_eq!(checked("a-1.data/scripts/x"), Ok(()));
         let refused = "failed to unpack a-1-py3-none-any.whl: a-1.data/strange/x belongs nowhere";
         assert_eq!(checked("a-1.data/strange/x"), Err(refused.to_owned()));
+    }
+
+    #[test]
+    fn scripts_of_a_wheel_are_run_by_the_interpreter() {
+        let written = |member: &str, content: &str| {
+            let (_file, tool) = wheel(member, content.as_bytes());
+            let mut tar = tar::Builder::new(vec![]);
+            append_wheel(&tool, "site", "/usr/bin/python2", &mut tar).unwrap();
+            let tar = tar.into_inner().unwrap();
+            let mut archive = tar::Archive::new(&tar[..]);
+            let mut file = archive.entries().unwrap().next().unwrap().unwrap();
+            let mut text = String::new();
+            file.read_to_string(&mut text).unwrap();
+            text
+        };
+        for (content, expected) in [
+            ("#!python\nx = 1\n", "#!/usr/bin/python2\nx = 1\n"),
+            ("#!pythonw\n", "#!/usr/bin/python2\n"),
+            ("#!python", "#!/usr/bin/python2"),
+            ("#!/bin/sh\n#!python\n", "#!/bin/sh\n#!python\n"),
+            ("\n#!python\n", "\n#!python\n"),
+        ] {
+            assert_eq!(written("a-1.data/scripts/run", content), expected);
+            assert_eq!(written("a/run", content), content);
+        }
     }
 
     #[test]

@@ -35,6 +35,9 @@ pyroma.main()
 /// may have it skip what there is to be found.
 const BANDIT_INI: &str = "/home/dev/.cache/build/bandit.ini";
 
+/// Has pylint say what comments in the modules silence, since it cannot be told to pass over them.
+const PYLINT_SILENCED: &str = "--enable=suppressed-message,file-ignored";
+
 /// What a checker looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subject {
@@ -88,6 +91,7 @@ pub(super) static CHECKERS: [Checker; 7] = [
             "--exit-zero",
             "--persistent=n",
             "-j1",
+            PYLINT_SILENCED,
         ],
         // 1.9, which writes its score and what it looked at to no report that can be read.
         python2: Some(&[
@@ -98,6 +102,7 @@ pub(super) static CHECKERS: [Checker; 7] = [
             "--exit-zero",
             "--persistent=n",
             "-j1",
+            PYLINT_SILENCED,
         ]),
         files: &[],
         subject: Subject::Modules,
@@ -113,6 +118,10 @@ pub(super) static CHECKERS: [Checker; 7] = [
             "/home/dev/.local/bin/ruff",
             "check",
             "--isolated",
+            // A source's ignore files, what ruff leaves out by itself (venv, build), and comments.
+            "--no-respect-gitignore",
+            "--config=exclude=[]",
+            "--ignore-noqa",
             "--no-cache",
             "--exit-zero",
             "--output-format=json",
@@ -151,6 +160,9 @@ pub(super) static CHECKERS: [Checker; 7] = [
             "--format=json",
             "--ini",
             BANDIT_INI,
+            // Without that it leaves out what has `CVS` or `.tox` in its path.
+            "--exclude=",
+            "--ignore-nosec",
             "{source}",
         ],
         // 1.6. With findings its exit status is 1.
@@ -163,6 +175,8 @@ pub(super) static CHECKERS: [Checker; 7] = [
             "--format=json",
             "--ini",
             BANDIT_INI,
+            "--exclude=",
+            "--ignore-nosec",
             "{source}",
         ]),
         files: &[(BANDIT_INI, "[bandit]\n")],
@@ -240,6 +254,29 @@ mod tests {
             assert!(argv.windows(2).any(|two| two == ["--ini", BANDIT_INI]));
         }
         assert_eq!(checker.files, [(BANDIT_INI, "[bandit]\n")]);
+    }
+
+    #[test]
+    fn no_comment_and_no_name_of_a_directory_silences_a_checker() {
+        for (tool, words) in [
+            ("pylint", &["--enable=suppressed-message,file-ignored"][..]),
+            (
+                "ruff",
+                &[
+                    "--isolated",
+                    "--no-respect-gitignore",
+                    "--config=exclude=[]",
+                    "--ignore-noqa",
+                ],
+            ),
+            ("bandit", &["--exclude=", "--ignore-nosec"]),
+        ] {
+            let checker = CHECKERS.iter().find(|checker| checker.tool == tool);
+            let checker = checker.unwrap();
+            for argv in [Some(checker.argv), checker.python2].into_iter().flatten() {
+                assert!(words.iter().all(|word| argv.contains(word)), "{argv:?}");
+            }
+        }
     }
 
     #[test]

@@ -72,9 +72,7 @@ impl TestResult {
         seconds: f64,
         said: Option<(&str, &str)>,
     ) -> Self {
-        let wants = said.and_then(|(message, text)| {
-            wanting::of(status, message).or_else(|| wanting::of(status, text))
-        });
+        let wants = said.and_then(|(message, text)| wanting::of(status, message, text));
         let (message, traceback) = match said {
             Some(("", text)) => (Some(text), None),
             Some((message, text)) => (Some(message), Some(text.trim_end())),

@@ -18,6 +18,7 @@ mod install;
 mod installed;
 mod junit;
 mod quality;
+mod raised;
 mod record;
 mod relative;
 mod scripts;

@@ -19,8 +19,8 @@ const SOURCE: &str = include_str!("source.py");
 const ASIDE: u64 = 60;
 /// Names kept of what is too long.
 const MOST_NAMED: usize = 10;
-/// Bytes of one result that are brought back; as many as in `source.py`.
-const KEPT: u64 = 12 << 20;
+/// Bytes of one result that are brought back; as many as in `source.py` and `each_result.py`.
+pub(super) const KEPT: u64 = 12 << 20;
 
 /// A command.
 #[derive(Debug, Clone, Default, Serialize)]

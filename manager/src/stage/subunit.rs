@@ -38,7 +38,7 @@ fn result((status, test, message): (Status, &str, Option<String>)) -> TestResult
         status,
         // trial does not say.
         seconds: 0.0,
-        wants: super::wanting::of(status, &text),
+        wants: super::wanting::of(status, "", &text),
         // What failed stands at the end of a traceback.
         message: (!text.is_empty()).then(|| last(&text)),
         traceback: None,

@@ -1,14 +1,16 @@
-//! What a test wants that the clone cannot give, told by what it says when it fails.
+//! What a test wants that the clone cannot give, told by what it says when it fails: its source, which
+//! tracebacks quote, and what an assertion compares may name anything.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
 use super::junit::Status;
+use super::raised::raised;
 
 /// Characters kept of a fixture's name.
 const LONGEST: usize = 60;
-/// Bytes of a message that are looked at.
+/// Bytes of a message or of the end of a text that are looked at.
 const READ: usize = 64 << 10;
 
 /// What common clients say without their server, the more telling first; the messages are those of
@@ -114,26 +116,46 @@ const SERVICES: [(&str, &[&str]); 9] = [
 static FIXTURE: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"fixture '([A-Za-z_]\w*)' not found").ok());
 
-/// What a test of this outcome wants that there is none of, by its message.
-pub(super) fn of(status: Status, message: &str) -> Option<String> {
+/// What a test of this outcome wants that there is none of: by its traceback or, where there is none, by its
+/// message.
+pub(super) fn of(status: Status, message: &str, traceback: &str) -> Option<String> {
     if !matches!(status, Status::Failed | Status::Error) {
         return None;
     }
-    let message = &message[..message.floor_char_boundary(READ)];
-    let fixture = FIXTURE
-        .as_ref()
-        .and_then(|fixture| fixture.captures(message));
+    let mut said = match traceback.trim().is_empty() {
+        true => vec![message[..message.floor_char_boundary(READ)].to_owned()],
+        false => raised(end(traceback)),
+    };
+    said.retain(|said| !is_assertion(said));
+    let said = said.join("\n");
+    let fixture = FIXTURE.as_ref().and_then(|fixture| fixture.captures(&said));
     if let Some(name) = fixture.and_then(|found| found.get(1)) {
         let name: String = name.as_str().chars().take(LONGEST).collect();
         return Some(format!("{PLUGIN}{name}"));
     }
-    named(message).map(str::to_owned)
+    named(&said).map(str::to_owned)
+}
+
+/// Whether what was raised is an assertion that failed: what that compares may name anything.
+fn is_assertion(said: &str) -> bool {
+    let kind = said.split([':', ' ', '\n']).next().unwrap_or_default();
+    let kinds = ["AssertionError", "FailTest"];
+    kind == "assert"
+        || kinds.iter().any(|of_assertions| kind.ends_with(of_assertions))
+        // pytest's words for it.
+        || said.contains("DID NOT RAISE")
+        || said.contains("DID NOT WARN")
 }
 
 /// The service or network that was wanted by what printed this: what failed stands at its end.
 pub(super) fn service(printed: &str) -> Option<&'static str> {
-    let beyond = printed.len().saturating_sub(READ);
-    named(&printed[printed.ceil_char_boundary(beyond)..])
+    named(end(printed))
+}
+
+/// The end of a text, which is all that is looked at.
+fn end(text: &str) -> &str {
+    let beyond = text.len().saturating_sub(READ);
+    &text[text.ceil_char_boundary(beyond)..]
 }
 
 /// The service whose client speaks here.
@@ -193,10 +215,59 @@ mod tests {
             ("assert 1 == 2", None),
             ("", None),
         ] {
-            assert_eq!(of(Status::Error, message).as_deref(), expected, "{message}");
-            assert_eq!(of(Status::Passed, message), None);
+            for (message, text) in [(message, ""), ("no", message)] {
+                let wants = of(Status::Error, message, text);
+                assert_eq!(wants.as_deref(), expected, "{message} {text}");
+                assert_eq!(of(Status::Passed, message, text), None);
+            }
         }
-        assert_eq!(of(Status::Failed, &"é".repeat(READ)), None);
+        let long = "é".repeat(READ);
+        assert_eq!(of(Status::Failed, &long, ""), None);
+        assert_eq!(of(Status::Failed, "", &long), None);
+    }
+
+    #[test]
+    fn what_a_test_compares_is_nothing_that_it_wants() {
+        let refused = "E       ConnectionRefusedError: [Errno 111] Connection refused";
+        let asserted = "E       AssertionError: assert False is True\nE        +  where False = \
+            classify(ConnectionRefusedError(111, 'Connection refused'))";
+        let source = ">       assert classify(OSError(111, \"Connection refused\")) is True";
+        let frame = "Traceback (most recent call last):\n  File \"a.py\", line 1, in test\n    \
+            with self.assertRaises(ConnectionRefusedError): pass";
+        for (message, text, expected) in [
+            ("assert False", format!("{source}\n{asserted}\n"), None),
+            ("", format!("{source}\nE       KeyError: 1\n"), None),
+            (
+                "Failed: DID NOT RAISE",
+                "E       Failed: DID NOT RAISE <class 'ConnectionRefusedError'>".to_owned(),
+                None,
+            ),
+            (
+                "ConnectionRefusedError not raised",
+                format!("{frame}\nAssertionError: ConnectionRefusedError not raised\n"),
+                None,
+            ),
+            (
+                "AssertionError: 'Connection refused' != 'b'\n- Connection refused\n+ b",
+                String::new(),
+                None,
+            ),
+            ("assert 'Connection refused' == 'b'", String::new(), None),
+            // What was raised before an assertion failed was none of that.
+            (
+                "",
+                format!("{refused}\n\n{source}\n{asserted}"),
+                Some("a network"),
+            ),
+            (
+                "",
+                format!("{frame}\nOSError: Connection refused\n"),
+                Some("a network"),
+            ),
+        ] {
+            let wants = of(Status::Failed, message, &text);
+            assert_eq!(wants.as_deref(), expected, "{message} {text}");
+        }
     }
 
     #[test]

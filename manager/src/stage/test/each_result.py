@@ -5,7 +5,8 @@ This is a plugin of pytest (-p), it is unittest-xml-reporting's program (-m, wit
 of the file RESULTS is a test that starts or, where it has a status, one that ended; or it says why the
 runner broke off; or that the tests which the file has are whole, where what ran them writes no report of its
 own. The file is removed once the runner has written its own report; not where that breaks off nevertheless:
-it may have no name for the test which ran. Runs on Python 2.7 and later.
+it may have no name for the test which ran; nor where the report is too long to be brought back, and then the
+file says that it is whole. Runs on Python 2.7 and later.
 """
 
 import os
@@ -19,6 +20,10 @@ from traceback import format_exception_only
 
 RESULTS = "results.jsonl"
 KEPT = 2000  # characters of a name or a text
+REPORT = 12 << 20  # bytes of a report that are brought back; as in source.py
+# Settings of plugins that pytest is told instead of their options, since it ends at an option that it does not
+# know; as in command/pytest.rs.
+SETTINGS = ("asyncio_mode", "DJANGO_CONFIGURATION", "DJANGO_SETTINGS_MODULE")
 
 
 def plain(text):
@@ -73,8 +78,22 @@ class Results(object):
         """What ran the tests came to its end, and these are its results."""
         self.write({"whole": True})
 
+    def reported(self):
+        """The runner has written its reports beside the file, which is wanted where it is shorter."""
+        directory = os.path.dirname(self.path)
+        try:
+            paths = [os.path.join(directory, name) for name in os.listdir(directory)]
+            too_long = any(os.path.getsize(path) > REPORT for path in paths)
+            wanted = too_long and os.path.getsize(self.path) <= REPORT
+        except EnvironmentError:
+            wanted = False
+        if wanted:
+            self.whole()
+        else:
+            self.remove()
+
     def remove(self):
-        """There is a report."""
+        """The reports tell all that the file does."""
         if self.file and getpid() == self.owner:
             self.file.close()
             self.file = None
@@ -229,7 +248,14 @@ class Plugin(object):
         if why:
             self.results.broke_off(why)
         elif os.path.isfile(self.report):
-            self.results.remove()
+            self.results.reported()
+
+
+def pytest_addoption(parser):
+    """Has pytest know these settings also where their plugins are not there: it may take one that it does not
+    know for an error. A plugin that is there comes later, and says itself what they are."""
+    for name in SETTINGS:
+        parser.addini(name, "a setting of a plugin that may not be there")
 
 
 def pytest_configure(config):
@@ -250,7 +276,7 @@ def keep(directory):
             super(Result, self).generate_reports(test_runner)
             # A package's own settings may have them written elsewhere.
             if test_runner.output == directory:
-                results.remove()
+                results.reported()
             else:
                 results.whole()
 

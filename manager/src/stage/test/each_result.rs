@@ -1,5 +1,5 @@
-//! The results of a runner that did not come to its end, or has no report, each of which `each_result.py` wrote
-//! in the guest as soon as it was there.
+//! The results of a runner that did not come to its end, or has no report or one that is too long, each of which
+//! `each_result.py` wrote in the guest as soon as it was there.
 
 use pyti_analyzer::escape_within;
 use pyti_vm::Interpreter;
@@ -66,7 +66,7 @@ enum Line {
     BrokeOff {
         broke_off: String,
     },
-    /// What ran the tests before it came to its end, and writes no report of its own.
+    /// What ran the tests before it came to its end, and writes no report of its own that can be brought back.
     Whole {
         whole: bool,
     },
@@ -209,6 +209,7 @@ mod tests {
     use super::super::tests::{ended, plan, run};
     use super::*;
     use crate::stage::junit::MOST;
+    use crate::stage::source::KEPT;
 
     /// What is made of these lines of pytest that ended so: each test and how it ended, how many there are
     /// besides, and where it broke off.
@@ -441,6 +442,41 @@ def breaks_off():
             let (results, _, at) = told(&text, &ended(Some(exit)), MOST).unwrap();
             assert_eq!(results, ["runs.A:test_a:Passed"], "{function}");
             assert_eq!(at, place, "{function}");
+        }
+    }
+
+    /// Has pytest's plugin come to its end beside a report of so many bytes.
+    const ENDS: &str = "\
+import sys
+import each_result
+plugin = each_result.Plugin(sys.argv[1])
+plugin.results.put(('t', 'a'), 'passed')
+with open(plugin.report, 'wb') as report:
+    report.truncate(int(sys.argv[2]))
+class Session:
+    testscollected = 0
+plugin.pytest_sessionfinish(Session)
+";
+
+    #[test]
+    fn results_stay_where_the_report_is_too_long_to_be_brought_back() {
+        let whole = (vec!["t:a:Passed".to_owned()], 0, String::new());
+        for (bytes, expected) in [(KEPT, None), (KEPT + 1, Some(whole))] {
+            let directory = tempfile::tempdir().unwrap();
+            let at = |name: &str| directory.path().join(name);
+            std::fs::write(at("each_result.py"), include_str!("each_result.py")).unwrap();
+            std::fs::create_dir(at("junit")).unwrap();
+            let output = std::process::Command::new("python3")
+                .args(["-c", ENDS])
+                .arg(at("junit/pytest.xml"))
+                .arg(bytes.to_string())
+                .current_dir(directory.path())
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{output:?}");
+            let text = std::fs::read_to_string(at("junit").join(RESULTS)).ok();
+            let found = text.and_then(|text| told(&text, &ended(Some(0)), MOST));
+            assert_eq!(found, expected, "{bytes}");
         }
     }
 }

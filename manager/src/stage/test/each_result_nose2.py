@@ -58,7 +58,7 @@ class EachResult(events.Plugin):
         def whole(test):
             ran = run(test)
             # What breaks off does not come here, and has a report nevertheless.
-            self.results.remove()
+            self.results.reported()
             return ran
 
         event.runner.run = whole

@@ -35,7 +35,7 @@ def keep(directory):
 
     def done(_):
         if not stopped:
-            results.remove()
+            results.reported()
 
     # As subunit has them. An unexpected success comes as any other.
     tellers = {

@@ -2,6 +2,7 @@
 //! has, as far as they are ours to keep.
 
 mod interpreter;
+mod no_tests;
 mod options;
 mod others;
 mod place;
@@ -13,13 +14,14 @@ use super::files::Files;
 use super::framework::Framework;
 use super::variables::assignment;
 use interpreter::{Before, of_coverage};
+pub(super) use no_tests::runs_no_tests;
 pub(super) use options::{Kept, left_out};
 use others::{django, doctest, nose, nose2, trial, unittest};
+pub(super) use place::plain;
 use place::{inside, place};
-pub(super) use place::{is_directory, plain};
 pub(super) use pytest::pytest;
 use runner::Runner;
-pub(super) use runner::{DEV, Installs, is_open};
+pub(super) use runner::{DEV, Installs, is_open, synced};
 
 /// Commands within commands, as in `coverage run -m pytest`.
 const DEEPEST: usize = 8;
@@ -178,7 +180,8 @@ fn hatch_test(words: &[&str], directory: &str, files: &Files) -> Option<Call> {
     Some(Call::of(Framework::Pytest, told))
 }
 
-fn is_python(name: &str) -> bool {
+/// Whether a program is an interpreter by its name.
+pub(super) fn is_python(name: &str) -> bool {
     let version = name
         .strip_prefix("python")
         .or_else(|| name.strip_prefix("pypy"));

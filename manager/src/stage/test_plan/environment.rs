@@ -2,9 +2,11 @@
 //! `hatch` and `pdm`, read, never run.
 
 use std::collections::BTreeMap;
+use std::mem;
 
 use pyti_analyzer::amount;
 
+use super::command::{Installs, runs_no_tests};
 use super::files::Files;
 use super::variables::Variables;
 use super::{PythonVersion, hatch, nox, pdm, tox};
@@ -36,6 +38,8 @@ pub(super) struct Environment {
     pub directory: String,
     /// What is installed before, each as the arguments of one `pip install`.
     pub installs: Vec<Vec<String>>,
+    /// What its commands install besides, which is not asked for by name.
+    pub synced: Installs,
     /// Optional features of the package itself.
     pub extras: Vec<String>,
     /// Dependency groups (PEP 735).
@@ -70,6 +74,37 @@ impl Environment {
         Some(format!(
             "{commands} of {origin} {are} not run, since only running it would tell {which}: `{first}`"
         ))
+    }
+
+    /// What it says of its commands whose programs are not known here, where there are any that may run tests.
+    fn foreign_note(&self) -> Option<String> {
+        let may_test = |at: usize, words: &[String]| {
+            let doubt = self.doubts.get(&at);
+            let never = doubt.is_some_and(|doubt| doubt.block.is_none());
+            !never && !self.unknown.contains_key(&at) && !runs_no_tests(words)
+        };
+        let commands = self.commands.iter().enumerate();
+        let mut foreign = commands.filter(|(at, words)| may_test(*at, words));
+        let (_, first) = foreign.next()?;
+        let count = 1 + foreign.count();
+        let (are, what) = match count {
+            1 => ("is", "what it runs"),
+            _ => ("are", "what they run"),
+        };
+        let commands = amount(count as u64, "command", "commands");
+        let (origin, first) = (&self.origin, first.join(" "));
+        Some(format!(
+            "{commands} of {origin} {are} not run, since {what} is not known here: `{first}`"
+        ))
+    }
+
+    /// Adds what a command of it installs.
+    pub(super) fn install(&mut self, mut installs: Installs) {
+        let asked = mem::take(&mut installs.asked);
+        if !asked.is_empty() {
+            self.installs.push(asked);
+        }
+        self.synced.add(installs);
     }
 
     /// Whether it is written and may be for tests by its name.
@@ -115,12 +150,12 @@ pub(super) fn for_tests(environments: &[Environment]) -> Option<&Environment> {
 
 /// What it says of these, none of which runs tests as far as is known, where they may be for tests: their
 /// commands that are not known may run some.
-pub(super) fn passed_over<'e>(
-    environments: impl Iterator<Item = &'e Environment>,
-) -> impl Iterator<Item = String> {
-    environments
-        .filter(|environment| environment.may_test())
-        .filter_map(|environment| environment.unknown_note(|_| false))
+pub(super) fn passed_over(environments: &[Environment]) -> Vec<String> {
+    let candidates = || environments.iter().filter(|one| one.may_test());
+    let unknown = candidates().filter_map(|one| one.unknown_note(|_| false));
+    // Most have the same, each for another Python.
+    let foreign = candidates().find_map(Environment::foreign_note);
+    unknown.chain(foreign).collect()
 }
 
 /// The environments of a package, the one that most looks like that of its tests first. `python`
@@ -262,5 +297,41 @@ mod tests {
             let plan = plan(&files, &CoreMetadata::default(), PythonVersion::TEST).unwrap();
             assert_eq!((&*plan.reason, plan.notes), (reason, notes), "{nox}");
         }
+    }
+
+    #[test]
+    fn commands_whose_programs_are_not_known_are_told() {
+        let told = |tox: &str, test: &str| {
+            let files = Files::of(&[("tox.ini", tox), ("test_a.py", test)]);
+            plan(&files, &CoreMetadata::default(), PythonVersion::TEST).map(|plan| plan.notes)
+        };
+        let one = "1 command of tox.ini [testenv] is not run, since what it runs is not known here: \
+            `zope-testrunner --test-path=src`";
+        let two = "2 commands of tox.ini [testenv] are not run, since what they run is not known here: \
+            `stestr run`";
+        let lines =
+            "[tox]\nenvlist = lint,py39,py313\n[testenv]\ncommands =\n    flake8 tests\n    ";
+        for (commands, notes) in [
+            ("zope-testrunner --test-path=src", vec![one.to_owned()]),
+            (
+                "stestr run\n    python tests/run_all.py",
+                vec![two.to_owned()],
+            ),
+            ("coverage report\n    python setup.py test", vec![]),
+            ("zope-testrunner\n    pytest", vec![]),
+            (
+                "coverage erase\n[testenv:lint]\ncommands = own-linter",
+                vec![],
+            ),
+        ] {
+            let found = told(&format!("{lines}{commands}\n"), "import pytest");
+            assert_eq!(found, Ok(notes), "{commands}");
+        }
+        // Also where another environment is taken for it, and where there is nothing else.
+        let tox = "[testenv]\ncommands = zope-testrunner --test-path=src\n";
+        let bench = format!("{tox}[testenv:bench]\ncommands = pytest test_a.py\n");
+        assert_eq!(told(&bench, "import pytest"), Ok(vec![one.to_owned()]));
+        let none = format!("the source distribution has no tests; {one}");
+        assert_eq!(told(tox, ""), Err(none));
     }
 }

@@ -6,6 +6,7 @@ use pyti_analyzer::amount;
 use pyti_index::archive::{self, ArchiveError, Limits, Member, MemberKind};
 use pyti_index::filename::DistKind;
 
+use super::ini::Ini;
 use super::requirements::is_list;
 
 /// Bytes of a file that is read.
@@ -30,6 +31,14 @@ const SETTINGS: [&str; 14] = [
     "manage.py",
     "runtests.py",
     "tests/settings.py",
+];
+/// Those of them that are INI files.
+const INI: [&str; 5] = [
+    "setup.cfg",
+    "tox.ini",
+    "pytest.ini",
+    "unittest.cfg",
+    "nose2.cfg",
 ];
 
 /// The files that a plan is made of.
@@ -93,6 +102,15 @@ impl Files {
             "{files} not read that may tell of its tests (the limit is {MOST_FILES} files of {kib} KiB \
              each), first of all `{first}`"
         ))
+    }
+
+    /// Which settings say nothing since their file cannot be read, one sentence each.
+    pub(super) fn unreadable_notes(&self) -> Vec<String> {
+        let told = |file: &&str| {
+            let why = Ini::read(self.text(file)).err()?;
+            Some(format!("{file} cannot be read: {why}"))
+        };
+        INI.iter().filter_map(told).collect()
     }
 
     pub(super) fn text(&self, path: &str) -> &str {

@@ -1,15 +1,15 @@
 //! Which framework a package's tests are written for.
 
-use pyti_analyzer::amount;
+use pyti_analyzer::{amount, escape_within};
 use serde::{Deserialize, Serialize};
 
-use super::PythonVersion;
 use super::choice::{Choice, of_environment};
 use super::environment::{Environment, passed_over};
 use super::files::Files;
 use super::ini::Ini;
 use super::seen::{by_name, examples, says_doctest, with_examples};
 use super::suite::Suite;
+use super::{LONGEST, PythonVersion};
 
 /// What runs tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,13 +91,18 @@ pub(super) fn choose(
     let mut choice = match found {
         Some(choice) if !is_assumed(&choice) => choice,
         assumed => {
-            let told = by_files(files, python)?;
+            let told = by_files(files, python).map_err(|none| {
+                match passed_over(environments).first() {
+                    Some(note) => format!("{none}; {}", escape_within(note, LONGEST)),
+                    None => none,
+                }
+            })?;
             let same = |choice: &Choice| choice.first.framework == told.first.framework;
             assumed.filter(same).unwrap_or(told)
         }
     };
     let looked_at = choice.environment.unwrap_or(environments.len());
-    let before = environments.iter().take(looked_at);
+    let before = environments.get(..looked_at).unwrap_or_default();
     choice.notes.extend(passed_over(before));
     Ok(choice)
 }

@@ -1,16 +1,18 @@
-//! Requirements of development in `pyproject.toml`: dependency groups (PEP 735), and what poetry and
-//! PDM had before there were any.
+//! Requirements of development in `pyproject.toml`: dependency groups (PEP 735), and what poetry, PDM, rye
+//! and uv had before there were any.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use toml::{Table, Value};
 
+use super::command::DEV;
+
 /// Requirements of one group, those that it includes among them.
 const MOST: usize = 500;
 
 /// The requirements of a dependency group with the groups that it includes
-/// (<https://packaging.python.org/en/latest/specifications/dependency-groups/>), else those of
-/// poetry's or PDM's group of this name.
+/// (<https://packaging.python.org/en/latest/specifications/dependency-groups/>) and with uv's old list, which
+/// uv adds to one of them; else those of poetry's, PDM's or rye's group of this name.
 pub(super) fn group(project: &Table, name: &str) -> Vec<String> {
     let mut found = vec![];
     if let Some(groups) = project.get("dependency-groups").and_then(Value::as_table) {
@@ -20,24 +22,25 @@ pub(super) fn group(project: &Table, name: &str) -> Vec<String> {
         }
         include(&named, &normal(name), &mut BTreeSet::new(), &mut found);
     }
-    if !found.is_empty() {
-        return found;
-    }
     let Some(tool) = project.get("tool") else {
         return found;
     };
+    // Where no group had a name.
+    let old = |of: &str| {
+        let of = tool.get(of).filter(|_| normal(name) == DEV);
+        of.and_then(|of| of.get("dev-dependencies"))
+    };
+    found.extend(texts(old("uv")));
+    if !found.is_empty() {
+        found.truncate(MOST);
+        return found;
+    }
     let pdm = tool.get("pdm").and_then(|pdm| pdm.get("dev-dependencies"));
-    let pdm = pdm.and_then(|groups| groups.get(name)?.as_array());
-    let texts = pdm.into_iter().flatten().filter_map(Value::as_str);
-    found.extend(
-        texts
-            .filter(|text| !text.starts_with('-'))
-            .map(str::to_owned),
-    );
+    found.extend(texts(pdm.and_then(|groups| groups.get(name))));
+    found.extend(texts(old("rye")));
     let poetry = tool.get("poetry");
     let own = poetry.and_then(|poetry| poetry.get("group")?.get(name)?.get("dependencies"));
-    let old = poetry.filter(|_| name == "dev");
-    let old = old.and_then(|poetry| poetry.get("dev-dependencies"));
+    let old = old("poetry");
     for table in [own, old].into_iter().flatten().filter_map(Value::as_table) {
         found.extend(
             table
@@ -47,6 +50,15 @@ pub(super) fn group(project: &Table, name: &str) -> Vec<String> {
     }
     found.truncate(MOST);
     found
+}
+
+/// The requirements in a list, without the options of pip.
+fn texts(list: Option<&Value>) -> impl Iterator<Item = String> {
+    let items = list.and_then(Value::as_array).into_iter().flatten();
+    let texts = items.filter_map(Value::as_str);
+    texts
+        .filter(|text| !text.starts_with('-'))
+        .map(str::to_owned)
 }
 
 /// Groups by their names as they are compared.
@@ -178,5 +190,19 @@ mod tests {
         assert_eq!(group(&project, "dev"), ["f>1"]);
         assert_eq!(range("^0.0.3").as_deref(), Some(">=0.0.3,<0.0.4"));
         assert_eq!(range("^x"), None);
+    }
+
+    #[test]
+    fn uv_and_rye_had_a_list_before() {
+        let of = |text: &str, name: &str| group(&toml::from_str(text).unwrap(), name);
+        let rye = "[tool.rye]\ndev-dependencies = ['a', 'b>1']\n";
+        assert_eq!(of(rye, "dev"), ["a", "b>1"]);
+        assert!(of(rye, "test").is_empty());
+        let uv = "[tool.uv]\ndev-dependencies = ['a', '-e .']\n";
+        assert_eq!(of(uv, "dev"), ["a"]);
+        // That one is added to the group, the others only stand for it.
+        let groups = "[dependency-groups]\ndev = ['c']\n";
+        assert_eq!(of(&format!("{uv}{groups}"), "dev"), ["c", "a"]);
+        assert_eq!(of(&format!("{rye}{groups}"), "dev"), ["c"]);
     }
 }

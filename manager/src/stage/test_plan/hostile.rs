@@ -19,7 +19,7 @@ const FILES: [&str; 10] = [
     "test_a.py",
 ];
 /// What their grammars are made of.
-const WORDS: [&str; 82] = [
+const WORDS: [&str; 86] = [
     "[testenv]",
     "[testenv:",
     "[tox]",
@@ -102,6 +102,10 @@ const WORDS: [&str; 82] = [
     "session.run(*a())",
     "uv run --with b,c ",
     "[tool.hatch.envs.hatch-test]",
+    "commands_pre",
+    "pip install -r ",
+    "session.run('uv', 'sync', ",
+    "\n    [",
 ];
 
 fn plans(text: &str) {

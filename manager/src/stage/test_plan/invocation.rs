@@ -89,8 +89,9 @@ fn pytest(reports: &str) -> Vec<String> {
         "addopts=",
         "-o",
         "required_plugins=",
-        "-p",
-        "no:cacheprovider",
+        // Not in the source; without its plugin a `cache_dir` of the package's own may be an error.
+        "-o",
+        "cache_dir={work}/cache",
         "-p",
         EACH_RESULT,
         // A file that cannot be imported says nothing of the others.
@@ -122,7 +123,8 @@ pub(super) fn below(directory: &str, files: &Files) -> Option<Files> {
     })
 }
 
-/// What of pytest's configured options says which tests are run and how.
+/// What of pytest's configured options says which tests are run and how; it stands before what a command
+/// says, as pytest has it.
 pub(super) fn configured(directory: &str, files: &Files) -> Kept {
     let ini = |file: &str, section: &str| {
         let ini = Ini::parse(files.text(file));
@@ -147,15 +149,7 @@ pub(super) fn configured(directory: &str, files: &Files) -> Kept {
         .or_else(|| ini("setup.cfg", "tool:pytest"))
         .unwrap_or_default();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let mut kept = command::pytest(&words, directory, files);
-    // Which of them are run is said by the command or by `testpaths`.
-    let mut is_value = false;
-    kept.words.retain(|word| {
-        let was_value = is_value;
-        is_value = !was_value && ["-k", "-m", "-o"].contains(&&**word);
-        was_value || word.starts_with('-') || !command::is_directory(word, directory, files)
-    });
-    kept
+    command::pytest(&words, directory, files)
 }
 
 /// nose's names of tests, `(?:^|[\b_\./-])[Tt]est`, as pytest has them
@@ -251,7 +245,10 @@ mod tests {
         for framework in [Django, Doctest, Nose, Nose2, Pytest, Trial, Unittest] {
             let written = |at: usize| {
                 let words = arguments(framework, vec![], at, "", &Files::default());
-                let words = words.into_iter();
+                // All have one cache, as in the package's own environment.
+                let words = words
+                    .into_iter()
+                    .filter(|word| !word.starts_with("cache_dir="));
                 let place = words.filter_map(|word| Some(word.split_once("{work}/")?.1.to_owned()));
                 place.collect::<Vec<_>>()
             };
@@ -307,10 +304,6 @@ mod tests {
         let ini = ("pytest.ini", "[pytest]\naddopts = --runslow\n");
         let files = Files::of(&[ini, ("tests/a.py", "")]);
         assert_eq!(left_out(Framework::Nose, "", &files), None);
-        let words = "--cov tests tests .";
-        let ini = ("pytest.ini", format!("[pytest]\naddopts = {words}\n"));
-        let files = Files::of(&[(ini.0, &ini.1), ("tests/a.py", "")]);
-        assert_eq!(configured("", &files), Kept::default());
         let nose_files = Files::of(&[
             (
                 "setup.cfg",
@@ -320,5 +313,36 @@ mod tests {
         ]);
         let words = nose(&nose_files);
         assert_eq!(words[6..], ["--doctest-modules", "tests"]);
+    }
+
+    #[test]
+    fn places_that_are_configured_stand_before_those_of_the_command() {
+        let told = |addopts: &str, words: &[&str]| {
+            let ini = format!("[pytest]\naddopts = {addopts}\n");
+            let paths = ["tests/test_a.py", "beet/a.py", "b/test_c.py"];
+            let mut files = vec![("pytest.ini", ini.as_str())];
+            files.extend(paths.map(|path| (path, "")));
+            let words = words.iter().map(|&word| word.to_owned()).collect();
+            let all = arguments(Framework::Pytest, words, 0, "", &Files::of(&files));
+            all[pytest("").len()..].join(" ")
+        };
+        let beet = "tests beet --ignore beet/b --doctest-modules";
+        let kept = "tests beet --ignore=beet/b --doctest-modules";
+        assert_eq!(told(beet, &[]), kept);
+        assert_eq!(told(beet, &["b"]), format!("{kept} b"));
+        // The first one is what coverage is measured of.
+        assert_eq!(told("--cov tests tests .", &[]), "tests .");
+        assert_eq!(told("tests gone", &["-k", "x"]), "tests -k x");
+    }
+
+    #[test]
+    fn pytest_keeps_its_cache_and_puts_it_nowhere_in_the_source() {
+        let files = Files::of(&[("pytest.ini", "[pytest]\naddopts = -p no:cacheprovider\n")]);
+        for framework in [Framework::Pytest, Framework::Nose, Framework::Doctest] {
+            let words = arguments(framework, vec![], 0, "", &files);
+            let mut two = words.windows(2);
+            assert!(two.any(|two| two == ["-o", "cache_dir={work}/cache"]));
+            assert!(!words.iter().any(|word| word.contains("no:cacheprovider")));
+        }
     }
 }

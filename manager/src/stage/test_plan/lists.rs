@@ -9,12 +9,42 @@ use super::files::Files;
 
 /// Lists within lists.
 const DEEPEST: usize = 8;
+/// How deep a list is that is asked for itself.
+const NAMED: usize = 1;
 /// Requirements of one package's tests.
 const MOST: usize = 500;
 /// Sentences on what is not followed.
 const MOST_SKIPPED: usize = 100;
 /// Longest requirement, characters.
 const LONGEST: usize = 1000;
+
+/// Other options that a value follows.
+const VALUES: [&str; 24] = [
+    "-f",
+    "-i",
+    "-t",
+    "--cache-dir",
+    "--config-settings",
+    "--exclude-newer",
+    "--extra-index-url",
+    "--find-links",
+    "--hash",
+    "--index-url",
+    "--log",
+    "--no-binary",
+    "--only-binary",
+    "--prefix",
+    "--progress-bar",
+    "--proxy",
+    "--python",
+    "--resolution",
+    "--retries",
+    "--root",
+    "--target",
+    "--timeout",
+    "--trusted-host",
+    "--upgrade-strategy",
+];
 
 /// What lists and arguments ask for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -29,6 +59,8 @@ pub(super) struct Asked {
     pub groups: Vec<String>,
     /// What is not followed, one sentence each.
     pub skipped: Vec<String>,
+    /// Whether a list of requirements that was asked for itself could not be read.
+    pub unread: bool,
     /// How much more is left out: there is too much of it, or it is too long.
     pub left_out: usize,
 }
@@ -53,7 +85,7 @@ impl<'a> Reader<'a> {
 
     /// Reads the list at `path`.
     pub(super) fn list(&mut self, path: &str) {
-        self.follow(path, false, 0);
+        self.follow(path, false, NAMED);
     }
 
     fn follow(&mut self, path: &str, constrains: bool, depth: usize) {
@@ -61,7 +93,7 @@ impl<'a> Reader<'a> {
         if self.seen.contains(&list) {
             return;
         }
-        if depth > DEEPEST {
+        if depth > NAMED + DEEPEST {
             self.skip(format!(
                 "the list `{path}` is not read: it is more than {DEEPEST} lists deep"
             ));
@@ -69,6 +101,7 @@ impl<'a> Reader<'a> {
         }
         self.seen.insert(list);
         let Some(text) = self.files.texts.get(path) else {
+            self.asked.unread |= !constrains && depth == NAMED;
             self.skip(match self.files.has(path) {
                 true => format!("the list `{path}` is not read"),
                 false => format!("the list `{path}` is not in the source distribution"),
@@ -108,9 +141,7 @@ impl<'a> Reader<'a> {
                     let group = value().to_owned();
                     self.asked.groups.push(group);
                 }
-                "-i" | "--index-url" | "--extra-index-url" | "-f" | "--find-links" | "--hash"
-                | "--no-binary" | "--only-binary" | "--trusted-host" | "--config-settings"
-                | "--python" | "--progress-bar" => drop(value()),
+                _ if VALUES.contains(&option) => drop(value()),
                 _ if option.starts_with('-') => {}
                 _ => self.requirement(word, constrains),
             }
@@ -121,6 +152,7 @@ impl<'a> Reader<'a> {
         match resolve(directory, path) {
             Some(path) => self.follow(&path, constrains, depth + 1),
             None => {
+                self.asked.unread |= !constrains && depth + 1 == NAMED;
                 self.skip(format!(
                     "the list `{path}` is not in the source distribution"
                 ));
@@ -149,7 +181,7 @@ impl<'a> Reader<'a> {
         if let Some(extras) = own(text) {
             asked.extras.extend(extras);
         } else if text.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && !text.contains(['{', '$', '/', '@'])
+            && !text.contains(['{', '$', '/', '@', ':'])
         {
             let into = if constrains {
                 &mut asked.constraints
@@ -163,9 +195,10 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The optional features in `.[a,b]`, where that is the package itself.
+/// The optional features in `.[a,b]`, where that is the package itself; compiled lists have `file:.` for it.
 fn own(text: &str) -> Option<Vec<String>> {
-    let rest = text.strip_prefix('.')?;
+    let path = text.strip_prefix("file:").unwrap_or(text);
+    let rest = path.strip_prefix('.')?;
     let rest = rest.strip_prefix('/').unwrap_or(rest);
     if rest.is_empty() {
         return Some(vec![]);
@@ -250,6 +283,36 @@ mod tests {
                 "`git+https://x.test/y` is no requirement on an index",
             ]
         );
+    }
+
+    #[test]
+    fn only_what_an_index_has_is_a_requirement() {
+        let files = Files::default();
+        let mut reader = Reader::new(&files);
+        let words = "-e file:. file:.[x] file:sub -U --upgrade-strategy eager -t out a -e ./sub";
+        let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        reader.arguments(&words);
+        let asked = reader.asked;
+        assert_eq!(asked.requirements, ["a"]);
+        assert_eq!(asked.extras, ["x"]);
+        let no_requirement = |text: &str| format!("`{text}` is no requirement on an index");
+        assert_eq!(asked.skipped, ["file:sub", "./sub"].map(no_requirement));
+    }
+
+    #[test]
+    fn a_list_that_is_named_is_read_or_not() {
+        let files = Files::of(&[("a.txt", "-r gone.txt\nb\n"), ("c.txt", "")]);
+        for (words, unread) in [
+            ("-r a.txt", false),
+            ("-c gone.txt -r c.txt", false),
+            ("-r gone.lock", true),
+            ("--requirement=/tmp/a.txt", true),
+        ] {
+            let mut reader = Reader::new(&files);
+            let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+            reader.arguments(&words);
+            assert_eq!(reader.asked.unread, unread, "{words:?}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod hatch;
 #[cfg(test)]
 mod hostile;
 mod ini;
+mod installing;
 mod invocation;
 mod lists;
 mod nox;
@@ -234,6 +235,7 @@ fn of_choice(
 ) -> TestPlan {
     let short = |text: &String| escape_within(text, LONGEST).to_string();
     let unread = files.unread_note();
+    let unreadable = files.unreadable_notes();
     let mut needed = own(choice.first.framework, files);
     needed.append(&mut choice.first.requires);
     for run in &mut choice.further {
@@ -250,7 +252,8 @@ fn of_choice(
         // What is configured is the same for all that pytest runs.
         options = options.or_else(|| invocation::left_out(run.framework, &choice.directory, files));
     }
-    let notes = unread.iter().chain(&choice.notes).chain(&options);
+    let notes = unread.iter().chain(&unreadable).chain(&choice.notes);
+    let notes = notes.chain(&options);
     let notes = notes.chain(&choice.unset).chain(&wanted.notes);
     let more = notes.clone().count().saturating_sub(MOST);
     let mut notes: Vec<String> = notes.take(MOST).map(short).collect();

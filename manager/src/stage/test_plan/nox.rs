@@ -17,6 +17,7 @@ use regex::Regex;
 use super::PythonVersion;
 use super::command::{is_open, plain};
 use super::environment::{Doubt, Environment};
+use super::installing::installs;
 use super::variables::is_name;
 use blocks::{Line, Statement, lines, statements};
 use call::Arguments;
@@ -208,16 +209,12 @@ impl<'t> Session<'t> {
         if !never {
             environment.groups.extend(said.groups);
         }
-        let runs = said.words.iter().any(|word| word == "run");
-        match (what, said.words.first().map(String::as_str)) {
+        match (what, installs(&said.words)) {
             // What is installed where a branch does not hold.
-            (_, Some("uv" | "poetry" | "pdm")) if what != "install" && never && !runs => {}
-            (_, Some("uv" | "poetry" | "pdm")) if what != "install" => {
-                synchronise(&said.words, environment);
-            }
-            ("run", _) => environment.commands.push(said.words),
-            ("install", _) if !never => environment.installs.push(said.words),
-            _ => {}
+            ("install", _) | (_, Some(_)) if never => {}
+            ("install", _) => environment.installs.push(said.words),
+            (_, Some(installs)) => environment.install(installs),
+            (_, None) => environment.commands.push(said.words),
         }
         let Some(command) = environment.commands.get_mut(at) else {
             return;
@@ -294,31 +291,6 @@ impl<'t> Session<'t> {
 /// Whether something is known not to be done.
 fn is_never(doubt: Option<&Doubt>) -> bool {
     doubt.is_some_and(|doubt| doubt.block.is_none())
-}
-
-/// What `uv sync` and its like are told to install.
-fn synchronise(words: &[String], environment: &mut Environment) {
-    if words.iter().any(|word| word == "run") {
-        environment.commands.push(words.to_vec());
-        return;
-    }
-    if words.get(1..3) == Some(&["pip".to_owned(), "install".to_owned()]) {
-        environment.installs.push(words[3..].to_vec());
-        return;
-    }
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        let (option, value) = match word.split_once('=') {
-            Some((option, value)) => (option, Some(value.to_owned())),
-            None => (word.as_str(), None),
-        };
-        let mut value = || value.clone().or_else(|| words.next().cloned());
-        match option {
-            "--extra" | "--extras" | "-E" => environment.extras.extend(value()),
-            "--group" | "--with" | "-G" | "--only-group" => environment.groups.extend(value()),
-            _ => {}
-        }
-    }
 }
 
 #[cfg(test)]

@@ -89,9 +89,9 @@ pub(crate) fn is_file_of(file: &str, requirement: &str) -> bool {
     file.is_ok_and(|file| named.is_ok_and(|named| *file.name() == named))
 }
 
-/// What the tests require, by the first source that says: the environment that they run in and what the
-/// programs install that run them, the package's extras and dependency groups, `tests_require`, lists, what
-/// development requires.
+/// What the tests require, by the first source that says, and the next where a list that it names is not
+/// read: the environment that they run in and what the programs install that run them, the package's extras
+/// and dependency groups, `tests_require`, lists, what development requires.
 pub(super) fn wanted(
     files: &Files,
     metadata: &CoreMetadata,
@@ -106,6 +106,7 @@ pub(super) fn wanted(
         found: Wanted::default(),
         extras: BTreeSet::new(),
         groups: BTreeSet::new(),
+        unread: false,
         left_out: 0,
     };
     let (assumed, written) = match environment {
@@ -126,8 +127,11 @@ pub(super) fn wanted(
         &|gathered| gathered.lists(&DEVELOPMENT),
     ];
     for source in sources {
+        let before = gathered.found.requirements.len();
+        gathered.unread = false;
         source(&mut gathered);
-        if !gathered.found.requirements.is_empty() {
+        // What is in a list that is not read may be said elsewhere.
+        if gathered.found.requirements.len() > before && !gathered.unread {
             break;
         }
     }
@@ -163,6 +167,8 @@ struct Gathered<'a> {
     extras: BTreeSet<String>,
     /// See `extras`.
     groups: BTreeSet<String>,
+    /// Whether a list could not be read that what was looked at last names.
+    unread: bool,
     /// How much of what is required is left out without being named.
     left_out: usize,
 }
@@ -185,6 +191,7 @@ impl Gathered<'_> {
             .for_each(|group| self.group(group));
         self.found.notes.extend(environment.skipped.iter().cloned());
         self.say(before, &environment.origin);
+        self.synced(&environment.synced);
     }
 
     /// The extras and the groups of these names.
@@ -240,6 +247,7 @@ impl Gathered<'_> {
     fn add_asked(&mut self, reader: Reader<'_>) {
         let asked = reader.asked;
         self.found.notes.extend(asked.skipped);
+        self.unread |= asked.unread;
         self.left_out += asked.left_out;
         let names: BTreeSet<String> = asked
             .requirements

@@ -1,8 +1,8 @@
 //! tox's configuration (<https://tox.wiki/en/latest/config.html>), as INI and as TOML.
 
-use std::cell::Cell;
+mod tables;
 
-use toml::Table;
+use std::cell::Cell;
 
 use super::PythonVersion;
 use super::command::plain;
@@ -10,7 +10,8 @@ use super::environment::Environment;
 use super::factors::{self, holds, likeness};
 use super::files::Files;
 use super::ini::{Ini, lines};
-use super::substitution::{self, LONGEST, in_command, substitute};
+use super::installing::installs;
+use super::substitution::{self, LONGEST, SOURCE, in_command, substitute};
 use super::variables::Variables;
 
 /// The directory of an environment for what is left of no use, as tox has it below the source.
@@ -23,6 +24,10 @@ const MOST: usize = 2000;
 const MOST_LINES: usize = 500;
 /// Names that one section stands for, and sections.
 const MOST_NAMES: usize = 100;
+/// Environments that are looked at.
+const MOST_ENVIRONMENTS: usize = 64;
+/// The commands of an environment, and whether they are only run before those that test.
+const COMMANDS: [(&str, bool); 2] = [("commands_pre", true), ("commands", false)];
 
 /// The environments of a package that uses tox, the best first.
 pub(super) fn environments(files: &Files, python: PythonVersion) -> Vec<Environment> {
@@ -42,9 +47,37 @@ pub(super) fn environments(files: &Files, python: PythonVersion) -> Vec<Environm
         return Old::of("pyproject.toml", text, "").environments(python);
     }
     if let Some(table) = tool {
-        return new_environments("pyproject.toml", table, python);
+        return tables::environments("pyproject.toml", table, python);
     }
-    new_environments("tox.toml", &files.toml("tox.toml"), python)
+    tables::environments("tox.toml", &files.toml("tox.toml"), python)
+}
+
+/// The names of environments, the best first: those of the list, and those that have something of their
+/// `own`. Without a list tox runs what all have in common, as `py`; `in_common` says whether that is
+/// anything, and `default` is its name for this interpreter.
+fn names<'n>(
+    list: Vec<String>,
+    own: impl Iterator<Item = &'n String>,
+    in_common: bool,
+    default: String,
+    python: PythonVersion,
+) -> Vec<String> {
+    let is_listed = !list.is_empty();
+    let mut names = list;
+    for name in own.take(MOST) {
+        if !names.contains(name) {
+            names.insert(0, name.clone());
+        }
+    }
+    let mut names = sort(names, python);
+    if !is_listed && (in_common || names.is_empty()) {
+        let py = "py".to_owned();
+        let first = if names.contains(&py) { py } else { default };
+        names.retain(|name| *name != first);
+        names.insert(0, first);
+    }
+    names.truncate(MOST_ENVIRONMENTS);
+    names
 }
 
 /// The best first; of equals the later, which has the newer versions.
@@ -86,18 +119,17 @@ impl Old {
         let section = format!("{}tox", self.prefix);
         let list = self.ini.get(&section, "env_list");
         let list = list.or_else(|| self.ini.get(&section, "envlist"));
-        let mut names = factors::names(list.unwrap_or_default(), MOST);
-        let sections = self.sections.iter().flat_map(|(_, names)| names);
-        for name in sections.take(MOST) {
-            if !names.contains(name) {
-                names.insert(0, name.clone());
-            }
-        }
-        if names.is_empty() {
-            names.push(format!("py{}{}", python.major, python.minor));
-        }
-        let names = sort(names, python).into_iter().take(64);
-        names.map(|name| self.environment(&name)).collect()
+        let list = factors::names(list.unwrap_or_default(), MOST);
+        let own = self.sections.iter().flat_map(|(_, names)| names);
+        let in_common = self.ini.get(&self.base(), "commands").is_some();
+        let default = format!("py{}{}", python.major, python.minor);
+        let names = names(list, own, in_common, default, python);
+        names.iter().map(|name| self.environment(name)).collect()
+    }
+
+    /// The section of what all environments have in common.
+    fn base(&self) -> String {
+        format!("{}testenv", self.prefix)
     }
 
     fn environment(&self, name: &str) -> Environment {
@@ -107,7 +139,7 @@ impl Old {
             .filter(|(_, names)| names.iter().any(|own| own == name))
             .map(|(section, _)| section.as_str())
             .collect();
-        let base = format!("{}testenv", self.prefix);
+        let base = self.base();
         let value = |keys: &[&str]| -> String {
             let sections = own.iter().copied().chain([base.as_str()]);
             let value = sections
@@ -154,12 +186,14 @@ impl Old {
                 }
             }
         }
-        for line in value(&["commands"]).replace("\\\n", " ").lines() {
-            let substituted = in_command(line, name, &found.directory);
-            match substituted.as_deref().map(shlex::split) {
-                Ok(Some(words)) => found.commands.push(command(words)),
-                Ok(None) => found.skipped.push(skipped("command", line, "its quotes")),
-                Err(what) => found.skipped.push(skipped("command", line, what)),
+        for (key, is_before) in COMMANDS {
+            for line in value(&[key]).replace("\\\n", " ").lines() {
+                let substituted = in_command(line, name, &found.directory);
+                match substituted.as_deref().map(shlex::split) {
+                    Ok(Some(words)) => add_command(words, is_before, &mut found),
+                    Ok(None) => found.skipped.push(skipped("command", line, "its quotes")),
+                    Err(what) => found.skipped.push(skipped("command", line, what)),
+                }
             }
         }
         found
@@ -233,6 +267,18 @@ fn conditional<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     holds(condition, name).then(|| rest.trim())
 }
 
+/// Adds a command, or what it installs; one that is run before others may do nothing else.
+fn add_command(words: Vec<String>, is_before: bool, found: &mut Environment) {
+    let words = command(words);
+    // What is installed is seen from the source.
+    let inside: Vec<String> = words.iter().map(|word| word.replace(SOURCE, ".")).collect();
+    match installs(&inside) {
+        Some(installs) => found.install(installs),
+        None if is_before => {}
+        None => found.commands.push(words),
+    }
+}
+
 /// A command without the marks that its exit status is of no interest.
 fn command(mut words: Vec<String>) -> Vec<String> {
     if words
@@ -244,117 +290,6 @@ fn command(mut words: Vec<String>) -> Vec<String> {
         *first = first.trim_start_matches(['-', '!']).to_owned();
     }
     words
-}
-
-/// The configuration in its TOML form.
-fn new_environments(file: &str, tox: &Table, python: PythonVersion) -> Vec<Environment> {
-    let named = tox.get("env").and_then(toml::Value::as_table);
-    let base = tox.get("env_run_base").and_then(toml::Value::as_table);
-    if named.is_none() && base.is_none() {
-        return vec![];
-    }
-    let mut names: Vec<String> = strings(tox.get("env_list"));
-    for name in named.into_iter().flat_map(Table::keys) {
-        if !names.contains(name) {
-            names.insert(0, name.clone());
-        }
-    }
-    if names.is_empty() {
-        names.push(format!("{}.{}", python.major, python.minor));
-    }
-    let environment = |name: String| {
-        let own = named.and_then(|named| named.get(&name)?.as_table());
-        let value = |key: &str| own.and_then(|own| own.get(key)).or_else(|| base?.get(key));
-        let mut found = Environment {
-            origin: match own {
-                Some(_) => format!("{file} tox's env.{name}"),
-                None => format!("{file} tox's env_run_base"),
-            },
-            extras: strings(value("extras")),
-            groups: strings(value("dependency_groups")),
-            ..Environment::default()
-        };
-        for line in strings(value("deps")) {
-            match substitute(&line, &name) {
-                Ok(line) => found.installs.push(super::lists::words(&line)),
-                Err(what) => found.skipped.push(skipped("dependency", &line, &what)),
-            }
-        }
-        let directory = value("change_dir").or_else(|| value("changedir"));
-        let directory = directory.and_then(toml::Value::as_str);
-        change_directory(directory.unwrap_or_default(), &name, &mut found);
-        let variables = value("set_env").or_else(|| value("setenv"));
-        new_variables(variables, &name, &mut found);
-        let commands = value("commands").and_then(toml::Value::as_array);
-        for words in commands.into_iter().flatten() {
-            let words = strings(Some(words));
-            let substituted: Result<Vec<String>, String> = words
-                .iter()
-                .map(|word| in_command(word, &name, &found.directory))
-                .collect();
-            match substituted {
-                Ok(words) => found.commands.push(command(words)),
-                Err(what) => found
-                    .skipped
-                    .push(skipped("command", &words.join(" "), &what)),
-            }
-        }
-        found
-    };
-    sort(names, python)
-        .into_iter()
-        .take(64)
-        .map(environment)
-        .collect()
-}
-
-/// Sets what a table of variables has, or a list of such tables.
-fn new_variables(said: Option<&toml::Value>, name: &str, found: &mut Environment) {
-    let tables = match said {
-        Some(toml::Value::Table(table)) => vec![table],
-        Some(toml::Value::Array(items)) => items.iter().filter_map(toml::Value::as_table).collect(),
-        _ => vec![],
-    };
-    for (key, value) in tables.into_iter().flatten().take(MOST_LINES) {
-        let of = |part: &str| value.get(part).and_then(toml::Value::as_str);
-        let text = match (value.as_str(), of("replace"), of("name")) {
-            (Some(file), _, _) if key == "file" => {
-                found.variables.skip(elsewhere(file));
-                continue;
-            }
-            (Some(text), _, _) => text.to_owned(),
-            (None, Some("env"), Some(other)) => {
-                format!("{{env:{other}:{}}}", of("default").unwrap_or_default())
-            }
-            _ => {
-                let note = skipped("variable", key, "its form");
-                found.variables.skip(note);
-                continue;
-            }
-        };
-        set(key, &text, name, &found.directory, &mut found.variables);
-    }
-}
-
-/// The texts of a list; where what the user adds stands, what is taken without it.
-fn strings(value: Option<&toml::Value>) -> Vec<String> {
-    let items = value.and_then(toml::Value::as_array).into_iter().flatten();
-    let text = |item: &toml::Value| item.as_str().map(str::to_owned);
-    items
-        .flat_map(|item| {
-            let default = item
-                .get("replace")
-                .and_then(|replace| {
-                    (replace.as_str()? == "posargs").then(|| item.get("default"))?
-                })
-                .and_then(toml::Value::as_array);
-            let default = default.into_iter().flatten();
-            text(item)
-                .into_iter()
-                .chain(default.filter_map(text))
-                .collect::<Vec<_>>()
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -383,6 +318,54 @@ mod tests {
         assert_eq!(found.commands, [["bin/pytest", "tests"]]);
         assert_eq!(found.skipped.len(), 1, "{:?}", found.skipped);
         assert!(found.skipped[0].ends_with("is not understood for {tty}"));
+    }
+
+    #[test]
+    fn without_a_list_what_all_have_in_common_is_run() {
+        let common = "[testenv]\ndeps =\ncommands =\n    pytest {posargs}\nextras =\n    test\n";
+        let others = "[testenv:docs]\nchangedir = docs\ncommands = python -m sphinx . out\n\
+            [testenv:pydantic1]\ndeps = pydantic < 2\n[testenv:bench]\ncommands = pytest benchmarks\n\
+            [testenv:tests]\ncommands = pytest tests\n";
+        for list in ["", "[tox]\nenv_list =\n"] {
+            let found = first(&[("tox.ini", &format!("{list}{common}{others}"))]);
+            assert_eq!(found.origin, "tox.ini [testenv]");
+            assert_eq!(found.commands, [["pytest"]]);
+            assert_eq!(found.installs, Vec::<Vec<String>>::new());
+        }
+        for (listed, own) in [
+            (
+                format!("[tox]\nenv_list = bench\n{common}"),
+                "[testenv:bench]",
+            ),
+            // Nothing is in common that could be run.
+            ("[testenv]\ndeps = a\n".to_owned(), "[testenv:tests]"),
+            (format!("{common}[testenv:py]\nextras =\n"), "[testenv:py]"),
+            (
+                format!("{common}[testenv:py313]\nextras =\n"),
+                "[testenv:py313]",
+            ),
+        ] {
+            let others = match own {
+                "[testenv:bench]" => "[testenv:bench]\ncommands = pytest benchmarks\n",
+                _ => others,
+            };
+            let found = first(&[("tox.ini", &format!("{listed}{others}"))]);
+            assert_eq!(found.origin, format!("tox.ini {own}"));
+        }
+    }
+
+    #[test]
+    fn what_commands_install_is_read_too() {
+        let found = first(&[(
+            "tox.ini",
+            "[testenv]\nchangedir = t\ncommands_pre =\n    - python -m pip install -r {toxinidir}/a.txt\n    \
+            make deps\n    uv sync --no-dev\ncommands =\n    pip install 'b>1' \\\n      {toxinidir}[x]\n    \
+            pytest\n",
+        )]);
+        assert_eq!(found.installs, [vec!["-r", "./a.txt"], vec!["b>1", ".[x]"]]);
+        assert_eq!(found.commands, [["pytest"]]);
+        assert_eq!(found.synced.defaults, Some(vec!["dev".to_owned()]));
+        assert_eq!(found.skipped, Vec::<String>::new());
     }
 
     #[test]
@@ -448,22 +431,6 @@ mod tests {
                 "the variables that tox reads from `file|.env` are not set",
             ]
         );
-    }
-
-    #[test]
-    fn variables_of_toml_are_read_too() {
-        let (set, notes) = set_in(&[(
-            "tox.toml",
-            "[env_run_base]\nset_env = {A = '{tox_root}/b', B = 1, file = '.env', \
-            C = {replace = 'env', name = 'X', default = '{env_tmp_dir}'}, D = {replace = 'ref'}}\n",
-        )]);
-        assert_eq!(set, [pair("A", "{source}/b"), pair("C", "{work}")]);
-        assert_eq!(notes.len(), 3, "{notes:?}");
-        let (set, _) = set_in(&[(
-            "tox.toml",
-            "[env_run_base]\nset_env.A = 'b'\n[env.tests]\nset_env.C = 'd'\n",
-        )]);
-        assert_eq!(set, [pair("C", "d")]);
     }
 
     #[test]

@@ -21,6 +21,7 @@ const EXPECTED: [Expected; 7] = [
         Some(7),
         "warning",
     ),
+    // Though an ignore file and comments of the package's want it to be silent, and bandit too.
     (
         "quality-ruff",
         "",

@@ -19,15 +19,6 @@ pub(super) fn place(word: &str, directory: &str, files: &Files) -> Option<String
     })
 }
 
-/// Whether a word names a directory of the source, as it is seen from `directory`.
-pub(in crate::stage::test_plan) fn is_directory(
-    word: &str,
-    directory: &str,
-    files: &Files,
-) -> bool {
-    inside(word, directory).is_some_and(|found| files.has_directory(&found))
-}
-
 /// A path that is seen from `directory`, as the source has it; `None` where it leads out of the source.
 pub(super) fn inside(path: &str, directory: &str) -> Option<String> {
     match path.strip_prefix(SOURCE) {

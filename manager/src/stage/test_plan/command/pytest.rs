@@ -9,8 +9,8 @@ use crate::stage::test_plan::Files;
 const KEPT: &str = "--doctest-modules --pyargs";
 /// The same with a value.
 const KEPT_VALUES: &str = "-k -m --deselect --doctest-glob --ignore --ignore-glob --import-mode";
-/// Options of plugins, and the settings that say the same: pytest passes over a setting that it does not
-/// know, and ends at such an option.
+/// Options of plugins, and the settings that say the same: pytest ends at an option that it does not know, and
+/// knows these settings by `each_result.py`, whether or not their plugins are there.
 const SETTINGS: [(&str, &str); 3] = [
     ("--asyncio-mode", "asyncio_mode"),
     ("--dc", "DJANGO_CONFIGURATION"),
@@ -60,6 +60,8 @@ pub(in crate::stage::test_plan) fn pytest(words: &[&str], directory: &str, files
             }
             // Joined, so that a value is never taken for an option.
             ("-W" | "--pythonwarnings", Some(value)) => kept.words.push(format!("-W{value}")),
+            // Its cache is in no source anyway, by a setting that only it knows.
+            ("-p", Some("no:cacheprovider")) => {}
             ("-p", Some(value)) if value.starts_with("no:") => {
                 kept.words.push(format!("-p{value}"));
             }
@@ -80,4 +82,44 @@ pub(in crate::stage::test_plan) fn pytest(words: &[&str], directory: &str, files
         }
     }
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn pytest_is_told_nothing_that_it_cannot_do_without_a_plugin() {
+        let words = "-p no:cacheprovider -pno:cacheprovider -p no:a --asyncio-mode=auto tests";
+        let words = shlex::split(words).unwrap();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let kept = pytest(&words, "", &Files::of(&[("tests/test_a.py", "")]));
+        assert_eq!(kept.words, ["-pno:a", "-o", "asyncio_mode=auto", "tests"]);
+        assert_eq!(kept.left_out, Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_settings_of_plugins_are_known_without_them() {
+        let program = "\
+import each_result
+class Parser:
+    def addini(self, name, help):
+        print(name)
+each_result.pytest_addoption(Parser())
+";
+        let directory = tempfile::tempdir().unwrap();
+        let module = include_str!("../../test/each_result.py");
+        std::fs::write(directory.path().join("each_result.py"), module).unwrap();
+        let output = std::process::Command::new("python3")
+            .args(["-c", program])
+            .current_dir(directory.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let known: BTreeSet<&str> = text.lines().collect();
+        assert_eq!(known, BTreeSet::from(SETTINGS.map(|(_, setting)| setting)));
+    }
 }

@@ -1,13 +1,14 @@
 //! Programs that only run another one, and what uv installs for that
-//! (<https://docs.astral.sh/uv/reference/cli/#uv-run>).
+//! (<https://docs.astral.sh/uv/reference/cli/#uv-run>) or by itself
+//! (<https://docs.astral.sh/uv/reference/cli/#uv-sync>).
 
 use super::interpreter::{Before, of_coverage};
 use super::options::{Kept, Options, Word};
 use super::{Call, is_python};
 use crate::stage::test_plan::variables::assignment;
 
-/// Options of `uv run`: the quiet ones say by which interpreter, where its files are, and from where and how
-/// something is installed.
+/// Options of `uv run` and `uv sync`: the quiet ones say by which interpreter, where its files are, and from
+/// where and how something is installed.
 const UV: Options = Options {
     quiet: "--active --compile --compile-bytecode --exact --force-reinstall --frozen --isolated \
         --locked --managed-python --native-tls --no-binary --no-build --no-build-isolation --no-cache \
@@ -30,19 +31,25 @@ const UV: Options = Options {
 /// The dependency group that uv installs where nothing else is said.
 pub(in crate::stage::test_plan) const DEV: &str = "dev";
 
-/// What is installed for a command by the program that runs it.
+/// What is installed for a command by the program that runs it, or by a command itself.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(in crate::stage::test_plan) struct Installs {
     /// What it is told to install, as the arguments of one `pip install`.
     pub asked: Vec<String>,
     /// Where it also installs the groups that are its default, those of them that it does not.
     pub defaults: Option<Vec<String>>,
+    /// Whether all optional features of the package are.
+    pub all_extras: bool,
+    /// Whether all groups are, save those that are named in [`Self::defaults`].
+    pub all_groups: bool,
 }
 
 impl Installs {
     /// Adds what is installed for another command.
     pub(in crate::stage::test_plan) fn add(&mut self, other: Self) {
         self.asked.extend(other.asked);
+        self.all_extras |= other.all_extras;
+        self.all_groups |= other.all_groups;
         self.defaults = match (self.defaults.take(), other.defaults) {
             (Some(mut without), Some(others)) => {
                 without.retain(|group| others.contains(group));
@@ -52,8 +59,14 @@ impl Installs {
         };
     }
 
-    fn group(&mut self, name: &str) {
+    /// Adds a dependency group.
+    pub(in crate::stage::test_plan) fn group(&mut self, name: &str) {
         self.asked.extend(["--group", name].map(str::to_owned));
+    }
+
+    /// Adds optional features of the package, as they stand between brackets.
+    pub(in crate::stage::test_plan) fn extras(&mut self, names: &str) {
+        self.asked.push(format!(".[{names}]"));
     }
 
     fn without(&mut self, group: &str) {
@@ -101,6 +114,17 @@ impl<'w, 'a> Runner<'w, 'a> {
         };
         let (own, rest) = UV.leading(rest);
         options.extend(own);
+        Some(Self {
+            run: match rest {
+                ["--", run @ ..] => run,
+                run => run,
+            },
+            ..Self::of_options(options)
+        })
+    }
+
+    /// What options of uv say, whatever it is to do.
+    fn of_options(options: Vec<Word<'_>>) -> Self {
         let mut module = false;
         let mut installs = Installs {
             defaults: Some(vec![]),
@@ -114,7 +138,9 @@ impl<'w, 'a> Runner<'w, 'a> {
             module |= option == "--module" || !option.starts_with("--") && option.contains('m');
             match (option, value) {
                 ("--module", _) => {}
-                ("--extra", Some(name)) => installs.asked.push(format!(".[{name}]")),
+                ("--extra", Some(name)) => installs.extras(name),
+                ("--all-extras", _) => installs.all_extras = true,
+                ("--all-groups", _) => installs.all_groups = true,
                 ("--group", Some(name)) => installs.group(name),
                 ("--dev", _) => installs.group(DEV),
                 ("--only-group", Some(name)) => {
@@ -138,15 +164,12 @@ impl<'w, 'a> Runner<'w, 'a> {
                 _ => kept.leave_out(&UV, option, value),
             }
         }
-        Some(Self {
-            run: match rest {
-                ["--", run @ ..] => run,
-                run => run,
-            },
+        Self {
+            run: &[],
             module,
             left_out: kept.left_out,
             installs,
-        })
+        }
     }
 
     /// The call of what it runs, with what it is told itself.
@@ -155,6 +178,17 @@ impl<'w, 'a> Runner<'w, 'a> {
         call.installs.add(self.installs);
         call
     }
+}
+
+/// What uv installs by itself where it is told these words, or writes down for something else to install.
+pub(in crate::stage::test_plan) fn synced(words: &[String]) -> Option<Installs> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let (mut options, rest) = UV.leading(&words);
+    let ["sync" | "export", rest @ ..] = rest else {
+        return None;
+    };
+    options.extend(UV.read(rest));
+    Some(Runner::of_options(options).installs)
 }
 
 /// What stands after the options of a program that runs another.
@@ -286,8 +320,8 @@ mod tests {
     #[test]
     fn options_of_uv_that_may_matter_are_told() {
         let call =
-            of("uv run --directory t --all-extras --index-url=x -qn -p 3.12 pytest --foo tests");
-        assert_eq!(call.left_out, ["--directory=t", "--all-extras", "--foo"]);
+            of("uv run --directory t --no-extra a --index-url=x -qn -p 3.12 pytest --foo tests");
+        assert_eq!(call.left_out, ["--directory=t", "--no-extra=a", "--foo"]);
         assert_eq!(call.words, ["tests"]);
     }
 

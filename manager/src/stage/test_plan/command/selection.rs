@@ -92,6 +92,8 @@ mod tests {
             // What is configured holds where nothing else is said.
             ("pytest -m slow", "pytest", "-m|not slow", false),
             ("pytest -k x", "pytest", "-m|not slow", true),
+            ("pytest a/b", "pytest", "a", true),
+            ("pytest ab", "pytest", "a", false),
             ("pytest", "pytest --ignore=a", "", false),
             ("pytest a", "pytest a/b", "", false),
             ("pytest ab", "pytest a", "", false),

@@ -37,10 +37,16 @@ fn calls_are_read_where_they_are_written_out() {
     );
     let tests = &found[0];
     assert_eq!(tests.origin, "noxfile.py tests");
-    assert_eq!(tests.installs, [vec!["-r", "req.txt", "a>=1"], vec![]]);
+    assert_eq!(
+        tests.installs,
+        [
+            vec!["-r", "req.txt", "a>=1"],
+            vec![],
+            vec![".[x]", "--group", "y"]
+        ]
+    );
     assert_eq!(tests.commands, [["A=)", "pytest", "tests"]]);
-    assert_eq!(tests.groups, ["test", "y"]);
-    assert_eq!(tests.extras, ["x"]);
+    assert_eq!(tests.groups, ["test"]);
     assert_eq!(
         tests.skipped,
         ["1 of install is not written out in tests of noxfile.py"]
@@ -265,6 +271,23 @@ fn what_is_installed_is_read_unless_it_is_known_not_to_be() {
     let note = "1 of install is not written out in tests of noxfile.py";
     assert_eq!(found.skipped, [note]);
     assert!(found.variables.set.is_empty());
+}
+
+#[test]
+fn what_commands_install_is_read_too() {
+    let found = read(
+        "def tests(s):\n    s.run('pip', 'install', '-r', 'a.txt')\n    \
+        s.run_always('python', '-m', 'pip', 'install', 'b')\n    if s.posargs:\n        \
+        s.run('pip', 'install', 'c')\n    s.run('uv', 'sync', '--no-group=d', '--all-extras')\n    \
+        s.run('pip', 'list')\n    s.run_install('uv', 'run', 'pytest')\n",
+    )
+    .remove(0);
+    assert_eq!(found.installs, [vec!["-r", "a.txt"], vec!["b"]]);
+    let commands: Vec<String> = found.commands.iter().map(|words| words.join(" ")).collect();
+    assert_eq!(commands, ["pip list", "uv run pytest"]);
+    assert!(found.doubts.is_empty());
+    assert_eq!(found.synced.defaults, Some(vec!["d".to_owned()]));
+    assert!(found.synced.all_extras);
 }
 
 #[test]

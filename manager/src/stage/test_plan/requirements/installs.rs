@@ -14,10 +14,25 @@ impl Gathered<'_> {
         reader.arguments(&installs.asked);
         self.add_asked(reader);
         self.say(before, "the options of uv run");
-        let Some(without) = &installs.defaults else {
-            return;
+        self.synced(installs);
+    }
+
+    /// What uv installs of a project without being told its name.
+    pub(super) fn synced(&mut self, installs: &Installs) {
+        if installs.all_extras {
+            let before = self.found.requirements.len();
+            let metadata = self.metadata;
+            let extras = metadata.provides_extra.iter();
+            extras.for_each(|extra| self.extra(extra));
+            self.say(before, "all optional features");
+        }
+        let groups = match &installs.defaults {
+            _ if installs.all_groups => self.all_groups(),
+            Some(_) => self.default_groups(),
+            None => vec![],
         };
-        for group in self.default_groups() {
+        let without = installs.defaults.as_deref().unwrap_or_default();
+        for group in groups {
             if !without.contains(&group) {
                 let before = self.found.requirements.len();
                 self.group(&group);
@@ -37,12 +52,16 @@ impl Gathered<'_> {
                 names.map(str::to_owned).collect()
             }
             // `all` of them.
-            Some(_) => {
-                let groups = self.project.get("dependency-groups");
-                let groups = groups.and_then(Value::as_table).into_iter().flatten();
-                groups.map(|(name, _)| name.clone()).collect()
-            }
+            Some(_) => self.all_groups(),
         }
+    }
+
+    /// Those that are written, and the one that uv has where only its old list is.
+    fn all_groups(&self) -> Vec<String> {
+        let groups = self.project.get("dependency-groups");
+        let groups = groups.and_then(Value::as_table).into_iter().flatten();
+        let names = groups.map(|(name, _)| name.clone());
+        names.chain([DEV.to_owned()]).collect()
     }
 }
 
@@ -58,6 +77,7 @@ mod tests {
         CoreMetadata {
             name: "own".into(),
             requires_dist: vec!["c ; extra == 'more'".into()],
+            provides_extra: vec!["more".into()],
             ..CoreMetadata::default()
         }
     }
@@ -112,6 +132,31 @@ mod tests {
             assert_eq!(planned("noxfile.py", nox, &pyproject).wanted, wanted);
         }
         assert_eq!(planned("noxfile.py", nox, GROUPS).wanted, ["d"]);
+    }
+
+    #[test]
+    fn what_uv_installs_before_the_command_is_wanted() {
+        let pyproject = format!("{GROUPS}[tool.uv]\ndefault-groups = ['suite']\n");
+        for (words, wanted) in [
+            ("'sync'", &["b"][..]),
+            ("'sync', '--no-dev', '--group', 'lint'", &["b", "e"]),
+            ("'sync', '--only-group=lint'", &["e"]),
+            (
+                "'--quiet', 'sync', '--dev', '--all-extras'",
+                &["b", "c", "d"],
+            ),
+            ("'sync', '--all-groups', '--no-group', 'lint'", &["b", "d"]),
+        ] {
+            let nox = format!("def tests(s):\n    s.run('uv', {words})\n    s.run('pytest')\n");
+            let plan = planned("noxfile.py", &nox, &pyproject);
+            assert_eq!(plan.wanted, wanted, "{words}");
+            assert_eq!(plan.notes, Vec::<String>::new());
+        }
+        let nox =
+            "def tests(s):\n    s.run('uv', 'run', '--all-groups', '--all-extras', 'pytest')\n";
+        let plan = planned("noxfile.py", nox, GROUPS);
+        assert_eq!(plan.wanted, ["b", "c", "d", "e"]);
+        assert_eq!(plan.notes, Vec::<String>::new());
     }
 
     #[test]

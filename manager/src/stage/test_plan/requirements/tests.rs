@@ -157,6 +157,26 @@ fn requirements_come_from_the_first_that_says() {
 }
 
 #[test]
+fn a_list_that_is_not_read_leaves_it_to_the_next_that_says() {
+    let nox = "def tests(s):\n    s.install('-r', 'requirements-dev.lock')\n    \
+        s.install('pydantic<2')\n    s.run('pytest')\n";
+    let rye = "[tool.rye]\ndev-dependencies = ['pytest-asyncio', 'respx']\n";
+    let files = [("noxfile.py", nox), ("pyproject.toml", rye)];
+    let found = of(&files, &CoreMetadata::default());
+    let expected = ["pydantic<2", "pytest-asyncio", "respx"];
+    assert_eq!(found.requirements, expected);
+    let by = ["noxfile.py tests", "pyproject.toml's group dev"];
+    assert_eq!(found.by, by);
+    let note = "the list `requirements-dev.lock` is not in the source distribution";
+    assert_eq!(found.notes, [note]);
+    // What is limited only is said.
+    let nox = nox.replace("'-r'", "'-c'");
+    let files = [("noxfile.py", nox.as_str()), ("pyproject.toml", rye)];
+    let found = of(&files, &CoreMetadata::default());
+    assert_eq!(found.requirements, ["pydantic<2"]);
+}
+
+#[test]
 fn all_of_tests_require_is_read_or_it_is_told() {
     let cut = "not all of tests_require is used: it is not written out, or too long";
     for (setup, expected, notes) in [
