@@ -183,7 +183,9 @@ impl Writer {
     }
 
     fn rename(&mut self, who: Who, from: &str, to: &str) {
-        self.object(who, Kind::Rename, from).target = Some(to.to_owned());
+        let event = self.object(who, Kind::Rename, from);
+        event.target = Some(to.to_owned());
+        event.flags = Some(0);
     }
 
     /// Python looks for each module in each directory, and reads the compiled one.

@@ -261,7 +261,7 @@ fields! {
     Path "path" Path FILES, "resolved path of the object; the program on exec; of a unix socket";
     Asked "asked" Text FILES, "path as the caller gave it";
     Target "target" Text &[Rename, Link, Symlink, Exec, Tamper], "new path; text of a symlink; interpreter on exec; what is mounted";
-    Flags "flags" Int &[Open, MmapExec, Tamper, MemfdCreate], "open flags, protection, or command, by kind";
+    Flags "flags" Int &[Open, Rename, MmapExec, Tamper, MemfdCreate], "open flags, flags of a rename (with 2 two names change places, and it is judged from either), protection, or command, by kind";
     Executed "executed" Bool &[MmapExec], "the program that the same thread executes next: mapped by the kernel, loaded by nobody";
     ForWriting "for_writing" Bool &[Open], "opened for writing";
     Mode "mode" Int &[Open, Mkdir, Chmod, Dup], "file mode; on dup with the file's type";

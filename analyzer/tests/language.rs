@@ -210,6 +210,18 @@ fn a_result_that_is_not_known_is_neither() {
     }
 }
 
+/// Its interpreter was not there, or not executed: its own arguments are none of that one's.
+#[test]
+fn a_script_that_was_not_executed_is_no_interpreter() {
+    let rule = "match: {kind: exec, where: {script: /x}}";
+    let exec = "exec: [/tool, /x], target: /usr/bin/python3";
+    assert_eq!(fire(rule, &format!("{{{exec}}}")), Some(true));
+    let failed = format!("{{{exec}, result: ENOENT}}");
+    assert_eq!(fire(rule, &failed), Some(false));
+    let absent = format!("{{{exec}, result: ENOENT, incomplete: TARGET_UNRESOLVED}}");
+    assert_eq!(fire(rule, &absent), Some(false));
+}
+
 /// A device is no terminal for being one, and a terminal none the less for being everybody's.
 #[test]
 fn a_terminal_is_told_by_its_name_or_its_permissions() {

@@ -28,7 +28,8 @@ pub fn describe(event: &Event) -> String {
         }
         Kind::Rename | Kind::Link | Kind::Symlink => {
             let target = event.target.as_deref().unwrap_or("?");
-            write!(out, " {} → {target}", path.unwrap_or("?"))
+            let arrow = if event.is_exchange() { '⇄' } else { '→' };
+            write!(out, " {} {arrow} {target}", path.unwrap_or("?"))
         }
         Kind::Connect | Kind::Bind | Kind::Listen | Kind::Accept | Kind::Send => {
             match (&event.addr, event.port, path) {
@@ -144,6 +145,21 @@ mod tests {
         event.result = 0;
         event.incomplete = Incomplete::RESULT_UNKNOWN;
         assert_eq!(describe(&event), "tamper bpf (result ?)");
+    }
+
+    #[test]
+    fn two_names_that_change_places_are_told_from_one_that_is_given() {
+        let mut event = Event::new(Kind::Rename, ProcessKey::default(), 0);
+        (event.path, event.target) = (Some("/a".into()), Some("/b".into()));
+        // RENAME_NOREPLACE and RENAME_EXCHANGE of include/uapi/linux/fs.h.
+        for (flags, text) in [
+            (None, "rename /a → /b"),
+            (Some(1), "rename /a → /b"),
+            (Some(2), "rename /a ⇄ /b"),
+        ] {
+            event.flags = flags;
+            assert_eq!(describe(&event), text);
+        }
     }
 
     #[test]

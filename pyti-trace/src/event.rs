@@ -135,6 +135,9 @@ impl Kind {
     }
 }
 
+/// `RENAME_EXCHANGE`: include/uapi/linux/fs.h.
+const RENAME_EXCHANGE: u64 = 1 << 1;
+
 bitflags! {
     /// What in an event is incomplete. A truncated field holds its first bytes; an unreadable one is `None`.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -243,8 +246,8 @@ pub struct Event {
     pub asked: Option<String>,
     /// New path of rename, link; text of symlink; interpreter of exec where it differs.
     pub target: Option<String>,
-    /// Open flags (`O_*`), mmap protection, bpf command, new effective capabilities of creds and of the
-    /// child of fork, by kind.
+    /// Open flags (`O_*`), flags of rename (`RENAME_*`), mmap protection, bpf command, new effective
+    /// capabilities of creds and of the child of fork, by kind.
     pub flags: Option<u64>,
     /// File mode for open with create, mkdir, chmod; new effective user id of creds and of the child of
     /// fork.
@@ -356,6 +359,14 @@ impl Event {
     pub fn outcome(&self) -> Option<i64> {
         let known = !self.incomplete.contains(Incomplete::RESULT_UNKNOWN);
         known.then_some(self.result)
+    }
+
+    /// It is a renaming by which two names change places, or were to: what [`Event::path`] named is named
+    /// [`Event::target`] then, and the other way round.
+    #[must_use]
+    pub fn is_exchange(&self) -> bool {
+        let flags = self.flags.unwrap_or_default();
+        self.kind == Kind::Rename && flags & RENAME_EXCHANGE != 0
     }
 
     /// When it began: [`Event::since_ns`], or [`Event::time_ns`] where nothing says that it was earlier.

@@ -2,33 +2,85 @@
 
 use pyti_trace::event::{Event, Incomplete, Kind};
 
+use super::exchange::Exchanges;
 use super::places::Places;
 use crate::moments::moments;
 
-/// By event: its object, or a directory above it, was made before the event began; `None`: not known.
-pub(super) fn born(events: &[Event]) -> Vec<Option<bool>> {
-    let mut made = Places::default();
-    // Made or not, nobody knows.
-    let mut maybe = Places::default();
-    let mut born = vec![None; events.len()];
+/// The marks of a name: it may not be the object's own, it could not be read.
+const OF_PATH: [Incomplete; 2] = [Incomplete::PATH_UNRESOLVED, Incomplete::PATH_UNREADABLE];
+const OF_TARGET: [Incomplete; 2] = [Incomplete::TARGET_UNRESOLVED, Incomplete::TARGET_UNREADABLE];
+
+/// By number (see [`Exchanges`]): its object, or a directory above it, was made before the event began;
+/// `None`: not known.
+pub(super) fn born(events: &[Event], exchanges: &Exchanges) -> Vec<Option<bool>> {
+    let mut made = Made::default();
+    let mut born = vec![None; exchanges.numbers()];
     for moment in moments(events) {
         let event = &events[moment.index];
+        let second = exchanges.second(moment.index);
         if moment.begins {
-            let unresolved = event.incomplete.contains(Incomplete::PATH_UNRESOLVED);
-            born[moment.index] = match event.path.as_deref() {
-                Some(path) if made.hold(path) => Some(true),
-                Some(path) if unresolved || maybe.hold(path) => None,
-                None if event.incomplete.contains(Incomplete::PATH_UNREADABLE) => None,
-                _ => Some(false),
-            };
+            born[moment.index] = made.holds(event.path.as_deref(), event.incomplete, OF_PATH);
+            if let Some(second) = second {
+                born[second] = made.holds(event.target.as_deref(), event.incomplete, OF_TARGET);
+            }
         }
-        match makes(event).filter(|_| moment.ends) {
-            Some((path, true)) => made.insert(path),
-            Some((path, false)) => maybe.insert(path),
+        match second.filter(|_| moment.ends) {
+            Some(second) => made.exchange(event, [born[moment.index], born[second]]),
+            None if moment.ends => made.learn(event),
             None => {}
         }
     }
     born
+}
+
+/// What was made in this stage.
+#[derive(Default)]
+struct Made<'a> {
+    sure: Places<'a>,
+    /// Made or not, nobody knows.
+    maybe: Places<'a>,
+    /// The same, also of what was surely made there: it may have the other name by now.
+    exchanged: Places<'a>,
+}
+
+impl<'a> Made<'a> {
+    /// Whether what has this name was made.
+    fn holds(
+        &self,
+        name: Option<&str>,
+        marks: Incomplete,
+        [unresolved, unreadable]: [Incomplete; 2],
+    ) -> Option<bool> {
+        match name {
+            Some(name) if self.exchanged.hold(name) => None,
+            Some(name) if self.sure.hold(name) => Some(true),
+            Some(name) if marks.contains(unresolved) || self.maybe.hold(name) => None,
+            None if marks.contains(unreadable) => None,
+            _ => Some(false),
+        }
+    }
+
+    /// An event has ended that may have made something.
+    fn learn(&mut self, event: &'a Event) {
+        match makes(event) {
+            Some((path, true)) => self.sure.insert(path),
+            Some((path, false)) => self.maybe.insert(path),
+            None => {}
+        }
+    }
+
+    /// Two names have changed places, or may have, of which `born` was known before: nothing was made, and what
+    /// was may stand at either, or below it.
+    fn exchange(&mut self, event: &'a Event, born: [Option<bool>; 2]) {
+        let failed = event.outcome().is_some_and(|result| result < 0);
+        // Where both were made, with all that is below them, both still are.
+        if failed || born == [Some(true); 2] {
+            return;
+        }
+        for name in [&event.path, &event.target].into_iter().flatten() {
+            self.exchanged.insert(name);
+        }
+    }
 }
 
 /// The path that an event brings into being, and whether that is sure: of an open it may not be known
@@ -53,6 +105,10 @@ mod tests {
     use pyti_trace::event::ProcessKey;
 
     use super::*;
+
+    fn born(events: &[Event]) -> Vec<Option<bool>> {
+        super::born(events, &Exchanges::new(events))
+    }
 
     fn event(kind: Kind, path: &str) -> Event {
         Event {
@@ -141,5 +197,56 @@ mod tests {
         let below = event(Kind::Unlink, "/d/x");
         let events = [ending(mkdir(), None), mkdir(), ending(mkdir(), None), below];
         assert_eq!(born(&events), [Some(false), None, Some(true), Some(true)]);
+    }
+
+    /// `RENAME_EXCHANGE` of include/uapi/linux/fs.h.
+    fn exchange(one: &str, other: &str) -> Event {
+        Event {
+            target: Some(other.to_owned()),
+            flags: Some(2),
+            ..event(Kind::Rename, one)
+        }
+    }
+
+    /// Nobody hides what was there behind something that he made, nor makes it look made.
+    #[test]
+    fn what_changes_places_is_told_before_and_not_after() {
+        let made = event(Kind::Mkdir, "/made");
+        let below = |directory: &str| event(Kind::Unlink, &format!("{directory}/x"));
+        for (one, other, before) in [
+            ("/made", "/old", [Some(true), Some(false)]),
+            ("/old", "/made", [Some(false), Some(true)]),
+        ] {
+            let ends = [
+                (Some(0), [None, None]),
+                (None, [None, None]),
+                (Some(-13), [Some(true), Some(false)]),
+            ];
+            for (end, after) in ends {
+                let events = [
+                    made.clone(),
+                    ending(exchange(one, other), end),
+                    below("/made"),
+                    below("/old"),
+                ];
+                let told = born(&events);
+                // From the other name, behind all others.
+                assert_eq!([told[1], told[4]], before, "{one} {end:?}");
+                assert_eq!(told[2..4], after, "{one} {end:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_two_that_were_made_both_still_are() {
+        let events = [
+            event(Kind::Mkdir, "/one"),
+            event(Kind::Mkdir, "/other"),
+            exchange("/one", "/other"),
+            event(Kind::Unlink, "/one/x"),
+            event(Kind::Unlink, "/other/x"),
+        ];
+        let told = born(&events);
+        assert_eq!(told[2..], [Some(true); 4]);
     }
 }

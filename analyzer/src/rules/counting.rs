@@ -46,7 +46,7 @@ impl Group {
         if let Some(value) = &value {
             *self.distinct.entry(value.clone()).or_default() += 1;
         }
-        let end_ns = view.events[index].time_ns;
+        let end_ns = view.event(index).time_ns;
         self.window.insert((end_ns, index), value);
         while let Some((&(end_ns, _), _)) = self.window.first_key_value()
             && (time_ns.saturating_sub(end_ns) > enough.within_ns || self.window.len() > MAX_WINDOW)

@@ -7,9 +7,12 @@ use super::value::{Value, View, missing};
 use crate::schema::Field;
 
 impl View<'_> {
-    /// [`Field::Script`]. A `#!` line's interpreter stands in `target`.
+    /// [`Field::Script`]. A `#!` line's interpreter stands in `target`. One that was not executed has no
+    /// arguments: those of the event are the script's.
     pub(super) fn script<'s>(&self, event: &'s Event) -> Value<'s> {
-        let Some(program) = event.target.as_deref().or_else(|| program(event)) else {
+        let failed = event.outcome().is_some_and(|result| result < 0);
+        let interpreter = event.target.as_deref().filter(|_| !failed);
+        let Some(program) = interpreter.or_else(|| program(event)) else {
             return missing(event);
         };
         let Some(argv) = event.argv.as_deref() else {

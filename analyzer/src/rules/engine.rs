@@ -3,6 +3,9 @@
 //! An event that takes time, as a write does from its first byte until its file is closed, comes after
 //! what happened before it ended, and before what happened after it began. So what happened meanwhile
 //! comes both before it and after it: whoever keeps a file open does not choose.
+//!
+//! Two names that change places are looked at from either, see [`super::exchange`]: what stands for an event
+//! here is its number.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -27,7 +30,7 @@ const MAX_GROUPS: usize = 65_536;
 pub struct Hit {
     /// Number of the detection in the rule.
     pub detection: usize,
-    /// The events, by step; all counted events of a count.
+    /// The events' numbers, by step; all counted events of a count.
     pub events: Vec<usize>,
     /// Who did it: findings of one rule are grouped by it.
     pub who: ProcessKey,
@@ -40,7 +43,7 @@ pub struct Outcome {
     pub hits: Vec<Hit>,
     /// Events for which it could not be decided: a field that it needs was not readable.
     pub unknown: u64,
-    /// The first of them.
+    /// The number of the first of them.
     pub first_unknown: Option<usize>,
     /// Something had to be forgotten because there was too much of it.
     pub overflowed: bool,
@@ -69,20 +72,25 @@ pub fn run(rules: &[&Rule], view: &View<'_>, today: &str) -> Vec<Outcome> {
     let mut open: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); KINDS.len()];
     for moment in moments(view.events) {
         let kind = view.events[moment.index].kind;
+        let numbers = view.numbers(moment.index);
         if moment.ends {
-            open[kind as usize].remove(&moment.index);
+            for number in numbers.clone() {
+                open[kind as usize].remove(&number);
+            }
         }
-        let now = Now {
-            view,
-            moment,
-            kind,
-            open: &open,
-        };
         for (rule, detection) in &wanted[kind as usize] {
-            runs[*rule].see(*detection, now);
+            for index in numbers.clone() {
+                let now = Now {
+                    view,
+                    moment: Moment { index, ..moment },
+                    kind,
+                    open: &open,
+                };
+                runs[*rule].see(*detection, now);
+            }
         }
         if !moment.ends {
-            open[kind as usize].insert(moment.index);
+            open[kind as usize].extend(numbers);
         }
     }
     runs.into_iter().map(|run| run.outcome).collect()
@@ -203,7 +211,7 @@ impl<'r> Run<'r> {
                     },
                     None => Some(String::new()),
                 };
-                let event = &view.events[index];
+                let event = view.event(index);
                 let key = match by {
                     By::Process | By::Descendants => event.process,
                     By::Tree => ProcessKey {
@@ -335,6 +343,15 @@ impl<'r> Run<'r> {
         let Some(step) = sequence.steps.get(next) else {
             return;
         };
+        // One event never serves two steps of one sequence, from whichever of its names it is seen.
+        let place = view.place(index);
+        if partial
+            .captured
+            .iter()
+            .any(|done| view.place(*done) == place)
+        {
+            return;
+        }
         let related = related(sequence.by, view, &partial.captured, index);
         if related == Truth::False {
             return;
@@ -384,9 +401,7 @@ impl<'r> Run<'r> {
             if self.looks > MAX_LOOKS {
                 return;
             }
-            if !partial.captured.contains(&index) {
-                self.extend(sequence, next, partial.clone(), index, now);
-            }
+            self.extend(sequence, next, partial.clone(), index, now);
         }
     }
 
@@ -469,6 +484,6 @@ fn related(by: By, view: &View<'_>, captured: &[usize], index: usize) -> Truth {
             .tree
             .descends(view.process(index), view.process(*first))
             .map_or(Truth::Unknown, Truth::from),
-        By::Tree => (view.events[index].tree == view.events[*first].tree).into(),
+        By::Tree => (view.event(index).tree == view.event(*first).tree).into(),
     }
 }

@@ -60,8 +60,7 @@ fn why_undecided(
     if outcome.unknown > 0 {
         let example = outcome
             .first_unknown
-            .and_then(|index| view.events.get(index))
-            .map(describe)
+            .map(|number| describe(view.event(number)))
             .unwrap_or_default();
         return Some(format!(
             "what it needs could not be read in {} event{}, first: {example}",
@@ -85,9 +84,12 @@ fn why_undecided(
 struct Group {
     detection: usize,
     captures: Captures,
+    /// Their places.
     events: Vec<usize>,
     clauses: Vec<String>,
     count: u64,
+    /// The detection and the places of the last one.
+    last: Option<(usize, Vec<usize>)>,
 }
 
 fn findings_of(
@@ -111,13 +113,21 @@ fn findings_of(
                     events: Vec::new(),
                     clauses: Vec::new(),
                     count: 0,
+                    last: None,
                 });
             }
             groups.len() - 1
         });
         let group = &mut groups[number];
         let counted = matches!(detection, Detection::Count { .. });
-        group.count += if counted { hit.events.len() as u64 } else { 1 };
+        let places = hit.events.iter().map(|number| view.place(*number));
+        let done = Some((hit.detection, places.collect::<Vec<_>>()));
+        group.count += match counted {
+            true => hit.events.len() as u64,
+            // What is one seen from either of two names that change places was done once.
+            false => u64::from(group.last != done),
+        };
+        group.last = done;
         // The last group may hold hits of another detection when it is the one that takes the rest.
         if group.detection == hit.detection {
             if counted {
@@ -143,8 +153,9 @@ fn findings_of(
                     step.condition
                         .held(view, *index, before, &mut group.clauses);
                 }
-                if group.events.len() < MAX_EVIDENCE && !group.events.contains(index) {
-                    group.events.push(*index);
+                let place = view.place(*index);
+                if group.events.len() < MAX_EVIDENCE && !group.events.contains(&place) {
+                    group.events.push(place);
                 }
             }
         }

@@ -12,6 +12,7 @@ mod descriptors;
 mod engine;
 mod error;
 mod exception;
+mod exchange;
 mod executed;
 mod judge;
 mod operators;

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! An event is a mapping that has its kind as a key, with the main object as its value: a path; the
-//! arguments of exec (the program is the first, or `path`); `[from, to]` of rename, link and symlink;
+//! arguments of exec (the program is the first, or `path`); `[from, to]` of rename, link and symlink, which
+//! change places where `flags` of a rename is 2;
 //! `address:port` of network kinds; `[old, new]` of dup; the exit status of exit; the other process
 //! of ptrace and signal. What dup duplicates is a pipe of its own, unless `inode` says which, `mode`
 //! gives it another type, or `family` makes it a socket. `asks` of a send is the host name that a name server is asked for. What
@@ -329,7 +330,7 @@ impl<'a> Writer<'a> {
         if event.kind == Kind::Open && is_done(event) {
             event.created.get_or_insert(false);
         }
-        if event.kind == Kind::Open {
+        if matches!(event.kind, Kind::Open | Kind::Rename) {
             event.flags.get_or_insert(0);
         }
         if event.kind == Kind::Write && event.bytes.is_none() {
@@ -345,11 +346,15 @@ impl<'a> Writer<'a> {
             return;
         };
         let next = self.inodes.len() as u64 + 1000;
-        let inode = *self.inodes.entry(path).or_insert(next);
+        let inode = *self.inodes.entry(path.clone()).or_insert(next);
         match event.kind {
             Kind::Rename => {
                 if let Some(target) = &event.target {
-                    self.inodes.insert(target.clone(), inode);
+                    let next = self.inodes.len() as u64 + 1000;
+                    let there = self.inodes.insert(target.clone(), inode);
+                    if event.is_exchange() {
+                        self.inodes.insert(path, there.unwrap_or(next));
+                    }
                 }
             }
             Kind::Open | Kind::Write | Kind::Exec | Kind::Chmod | Kind::MmapExec

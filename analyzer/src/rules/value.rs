@@ -10,6 +10,7 @@ use super::born::born;
 use super::changed::changed;
 use super::credentials::{Unexplained, unexplained};
 use super::descriptors::Descriptors;
+use super::exchange::{Exchanges, turned};
 use super::executed::executed;
 use super::query::query;
 use super::terminal::terminals;
@@ -49,7 +50,9 @@ pub struct View<'a> {
     pub events: &'a [Event],
     /// Their processes.
     pub tree: Tree,
-    /// By event: see [`born`].
+    /// Those that have a second number.
+    pub(super) exchanges: Exchanges,
+    /// By number: see [`born`].
     born: Vec<Option<bool>>,
     pub(super) descriptors: Descriptors,
     /// By place of a duplication: see [`terminals`].
@@ -64,10 +67,12 @@ impl<'a> View<'a> {
     /// Derives what rules may ask.
     #[must_use]
     pub fn new(events: &'a [Event]) -> Self {
+        let exchanges = Exchanges::new(events);
         Self {
             events,
             tree: Tree::new(events),
-            born: born(events),
+            born: born(events, &exchanges),
+            exchanges,
             descriptors: Descriptors::new(events),
             terminals: terminals(events),
             unexplained: unexplained(events),
@@ -75,10 +80,20 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The value of `field` in the event at `index`.
+    /// The value of `field` in the event of this number: its place, or its second one as
+    /// [`super::exchange`] has it.
     #[must_use]
-    pub fn value(&self, index: usize, field: Field) -> Value<'_> {
+    pub fn value(&self, number: usize, field: Field) -> Value<'_> {
+        let index = self.place(number);
         let Some(event) = self.events.get(index) else {
+            return Value::Unknown;
+        };
+        let field = if number == index {
+            Some(field)
+        } else {
+            turned(field)
+        };
+        let Some(field) = field else {
             return Value::Unknown;
         };
         let gone = |bit| event.incomplete.contains(bit);
@@ -99,7 +114,7 @@ impl<'a> View<'a> {
             Field::AncestorName => self.of_ancestors(event, |image| text(image.name())),
             Field::AncestorArgv => self.of_ancestors(event, argv),
             Field::File => self.file(event),
-            Field::BornHere => match self.born.get(index).copied().flatten() {
+            Field::BornHere => match self.born.get(number).copied().flatten() {
                 Some(born) => Value::Bool(born),
                 None => Value::Unknown,
             },
@@ -273,11 +288,11 @@ impl<'a> View<'a> {
         self.tree.name(event.process, event.began_ns())
     }
 
-    /// The event's process.
+    /// The process of the event of this number.
     #[must_use]
-    pub fn process(&self, index: usize) -> ProcessKey {
+    pub fn process(&self, number: usize) -> ProcessKey {
         self.events
-            .get(index)
+            .get(self.place(number))
             .map(|event| event.process)
             .unwrap_or_default()
     }

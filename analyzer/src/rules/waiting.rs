@@ -31,14 +31,14 @@ impl Partial {
         Self {
             captured: vec![index],
             sure,
-            done_ns: view.events[index].time_ns,
+            done_ns: view.event(index).time_ns,
         }
     }
 
     /// The event at `index` did the next step.
     pub fn push(&mut self, view: &View<'_>, index: usize) {
         self.captured.push(index);
-        self.done_ns = self.done_ns.max(view.events[index].time_ns);
+        self.done_ns = self.done_ns.max(view.event(index).time_ns);
     }
 
     fn first(&self) -> usize {
@@ -119,7 +119,7 @@ impl Waiting {
             .and_then(|number| self.all.get_mut(number))
         {
             partial.done_ns = partial.done_ns.max(old.done_ns);
-            if view.events[old.first()].time_ns <= view.events[partial.first()].time_ns {
+            if view.event(old.first()).time_ns <= view.event(partial.first()).time_ns {
                 let old = std::mem::replace(old, partial);
                 return Kept::Already(old.captured);
             }
@@ -162,7 +162,7 @@ impl Waiting {
     /// the event began; says how many it looked at.
     pub fn call_off(&mut self, unless: usize, step: &Step, view: &View<'_>, index: usize) -> u64 {
         let found = self.found(unless + 1, view, index);
-        let began_ns = view.events[index].began_ns();
+        let began_ns = view.event(index).began_ns();
         for number in &found {
             if let Some((partial, _)) = self.all.get(number)
                 && partial.done_ns <= began_ns
@@ -199,7 +199,7 @@ impl Waiting {
 
     fn expired(&self, view: &View<'_>, number: u64, now_ns: u64) -> bool {
         self.all.get(&number).is_none_or(|(partial, _)| {
-            now_ns.saturating_sub(view.events[partial.first()].time_ns) > self.within_ns
+            now_ns.saturating_sub(view.event(partial.first()).time_ns) > self.within_ns
         })
     }
 
@@ -223,7 +223,7 @@ impl Waiting {
         let mut out = vec![
             Key::Bool(partial.sure),
             Key::Process(view.process(first)),
-            Key::Int(view.events[first].tree.into()),
+            Key::Int(view.event(first).tree.into()),
         ];
         out.extend(self.asked.iter().filter_map(|(step, field)| {
             let index = partial.captured.get(*step)?;
@@ -245,7 +245,7 @@ impl Waiting {
                     Some(By::Process | By::Descendants) => {
                         Key::Process(view.process(partial.first()))
                     }
-                    Some(By::Tree) => Key::Int(view.events[partial.first()].tree.into()),
+                    Some(By::Tree) => Key::Int(view.event(partial.first()).tree.into()),
                     None => continue,
                 };
                 out.push((number, 0, key));
@@ -281,7 +281,7 @@ impl Waiting {
                     let above = view.tree.ancestors(process);
                     keys.extend(above.map(|above| (0, Key::Process(above.key))));
                 }
-                Some(By::Tree) => keys.push((0, Key::Int(view.events[index].tree.into()))),
+                Some(By::Tree) => keys.push((0, Key::Int(view.event(index).tree.into()))),
             }
         }
         let mut out: Vec<u64> = keys

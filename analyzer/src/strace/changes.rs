@@ -6,7 +6,7 @@ use super::arg::Arg;
 use super::call::Call;
 use super::files::EMPTY;
 use super::import::{Importer, Who};
-use super::names::number;
+use super::names::{RENAME_FLAGS, RENAME_NOREPLACE, flags, number};
 use super::paths::Last;
 use super::record::Asked;
 
@@ -21,6 +21,14 @@ const NOT_REACHED: [i64; 6] = [-2, -9, -20, -22, -36, -40];
 pub(super) fn understood(call: &Call<'_>) -> Option<i64> {
     call.result
         .filter(|result| !NOT_UNDERSTOOD.contains(result))
+}
+
+/// What a renaming was told, which only `renameat2` can be.
+fn rename_flags(call: &Call<'_>) -> Option<u64> {
+    match call.name {
+        "renameat2" => flags(call.word(4)?, RENAME_FLAGS),
+        _ => Some(0),
+    }
 }
 
 impl Importer {
@@ -134,11 +142,12 @@ impl Importer {
         let mut draft = self.draft(kind, who.process, who.tid, result);
         from.apply(&mut draft.event);
         to.apply_target(&mut draft.event);
+        if rename {
+            draft.event.flags = rename_flags(call);
+        }
         if result >= 0 || self.unknown {
             // Where two change places, each has the other's.
-            let plain = call
-                .word(4)
-                .is_none_or(|flags| ["0", "RENAME_NOREPLACE"].contains(&flags));
+            let plain = matches!(draft.event.flags, Some(0 | RENAME_NOREPLACE));
             let plain = !self.unknown && (plain || !rename);
             self.name_anew(&from, &to, rename, plain);
         }

@@ -66,6 +66,15 @@ pub const PROT_WRITE: u64 = 2;
 /// `PROT_EXEC`.
 pub const PROT_EXEC: u64 = 4;
 
+/// Flags of `renameat2`: include/uapi/linux/fs.h.
+pub const RENAME_FLAGS: &[(&str, u64)] = &[
+    ("RENAME_NOREPLACE", RENAME_NOREPLACE),
+    ("RENAME_EXCHANGE", 2),
+    ("RENAME_WHITEOUT", 4),
+];
+/// `RENAME_NOREPLACE`.
+pub const RENAME_NOREPLACE: u64 = 1;
+
 /// Flags of `memfd_create`: include/uapi/linux/memfd.h.
 pub const MEMFD_FLAGS: &[(&str, u64)] = &[
     ("MFD_CLOEXEC", 1),

@@ -196,6 +196,46 @@ fn who_lets_itself_be_traced_names_its_parent() {
 }
 
 #[test]
+fn two_names_that_change_places_are_judged_from_either() {
+    let renamed = |call: &str| whole(&format!("9 1.1 {call}\n"));
+    let exchange = |one: &str, other: &str| {
+        format!(
+            "renameat2(AT_FDCWD</home/u/w>, \"{one}\", AT_FDCWD</home/u/w>, \"{other}\", RENAME_EXCHANGE)"
+        )
+    };
+    for (call, flags) in [
+        (r#"rename("a", "b")"#.to_owned(), Some(0)),
+        (r#"renameat(3, "a", 3, "b")"#.to_owned(), Some(0)),
+        (exchange("a", "b"), Some(2)),
+        (r#"renameat2(3, "a", 3, "b", 0)"#.to_owned(), Some(0)),
+        (
+            r#"renameat2(3, "a", 3, "b", RENAME_NOREPLACE|RENAME_WHITEOUT)"#.to_owned(),
+            Some(5),
+        ),
+        (
+            r#"renameat2(3, "a", 3, "b", RENAME_STRANGE)"#.to_owned(),
+            None,
+        ),
+    ] {
+        let trace = renamed(&format!("{call} = 0"));
+        assert_eq!(of(&trace, Kind::Rename)[0].flags, flags, "{call}");
+    }
+    let link = renamed(r#"link("a", "b") = 0"#);
+    assert_eq!(of(&link, Kind::Link)[0].flags, None);
+    for (file, rule) in [
+        ("/home/u/.bashrc", "shell-startup-write"),
+        ("/home/u/.git-credentials", "credential-file-read"),
+    ] {
+        for call in [exchange(file, "x"), exchange("x", file)] {
+            for end in ["0", "-1 EACCES (Permission denied)"] {
+                let report = judge(&renamed(&format!("{call} = {end}")));
+                assert_eq!(fired(&report), [rule], "{call} = {end}");
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_duplicated_is_of_the_type_that_is_told() {
     let shown = [
         ("</dev/null<char 1:3>>", Some(0o020_666)),
