@@ -11,7 +11,7 @@ use crate::lost::count_missing;
 use crate::path::{walk_cwd, walk_file};
 use crate::recorder::Recorder;
 use crate::track::watching;
-use crate::user::in_32_bit_call;
+use crate::user::{call_number, in_32_bit_call};
 use crate::view;
 
 /// Bytes kept of the arguments, and of the environment.
@@ -21,10 +21,10 @@ const ARGV_MARKS: [u32; 2] = [incomplete::ARGV_TRUNCATED, incomplete::ARGV_UNREA
 const ENV_MARKS: [u32; 2] = [incomplete::ENV_TRUNCATED, incomplete::ENV_UNREADABLE];
 
 /// Numbers of the system calls (arch/x86/entry/syscalls).
-const EXECVE: i64 = 59;
-const EXECVEAT: i64 = 322;
-const EXECVE_32: i64 = 11;
-const EXECVEAT_32: i64 = 358;
+const EXECVE: i32 = 59;
+const EXECVEAT: i32 = 322;
+const EXECVE_32: i32 = 11;
+const EXECVEAT_32: i32 = 358;
 
 /// Appends arguments and environment of an execution that failed before the kernel copied them, or that
 /// gave back the stack which they were copied to: they are where the system call found them, unless
@@ -34,7 +34,7 @@ pub fn words_asked(recorder: &mut Recorder) {
     let task = current();
     // SAFETY: the running task.
     let regs = unsafe { bpf_task_pt_regs(task as *mut _) } as Ptr;
-    let call: i64 = peek(regs, offset!(regs_orig_ax));
+    let call = call_number(regs);
     // All of them first: chosen among are numbers then, and not places that a pointer is to go to.
     let si: u64 = peek(regs, offset!(regs_si));
     let dx: u64 = peek(regs, offset!(regs_dx));

@@ -97,6 +97,10 @@ fn opened(ctx: &FExitContext, name: Ptr) -> i32 {
             return 0;
         }
         if flags & FMODE_EXEC != 0 {
+            if let Some(recorder) = Recorder::begun_exec() {
+                without_interpreter(recorder, name);
+                return 0;
+            }
             // The program to execute was not found or not allowed: nothing later would tell.
             let Some(mut recorder) = Recorder::begin(kind::EXEC) else {
                 return 0;
@@ -148,6 +152,17 @@ fn opened(ctx: &FExitContext, name: Ptr) -> i32 {
     python_of_open(&mut recorder, flags);
     recorder.emit(kind::OPEN, 0);
     0
+}
+
+/// The interpreter that a script's `#!` line or a program's header names was not found or not allowed. That
+/// the execution failed is told where it ends, in [`crate::exec::exec_fail`].
+#[inline(always)]
+fn without_interpreter(mut recorder: Recorder, name: Ptr) {
+    recorder.mark(incomplete::TARGET_UNRESOLVED);
+    recorder.asked(tag::TARGET, incomplete::TARGET_UNREADABLE, name);
+    // It takes no second name: where the kernel refused that hook the record waits for nobody, and would
+    // take that of the next program which is not found.
+    recorder.record().tid = 0;
 }
 
 /// The Python stack, but for reading what the system brings: importing a module tries dozens of

@@ -182,6 +182,8 @@ impl Recorder {
         set_process(slot, process);
         let mut recorder = Self::fill(slot, kind::EXEC);
         recorder.set_subject(bprm);
+        // Another thread of the process may look for a program meanwhile: see [`Recorder::begun_exec`].
+        recorder.record().tid = ids().1;
         Some(recorder)
     }
 
@@ -224,6 +226,13 @@ impl Recorder {
     pub fn resume_exec(bprm: u64) -> Option<Self> {
         let recorder = Self::running(OF_EXEC)?;
         (recorder.subject() == bprm).then_some(recorder)
+    }
+
+    /// The record of the execution that the running thread has begun, where it is not told yet.
+    #[inline(always)]
+    pub fn begun_exec() -> Option<Self> {
+        let mut recorder = Self::running(OF_EXEC)?;
+        (recorder.record().tid == ids().1).then_some(recorder)
     }
 
     /// The record that is filled at this place.

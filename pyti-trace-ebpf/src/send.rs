@@ -10,6 +10,7 @@ use aya_ebpf::programs::{FExitContext, LsmContext};
 use pyti_trace_ebpf::{has, incomplete, kind, tag};
 
 use crate::kernel::{Ptr, inner, load, offset, peek, peek_ptr};
+use crate::lost::count_missing;
 use crate::network::{
     AF_INET, AF_INET6, AF_PACKET, AF_UNIX, End, MAX_SOCKADDR, UNMARKED, address, describe,
     socket_inode, walk_to_relative,
@@ -84,11 +85,15 @@ pub fn send_resolve(ctx: LsmContext) -> i32 {
         return 0;
     }
     let begun = if result_is_told {
-        Recorder::hold_or_lose(kind::SEND)
+        Recorder::hold(kind::SEND)
     } else {
         Recorder::begin(kind::SEND)
     };
     let Some(mut recorder) = begun else {
+        // Of what names its destination the end begins another record, or counts it as lost.
+        if result_is_told && name.is_null() {
+            count_missing(kind::SEND);
+        }
         return 0;
     };
     if connected {
@@ -98,9 +103,7 @@ pub fn send_resolve(ctx: LsmContext) -> i32 {
     if name.is_null() {
         address(&mut recorder, sk, End::Peer);
     } else {
-        let len: u32 = load(message, offset!(msg_namelen));
-        recorder.kernel::<MAX_SOCKADDR>(tag::SOCKADDR, UNMARKED, name, len);
-        walk_to_relative(&mut recorder, name, len);
+        destination(&mut recorder, message, name);
     }
     sample(&mut recorder, inner(message, offset!(msg_iter)), ctx.arg(2));
     if !result_is_told {
@@ -109,6 +112,14 @@ pub fn send_resolve(ctx: LsmContext) -> i32 {
         recorder.emit(kind::SEND, 0);
     }
     0
+}
+
+/// Appends the address that a message names.
+#[inline(always)]
+fn destination(recorder: &mut Recorder, message: Ptr, name: Ptr) {
+    let len: u32 = load(message, offset!(msg_namelen));
+    recorder.kernel::<MAX_SOCKADDR>(tag::SOCKADDR, UNMARKED, name, len);
+    walk_to_relative(recorder, name, len);
 }
 
 /// Brings what [`send_resolve`] samples into memory, which may lie in a file that nobody has read yet:
@@ -299,32 +310,69 @@ fn sample_page(recorder: &mut Recorder, vector: Ptr, skip: u64) {
     recorder.kernel::<MAX_SAMPLE>(tag::DATA, incomplete::DATA_INCOMPLETE, from, len);
 }
 
+/// A send ends, whichever hook begins its record.
 #[inline(always)]
 fn send(ctx: &FExitContext) -> i32 {
-    if let Some(mut recorder) = Recorder::resume(kind::SEND) {
-        // One of another socket waits for an end that this kernel does not tell.
-        let inode = recorder.record().inode;
-        if inode != socket_inode(ctx.arg(0)) {
-            return 0;
-        }
-        let result: i32 = ctx.arg(3);
-        if result >= 0 {
-            recorder.record().bytes = result as u64;
-            recorder.record().has |= has::BYTES;
-        }
-        let socket = recorder.subject();
-        if socket != 0 && result > 0 {
-            let bytes = sent(socket, inode) + result as u64;
-            let _ = SENT.insert(socket, Sent { inode, bytes }, 0);
-        }
-        // Of a connection, who made it is told by the event of that: a stack for each send is a tenth of
-        // what a program costs that does nothing else.
-        if socket == 0 {
-            recorder.python();
-        }
-        recorder.emit(kind::SEND, i64::from(result));
+    let begun = Recorder::resume(kind::SEND);
+    if let Some(recorder) = begun.or_else(|| begin_unasked(ctx)) {
+        ended(recorder, ctx);
     }
     0
+}
+
+/// Begins the record of a send that names its destination, where [`send_resolve`] did not. The kernel asks no
+/// LSM about a message of sendmmsg that goes where the one before went (`____sys_sendmsg` in net/socket.c).
+#[inline(always)]
+fn begin_unasked(ctx: &FExitContext) -> Option<Recorder> {
+    let message: Ptr = ctx.arg(1);
+    let name = load::<usize>(message, offset!(msg_name)) as Ptr;
+    if name.is_null() {
+        return None;
+    }
+    let mut recorder = Recorder::begin(kind::SEND)?;
+    describe(&mut recorder, ctx.arg(0));
+    destination(&mut recorder, message, name);
+    let iter = inner(message, offset!(msg_iter));
+    sample_behind(&mut recorder, iter, ctx.arg(2));
+    Some(recorder)
+}
+
+/// The first bytes of a message that the kernel has read by now. Where one buffer begins is still to be seen;
+/// of several ones it is not.
+#[inline(always)]
+fn sample_behind(recorder: &mut Recorder, iter: Ptr, size: u64) {
+    if peek::<u8>(iter, offset!(iter_type)) == ITER_UBUF {
+        let base = peek_ptr(iter, offset!(iter_ubuf));
+        recorder.user::<MAX_SAMPLE>(tag::DATA, incomplete::DATA_INCOMPLETE, base, size);
+    } else {
+        recorder.mark(incomplete::DATA_INCOMPLETE);
+    }
+}
+
+/// Emits the record of a send.
+#[inline(always)]
+fn ended(mut recorder: Recorder, ctx: &FExitContext) {
+    // One of another socket waits for an end that this kernel does not tell.
+    let inode = recorder.record().inode;
+    if inode != socket_inode(ctx.arg(0)) {
+        return;
+    }
+    let result: i32 = ctx.arg(3);
+    if result >= 0 {
+        recorder.record().bytes = result as u64;
+        recorder.record().has |= has::BYTES;
+    }
+    let socket = recorder.subject();
+    if socket != 0 && result > 0 {
+        let bytes = sent(socket, inode) + result as u64;
+        let _ = SENT.insert(socket, Sent { inode, bytes }, 0);
+    }
+    // Of a connection, who made it is told by the event of that: a stack for each send is a tenth of
+    // what a program costs that does nothing else.
+    if socket == 0 {
+        recorder.python();
+    }
+    recorder.emit(kind::SEND, i64::from(result));
 }
 
 /// IPv4.
@@ -351,10 +399,14 @@ pub fn send_unix_dgram(ctx: FExitContext) -> i32 {
     send(&ctx)
 }
 
-/// Sequenced packets of unix sockets, of which those that are sent have come by [`send_unix_dgram`].
+/// Sequenced packets of unix sockets, of which those that are sent have come by [`send_unix_dgram`]: what it
+/// does not find here is on record.
 #[fexit(function = "unix_seqpacket_sendmsg")]
 pub fn send_unix_seqpacket(ctx: FExitContext) -> i32 {
-    send(&ctx)
+    if let Some(recorder) = Recorder::resume(kind::SEND) {
+        ended(recorder, &ctx);
+    }
+    0
 }
 
 /// Packets, which a raw socket sends past the protocols.

@@ -2,7 +2,7 @@
 //! at the call's end tells it, or the record says that it is not known.
 
 use aya_ebpf::EbpfContext;
-use aya_ebpf::helpers::generated::bpf_get_func_ret;
+use aya_ebpf::helpers::generated::{bpf_get_func_arg, bpf_get_func_arg_cnt, bpf_get_func_ret};
 use aya_ebpf::macros::{fexit, lsm};
 use aya_ebpf::programs::{FExitContext, LsmContext};
 use pyti_trace_ebpf::{has, incomplete, kind, tag};
@@ -91,10 +91,17 @@ fn tried(name: &'static [u8], flags: u64) -> i32 {
     0
 }
 
-/// perf_event_open; flags are the type of access asked for. One call may ask for several.
+/// perf_event_open; flags are the type of access asked for. One call may ask for several. The type is the
+/// last argument: some kernels have the event's attributes before it, others nothing.
 #[lsm(hook = "perf_event_open")]
 pub fn tamper_perf(ctx: LsmContext) -> i32 {
-    tried(b"perf_event_open\0", u64::from(ctx.arg::<u32>(1)))
+    let mut access = 0u64;
+    // SAFETY: the first helper reads the hook's context, the second writes one u64.
+    unsafe {
+        let last = bpf_get_func_arg_cnt(ctx.as_ptr()) - 1;
+        bpf_get_func_arg(ctx.as_ptr(), last as u32, &raw mut access);
+    }
+    tried(b"perf_event_open\0", u64::from(access as u32))
 }
 
 /// A file is read as a module, a firmware, a kernel; flags are its kind.

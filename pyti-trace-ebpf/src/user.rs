@@ -14,16 +14,23 @@ pub fn in_32_bit_call() -> bool {
     load::<u32>(thread_info, offset!(thread_info_status)) & TS_COMPAT != 0
 }
 
+/// Number of the running system call, by the task's registers: the kernel takes the lower half of one,
+/// whatever the program has put into the upper half.
+#[inline(always)]
+pub fn call_number(regs: Ptr) -> i32 {
+    peek(regs, offset!(regs_orig_ax))
+}
+
 /// Whether the running system call has one of these numbers: of a call of 64 bits, or of one of 32
 /// (arch/x86/entry/syscalls).
 #[inline(always)]
 pub fn in_call<const LONG: usize, const SHORT: usize>(
-    long: [i64; LONG],
-    short: [i64; SHORT],
+    long: [i32; LONG],
+    short: [i32; SHORT],
 ) -> bool {
     // SAFETY: the running task.
     let regs = unsafe { bpf_task_pt_regs(current() as *mut _) } as Ptr;
-    let call: i64 = peek(regs, offset!(regs_orig_ax));
+    let call = call_number(regs);
     if in_32_bit_call() {
         short.contains(&call)
     } else {

@@ -33,6 +33,10 @@ const MAY_WRITE: u32 = 2;
 const MAX_WRITTEN: u32 = 1024;
 /// The buffer is too short for the path.
 const ENAMETOOLONG: i64 = -36;
+/// The file system does no such thing, and has not begun to.
+const EOPNOTSUPP: i32 = -95;
+/// In the mode of fallocate: the file does not become longer (include/uapi/linux/falloc.h).
+const FALLOC_FL_KEEP_SIZE: u32 = 1;
 
 /// Files that a process wrote to and has not closed.
 #[map]
@@ -292,6 +296,22 @@ pub fn count_unseen(file: Ptr, written: i64, at: u64) {
             }
         }
     }
+}
+
+/// fallocate takes bytes out of a file, puts some in, or makes holes of them: what is sampled of it may lie
+/// elsewhere now, or nowhere.
+#[fexit(function = "vfs_fallocate")]
+pub fn write_rearranged(ctx: FExitContext) -> i32 {
+    let only_room = ctx.arg::<u32>(1) & !FALLOC_FL_KEEP_SIZE == 0;
+    if only_room || ctx.arg::<i32>(4) == EOPNOTSUPP {
+        return 0;
+    }
+    let file: Ptr = ctx.arg(0);
+    if let Some(entry) = WRITTEN.get_ptr_mut(write_key(file as u64, ids().0)) {
+        // SAFETY: a value of the map.
+        unsafe { (*entry).unseen = 1 };
+    }
+    0
 }
 
 /// Keeps how a write was refused: that is how all ended, where nothing was written at all.

@@ -69,6 +69,15 @@ impl Trace {
     fn stderr(&self) -> String {
         text(&self.output.stderr)
     }
+
+    /// What the probes saw is here, or counted as lost, and nothing else is.
+    fn adds_up(&self) {
+        for family in self.summary["events"].as_array().unwrap() {
+            let [seen, stored, lost] =
+                ["seen", "stored", "lost"].map(|number| family[number].as_u64().unwrap());
+            assert_eq!(seen, stored + lost, "{family}");
+        }
+    }
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -293,6 +302,25 @@ fn tells_of_children_that_outlive_the_command() {
         stderr.contains("1 process outlived the command"),
         "{stderr}"
     );
+    trace.adds_up();
+}
+
+/// It makes events while the tracer lets go of it, and after.
+#[test]
+fn who_goes_on_after_the_command_is_not_recorded_and_the_sums_are_right() {
+    let directory = tempfile::tempdir().unwrap();
+    let going = directory.path().join("going");
+    std::fs::write(&going, "").unwrap();
+    let script = "while [ -e \"$0\" ]; do : >\"$0.made\"; done >/dev/null 2>&1 &";
+    let traced = trace(&["sh", "-c", script, going.to_str().unwrap()]);
+    // It ends with this.
+    std::fs::remove_file(&going).unwrap();
+    let Some(trace) = traced else {
+        return;
+    };
+    let left = trace.summary["left_behind"].as_array().unwrap();
+    assert_eq!(left.len(), 1, "{:#}", trace.summary);
+    trace.adds_up();
 }
 
 #[test]

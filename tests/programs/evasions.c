@@ -205,6 +205,17 @@ static void lengths(void) {
     }
 }
 
+/* The head that was written makes way for a hole. */
+static void hollow(void) {
+    begin("hollow");
+    int fd = open(PLACE "/hollow", O_CREAT | O_RDWR, 0644);
+    (void)!write(fd, "harmless", 8);
+    long done = got(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096));
+    close(fd);
+    begin("evasions");
+    say("hollow", done, 0, PLACE "/hollow");
+}
+
 /* ---- roads ------------------------------------------------------------------------------------ */
 
 static void roads(void) {
@@ -474,6 +485,7 @@ int main(void) {
     races();
     names();
     lengths();
+    hollow();
     roads();
     mounts();
     processes();

@@ -3,7 +3,8 @@
  *
  *     CELL ACTION ROAD PID RESULT FIELD=VALUE...
  *
- * RESULT is what the call returned, or a negative errno; the fields are what the event has to say.
+ * RESULT is what the call returned, or a negative errno; the fields are what the event has to say. A field
+ * `events` says how many there are, and each of them has to say it.
  * Failed opens of names below MARK stand before and behind each cell, so that nothing in between is
  * overlooked, and tell which process has which number: inside its namespace nobody knows the outer
  * one. The doing thread is named after the road; road "thread" is a thread that is not the first, and a field
@@ -137,6 +138,20 @@ __attribute__((noinline)) static long call32(const long *c) {
     return (int)result;
 }
 #define int80(...) call32((const long[7]){__VA_ARGS__})
+
+/* A system call of 64 bits, as above, whose number goes on where the kernel does not look. */
+__attribute__((noinline, unused)) static long call_wide(const long *c) {
+    long result;
+    register long r10 __asm__("r10") = c[4];
+    register long r8 __asm__("r8") = c[5];
+    register long r9 __asm__("r9") = c[6];
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(c[0] | 1l << 32), "D"(c[1]), "S"(c[2]), "d"(c[3]), "r"(r10), "r"(r8), "r"(r9)
+                     : "memory", "cc", "rcx", "r11");
+    return result;
+}
+#define wide(...) call_wide((const long[7]){__VA_ARGS__})
 
 /* A copy below 4 GiB. */
 static long low(const void *from, size_t size) {

@@ -425,11 +425,13 @@ static void changes(void) {
     ONE("chmod", "int80-fchmod", touch(path), BY_FD(int80(94, fd, 0600)), MODE_BY_FD);
     ONE("chmod", "int80-fchmodat", touch(path), int80(306, AT_FDCWD, lows(path), 0600), MODE);
     ONE("chmod", "int80-fchmodat2", touch(path), int80(452, AT_FDCWD, lows(path), 0600, 0), MODE);
+    ONE("chmod", "wide-number", touch(path), wide(SYS_chmod, PTR(path), 0600), MODE);
     ONE("chmod", "set-user-id", touch(path), got(chmod(path, 04755)), PATHS "\tmode=%d", path, asked, 04755);
     ONE_AS("chmod", "linked", touch(path), under(LINKED, path), got(chmod(asked, 0600)), MODE);
     ONE("chmod-absent", "chmod", , got(chmod(path, 0600)), ASKED, asked);
     ONE("chmod-absent", "fchmodat2", , got(syscall(SYS_fchmodat2, AT_FDCWD, path, 0600, 0)), ASKED, asked);
     ONE("chmod-absent", "int80", , int80(15, lows(path), 0600), ASKED, asked);
+    ONE("chmod-absent", "wide-number", , wide(SYS_chmod, PTR(path), 0600), ASKED, asked);
     DO("chmod-denied", "chmod", got(chmod("/etc/passwd", 0600)), PATHS "\tmode=%d", "/etc/passwd", "/etc/passwd", 0600);
 #define OWNER_BY_FD(group) "path=%s\tflags=%llu", path, uid << 32 | (group)
 #define OWNER(group) PATHS "\tflags=%llu", path, asked, uid << 32 | (group)
@@ -444,6 +446,7 @@ static void changes(void) {
     ONE_AS("chown", "linked", touch(path), under(LINKED, path), got(chown(asked, uid, gid)), OWNER(gid));
     ONE("chown-absent", "chown", , got(chown(path, uid, gid)), ASKED, asked);
     ONE("chown-absent", "int80-16-bit", , int80(182, lows(path), uid, gid), ASKED, asked);
+    ONE("chown-absent", "wide-number", , wide(SYS_chown, PTR(path), uid, gid), ASKED, asked);
     DO("chown-denied", "chown", got(chown("/etc/passwd", 0, 0)), PATHS "\tflags=0", "/etc/passwd", "/etc/passwd");
 #define LENGTH_BY_FD "path=%s\tbytes=5", path
 #define LENGTH PATHS "\tbytes=5", path, asked
@@ -457,6 +460,7 @@ static void changes(void) {
     ONE_AS("truncate", "linked", touch(path), under(LINKED, path), got(truncate(asked, 5)), LENGTH);
     ONE("truncate-absent", "truncate", , got(truncate(path, 0)), ASKED, asked);
     ONE("truncate-absent", "int80-truncate64", , int80(193, lows(path), 5, 0), ASKED, asked);
+    ONE("truncate-absent", "wide-number", , wide(SYS_truncate, PTR(path), 0), ASKED, asked);
     DO("truncate-denied", "truncate", got(truncate("/etc/passwd", 5)), PATHS "\tbytes=5", "/etc/passwd", "/etc/passwd");
 }
 

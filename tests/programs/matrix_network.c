@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 /* Newer than some headers (include/uapi/linux/io_uring.h, include/linux/socket.h). */
@@ -48,6 +49,14 @@ static long socketcall(int call, uint32_t a, uint32_t b, uint32_t c, uint32_t d,
 static long message32(const void *address, int size, const char *text) {
     uint32_t vec[2] = {lows(text), strlen(text)};
     uint32_t words[7] = {address ? low(address, size) : 0, size, low(vec, sizeof vec), 1};
+    return low(words, sizeof words);
+}
+
+/* Two struct mmsghdr of 32 bits, alike. */
+static long messages32(const void *address, int size, const char *text) {
+    uint32_t vec[2] = {lows(text), strlen(text)};
+    uint32_t words[2][8] = {{low(address, size), size, low(vec, sizeof vec), 1}};
+    memcpy(words[1], words[0], sizeof words[0]);
     return low(words, sizeof words);
 }
 
@@ -193,6 +202,19 @@ static int client_of(struct sockaddr_in a) {
         close(c);                                                      \
     } while (0)
 
+static void wake(int number) { (void)number; }
+
+/* Nobody connects, and a signal comes: more than one, lest the first be too early. */
+static long wait_in_vain(int listening) {
+    struct sigaction action = {.sa_handler = wake};
+    struct itimerval often = {{0, 20000}, {0, 20000}}, never = {0};
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+    long done = got(accept4(listening, NULL, NULL, 0));
+    setitimer(ITIMER_REAL, &never, NULL);
+    return done;
+}
+
 static struct sockaddr_in a;
 static void *send_of_thread(void *unused) {
     SEND("thread", got(send(c, sent, 4, 0)));
@@ -213,6 +235,7 @@ static void streams(void) {
     ACCEPT("io_uring", uring(SQE(IORING_OP_ACCEPT, .fd = s)));
     ACCEPT("int80", int80(364, s, 0, 0, 0));
     ACCEPT("int80-socketcall", socketcall(SYS_ACCEPT, s, 0, 0, 0, 0, 0));
+    DO("accept-interrupted", "tcp4", made(wait_in_vain(s)), "family=%d", AF_INET);
     fcntl(s, F_SETFL, O_NONBLOCK);
     DO("accept-nobody", "tcp4", made(got(accept4(s, NULL, NULL, 0))), "family=%d", AF_INET);
 
@@ -261,11 +284,25 @@ static void datagrams(void) {
     struct sockaddr_in6 b = v6("::1", 2006);
     struct iovec vec = {(void *)sent, 4};
     struct msghdr message = {.msg_name = &a, .msg_namelen = sizeof a, .msg_iov = &vec, .msg_iovlen = 1};
-    struct mmsghdr many = {.msg_hdr = message};
+    struct mmsghdr many = {.msg_hdr = message}, two[] = {many, many};
 #define DATAGRAM(road, port, call) a = v4("127.0.0.1", port); DO("send", road, call, "addr=127.0.0.1:%d\t" SENT, port)
     DATAGRAM("udp-sendto", 2004, got(sendto(udp, sent, 4, 0, AT(a))));
     DATAGRAM("udp-sendmsg", 2013, got(sendmsg(udp, &message, 0)));
     DATAGRAM("udp-sendmmsg", 2005, got(sendmmsg(udp, &many, 1, 0)) == 1 ? 4 : -errno);
+    /* Of the second message to one address the kernel does not ask whether it may be sent. */
+#define SENT_TWO(address, port) "events=2\taddr=" address ":" port "\t" SENT
+    a = v4("127.0.0.1", 2024);
+    DO("send", "udp-sendmmsg-two", got(sendmmsg(udp, two, 2, 0)) == 2 ? 4 : -errno, SENT_TWO("127.0.0.1", "2024"));
+    DO("send", "udp-int80-sendmmsg-two", int80(345, udp, messages32(&a, sizeof a, sent), 2, 0) == 2 ? 4 : -EIO, SENT_TWO("127.0.0.1", "2024"));
+    struct iovec halves[] = {{(void *)sent, 1}, {(void *)sent + 1, 3}};
+    two[1].msg_hdr.msg_iov = halves;
+    two[1].msg_hdr.msg_iovlen = 2;
+    DO("send", "udp-sendmmsg-two-pieces", got(sendmmsg(udp, two, 2, 0)) == 2 ? 4 : -errno, SENT_TWO("127.0.0.1", "2024"));
+    two[0].msg_hdr.msg_name = two[1].msg_hdr.msg_name = &b;
+    two[0].msg_hdr.msg_namelen = two[1].msg_hdr.msg_namelen = sizeof b;
+    two[1].msg_hdr.msg_iov = &vec;
+    two[1].msg_hdr.msg_iovlen = 1;
+    DO("send", "udp6-sendmmsg-two", got(sendmmsg(udp6, two, 2, 0)) == 2 ? 4 : -errno, SENT_TWO("::1", "2006"));
     DATAGRAM("udp-int80", 2014, int80(369, udp, lows(sent), 4, 0, LOW(a)));
     DATAGRAM("udp-socketcall", 2015, socketcall(SYS_SENDTO, udp, lows(sent), 4, 0, LOW(a)));
     DATAGRAM("udp-sendmsg32", 2016, int80(370, udp, message32(&a, sizeof a, sent), 0));
@@ -335,6 +372,11 @@ static void locals(void) {
         DO("bind", roads[i], got(bind(s, (struct sockaddr *)&u, len)), "path=%s", paths[i]);
         DO("send", roads[i], got(sendto(from, sent, 4, 0, (struct sockaddr *)&u, len)), "family=1\tpath=%s\t" SENT, paths[i]);
     }
+    struct sockaddr_un u;
+    struct iovec vec = {(void *)sent, 4};
+    struct msghdr message = {.msg_name = &u, .msg_namelen = local(&u, paths[0]), .msg_iov = &vec, .msg_iovlen = 1};
+    struct mmsghdr two[] = {{.msg_hdr = message}, {.msg_hdr = message}};
+    DO("send", "unix-dgram-sendmmsg-two", got(sendmmsg(from, two, 2, 0)) == 2 ? 4 : -errno, "events=2\tfamily=1\tpath=%s\t" SENT, paths[0]);
     DO("send-refused", "unix-seqpacket", got(send(socket(AF_UNIX, SOCK_SEQPACKET, 0), sent, 4, 0)), "family=1\tdata=73656e74");
     socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
     DO("send", "unix-pair", got(write(pair[0], sent, 4)), "family=1\t" SENT);

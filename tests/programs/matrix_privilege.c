@@ -37,6 +37,7 @@ static void mappings(void) {
     (void)!ftruncate(fd, 4096);
     DO("mmap_exec", "mmap", mapped(mmap(NULL, 4096, RX, MAP_PRIVATE, fd, 0)), "path=%s\t" PROT, path, RX);
     DO("mmap_exec", "int80", mapped32(int80(192, 0, 4096, RX, MAP_PRIVATE, fd, 0)), "path=%s\t" PROT, path, RX);
+    DO("mmap_exec", "wide-number", mapped32(wide(SYS_mmap, 0, 4096, RX, MAP_PRIVATE, fd, 0)), "path=%s\t" PROT, path, RX);
     void *map = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
     DO("mmap_exec", "mprotect", got(mprotect(map, 4096, RX)), "path=%s\t" PROT, path, RX);
     map = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_32BIT, fd, 0);
@@ -273,7 +274,12 @@ static void packets(void) {
     request.ifr_flags |= IFF_UP;
     ioctl(s, SIOCSIFFLAGS, &request);
     struct sockaddr_ll a = {.sll_family = AF_PACKET, .sll_protocol = htons(0x0800), .sll_ifindex = if_nametoindex("lo"), .sll_halen = 6};
-    DO("send", "packet", got(sendto(s, "sent", 4, 0, (struct sockaddr *)&a, sizeof a)), "family=17\tbytes=4\tdata=73656e74");
+#define PACKET "family=17\tbytes=4\tdata=73656e74"
+    DO("send", "packet", got(sendto(s, "sent", 4, 0, (struct sockaddr *)&a, sizeof a)), PACKET);
+    struct iovec vec = {"sent", 4};
+    struct msghdr message = {.msg_name = &a, .msg_namelen = sizeof a, .msg_iov = &vec, .msg_iovlen = 1};
+    struct mmsghdr two[] = {{.msg_hdr = message}, {.msg_hdr = message}};
+    DO("send", "packet-sendmmsg-two", got(sendmmsg(s, two, 2, 0)) == 2 ? 4 : -errno, "events=2\t" PACKET);
 }
 
 #define TAMPER(what, road, call, ...) DO("tamper", road, call, "asked=" what __VA_ARGS__)

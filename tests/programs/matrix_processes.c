@@ -19,6 +19,22 @@ static void program(const char *path, const char *text) {
     close(fd);
 }
 
+#define LOADER "/lib64/ld-linux-x86-64.so.2"
+#define NO_LOADER "/none4/ld-linux-x86-64.so.2"
+
+/* A program of the system's that asks for a loader which is not there. */
+static void without_loader(const char *path) {
+    static char body[1 << 20];
+    int from = open("/bin/true", O_RDONLY), to = open(path, O_CREAT | O_WRONLY, 0755);
+    size_t size = read(from, body, sizeof body);
+    char *loader = memmem(body, size, LOADER, sizeof LOADER);
+    if (loader)
+        memcpy(loader, NO_LOADER, sizeof NO_LOADER);
+    (void)!write(to, body, size);
+    close(from);
+    close(to);
+}
+
 static const char *resolved(const char *path) {
     static char texts[2][4096];
     static int turn;
@@ -121,12 +137,21 @@ static void failed_execs(void) {
     EXEC("exec-absent", "execveat", DIR "absent", got(syscall(SYS_execveat, AT_FDCWD, argv[0], argv, given, 0)), ABSENT(DIR "absent", "execveat"));
     EXEC("exec-absent", "int80", DIR "absent", int80(11, lows(argv[0]), words32(argv), words32(given)), ABSENT(DIR "absent", "int80"));
     EXEC("exec-absent", "int80-execveat", DIR "absent", int80(358, AT_FDCWD, lows(argv[0]), words32(argv), words32(given), 0), ABSENT(DIR "absent", "int80-execveat"));
+    EXEC("exec-absent", "wide-number", DIR "absent", wide(SYS_execve, PTR(argv[0]), PTR(argv), PTR(given)), ABSENT(DIR "absent", "wide-number"));
     in_thread(failed_exec_of_thread);
     close(open(DIR "not-executable", O_CREAT | O_WRONLY, 0644));
     EXEC("exec-denied", "execve", DIR "not-executable", got(execve(argv[0], argv, given)), ABSENT(DIR "not-executable", "execve"));
     program(DIR "no-format", "neither\n");
     EXEC("exec-format", "execve", DIR "no-format", got(execve(argv[0], argv, given)), "path=%s\tasked=%s\targv=%s,execve" WHERE, argv[0], argv[0], argv[0]);
     EXEC("exec-format", "relative", "no-format", got(execve(argv[0], argv, given)), "path=%s\tasked=no-format\targv=no-format,relative" WHERE, DIR "no-format");
+    /* The program is there, and what it is run by is not. */
+#define NO_INTERPRETER(file, target, road) "path=%s\tasked=%s\ttarget=%s\targv=%s," road WHERE, file, file, target, file
+    program(DIR "no-interpreter", "#!" DIR "absent\n");
+    EXEC("exec-no-interpreter", "script", DIR "no-interpreter", got(execve(argv[0], argv, given)), NO_INTERPRETER(DIR "no-interpreter", DIR "absent", "script"));
+    program(DIR "no-second-interpreter", "#!" DIR "no-interpreter\n");
+    EXEC("exec-no-interpreter", "script-of-script", DIR "no-second-interpreter", got(execve(argv[0], argv, given)), NO_INTERPRETER(DIR "no-second-interpreter", DIR "absent", "script-of-script"));
+    without_loader(DIR "no-loader");
+    EXEC("exec-no-interpreter", "program", DIR "no-loader", got(execve(argv[0], argv, given)), NO_INTERPRETER(DIR "no-loader", NO_LOADER, "program"));
 }
 
 static void execs_of_memory(void) {

@@ -53,11 +53,11 @@ pub struct Cell {
 /// What is on record of a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
-    /// One event, with everything that the program said.
+    /// One event, or as many as the program said, with everything else that it said.
     Right,
-    /// One event, with these fields missing or wrong.
+    /// The same, with these fields missing or wrong.
     Differs(Vec<Difference>),
-    /// So many events.
+    /// So many events instead.
     Events(usize),
 }
 
@@ -114,16 +114,14 @@ pub fn cells_of(text: &str, events: &[Event]) -> Result<Vec<Cell>> {
                 .filter(|event| begin < event.time_ns && event.time_ns < end)
                 .filter(|event| !said::is_mark(event) && is_of(&said, event))
                 .collect();
-            let seen = match found[..] {
-                [event] => {
-                    let differences = compare::differences(&said, event, &marks);
-                    if differences.is_empty() {
-                        Seen::Right
-                    } else {
-                        Seen::Differs(differences)
-                    }
-                }
-                _ => Seen::Events(found.len()),
+            let seen = if found.len() == said.events() {
+                let differing = found
+                    .iter()
+                    .map(|event| compare::differences(&said, event, &marks))
+                    .find(|differences| !differences.is_empty());
+                differing.map_or(Seen::Right, Seen::Differs)
+            } else {
+                Seen::Events(found.len())
             };
             Ok(Cell {
                 action: said.action.to_owned(),

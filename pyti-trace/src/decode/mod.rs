@@ -20,6 +20,12 @@ pub const MIN_SIZE: usize = RECORD_SIZE;
 /// A record has at most this many bytes.
 pub const MAX_SIZE: usize = 64 * 1024;
 
+/// How the kernel tells itself that a signal interrupted a call: `ERESTARTSYS`, `ERESTARTNOINTR`,
+/// `ERESTARTNOHAND`, `ERESTART_RESTARTBLOCK` (include/linux/errno.h). No program ever sees them.
+const INTERRUPTED: [i64; 4] = [-512, -513, -514, -516];
+/// Interrupted system call (include/uapi/asm-generic/errno-base.h).
+const EINTR: i64 = 4;
+
 /// Reads the first record of `bytes`: the event, and how many bytes it took.
 ///
 /// # Errors
@@ -113,6 +119,10 @@ impl Fields<'_> {
         };
         let mut incomplete =
             Incomplete::from_bits_truncate(self.u32(offset_of!(Record, incomplete)));
+        let result = known_result(kind, self.u64(offset_of!(Record, result)).cast_signed());
+        if result.is_none() {
+            incomplete |= Incomplete::RESULT_UNKNOWN;
+        }
         let comm = self.bytes::<16>(offset_of!(Record, comm));
         let comm = text(until_nul(&comm), &mut incomplete);
         Ok(Event {
@@ -130,7 +140,7 @@ impl Fields<'_> {
             uid: self.u32(offset_of!(Record, uid)),
             caps: self.u64(offset_of!(Record, caps)),
             comm,
-            result: self.u64(offset_of!(Record, result)).cast_signed(),
+            result: result.unwrap_or_default(),
             incomplete,
             since_ns: has(has::SINCE).then(|| self.u64(offset_of!(Record, other_start_ns))),
             path: None,
@@ -169,6 +179,15 @@ impl Fields<'_> {
             python: None,
         })
     }
+}
+
+/// How a call ended, where it is settled: one that a signal interrupted fails, or is made anew when the signal
+/// has been handled. Of an execution that is one and the same, since it did not take place.
+fn known_result(kind: Kind, result: i64) -> Option<i64> {
+    if !INTERRUPTED.contains(&result) {
+        return Some(result);
+    }
+    (kind == Kind::Exec).then_some(-EINTR)
 }
 
 /// Texts that only make sense together with a later one.

@@ -68,6 +68,12 @@ impl Loss {
         let here = self.stored.saturating_add(self.lost);
         self.seen.saturating_sub(here)
     }
+
+    /// Events that are here, or counted as lost, and were never seen.
+    fn surplus(self) -> u64 {
+        let here = self.stored.saturating_add(self.lost);
+        here.saturating_sub(self.seen)
+    }
 }
 
 impl From<ExitStatus> for Ended {
@@ -137,6 +143,14 @@ impl Summary<'_> {
                 warnings.push(format!("{which} {what}"));
             }
         }
+        for loss in &self.events {
+            if let more @ 1.. = loss.surplus() {
+                warnings.push(format!(
+                    "{more} more {} events are stored or lost than the probes saw",
+                    loss.family
+                ));
+            }
+        }
         for (count, what) in [
             (
                 self.skipped_runs,
@@ -171,13 +185,13 @@ mod tests {
     use crate::event::FamilyCounters;
 
     /// The warnings, and what stands in JSON.
-    fn told(doubt: Option<&'static str>) -> (Vec<String>, serde_json::Value) {
+    fn told(doubt: Option<&'static str>, events: Vec<Loss>) -> (Vec<String>, serde_json::Value) {
         let mut probes = Probes::none_refused();
         probes.doubt = doubt;
         let summary = Summary {
             ended: Some(Ended::Exit(0)),
             left_behind: Vec::new(),
-            events: Vec::new(),
+            events,
             skipped_runs: 0,
             untracked: 0,
             before: Vec::new(),
@@ -191,9 +205,30 @@ mod tests {
 
     #[test]
     fn what_is_not_known_of_the_probes_is_told() {
+        let told = |doubt| told(doubt, Vec::new());
         assert_eq!(told(None), (Vec::new(), serde_json::Value::Null));
         let doubt = "whether LSM probes run is not known";
         assert_eq!(told(Some(doubt)), (vec![doubt.to_owned()], doubt.into()));
+    }
+
+    #[test]
+    fn what_is_here_and_was_not_seen_is_told() {
+        let loss = |stored| Loss {
+            family: "file",
+            seen: 5,
+            stored,
+            lost: 1,
+        };
+        assert_eq!(loss(4).surplus(), 0);
+        assert_eq!((loss(7).unaccounted(), loss(7).surplus()), (0, 3));
+        let (warnings, _) = told(None, vec![loss(7)]);
+        assert_eq!(
+            warnings,
+            [
+                "1 of 5 file events were lost",
+                "3 more file events are stored or lost than the probes saw"
+            ]
+        );
     }
 
     #[test]

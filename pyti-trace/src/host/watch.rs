@@ -21,7 +21,7 @@ use super::stop::{Signals, Stop};
 use super::summary::{Ended, Summary, losses};
 use super::{require, say};
 use crate::decode::decode_all;
-use crate::event::Family;
+use crate::event::{Counters, Family};
 use crate::loader::Tracer;
 
 /// Between two looks at the records and at the command.
@@ -59,13 +59,7 @@ pub(super) fn run(args: &Args) -> Result<u8, HostError> {
     let status = held
         .release()
         .and_then(|child| watch.until_ended(child, &signals));
-    let left_behind = watch.let_go();
-    let counters = watch.tracer.counters().or_else(|error| {
-        say(&format!("skipped runs of probes are not known: {error}"));
-        watch.tracer.tally()
-    })?;
-    // Who runs on may go on to make events: all that were counted have been handed over by now.
-    watch.take();
+    let (left_behind, counters) = watch.let_go()?;
     let summary = Summary {
         ended: status.as_ref().ok().copied().map(Ended::from),
         left_behind,
@@ -168,8 +162,8 @@ impl Watch {
         let _ = python.adopt(tracer);
     }
 
-    /// Follows nobody any more, takes the last records, and tells who runs on.
-    fn let_go(&mut self) -> Vec<u32> {
+    /// Follows nobody any more, takes the last records, and tells who runs on and what was counted.
+    fn let_go(&mut self) -> Result<(Vec<u32>, Counters), HostError> {
         let deadline = Instant::now() + AFTERMATH;
         let left_behind = loop {
             self.take();
@@ -184,10 +178,23 @@ impl Watch {
             // It may have ended meanwhile, which is as good.
             let _ = self.tracer.forget(pid);
         }
+        // The kernel counts them for each program, as long as it has it.
+        let recursion_misses = self.tracer.recursion_misses().unwrap_or_else(|error| {
+            say(&format!("skipped runs of probes are not known: {error}"));
+            0
+        });
+        // A thread that has made an event is recorded until then.
+        if let Err(error) = self.tracer.detach() {
+            say(&error.to_string());
+        }
         // A probe that runs now may still hand over what it began.
         std::thread::sleep(Duration::from_millis(LOOK.into()));
+        let counters = Counters {
+            recursion_misses,
+            ..self.tracer.final_tally()?
+        };
         self.take();
-        left_behind
+        Ok((left_behind, counters))
     }
 }
 

@@ -11,7 +11,7 @@ pub struct Refused {
     pub hook: &'static Hook,
     /// Why, the same for all hooks that are refused for it.
     pub reason: String,
-    /// What the kernel says of this one alone: the end of the verifier's log.
+    /// What there is to say of this one alone, such as the end of the verifier's log.
     pub detail: String,
 }
 

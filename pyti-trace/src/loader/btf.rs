@@ -1,4 +1,4 @@
-//! Field offsets from the kernel's own BTF
+//! Field offsets and numbers of parameters from the kernel's own BTF
 //! (format: <https://docs.kernel.org/bpf/btf.html>).
 
 use std::collections::HashMap;
@@ -9,16 +9,19 @@ const MAGIC: u16 = 0xeb9f;
 const HEADER_LEN: usize = 24;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
+const KIND_FUNCTION: u32 = 12;
+const KIND_PROTOTYPE: u32 = 13;
 /// Anonymous members nest no deeper in the kernel.
 const MAX_DEPTH: usize = 8;
 
-/// The structures of a kernel.
+/// The structures and functions of a kernel.
 pub struct Btf<'a> {
     types: &'a [u8],
     strings: &'a [u8],
     /// Where each type begins in `types`; type 0 is void.
     starts: Vec<u32>,
     by_name: HashMap<&'a [u8], u32>,
+    functions: HashMap<&'a [u8], u32>,
 }
 
 impl<'a> Btf<'a> {
@@ -47,6 +50,7 @@ impl<'a> Btf<'a> {
             strings,
             starts: vec![0],
             by_name: HashMap::new(),
+            functions: HashMap::new(),
         };
         let mut at = 0;
         while at < types.len() {
@@ -54,10 +58,14 @@ impl<'a> Btf<'a> {
             btf.starts.push(at as u32);
             let info = word(types, at + 4)?;
             let kind = info >> 24 & 0x1f;
-            if matches!(kind, KIND_STRUCT | KIND_UNION) {
+            if matches!(kind, KIND_STRUCT | KIND_UNION | KIND_FUNCTION) {
                 let name = btf.string(word(types, at)?)?;
+                let names = match kind {
+                    KIND_FUNCTION => &mut btf.functions,
+                    _ => &mut btf.by_name,
+                };
                 if !name.is_empty() {
-                    btf.by_name.entry(name).or_insert(id);
+                    names.entry(name).or_insert(id);
                 }
             }
             let count = (info & 0xffff) as usize;
@@ -69,9 +77,9 @@ impl<'a> Btf<'a> {
                     3 => 12,
                     KIND_STRUCT | KIND_UNION | 15 | 19 => 12 * count,
                     // enum, function prototype
-                    6 | 13 => 8 * count,
+                    6 | KIND_PROTOTYPE => 8 * count,
                     // pointer, forward, typedef, qualifiers, function, float, type tag
-                    2 | 7..=12 | 16 | 18 => 0,
+                    2 | 7..=11 | KIND_FUNCTION | 16 | 18 => 0,
                     _ => return Err(LoadError::Btf("unknown kind of type")),
                 };
         }
@@ -107,8 +115,20 @@ impl<'a> Btf<'a> {
 
     /// Bytes of a structure.
     pub fn size(&self, structure: &str) -> Option<u32> {
-        let id = *self.by_name.get(structure.as_bytes())?;
-        word(self.types, *self.starts.get(id as usize)? as usize + 8).ok()
+        self.word_of(*self.by_name.get(structure.as_bytes())?, 8)
+    }
+
+    /// How many parameters a function has; `None` where the kernel has none of this name. Of several it
+    /// is the first, to which aya attaches.
+    pub fn parameters(&self, function: &str) -> Option<u32> {
+        let prototype = self.word_of(*self.functions.get(function.as_bytes())?, 8)?;
+        let info = self.word_of(prototype, 4)?;
+        (info >> 24 & 0x1f == KIND_PROTOTYPE).then_some(info & 0xffff)
+    }
+
+    /// A word of a type, `at` bytes from its beginning.
+    fn word_of(&self, id: u32, at: usize) -> Option<u32> {
+        word(self.types, *self.starts.get(id as usize)? as usize + at).ok()
     }
 
     fn member(&self, id: u32, field: &[u8], depth: usize) -> Result<Option<u32>, LoadError> {
@@ -167,8 +187,36 @@ fn word(data: &[u8], at: usize) -> Result<u32, LoadError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A kernel that has nothing but these functions, with so many parameters each.
+    pub(in crate::loader) fn with_functions(functions: &[(&str, u32)]) -> Vec<u8> {
+        let mut strings = vec![0];
+        let mut types: Vec<u32> = vec![0, 1 << 24, 4, 32];
+        for (at, (name, parameters)) in functions.iter().enumerate() {
+            // Two types each, behind that of all parameters.
+            let prototype = 2 + 2 * at as u32;
+            types.extend([0, KIND_PROTOTYPE << 24 | *parameters, 1]);
+            types.extend((0..*parameters).flat_map(|_| [0, 1]));
+            types.extend([strings.len() as u32, KIND_FUNCTION << 24, prototype]);
+            strings.extend_from_slice(name.as_bytes());
+            strings.push(0);
+        }
+        file(&types, &strings)
+    }
+
+    fn file(types: &[u32], strings: &[u8]) -> Vec<u8> {
+        let types: Vec<u8> = types.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let mut data = MAGIC.to_le_bytes().to_vec();
+        data.extend([1, 0]);
+        for value in [24, 0, types.len(), types.len(), strings.len()] {
+            data.extend((value as u32).to_le_bytes());
+        }
+        data.extend(types);
+        data.extend(strings);
+        data
+    }
 
     /// `struct outer { int a; union { int b; struct { int c; int d; }; }; }`
     fn sample() -> Vec<u8> {
@@ -198,21 +246,7 @@ mod tests {
             ),
         ]
         .concat();
-        let types: Vec<u8> = types.into_iter().flat_map(u32::to_le_bytes).collect();
-        let mut data = MAGIC.to_le_bytes().to_vec();
-        data.extend([1, 0]);
-        for value in [
-            24,
-            0,
-            types.len() as u32,
-            types.len() as u32,
-            strings.len() as u32,
-        ] {
-            data.extend(value.to_le_bytes());
-        }
-        data.extend(types);
-        data.extend(strings);
-        data
+        file(&types, strings)
     }
 
     #[test]
@@ -226,6 +260,18 @@ mod tests {
         assert_eq!(btf.offset("sizeof outer").unwrap(), 12);
         assert_eq!(btf.size("outer"), Some(12));
         assert_eq!(btf.size("inner"), None);
+    }
+
+    #[test]
+    fn counts_the_parameters_of_functions() {
+        let data = with_functions(&[("accept", 4), ("void", 0), ("accept", 3)]);
+        let btf = Btf::parse(&data).unwrap();
+        assert_eq!(btf.parameters("accept"), Some(4));
+        assert_eq!(btf.parameters("void"), Some(0));
+        assert_eq!(btf.parameters("connect"), None);
+        // What only a structure is called.
+        let data = sample();
+        assert_eq!(Btf::parse(&data).unwrap().parameters("outer"), None);
     }
 
     #[test]
@@ -248,12 +294,13 @@ mod tests {
 
     #[test]
     fn every_truncation_is_an_error_or_harmless() {
-        let data = sample();
-        for len in 0..data.len() {
-            if let Ok(btf) = Btf::parse(&data[..len]) {
-                let _ = btf.offset("outer.d");
+        for data in [sample(), with_functions(&[("accept", 3)])] {
+            for len in 0..data.len() {
+                if let Ok(btf) = Btf::parse(&data[..len]) {
+                    let _ = (btf.offset("outer.d"), btf.parameters("accept"));
+                }
             }
+            assert!(Btf::parse(&data[..20]).is_err());
         }
-        assert!(Btf::parse(&data[..20]).is_err());
     }
 }

@@ -5,6 +5,7 @@ mod btf;
 mod error;
 mod lsm;
 mod pages;
+mod parameters;
 mod python;
 mod timing;
 
@@ -14,7 +15,7 @@ use std::os::fd::{AsFd as _, AsRawFd, RawFd};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
 use aya::{Ebpf, EbpfLoader, Endianness, Pod};
 use pyti_trace_ebpf::{
-    CpuCounters, HOOKS, Hook, Interpreter, MISSING, OFFSET_PATHS, Pages, Process, RING_BYTES,
+    CpuCounters, HOOKS, Hook, Interpreter, MISSING, OFFSET_PATHS, Pages, Process, RING_BYTES, Role,
     WriteKey, Written,
 };
 
@@ -85,7 +86,8 @@ impl Tracer {
 
     /// Loads and attaches what the kernel lets be attached. What it refuses is in
     /// [`Tracer::refused`], which may be everything; programs that read what this kernel does not
-    /// have ([`Tracer::missing`]) are among them, and those that it would attach and never call.
+    /// have ([`Tracer::missing`]) are among them, those whose function has other parameters than they
+    /// read, and those that it would attach and never call.
     ///
     /// # Errors
     /// A kernel without BTF, or that refuses the maps.
@@ -100,11 +102,12 @@ impl Tracer {
         })?;
         let fields = btf::Btf::parse(&data)?;
         let offsets = offsets(&fields, lacking)?;
-        Self::with_offsets(&data, &offsets, pages::pages(&fields), lacking)
+        Self::with_offsets(&data, &fields, &offsets, pages::pages(&fields), lacking)
     }
 
     fn with_offsets(
         data: &[u8],
+        kernel: &btf::Btf<'_>,
         offsets: &[u32],
         pages: Pages,
         lacking: Lacking,
@@ -134,10 +137,10 @@ impl Tracer {
                 refused.push(*refusal);
                 continue;
             }
-            let loaded = match pages {
+            let loaded = parameters::check(hook, kernel).and_then(|()| match pages {
                 Pages::UNKNOWN if hook.program == READS_PAGES => Err(pages::refused(hook)),
                 _ => attach::attach(&mut ebpf, hook, &btf),
-            };
+            });
             match loaded {
                 Ok(()) => attached.push(hook),
                 Err(reason) if hook.core && lacking == Lacking::Fails => {
@@ -242,7 +245,8 @@ impl Tracer {
             .map_err(failed)
     }
 
-    /// Follows a process no longer.
+    /// Follows a process no longer, nor what it will fork. A thread of it that has made an event is not
+    /// looked up again: it is recorded as long as the probes are there.
     ///
     /// # Errors
     /// It was not followed.
@@ -253,14 +257,20 @@ impl Tracer {
         })
     }
 
-    /// Takes every probe out of the kernel, whose functions then run as if there had never been one.
+    /// Takes every probe out of the kernel, whose functions then run as if there had never been one. Those
+    /// that emit go first: what they emit without the others would not be whole.
     ///
     /// # Errors
     /// The kernel keeps one.
     pub fn detach(&mut self) -> Result<(), LoadError> {
-        for (name, program) in self.ebpf.programs_mut() {
+        let (first, then): (Vec<&Hook>, Vec<&Hook>) =
+            HOOKS.iter().partition(|hook| hook.role == Role::Emits);
+        for hook in first.into_iter().chain(then) {
+            let Some(program) = self.ebpf.program_mut(hook.program) else {
+                continue;
+            };
             attach::unload(program).map_err(|error| LoadError::Unload {
-                program: name.to_owned(),
+                program: hook.program.to_owned(),
                 reason: error.to_string(),
             })?;
         }
@@ -301,10 +311,18 @@ impl Tracer {
     /// # Errors
     /// The kernel would not read the map, or tell of a program.
     pub fn counters(&self) -> Result<Counters, LoadError> {
-        let mut counters = Counters {
+        Ok(Counters {
             recursion_misses: self.recursion_misses()?,
-            ..self.tally()?
-        };
+            ..self.final_tally()?
+        })
+    }
+
+    /// The same without the skipped runs, which the kernel no longer knows when the probes are out of it.
+    ///
+    /// # Errors
+    /// The kernel would not read the map.
+    pub fn final_tally(&self) -> Result<Counters, LoadError> {
+        let mut counters = self.tally()?;
         let open = self.written.keys().filter(Result::is_ok).count() as u64;
         let files = &mut counters.families[Family::File as usize];
         files.seen += open;
@@ -312,8 +330,8 @@ impl Tracer {
         Ok(counters)
     }
 
-    /// The same without the skipped runs: those are read from a file for each program, which costs
-    /// more than a package should pay every second.
+    /// What the probes have counted so far, without the skipped runs: those are read from a file for each
+    /// program, which costs more than a package should pay every second.
     ///
     /// # Errors
     /// The kernel would not read the map.
@@ -338,8 +356,11 @@ impl Tracer {
     }
 
     /// Runs of probes that the kernel skipped, from the programs' `fdinfo` (`bpf_prog_show_fdinfo`
-    /// in kernel/bpf/syscall.c).
-    fn recursion_misses(&self) -> Result<u64, LoadError> {
+    /// in kernel/bpf/syscall.c); 0 when the probes are out of it.
+    ///
+    /// # Errors
+    /// The kernel would not tell of a program.
+    pub fn recursion_misses(&self) -> Result<u64, LoadError> {
         let mut sum = 0;
         for (name, program) in self.ebpf.programs() {
             // A program that the kernel refused has no descriptor, and never runs.
@@ -421,7 +442,8 @@ mod tests {
             let mut offsets = all.clone();
             let at = OFFSET_PATHS.iter().position(|path| *path == field);
             offsets[at.unwrap()] = MISSING;
-            let loaded = Tracer::with_offsets(&data, &offsets, Pages::UNKNOWN, Lacking::IsTold);
+            let loaded =
+                Tracer::with_offsets(&data, &fields, &offsets, Pages::UNKNOWN, Lacking::IsTold);
             let tracer = match loaded {
                 Ok(tracer) => tracer,
                 Err(error) => {

@@ -419,6 +419,22 @@ fn a_result_that_the_probe_could_not_know_is_none() {
     assert_eq!(event.outcome(), None);
 }
 
+#[test]
+fn how_an_interrupted_call_ends_is_not_settled() {
+    let of = |kind, result| {
+        let (event, _) = decode(&Builder::new(kind).result(result).build()).unwrap();
+        (event.outcome(), event.result)
+    };
+    for interrupted in [-512, -513, -514, -516] {
+        assert_eq!(of(kind::ACCEPT, interrupted), (None, 0), "{interrupted}");
+        // It did not take place, whichever it is.
+        assert_eq!(of(kind::EXEC, interrupted), (Some(-4), -4), "{interrupted}");
+    }
+    for other in [-511, -515, -517, 512] {
+        assert_eq!(of(kind::ACCEPT, other), (Some(other), other));
+    }
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..2048)) {

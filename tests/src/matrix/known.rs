@@ -78,6 +78,18 @@ pub(super) const KNOWN: &[Known] = &[
     known("send", "unix-relative", "path", PEER),
     known("send", "netlink", EVENT, "only the kernel hears it"),
     known(
+        "send",
+        "udp-sendmmsg-two-pieces",
+        "data",
+        "the second one is seen at its end, where the kernel has gone on through its pieces",
+    ),
+    known(
+        "accept-interrupted",
+        "tcp4",
+        "result",
+        "whether the call fails or is made anew is settled behind the probe",
+    ),
+    known(
         "mmap_exec",
         "shmat",
         "result",

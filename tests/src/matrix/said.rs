@@ -7,6 +7,9 @@ use pyti_trace::event::{Event, Kind, ProcessKey};
 /// Below it lie the names; see `programs/matrix.h`.
 const MARK: &str = "/tmp/matrix/mark/";
 
+/// The field that says of how many events the others are.
+pub(super) const EVENTS: &str = "events";
+
 /// What a program says of a cell.
 pub(super) struct Said<'a> {
     /// Which of the marks are its own.
@@ -44,6 +47,12 @@ impl<'a> Said<'a> {
     pub(super) fn field(&self, name: &str) -> Option<&'a str> {
         let named = self.fields.iter().find(|(field, _)| *field == name);
         named.map(|(_, value)| *value)
+    }
+
+    /// How many events it has, all of which say the same: one, where the program does not say.
+    pub(super) fn events(&self) -> usize {
+        let said = self.field(EVENTS).and_then(|many| many.parse().ok());
+        said.unwrap_or(1)
     }
 }
 

@@ -43,6 +43,8 @@ fn vm_pyti_trace_sees_what_the_agent_sees() {
     let before = |summary: &Value| summary["probes"]["asked_before_bpf"].clone();
     assert_eq!(before(&summary), Value::Null);
     assert_eq!(before(&listed), json!(["landlock"]));
+    let (_, outlived) = parse(&back.part("outlived"));
+    adds_up(&outlived);
     let events: Vec<Event> = events
         .into_iter()
         .map(|event| serde_json::from_value(event).expect("no event"))
@@ -90,6 +92,18 @@ tar -cf /dev/vdb tried names listed errors status
             .find(|event| event["kind"] == "open" && event["asked"] == "/etc/hostname");
         let opened = opened.unwrap_or_else(|| panic!("{name}: no open among {events:#?}"));
         assert_eq!(opened["path"], Value::Null, "{name}: {opened}");
+    }
+}
+
+/// A process outlived its command and went on to make events. What the probes saw is here, or counted as
+/// lost, and nothing else is.
+fn adds_up(summary: &Value) {
+    let left = summary["left_behind"].as_array().expect("no list");
+    assert_eq!(left.len(), 1, "{summary:#}");
+    let number = |of: &Value, name: &str| of[name].as_u64().expect("no number");
+    for family in summary["events"].as_array().expect("no list") {
+        let here = number(family, "stored") + number(family, "lost");
+        assert_eq!(number(family, "seen"), here, "{family}");
     }
 }
 
@@ -243,8 +257,8 @@ fn tracer() -> PathBuf {
     directory.join("pyti-trace")
 }
 
-/// The stage as its ordinary user has it, under `pyti-trace`, and one more command where the kernel's list of
-/// LSMs can be read; what came of it goes to the second disk.
+/// The stage as its ordinary user has it, under `pyti-trace`; one more command where the kernel's list of
+/// LSMs can be read, and one that leaves a process behind; what came of it goes to the second disk.
 fn script_of(spec: &StageSpec) -> String {
     let quoted = |word: &str| shlex::try_quote(word).expect("a NUL").into_owned();
     let mut script = String::from("cd /root\n");
@@ -272,7 +286,11 @@ fn script_of(spec: &StageSpec) -> String {
 echo $? >status
 mount -t securityfs securityfs /sys/kernel/security
 /mnt/pyti-trace --format json --output listed -- true >>errors 2>&1
-tar -cf /dev/vdb events said errors status listed
+echo >/tmp/going
+/mnt/pyti-trace --format json --output outlived -- \
+    sh -c 'while [ -e /tmp/going ]; do : >/tmp/made; done >/dev/null 2>&1 &' >>errors 2>&1
+rm /tmp/going
+tar -cf /dev/vdb events said errors status listed outlived
 ",
     );
     script

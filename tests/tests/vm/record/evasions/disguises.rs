@@ -11,6 +11,7 @@ pub const GROUPS: &[fn(&mut Case<'_>)] = &[
     deep,
     odd_names,
     lengths,
+    hollow,
     roads,
     mounts,
     orphans,
@@ -215,6 +216,22 @@ fn lengths(case: &mut Case<'_>) {
         let right = event.result == result && event.asked.as_deref() == Some(&name);
         case.check(right, format!("{name} gave {result}: {event:?}"));
     }
+}
+
+/// Of a file whose head made way for a hole the first bytes are not on record, and not those that were written.
+fn hollow(case: &mut Case<'_>) {
+    let (result, ..) = case.said("hollow");
+    case.check(result == 0, format!("hollow gave {result}"));
+    let events = case.by("hollow", Kind::Write);
+    let right = |event: &Event| {
+        event.bytes == Some(8)
+            && event.data.is_none()
+            && event.incomplete.contains(Incomplete::DATA_INCOMPLETE)
+    };
+    case.check(
+        events.len() == 1 && right(events[0]),
+        format!("hollow: {events:?}"),
+    );
 }
 
 /// In mounts and below a root of one's own a path is a mere name, and what made it so is on record.
