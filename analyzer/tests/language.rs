@@ -222,6 +222,23 @@ fn a_script_that_was_not_executed_is_no_interpreter() {
     assert_eq!(fire(rule, &absent), Some(false));
 }
 
+/// It is the one that is named there, and no other; of one that was executed the name may be another's.
+#[test]
+fn an_interpreter_that_is_missing_is_known_by_its_name() {
+    let rule = "match: {kind: exec, where: {path: /x, target: {starts: /, not: {glob: '**/sh'}}}}";
+    for (ends, target, told) in [
+        ("ENOENT", "/bin/zsh", Some(true)),
+        ("ENOENT", "/bin/sh", Some(false)),
+        ("ENOENT", "zsh", None),
+        ("0", "/bin/zsh", None),
+    ] {
+        let exec = format!(
+            "{{exec: [/x], result: {ends}, target: {target}, incomplete: TARGET_UNRESOLVED}}"
+        );
+        assert_eq!(fire(rule, &exec), told, "{ends} {target}");
+    }
+}
+
 /// A device is no terminal for being one, and a terminal none the less for being everybody's.
 #[test]
 fn a_terminal_is_told_by_its_name_or_its_permissions() {

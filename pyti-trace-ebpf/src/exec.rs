@@ -65,7 +65,13 @@ pub fn words_asked(recorder: &mut Recorder) {
 pub fn exec_resolve(ctx: LsmContext) -> i32 {
     let bprm: Ptr = ctx.arg(0);
     let file: Ptr = load(bprm, offset!(bprm_file));
-    if let Some(mut recorder) = Recorder::resume_exec(bprm as u64) {
+    let asked: Ptr = load(bprm, offset!(bprm_filename));
+    let interpreter: Ptr = load(bprm, offset!(bprm_interp));
+    // They are the same until a `#!` line is read: a record that is there all the same is of an execution that
+    // failed, where the kernel refused [`exec_fail`] and has the same address for another one.
+    if interpreter != asked
+        && let Some(mut recorder) = Recorder::resume_exec(bprm as u64)
+    {
         recorder.path(
             tag::TARGET,
             incomplete::TARGET_UNREADABLE,
@@ -88,7 +94,6 @@ pub fn exec_resolve(ctx: LsmContext) -> i32 {
         incomplete::CWD_INCOMPLETE,
         inner(fs, offset!(fs_pwd)),
     );
-    let asked: Ptr = load(bprm, offset!(bprm_filename));
     recorder.asked(tag::ASKED, incomplete::ASKED_UNREADABLE, asked);
     describe_program(&mut recorder, file);
     // The memory is still that of the program which asked.

@@ -35,6 +35,10 @@ const MAX_WRITTEN: u32 = 1024;
 const ENAMETOOLONG: i64 = -36;
 /// The file system does no such thing, and has not begun to.
 const EOPNOTSUPP: i32 = -95;
+/// Of [`Written::unseen`]: bytes that may lie in the sample were written and not seen,
+const NOT_SEEN: u32 = 1;
+/// or the whole file was rearranged, which no later sample makes good.
+const REARRANGED: u32 = 2;
 /// In the mode of fallocate: the file does not become longer (include/uapi/linux/falloc.h).
 const FALLOC_FL_KEEP_SIZE: u32 = 1;
 
@@ -205,7 +209,7 @@ pub fn next_piece(file: u64, at: u64) -> Option<Piece> {
         if (*entry).bytes == 0 || at < (*entry).sample_at {
             (*entry).sample_at = at;
             (*entry).sample_len = 0;
-            (*entry).unseen = 0;
+            (*entry).unseen &= REARRANGED;
         }
     }
     Some(Piece { entry, at })
@@ -220,7 +224,7 @@ pub fn add(file: u64, written: u64, refused: bool) {
         unsafe {
             (*entry).bytes += written;
             if refused {
-                (*entry).unseen = 1;
+                (*entry).unseen |= NOT_SEEN;
             }
         }
     }
@@ -272,7 +276,7 @@ pub fn sample(piece: &mut Piece, memory: Memory, from: u64, len: u64) -> bool {
             Memory::Kernel => bpf_probe_read_kernel(to.cast(), len as u32, from),
         };
         if failed != 0 {
-            (*entry).unseen = 1;
+            (*entry).unseen |= NOT_SEEN;
             return false;
         }
         let end = begin as u32 + len as u32;
@@ -292,7 +296,7 @@ pub fn count_unseen(file: Ptr, written: i64, at: u64) {
         // SAFETY: a value of the map.
         unsafe {
             if at.wrapping_sub((*piece.entry).sample_at) < SAMPLE as u64 {
-                (*piece.entry).unseen = 1;
+                (*piece.entry).unseen |= NOT_SEEN;
             }
         }
     }
@@ -309,7 +313,7 @@ pub fn write_rearranged(ctx: FExitContext) -> i32 {
     let file: Ptr = ctx.arg(0);
     if let Some(entry) = WRITTEN.get_ptr_mut(write_key(file as u64, ids().0)) {
         // SAFETY: a value of the map.
-        unsafe { (*entry).unseen = 1 };
+        unsafe { (*entry).unseen |= REARRANGED };
     }
     0
 }

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! An event is a mapping that has its kind as a key, with the main object as its value: a path; the
-//! arguments of exec (the program is the first, or `path`); `[from, to]` of rename, link and symlink, which
+//! arguments of exec (the program is the first, or `path`; a failed one that has a `target` did not get that as
+//! its interpreter); `[from, to]` of rename, link and symlink, which
 //! change places where `flags` of a rename is 2;
 //! `address:port` of network kinds; `[old, new]` of dup; the exit status of exit; the other process
 //! of ptrace and signal. What dup duplicates is a pipe of its own, unless `inode` says which, `mode`
@@ -269,18 +270,21 @@ impl<'a> Writer<'a> {
                     .ok_or_else(|| value.expected("arguments"))?;
                 event.asked.get_or_insert_with(|| program.clone());
                 event.argv = Some(argv);
-                if !is_done(event) {
-                    event.path = None;
-                } else {
-                    event.env.get_or_insert_with(Vec::new);
-                    event.cwd.get_or_insert_with(|| self.vars.work.clone());
-                    event.nlink.get_or_insert(1);
+                if is_done(event) {
                     let name = crate::tree::base_name(&program);
                     event.comm = name.chars().take(15).collect();
                     if let Some(process) = self.processes.get_mut(&self.pid) {
                         process.1.clone_from(&event.comm);
                     }
+                }
+                // Where its interpreter is what is missing, the program itself was found.
+                if is_done(event) || event.target.is_some() {
+                    event.env.get_or_insert_with(Vec::new);
+                    event.cwd.get_or_insert_with(|| self.vars.work.clone());
+                    event.nlink.get_or_insert(1);
                     event.path = Some(program);
+                } else {
+                    event.path = None;
                 }
             }
             Kind::Rename | Kind::Link | Kind::Symlink => {
@@ -358,7 +362,7 @@ impl<'a> Writer<'a> {
                 }
             }
             Kind::Open | Kind::Write | Kind::Exec | Kind::Chmod | Kind::MmapExec
-                if is_done(event) =>
+                if is_done(event) || event.kind == Kind::Exec =>
             {
                 event.dev.get_or_insert(DISK);
                 event.inode.get_or_insert(inode);

@@ -148,7 +148,9 @@ impl<'a> View<'a> {
                 None => Value::Absent,
             },
             Field::Target => match &event.target {
-                Some(target) if gone(Incomplete::TARGET_UNRESOLVED) => {
+                Some(target)
+                    if gone(Incomplete::TARGET_UNRESOLVED) && !is_missing_interpreter(event) =>
+                {
                     Value::OneName(target.into())
                 }
                 Some(target) => Value::Text(target.into(), !gone(Incomplete::TARGET_TRUNCATED)),
@@ -326,6 +328,17 @@ fn normal(path: &str) -> String {
         }
     }
     format!("/{}", parts.join("/"))
+}
+
+/// The target is an interpreter that was not executed, by the whole name that its program has for it: it is
+/// taken for that, as a [`Field::File`] is for what was asked for.
+fn is_missing_interpreter(event: &Event) -> bool {
+    event.kind == Kind::Exec
+        && event.outcome().is_some_and(|result| result < 0)
+        && event
+            .target
+            .as_deref()
+            .is_some_and(|name| name.starts_with('/'))
 }
 
 fn text(text: Option<&str>) -> Value<'_> {

@@ -92,7 +92,7 @@ fn is_of_frames(line: &str) -> bool {
 fn is_first(line: &str) -> bool {
     let kind = line.split_once(": ").map_or(line, |(kind, _)| kind);
     let letter = |c: char| c.is_alphanumeric() || "_.<>".contains(c);
-    kind.starts_with(char::is_alphabetic) && kind.chars().all(letter)
+    kind.starts_with(|c: char| c.is_alphabetic() || c == '_') && kind.chars().all(letter)
 }
 
 #[cfg(test)]
@@ -119,6 +119,11 @@ mod tests {
             (
                 "refused\n  File \"a.py\", line 1, in f\n    raise Gone(\"b\")\nGone: c",
                 &["refused", "Gone: c"],
+            ),
+            // As of a module that is not meant to be seen.
+            (
+                "  File \"a.py\", line 1, in f\n    g()\n_a.Error: (2002, \"b\")\n",
+                &["_a.Error: (2002, \"b\")"],
             ),
             ("062 \n063 >>> OSError\nExpected:\n    2\nGot:\n    1", &[]),
             ("", &[]),

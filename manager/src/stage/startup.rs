@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pyti_analyzer::schema::{kind_name, result_name};
 use pyti_analyzer::{StageStatus, amount, store};
 use pyti_graph::{Failure, Inputs, Need};
+use pyti_trace::describe::describe;
 use pyti_trace::event::{Event, Kind};
 use pyti_vm::Interpreter;
 use serde::{Deserialize, Serialize};
@@ -75,7 +76,7 @@ pub struct Started {
     /// interpreter itself looks for modules, unless a start file is known to have asked.
     #[serde(default)]
     pub looked_for: BTreeSet<Deed<String>>,
-    /// What it changed: what was done, and to which path.
+    /// What it changed: what was done, and to which path; of two names both.
     #[serde(default)]
     pub changed: BTreeSet<Deed<String>>,
     /// Programs that were executed, the interpreter itself apart.
@@ -243,7 +244,11 @@ fn started(events: &[Event], user_site: &str) -> Started {
             }
             kind if succeeded && CHANGES.contains(&kind) => {
                 if let Some(path) = event.path.as_ref().or(event.asked.as_ref()) {
-                    let what = format!("{} {path}", kind_name(kind));
+                    let what = match kind {
+                        // The other name, or the mode, is as telling as the path.
+                        Kind::Rename | Kind::Link | Kind::Symlink | Kind::Chmod => describe(event),
+                        _ => format!("{} {path}", kind_name(kind)),
+                    };
                     told.changed.insert(Deed { what, by });
                 }
             }

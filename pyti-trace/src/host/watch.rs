@@ -183,9 +183,8 @@ impl Watch {
             say(&format!("skipped runs of probes are not known: {error}"));
             0
         });
-        // A thread that has made an event is recorded until then.
-        if let Err(error) = self.tracer.detach() {
-            say(&error.to_string());
+        if !left_behind.is_empty() {
+            self.detach();
         }
         // A probe that runs now may still hand over what it began.
         std::thread::sleep(Duration::from_millis(LOOK.into()));
@@ -195,6 +194,17 @@ impl Watch {
         };
         self.take();
         Ok((left_behind, counters))
+    }
+
+    /// Takes the probes out of the kernel: a thread that has made an event is recorded as long as they are
+    /// there, and may go on to make some faster than there is room for.
+    fn detach(&mut self) {
+        for hook in Tracer::leaving() {
+            if let Err(error) = self.tracer.unload(hook) {
+                say(&error.to_string());
+            }
+            self.take();
+        }
     }
 }
 

@@ -257,25 +257,39 @@ impl Tracer {
         })
     }
 
-    /// Takes every probe out of the kernel, whose functions then run as if there had never been one. Those
-    /// that emit go first: what they emit without the others would not be whole.
+    /// Takes every probe out of the kernel, whose functions then run as if there had never been one.
     ///
     /// # Errors
     /// The kernel keeps one.
     pub fn detach(&mut self) -> Result<(), LoadError> {
-        let (first, then): (Vec<&Hook>, Vec<&Hook>) =
-            HOOKS.iter().partition(|hook| hook.role == Role::Emits);
-        for hook in first.into_iter().chain(then) {
-            let Some(program) = self.ebpf.program_mut(hook.program) else {
-                continue;
-            };
-            attach::unload(program).map_err(|error| LoadError::Unload {
-                program: hook.program.to_owned(),
-                reason: error.to_string(),
-            })?;
+        for hook in Self::leaving() {
+            self.unload(hook)?;
         }
         self.attached.clear();
         Ok(())
+    }
+
+    /// Every hook, in the order in which they leave the kernel: those that emit go first, since what they emit
+    /// without the others would not be whole.
+    pub fn leaving() -> impl Iterator<Item = &'static Hook> {
+        let (first, then): (Vec<&Hook>, Vec<&Hook>) =
+            HOOKS.iter().partition(|hook| hook.role == Role::Emits);
+        first.into_iter().chain(then)
+    }
+
+    /// Takes one probe out of the kernel, where it is there. It may take long: the kernel waits until nobody is
+    /// within the function that it sat on.
+    ///
+    /// # Errors
+    /// The kernel keeps it.
+    pub fn unload(&mut self, hook: &Hook) -> Result<(), LoadError> {
+        let Some(program) = self.ebpf.program_mut(hook.program) else {
+            return Ok(());
+        };
+        attach::unload(program).map_err(|error| LoadError::Unload {
+            program: hook.program.to_owned(),
+            reason: error.to_string(),
+        })
     }
 
     /// How many processes are tracked now; ended ones count until the kernel has let them go.

@@ -241,11 +241,7 @@ flagged! {
     vm_bad_reverse_shell: "reverse-shell" "malicious" ["reverse-shell"];
     vm_bad_writes_pth: "writes-pth" "malicious" ["pth-write"];
     vm_bad_reads_process_memory: "reads-process-memory" "malicious" ["process-memory-read"];
-    vm_bad_leaks_by_dns: "leaks-by-dns" "malicious" ["dns-leak", "name-lookup"];
     vm_bad_drops_library: "drops-library" "malicious" ["dropped-library"];
-    vm_bad_connects_to_metadata: "connects-to-metadata" "malicious" ["cloud-metadata"];
-    vm_bad_adds_authorized_key: "adds-authorized-key" "malicious" ["authorized-keys"];
-    vm_bad_starts_miner: "starts-miner" "malicious" ["miner"];
 }
 
 // Their events are of kinds that others prove; their rules are proved on recorded traces.
@@ -261,4 +257,8 @@ flagged! {
     vm_bad_reads_stored_secrets: "reads-stored-secrets" "malicious" ["stored-secret-read"];
     vm_bad_shadows_command: "shadows-command" "malicious" ["shadowed-command"];
     vm_bad_changes_settings: "changes-settings" "suspicious" ["settings-write"];
+    vm_bad_leaks_by_dns: "leaks-by-dns" "malicious" ["dns-leak", "name-lookup"];
+    vm_bad_connects_to_metadata: "connects-to-metadata" "malicious" ["cloud-metadata"];
+    vm_bad_adds_authorized_key: "adds-authorized-key" "malicious" ["authorized-keys"];
+    vm_bad_starts_miner: "starts-miner" "malicious" ["miner"];
 }

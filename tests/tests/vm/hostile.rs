@@ -282,7 +282,7 @@ fn vm_hostile_floods_events() {
             .as_u64()
             .unwrap_or_else(|| panic!("no {name}: {losses}"))
     };
-    assert!(number("seen") > 200_000, "{losses}");
+    assert!(number("seen") > 100_000, "{losses}");
     // What the probes could not hand over they counted by themselves; no event is missing besides.
     let record = std::fs::read_to_string(audit.run().join("run.json")).expect("no record");
     let record: Value = serde_json::from_str(&record).expect("the record is not JSON");
@@ -323,7 +323,7 @@ fn vm_hostile_install_floods_events_over_their_limit() {
         let families = losses.as_object().into_iter().flatten();
         families.filter_map(|(_, loss)| loss[name].as_u64()).sum()
     };
-    assert!(sum("seen") > 200_000, "{losses}");
+    assert!(sum("seen") > 100_000, "{losses}");
     assert_eq!(sum("stored"), LIMIT, "{losses}");
     assert_eq!(sum("lost"), sum("seen") - LIMIT, "{losses}");
     assert_eq!(events(&audit).lines().count() as u64, LIMIT);

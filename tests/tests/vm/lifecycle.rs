@@ -188,7 +188,7 @@ fn vm_full_disk_keeps_what_was_stored_and_says_what_is_missing() {
     };
     let directory = tempfile::tempdir().expect("failed to make a directory");
     let disk = directory.path().to_string_lossy().into_owned();
-    let script = r#"mount -t tmpfs -o size=8m tmpfs "$1" && "$PYTI_BIN" audit --fresh --format json --out "$1/run" "$2"
+    let script = r#"mount -t tmpfs -o size=4m tmpfs "$1" && "$PYTI_BIN" audit --fresh --format json --out "$1/run" "$2"
         status=$?; "$PYTI_BIN" show --events "$1/run" 2>/dev/null | wc -l >&2; exit $status"#;
     let output = Command::new("unshare")
         .args(namespaces)

@@ -27,6 +27,23 @@ fn whats(all: &BTreeSet<Deed<String>>) -> Vec<&str> {
 }
 
 #[test]
+fn what_a_name_is_given_to_is_told() {
+    let renamed = Event {
+        target: Some("/home/dev/.bashrc".to_owned()),
+        ..event(Kind::Rename, "/tmp/x")
+    };
+    let allowed = Event {
+        mode: Some(0o755),
+        ..event(Kind::Chmod, "/tmp/y")
+    };
+    let told = started(&[renamed, allowed], SITE);
+    assert_eq!(
+        whats(&told.changed),
+        ["chmod /tmp/y 755", "rename /tmp/x → /home/dev/.bashrc"]
+    );
+}
+
+#[test]
 fn what_hooks_into_the_start_is_told_from_the_start() {
     let exec = |words: &[&str]| Event {
         argv: Some(words.iter().map(ToString::to_string).collect()),

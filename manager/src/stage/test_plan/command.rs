@@ -19,7 +19,8 @@ pub(super) use options::{Kept, left_out};
 use others::{django, doctest, nose, nose2, trial, unittest};
 pub(super) use place::plain;
 use place::{inside, place};
-pub(super) use pytest::pytest;
+pub(super) use pytest::configured;
+use pytest::pytest;
 use runner::Runner;
 pub(super) use runner::{DEV, Installs, is_open, synced};
 

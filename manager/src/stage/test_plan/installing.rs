@@ -1,6 +1,6 @@
 //! Commands that install something.
 
-use super::command::{Installs, is_python, synced};
+use super::command::{DEV, Installs, is_python, synced};
 
 /// What a command installs; `None` where it is none that only does that.
 pub(super) fn installs(words: &[String]) -> Option<Installs> {
@@ -9,6 +9,7 @@ pub(super) fn installs(words: &[String]) -> Option<Installs> {
     if let Some(asked) = pip_install(name, rest) {
         return Some(Installs {
             asked: asked.to_vec(),
+            all_extras: asked.iter().any(|word| word == "--all-extras"),
             ..Installs::default()
         });
     }
@@ -26,14 +27,15 @@ fn pip_install<'w>(name: &str, words: &'w [String]) -> Option<&'w [String]> {
         ("pip", words) => words,
         (name, words) if name.starts_with("pip3") => words,
         ("uv", [pip, words @ ..]) if pip == "pip" => words,
-        // Also as `-Im pip`.
-        (name, [option, module, words @ ..])
-            if is_python(name)
-                && option.starts_with('-')
-                && option.ends_with('m')
-                && module == "pip" =>
-        {
-            words
+        // Also as `-Im pip`, and after other options.
+        (name, words) if is_python(name) && words.first()?.starts_with('-') => {
+            let at = words.iter().position(|word| {
+                word.starts_with('-') && !word.starts_with("--") && word.ends_with('m')
+            })?;
+            match words.get(at + 1..)? {
+                [module, words @ ..] if module == "pip" => words,
+                _ => return None,
+            }
         }
         _ => return None,
     };
@@ -42,9 +44,14 @@ fn pip_install<'w>(name: &str, words: &'w [String]) -> Option<&'w [String]> {
     (command == "install").then_some(arguments)
 }
 
-/// What poetry and PDM are told to install.
+/// What poetry and PDM are told to install. Where they are told no group alone, those of development are
+/// installed too.
 fn of_groups(words: &[String]) -> Installs {
-    let mut installs = Installs::default();
+    let command = words.iter().find(|word| !word.starts_with('-'));
+    let mut installs = Installs {
+        more: command.is_some_and(|command| ["install", "sync"].contains(&command.as_str())),
+        ..Installs::default()
+    };
     let mut words = words.iter().map(String::as_str);
     while let Some(word) = words.next() {
         let (option, joined) = match word.split_once('=') {
@@ -55,10 +62,16 @@ fn of_groups(words: &[String]) -> Installs {
         match option {
             "-E" | "--extra" | "--extras" => installs.extras(&value().replace(' ', ",")),
             "-G" | "-dG" | "--group" | "--only" | "--with" => {
+                installs.more &= option == "--with";
                 let names = value().split([',', ' ']);
                 let names = names.filter(|name| !name.is_empty());
                 names.for_each(|name| installs.group(name));
             }
+            "--without" => {
+                let mut names = value().split([',', ' ']);
+                installs.more &= !names.any(|name| name == DEV);
+            }
+            "--no-dev" | "--only-root" | "--prod" | "--production" => installs.more = false,
             "--all-extras" => installs.all_extras = true,
             "--all-groups" => installs.all_groups = true,
             _ => {}
@@ -83,6 +96,7 @@ mod tests {
             ("bin/pip3.12 -q install -r r.txt", "-r|r.txt"),
             ("python -m pip install -e .[x]", "-e|.[x]"),
             ("python3 -Im pip install a", "a"),
+            ("python -I -X dev -m pip install a", "a"),
             ("uv pip install --system a", "--system|a"),
             ("uv sync --extra x --group=y", ".[x]|--group|y"),
             ("uv export -o r.txt --no-hashes --only-group y", "--group|y"),
@@ -101,6 +115,9 @@ mod tests {
             "pip list",
             "pip download install",
             "python -m pytest install",
+            "python -m pytest -m pip install",
+            "python a.py -m pip install a",
+            "python",
             "python pip install",
             "uv run pip install a",
             "uv build",
@@ -109,5 +126,33 @@ mod tests {
         ] {
             assert_eq!(asked(command), None, "{command}");
         }
+    }
+
+    #[test]
+    fn poetry_and_pdm_install_what_development_requires_unless_they_are_told_otherwise() {
+        let of = |command: &str| installs(&shlex::split(command).unwrap()).unwrap_or_default();
+        for command in [
+            "poetry install",
+            "poetry -q install -E a --with b --without docs",
+            "poetry sync --all-groups",
+            "pdm install -d",
+        ] {
+            assert!(of(command).more, "{command}");
+        }
+        for command in [
+            "poetry install --only=a",
+            "poetry install --only-root",
+            "poetry install --with a --without docs,dev",
+            "poetry export --with a",
+            "pdm install --prod",
+            "pdm install -dG test",
+            "pdm build",
+            "uv sync",
+            "pip install a",
+        ] {
+            assert!(!of(command).more, "{command}");
+        }
+        assert!(of("uv pip install -r pyproject.toml --all-extras").all_extras);
+        assert!(!of("pip install a").all_extras);
     }
 }

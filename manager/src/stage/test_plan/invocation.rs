@@ -149,7 +149,7 @@ pub(super) fn configured(directory: &str, files: &Files) -> Kept {
         .or_else(|| ini("setup.cfg", "tool:pytest"))
         .unwrap_or_default();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    command::pytest(&words, directory, files)
+    command::configured(&words, directory, files)
 }
 
 /// nose's names of tests, `(?:^|[\b_\./-])[Tt]est`, as pytest has them
@@ -333,6 +333,19 @@ mod tests {
         // The first one is what coverage is measured of.
         assert_eq!(told("--cov tests tests .", &[]), "tests .");
         assert_eq!(told("tests gone", &["-k", "x"]), "tests -k x");
+        // It may be the value of an option that is not known, and nothing would be found there.
+        assert_eq!(told("--mine beet -m x", &[]), "-m x");
+        for addopts in ["--mine beet --doctest-modules", "--mine -q beet"] {
+            assert!(told(addopts, &[]).starts_with("beet"), "{addopts}");
+        }
+        for (addopts, kept) in [
+            ("--mine beet tests", "beet tests"),
+            ("--mine tests", "tests"),
+            ("--mine beet/a.py", "beet/a.py"),
+            ("--mine .", "."),
+        ] {
+            assert_eq!(told(addopts, &[]), kept);
+        }
     }
 
     #[test]

@@ -18,25 +18,46 @@ const MOST_SKIPPED: usize = 100;
 /// Longest requirement, characters.
 const LONGEST: usize = 1000;
 
-/// Other options that a value follows.
-const VALUES: [&str; 24] = [
+/// What uv takes for lists too: what the package itself requires, which is there with it.
+const PROJECT: [&str; 3] = ["pyproject.toml", "setup.cfg", "setup.py"];
+
+/// Other options that a value follows, of pip and of `uv pip`.
+const VALUES: [&str; 42] = [
+    "-C",
     "-f",
     "-i",
+    "-p",
     "-t",
+    "--abi",
+    "--build-constraint",
+    "--build-constraints",
     "--cache-dir",
+    "--cert",
+    "--config-setting",
     "--config-settings",
+    "--default-index",
     "--exclude-newer",
     "--extra-index-url",
     "--find-links",
     "--hash",
+    "--implementation",
+    "--index",
+    "--index-strategy",
     "--index-url",
+    "--keyring-provider",
     "--log",
     "--no-binary",
     "--only-binary",
+    "--override",
+    "--overrides",
+    "--platform",
     "--prefix",
+    "--prerelease",
     "--progress-bar",
     "--proxy",
     "--python",
+    "--python-platform",
+    "--python-version",
     "--resolution",
     "--retries",
     "--root",
@@ -89,6 +110,9 @@ impl<'a> Reader<'a> {
     }
 
     fn follow(&mut self, path: &str, constrains: bool, depth: usize) {
+        if PROJECT.contains(&path) {
+            return;
+        }
         let list = (path.to_owned(), constrains);
         if self.seen.contains(&list) {
             return;
@@ -136,6 +160,10 @@ impl<'a> Reader<'a> {
                 "-e" | "--editable" => {
                     let what = value();
                     self.requirement(what, constrains);
+                }
+                "--extra" => {
+                    let extra = value().to_owned();
+                    self.asked.extras.push(extra);
                 }
                 "--group" => {
                     let group = value().to_owned();
@@ -297,6 +325,21 @@ mod tests {
         assert_eq!(asked.extras, ["x"]);
         let no_requirement = |text: &str| format!("`{text}` is no requirement on an index");
         assert_eq!(asked.skipped, ["file:sub", "./sub"].map(no_requirement));
+    }
+
+    #[test]
+    fn neither_a_project_nor_the_value_of_an_option_is_a_requirement() {
+        let files = Files::of(&[("pyproject.toml", "[project]\nname = 'own'\n")]);
+        let mut reader = Reader::new(&files);
+        let words = "-r ./pyproject.toml --extra x -C a=b -p 3.12 --index-strategy first-index c";
+        let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        reader.arguments(&words);
+        let expected = Asked {
+            requirements: vec!["c".to_owned()],
+            extras: vec!["x".to_owned()],
+            ..Asked::default()
+        };
+        assert_eq!(reader.asked, expected);
     }
 
     #[test]

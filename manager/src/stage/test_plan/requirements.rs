@@ -27,6 +27,21 @@ const TESTS: [&str; 6] = [
 ];
 /// Those that hold what all development requires, which is much more.
 const DEVELOPMENT: [&str; 3] = ["dev", "develop", "development"];
+/// What only installs, builds or makes environments: where nothing else is asked for, that says nothing of
+/// what tests require.
+const INSTALLERS: [&str; 11] = [
+    "build",
+    "flit",
+    "hatch",
+    "pdm",
+    "pip",
+    "pipenv",
+    "poetry",
+    "setuptools",
+    "tox",
+    "uv",
+    "wheel",
+];
 /// Requirements of a package's tests.
 const MOST: usize = 500;
 /// What a requirement on nose stands for: where no nose runs, its fork under the same name.
@@ -89,7 +104,7 @@ pub(crate) fn is_file_of(file: &str, requirement: &str) -> bool {
     file.is_ok_and(|file| named.is_ok_and(|named| *file.name() == named))
 }
 
-/// What the tests require, by the first source that says, and the next where a list that it names is not
+/// What the tests require, by the first source that says, and the next where that asks for more than can be
 /// read: the environment that they run in and what the programs install that run them, the package's extras
 /// and dependency groups, `tests_require`, lists, what development requires.
 pub(super) fn wanted(
@@ -130,8 +145,10 @@ pub(super) fn wanted(
         let before = gathered.found.requirements.len();
         gathered.unread = false;
         source(&mut gathered);
+        let found = gathered.found.requirements.get(before..);
+        let says = |text: &String| !INSTALLERS.contains(&name(text).to_lowercase().as_str());
         // What is in a list that is not read may be said elsewhere.
-        if gathered.found.requirements.len() > before && !gathered.unread {
+        if found.unwrap_or_default().iter().any(says) && !gathered.unread {
             break;
         }
     }
@@ -167,7 +184,8 @@ struct Gathered<'a> {
     extras: BTreeSet<String>,
     /// See `extras`.
     groups: BTreeSet<String>,
-    /// Whether a list could not be read that what was looked at last names.
+    /// Whether a list could not be read that what was looked at last names, or whether that installs more than
+    /// it names.
     unread: bool,
     /// How much of what is required is left out without being named.
     left_out: usize,

@@ -40,12 +40,12 @@ async fn vm_what_tests_require_and_cannot_be_built_is_watched_and_told() {
     let sources = sources.map(|name| package(&format!("stages/{name}")));
     let index = LocalIndex::of(&sources).await.expect("no index");
     // A build has 30 seconds less.
-    let arguments = ["--stage", "test", "--wall", "150"];
+    let arguments = ["--stage", "test", "--wall", "90"];
     let audit = audit_asking(&index, "stages/unbuilt-requirements", &arguments);
 
     // What was not watched to its end is no clean build. That one fails is what it tells.
     assert_eq!(audit.verdict(), "inconclusive", "{}", audit.everything());
-    let cut_short = "stage build-2: its build was cut short by its time limit of 120 seconds: \
+    let cut_short = "stage build-2: its build was cut short by its time limit of 60 seconds: \
         --wall SECONDS raises it, to 600 at most";
     assert_eq!(
         audit.report["missing"],

@@ -16,7 +16,7 @@ const NO_TESTS: &str = "add-trailing-comma autoflake autopep8 bandit basedpyrigh
     pre-commit proselint prospector pur pwd pycodestyle pycln pydocstyle pyflakes pylama pylint pyre pyright \
     pyroma pytype pyupgrade radon refurb reno restructuredtext-lint reuse rm rst-lint rstcheck ruff safety \
     scriv sed semgrep setup slotscheck sphinx sphinx-apidoc sphinx-autobuild sphinx-build stubgen touch \
-    towncrier true twine ty uv uvx validate-pyproject versioningit vulture wheel which xenon yamllint yapf";
+    towncrier true twine ty uv validate-pyproject versioningit vulture wheel which xenon yamllint yapf";
 /// Programs that run what is written elsewhere: what they are told may say whether that is tests.
 const TASKS: &str = "bash dash doit inv invoke just make nox npm npx sh task tox yarn";
 
@@ -82,6 +82,7 @@ mod tests {
             "bin/mypy tests",
             "env A=b python3.12 -m mypy tests",
             "uv run -m ruff check",
+            "uvx --from a ruff check tests",
             "python -bb -m sphinx.cmd.build docs out",
             "python setup.py build_ext -i",
             "coverage report -m",
@@ -104,6 +105,7 @@ mod tests {
             "python tests/run_all.py",
             "coverage run runtests.py",
             "poetry run python -m a.suite",
+            "uvx zope-testrunner",
             "python -c 'import a; a.test()'",
             "./suite.sh",
         ] {

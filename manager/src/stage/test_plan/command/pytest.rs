@@ -1,8 +1,10 @@
 //! What pytest is told of the words after its name
 //! (<https://docs.pytest.org/en/stable/reference/reference.html#command-line-flags>).
 
+use std::mem;
+
 use super::options::{Kept, Options, Word, has};
-use super::place::{is_dotted, place, plain};
+use super::place::{inside, is_dotted, place, plain};
 use crate::stage::test_plan::Files;
 
 /// Options of its own that say which tests are run.
@@ -38,17 +40,47 @@ const OPTIONS: Options = Options {
 
 /// The words after pytest that say which tests are run and how; others may ask for plugins that are not
 /// there.
-pub(in crate::stage::test_plan) fn pytest(words: &[&str], directory: &str, files: &Files) -> Kept {
+pub(super) fn pytest(words: &[&str], directory: &str, files: &Files) -> Kept {
+    read(words, directory, files).0
+}
+
+/// The same of options that are configured, which stand before what a command says. The only place among
+/// them may be the value of an option that is not known: where it has no tests it is left out, since
+/// pytest would find none.
+pub(in crate::stage::test_plan) fn configured(
+    words: &[&str],
+    directory: &str,
+    files: &Files,
+) -> Kept {
+    let (mut kept, doubtful) = read(words, directory, files);
+    let has_examples = words.iter().any(|word| word.starts_with("--doctest"));
+    if let Some(at) = doubtful.filter(|_| !has_examples) {
+        let word = kept.words.get(at);
+        if word.is_some_and(|word| has_no_tests(word, directory, files)) {
+            kept.words.remove(at);
+        }
+    }
+    kept
+}
+
+/// What is kept of the words, and where in it the only place stands, if that comes right after an option
+/// which is not known.
+fn read(words: &[&str], directory: &str, files: &Files) -> (Kept, Option<usize>) {
     let packages = words.contains(&"--pyargs");
     let mut kept = Kept::default();
+    // Where each place stands, and whether it comes after such an option.
+    let mut places: Vec<(usize, bool)> = vec![];
+    let mut unknown = false;
     for word in OPTIONS.read(words) {
+        let after_unknown = mem::take(&mut unknown);
         let (option, value) = match word {
             Word::Named(option, value) => (option, value),
             Word::Bare(word) => {
-                if let Some(path) = place(word, directory, files) {
+                let dotted = packages && is_dotted(word);
+                let path = place(word, directory, files);
+                if let Some(path) = path.or_else(|| dotted.then(|| word.to_owned())) {
+                    places.push((kept.words.len(), after_unknown));
                     kept.words.push(path);
-                } else if packages && is_dotted(word) {
-                    kept.words.push(word.to_owned());
                 }
                 continue;
             }
@@ -77,11 +109,28 @@ pub(in crate::stage::test_plan) fn pytest(words: &[&str], directory: &str, files
                     let setting = format!("{setting}={value}");
                     kept.words.extend(["-o".to_owned(), setting]);
                 }
-                _ => kept.leave_out(&OPTIONS, option, value),
+                _ => {
+                    let before = kept.left_out.len();
+                    kept.leave_out(&OPTIONS, option, value);
+                    unknown = value.is_none() && kept.left_out.len() > before;
+                }
             },
         }
     }
-    kept
+    let doubtful = match places.as_slice() {
+        [(at, true)] => Some(*at),
+        _ => None,
+    };
+    (kept, doubtful)
+}
+
+/// Whether a word names a directory in which no file is named as tests are.
+fn has_no_tests(word: &str, directory: &str, files: &Files) -> bool {
+    let Some(path) = inside(word, directory).filter(|path| !path.is_empty()) else {
+        return false;
+    };
+    let start = format!("{path}/");
+    files.has_directory(&path) && !files.tests().any(|test| test.starts_with(&start))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::options::{Kept, Options, Word};
 use super::{Call, is_python};
 use crate::stage::test_plan::variables::assignment;
 
-/// Options of `uv run` and `uv sync`: the quiet ones say by which interpreter, where its files are, and from
+/// Options of `uv run`, `uv tool run` and `uv sync`: the quiet ones say by which interpreter, where its files are, and from
 /// where and how something is installed.
 const UV: Options = Options {
     quiet: "--active --compile --compile-bytecode --exact --force-reinstall --frozen --isolated \
@@ -23,7 +23,7 @@ const UV: Options = Options {
         --no-build-package --no-editable-package --no-sources-package --python --python-platform \
         --python-preference --refresh-package --reinstall-package --trusted-host --upgrade-group \
         --upgrade-package",
-    values: "-w --directory --env-file --exclude-newer --exclude-newer-package --extra --group \
+    values: "-w --directory --env-file --exclude-newer --exclude-newer-package --extra --from --group \
         --no-extra --no-group --only-group --package --prerelease --prerelease-package --project \
         --resolution --with --with-editable --with-requirements",
     perhaps: "",
@@ -42,6 +42,8 @@ pub(in crate::stage::test_plan) struct Installs {
     pub all_extras: bool,
     /// Whether all groups are, save those that are named in [`Self::defaults`].
     pub all_groups: bool,
+    /// Whether other requirements of development are too, which it does not name.
+    pub more: bool,
 }
 
 impl Installs {
@@ -50,6 +52,7 @@ impl Installs {
         self.asked.extend(other.asked);
         self.all_extras |= other.all_extras;
         self.all_groups |= other.all_groups;
+        self.more |= other.more;
         self.defaults = match (self.defaults.take(), other.defaults) {
             (Some(mut without), Some(others)) => {
                 without.retain(|group| others.contains(group));
@@ -94,6 +97,7 @@ impl<'w, 'a> Runner<'w, 'a> {
         let run = match name {
             "env" | "time" | "xvfb-run" => words,
             "uv" => return Self::of_uv(words),
+            "uvx" => return Some(Self::of_tool(vec![], words)),
             "poetry" | "pdm" | "pipenv" | "hatch" => match words {
                 ["run", rest @ ..] => after_options(rest),
                 _ => return None,
@@ -108,19 +112,32 @@ impl<'w, 'a> Runner<'w, 'a> {
 
     fn of_uv(words: &'w [&'a str]) -> Option<Self> {
         // Options for all that uv does stand before what it is to do, or after that.
-        let (mut options, rest) = UV.leading(words);
-        let ["run", rest @ ..] = rest else {
-            return None;
-        };
-        let (own, rest) = UV.leading(rest);
+        let (options, rest) = UV.leading(words);
+        match rest {
+            ["run", rest @ ..] => Some(Self::run_by_uv(options, rest)),
+            ["tool", "run", rest @ ..] => Some(Self::of_tool(options, rest)),
+            _ => None,
+        }
+    }
+
+    /// A tool that uv runs is in an environment of its own, where the package's groups are not
+    /// (<https://docs.astral.sh/uv/reference/cli/#uv-tool-run>).
+    fn of_tool(options: Vec<Word<'a>>, words: &'w [&'a str]) -> Self {
+        let mut runner = Self::run_by_uv(options, words);
+        runner.installs.defaults = None;
+        runner
+    }
+
+    fn run_by_uv(mut options: Vec<Word<'a>>, words: &'w [&'a str]) -> Self {
+        let (own, rest) = UV.leading(words);
         options.extend(own);
-        Some(Self {
+        Self {
             run: match rest {
                 ["--", run @ ..] => run,
                 run => run,
             },
             ..Self::of_options(options)
-        })
+        }
     }
 
     /// What options of uv say, whatever it is to do.
@@ -154,7 +171,9 @@ impl<'w, 'a> Runner<'w, 'a> {
                 ("--no-group", Some(name)) => installs.without(name),
                 ("--no-dev", _) => installs.without(DEV),
                 ("--no-default-groups" | "--no-project", _) => installs.defaults = None,
-                ("-w" | "--with", Some(texts)) => installs.asked.extend(requirements(texts)),
+                ("-w" | "--with" | "--from", Some(texts)) => {
+                    installs.asked.extend(requirements(texts))
+                }
                 ("--with-editable", Some(text)) => {
                     installs.asked.extend(["-e", text].map(str::to_owned));
                 }
@@ -290,6 +309,11 @@ mod tests {
             ),
             ("A=b uv run --with a env C=d uv run --with b pytest", "b|a"),
             ("poetry run -C t pytest --with a", ""),
+            (
+                "uvx --with a --from 'pytest>=8' pytest --with b",
+                "a|pytest>=8",
+            ),
+            ("uv -q tool run -p 3.12 -w a pytest", "a"),
         ] {
             assert_eq!(of(command).installs.asked.join("|"), asked, "{command}");
         }
@@ -308,6 +332,7 @@ mod tests {
             ("uv run --only-group x pytest", None),
             ("uv run --no-default-groups pytest", None),
             ("uv run --no-project --with pytest pytest", None),
+            ("uvx pytest", None),
             ("uv run --no-dev uv run --no-group x pytest", Some("")),
             ("uv run --no-dev uv run --no-project pytest", Some("dev")),
         ] {

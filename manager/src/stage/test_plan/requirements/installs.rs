@@ -17,8 +17,9 @@ impl Gathered<'_> {
         self.synced(installs);
     }
 
-    /// What uv installs of a project without being told its name.
+    /// What is installed of a project without being named.
     pub(super) fn synced(&mut self, installs: &Installs) {
+        self.unread |= installs.more;
         if installs.all_extras {
             let before = self.found.requirements.len();
             let metadata = self.metadata;
@@ -157,6 +158,21 @@ mod tests {
         let plan = planned("noxfile.py", nox, GROUPS);
         assert_eq!(plan.wanted, ["b", "c", "d", "e"]);
         assert_eq!(plan.notes, Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_poetry_installs_by_default_is_had_where_it_is_told_more() {
+        let poetry = "[tool.poetry.group.test.dependencies]\na = '*'\n";
+        for (words, wanted) in [
+            ("--extras more", &["a", "c"][..]),
+            ("--with docs -E more", &["a", "c"]),
+            ("--extras more --only main", &["c"]),
+        ] {
+            let tox = format!(
+                "[testenv]\ncommands_pre = poetry install {words}\ncommands = poetry run pytest\n"
+            );
+            assert_eq!(planned("tox.ini", &tox, poetry).wanted, wanted, "{words}");
+        }
     }
 
     #[test]

@@ -177,6 +177,18 @@ fn a_list_that_is_not_read_leaves_it_to_the_next_that_says() {
 }
 
 #[test]
+fn what_only_installs_says_nothing_of_what_tests_require() {
+    // As vsc-base has it.
+    let tox = "[testenv]\ncommands_pre =\n    pip install 'setuptools<42.0'\n    python -m pip install -U pip\n\
+        commands = python setup.py test\n";
+    let setup = ("setup.py", "setup(tests_require=['g>1'])");
+    let of = |tox: &str| of(&[("tox.ini", tox), setup], &CoreMetadata::default());
+    assert_eq!(of(tox).requirements, ["g>1", "pip", "setuptools<42.0"]);
+    let other = tox.replace("-U pip", "-U Pip h");
+    assert_eq!(of(&other).requirements, ["Pip", "h", "setuptools<42.0"]);
+}
+
+#[test]
 fn all_of_tests_require_is_read_or_it_is_told() {
     let cut = "not all of tests_require is used: it is not written out, or too long";
     for (setup, expected, notes) in [

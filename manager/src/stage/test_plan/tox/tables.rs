@@ -107,7 +107,8 @@ fn texts(list: Option<&Value>, what: &str, found: &mut Environment) -> Vec<Strin
     let (texts, others) = strings(list);
     for other in others {
         let note = skipped(what, &other, "its form");
-        if !found.skipped.contains(&note) {
+        // Of many no more are told than a few.
+        if found.skipped.len() < MOST_LINES && !found.skipped.contains(&note) {
             found.skipped.push(note);
         }
     }
@@ -225,5 +226,12 @@ mod tests {
             found[1].skipped.last(),
             Some(&told("command `{replace = 'if'}`"))
         );
+    }
+
+    #[test]
+    fn much_that_is_no_text_is_told_so_often_and_no_more() {
+        let many: String = (0..MOST_LINES + 9).map(|at| format!("'{at}', ")).collect();
+        let found = read(&format!("[env_run_base]\ncommands = [{many}]\n"));
+        assert_eq!(found[0].skipped.len(), MOST_LINES);
     }
 }
