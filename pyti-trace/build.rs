@@ -11,7 +11,12 @@ fn main() {
     if env::var_os("CARGO_FEATURE_LOADER").is_none() {
         return;
     }
-    for path in ["../xtask/src/bpf.rs", "../pyti-trace-ebpf", "../Cargo.lock"] {
+    for path in [
+        "../xtask/src/bpf.rs",
+        "../pyti-trace-ebpf/src",
+        "../pyti-trace-ebpf/Cargo.toml",
+        "../Cargo.lock",
+    ] {
         println!("cargo::rerun-if-changed={path}");
     }
     for name in ["PYTI_TOOLS", "PATH"] {

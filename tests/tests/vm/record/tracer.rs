@@ -285,8 +285,13 @@ fn script_of(spec: &StageSpec) -> String {
 echo $? >status
 mount -t securityfs securityfs /sys/kernel/security
 echo >/tmp/going
-/mnt/pyti-trace --format json --output listed -- \
-    sh -c 'while [ -e /tmp/going ]; do : >/tmp/made; done >/dev/null 2>&1 &' >>errors 2>&1
+/mnt/pyti-trace --format json --output listed -- python3 -S -c '
+import os, time
+if not os.fork():
+    while os.path.exists(\"/tmp/going\"):
+        open(\"/tmp/made\", \"w\").close()
+        time.sleep(0.001)
+' >>errors 2>&1
 rm /tmp/going
 tar -cf /dev/vdb events said errors status listed
 ",
