@@ -109,17 +109,18 @@ pub fn cells_of(text: &str, events: &[Event]) -> Result<Vec<Cell>> {
             let (begin, end) = marks
                 .of_cell(said.cell)
                 .with_context(|| format!("{} by {} is not marked", said.action, said.road))?;
-            let found: Vec<&Event> = events
+            let mut found: Vec<&Event> = events
                 .iter()
                 .filter(|event| begin < event.time_ns && event.time_ns < end)
                 .filter(|event| !said::is_mark(event) && is_of(&said, event))
                 .collect();
+            found.sort_by_key(|event| event.time_ns);
             let seen = if found.len() == said.events() {
-                let differing = found
-                    .iter()
-                    .map(|event| compare::differences(&said, event, &marks))
-                    .find(|differences| !differences.is_empty());
-                differing.map_or(Seen::Right, Seen::Differs)
+                let differences = compare::all_differences(&said, &found, &marks);
+                match differences.is_empty() {
+                    true => Seen::Right,
+                    false => Seen::Differs(differences),
+                }
             } else {
                 Seen::Events(found.len())
             };

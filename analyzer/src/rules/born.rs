@@ -4,22 +4,30 @@ use pyti_trace::event::{Event, Incomplete, Kind};
 
 use super::exchange::Exchanges;
 use super::places::Places;
+use super::value::{Value, asked_for};
 use crate::moments::moments;
+use crate::tree::Tree;
 
 /// The marks of a name: it may not be the object's own, it could not be read.
 const OF_PATH: [Incomplete; 2] = [Incomplete::PATH_UNRESOLVED, Incomplete::PATH_UNREADABLE];
 const OF_TARGET: [Incomplete; 2] = [Incomplete::TARGET_UNRESOLVED, Incomplete::TARGET_UNREADABLE];
 
 /// By number (see [`Exchanges`]): its object, or a directory above it, was made before the event began;
-/// `None`: not known.
-pub(super) fn born(events: &[Event], exchanges: &Exchanges) -> Vec<Option<bool>> {
+/// `None`: not known. What failed before the kernel had found it goes by the name that was asked for.
+pub(super) fn born(events: &[Event], exchanges: &Exchanges, tree: &Tree) -> Vec<Option<bool>> {
     let mut made = Made::default();
     let mut born = vec![None; exchanges.numbers()];
     for moment in moments(events) {
         let event = &events[moment.index];
         let second = exchanges.second(moment.index);
         if moment.begins {
-            born[moment.index] = made.holds(event.path.as_deref(), event.incomplete, OF_PATH);
+            let failed = event.path.is_none();
+            let asked = match failed.then(|| asked_for(event, tree)).flatten() {
+                Some(Value::Text(name, true)) => Some(name),
+                _ => None,
+            };
+            let name = event.path.as_deref().or(asked.as_deref());
+            born[moment.index] = made.holds(name, event.incomplete, OF_PATH);
             if let Some(second) = second {
                 born[second] = made.holds(event.target.as_deref(), event.incomplete, OF_TARGET);
             }
@@ -107,7 +115,7 @@ mod tests {
     use super::*;
 
     fn born(events: &[Event]) -> Vec<Option<bool>> {
-        super::born(events, &Exchanges::new(events))
+        super::born(events, &Exchanges::new(events), &Tree::new(events))
     }
 
     fn event(kind: Kind, path: &str) -> Event {
@@ -197,6 +205,24 @@ mod tests {
         let below = event(Kind::Unlink, "/d/x");
         let events = [ending(mkdir(), None), mkdir(), ending(mkdir(), None), below];
         assert_eq!(born(&events), [Some(false), None, Some(true), Some(true)]);
+    }
+
+    /// As a renaming to another file system does.
+    #[test]
+    fn what_failed_goes_by_the_name_that_was_asked_for() {
+        let failed = |asked: &str| Event {
+            path: None,
+            asked: Some(asked.to_owned()),
+            result: -18,
+            ..event(Kind::Rename, "")
+        };
+        let events = [
+            event(Kind::Mkdir, "/d"),
+            failed("/d/x"),
+            failed("/d/../e"),
+            failed("d/x"),
+        ];
+        assert_eq!(born(&events)[1..], [Some(true), Some(false), Some(false)]);
     }
 
     /// `RENAME_EXCHANGE` of include/uapi/linux/fs.h.

@@ -68,10 +68,11 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn new(events: &'a [Event]) -> Self {
         let exchanges = Exchanges::new(events);
+        let tree = Tree::new(events);
         Self {
             events,
-            tree: Tree::new(events),
-            born: born(events, &exchanges),
+            born: born(events, &exchanges, &tree),
+            tree,
             exchanges,
             descriptors: Descriptors::new(events),
             terminals: terminals(events),
@@ -257,31 +258,15 @@ impl<'a> View<'a> {
     /// exec, where the event does not say better: it may have moved since, but most do not, and
     /// nobody recorded it.
     fn file<'s>(&'s self, event: &'s Event) -> Value<'s> {
-        let Some(asked) = event.asked.as_deref().filter(|_| event.path.is_none()) else {
+        if event.path.is_some() {
             return path_of(event);
-        };
-        let whole = !event.incomplete.contains(Incomplete::ASKED_TRUNCATED);
-        self.absolute(event, asked, whole)
+        }
+        asked_for(event, &self.tree).unwrap_or_else(|| path_of(event))
     }
 
     /// `name` as the event's process means it.
     pub(super) fn absolute<'s>(&self, event: &Event, name: &str, whole: bool) -> Value<'s> {
-        if name.starts_with('/') {
-            return Value::Text(normal(name).into(), whole);
-        }
-        let lost = Incomplete::PATH_UNRESOLVED | Incomplete::CWD_INCOMPLETE;
-        let adrift = event.incomplete.intersects(lost);
-        let cwd = event.cwd.as_deref().or_else(|| {
-            if adrift {
-                return None;
-            }
-            self.tree.doer(event).and_then(|image| image.cwd.as_deref())
-        });
-        match cwd {
-            Some(cwd) => Value::Text(normal(&format!("{cwd}/{name}")).into(), whole),
-            // Somewhere it ends like this.
-            None => Value::OneName(name.to_owned().into()),
-        }
+        absolute(event, name, whole, &self.tree)
     }
 
     /// The doer's name when the event began, for messages.
@@ -328,6 +313,32 @@ fn normal(path: &str) -> String {
         }
     }
     format!("/{}", parts.join("/"))
+}
+
+/// What an event's process asked for, as it means it.
+pub(super) fn asked_for<'s>(event: &Event, tree: &Tree) -> Option<Value<'s>> {
+    let asked = event.asked.as_deref()?;
+    let whole = !event.incomplete.contains(Incomplete::ASKED_TRUNCATED);
+    Some(absolute(event, asked, whole, tree))
+}
+
+fn absolute<'s>(event: &Event, name: &str, whole: bool, tree: &Tree) -> Value<'s> {
+    if name.starts_with('/') {
+        return Value::Text(normal(name).into(), whole);
+    }
+    let lost = Incomplete::PATH_UNRESOLVED | Incomplete::CWD_INCOMPLETE;
+    let adrift = event.incomplete.intersects(lost);
+    let cwd = event.cwd.as_deref().or_else(|| {
+        if adrift {
+            return None;
+        }
+        tree.doer(event).and_then(|image| image.cwd.as_deref())
+    });
+    match cwd {
+        Some(cwd) => Value::Text(normal(&format!("{cwd}/{name}")).into(), whole),
+        // Somewhere it ends like this.
+        None => Value::OneName(name.to_owned().into()),
+    }
 }
 
 /// The target is an interpreter that was not executed, by the whole name that its program has for it: it is

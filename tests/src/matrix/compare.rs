@@ -12,8 +12,27 @@ const COMM: usize = 15;
 /// The kernel adds it to the flags of opens by programs of 64 bits (include/uapi/asm-generic/fcntl.h).
 const O_LARGEFILE: u64 = 0o100_000;
 
+/// What in each of the events is not as it was said; fields of those behind the first have its number.
+pub(super) fn all_differences(
+    said: &Said<'_>,
+    events: &[&Event],
+    marks: &Marks<'_>,
+) -> Vec<Difference> {
+    let mut all = vec![];
+    for (at, event) in events.iter().enumerate() {
+        all.extend(differences(said, event, marks).into_iter().map(|one| {
+            let field = match at {
+                0 => one.field,
+                _ => format!("{}-{}", one.field, at + 1),
+            };
+            Difference { field, ..one }
+        }));
+    }
+    all
+}
+
 /// What in the event is not as it was said: the outcome, the process, the thread, each field.
-pub(super) fn differences(said: &Said<'_>, event: &Event, marks: &Marks<'_>) -> Vec<Difference> {
+fn differences(said: &Said<'_>, event: &Event, marks: &Marks<'_>) -> Vec<Difference> {
     let mut all = vec![];
     let mut expect = |field: &str, expected: &str, recorded: Option<String>| {
         if recorded.as_deref() != Some(expected) {

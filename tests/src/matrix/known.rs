@@ -80,7 +80,7 @@ pub(super) const KNOWN: &[Known] = &[
     known(
         "send",
         "udp-sendmmsg-two-pieces",
-        "data",
+        "data-2",
         "the second one is seen at its end, where the kernel has gone on through its pieces",
     ),
     known(
